@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign
+from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.injected_fault import InjectedFault
@@ -42,7 +42,7 @@ def scenario() -> Scenario:
 
 def main(folder: Path, model: Path) -> None:
     """Fly it and say what the supervisor said."""
-    who, settings = campaign.competitors(model)
+    who, settings = monte_carlo.competitors(model)
     bag = FlightBag(folder, model.stem, checkpoint.read(model))
     core = FlightCore(scenario(), who, settings, bag)
     core.fly()

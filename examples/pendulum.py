@@ -24,13 +24,13 @@ from spike_ctrl.learn.replay_buffer import Rows, Widths
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
-from spike_ctrl.sim.floored_reward import FlooredReward
+from spike_ctrl.sim.reward_shaping import ShapedReward
 from spike_ctrl.snn.network import SpikingNetwork
 
 PENDULUM = Widths(observation=3, action=1, rotor_speed=0, disturbance=0)
 PENDULUMS, TORQUE, EPISODE, SLOPE, NOISE = 16, 2.0, 200, 5.0, 0.3
 TICKS = 40  # of an iteration
-LEARNED = FlooredReward(floor=-(np.pi**2 + 0.1 * 8**2 + 0.001 * TORQUE**2), best=0.0)  # Pendulum-v1: hanging, at full speed
+LEARNED = ShapedReward(floor=-(np.pi**2 + 0.1 * 8**2 + 0.001 * TORQUE**2), best=0.0)  # Pendulum-v1: hanging, at full speed
 
 RECIPE = recipes.from_dict(
     {

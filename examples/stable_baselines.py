@@ -22,8 +22,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import spike_ctrl
 from spike_ctrl.evaluation.evaluation_result import evaluation_table
-from spike_ctrl.sim.floored_reward import derive
 from spike_ctrl.sim.reward import Coefficients
+from spike_ctrl.sim.reward_shaping import derive
 
 BOX = 1.5  # m
 HOVER = spike_ctrl.Airframe.load("crazyflie").hover

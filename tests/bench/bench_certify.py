@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign, flight_outcome, moving_scenario
+from spike_ctrl.certification import flight_outcome, monte_carlo, moving_scenario
 
 FLIGHTS = 20
 
 
 def measure() -> dict[str, float]:
     """The first FLIGHTS seeds, after one that compiles."""
-    who, settings = campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
+    who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
     scenarios = [moving_scenario.draw(seed, settings.cage, settings.envelope) for seed in range(FLIGHTS)]
     flight_outcome.fly(scenarios[0], who, settings)
     begin = time.process_time()

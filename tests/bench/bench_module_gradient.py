@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import closed_loop_kernel, module_gradient
-from spike_ctrl.learn.model_gradient import _views
+from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn.bptt import _views
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim.action_mapping import at_hover, command
 from spike_ctrl.sim.block_step import motion
@@ -62,7 +62,7 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     noise, seen, course = (np.zeros((STEPS, rows, VEHICLES), np.float32) for rows in (4, 18, 3))
     flight = module_gradient.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.int64), course)
     moves, commands = motion(craft, 1 / RATE_HZ), np.full((MAX_DELAY, 4, VEHICLES), rest, np.float32)
-    tape = closed_loop_kernel.tape(STEPS, network.sizes[1:-1], VEHICLES, layout)
+    tape = bptt_kernel.tape(STEPS, network.sizes[1:-1], VEHICLES, layout)
     tape.command[:MAX_DELAY] = commands
     policy = _views(network, lambda parameter: parameter.detach().numpy())
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
@@ -70,8 +70,8 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
 
     def kernel() -> None:
         buffer = environment.buffer.copy()
-        closed_loop_kernel.fly(buffer, *model, tape, noise, seen, flight.delay, course)
-        closed_loop_kernel.pull(buffer, *model, tape, flight.delay, course, OBJECTIVE, np.float32(SLOPE), gradient)
+        bptt_kernel.fly(buffer, *model, tape, noise, seen, flight.delay, course)
+        bptt_kernel.pull(buffer, *model, tape, flight.delay, course, OBJECTIVE, np.float32(SLOPE), gradient)
 
     def module() -> None:
         network.zero_grad()

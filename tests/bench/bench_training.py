@@ -16,7 +16,7 @@ from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl_studies.training_run import with_evaluations
 
 RECIPES = ("td3bc", "td3_jump_start", "td3", "dagger", "paper", "ppo", "teacher", "learned_teacher", "default", "robust")

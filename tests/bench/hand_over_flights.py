@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.certification import campaign
+from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.moving_scenario import Aim, Scenario
 from spike_ctrl.control.trajectory import Trajectory
@@ -54,13 +54,13 @@ class Kind(NamedTuple):
 
 
 def fly(model: str, kind: Kind, seed: int) -> Flown:
-    who, settings = campaign.competitors(Path(model))
+    who, settings = monte_carlo.competitors(Path(model))
     if kind.noise:
         late = float(np.random.default_rng([seed, 7]).uniform(0, kind.late)) if kind.late else 0.0
         aims = (Aim(MOVES, FIGURE),)
         scenario = Scenario(seed, "none", (1.0,) * 3, late, kind.noise, (0.0,) * 3, START, "figure", aims, (), LASTS)
     else:
-        scenario = campaign.scenario_of(10 * seed, who, settings, "none")
+        scenario = monte_carlo.scenario_of(10 * seed, who, settings, "none")
     core = Asked(scenario, who._replace(told=kind.told), settings)
     core.fly()
     took = next((at for at, rung, _ in core.moves if rung is Rung.SNN), math.nan)

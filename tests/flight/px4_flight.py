@@ -27,10 +27,10 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import attitude, bridge
 from spike_ctrl.flight.autopilot import Mode
-from spike_ctrl.flight.commanded_turn import TurnLimits
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.flight.rate_residual import RateResidualLimits
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at
 from spike_ctrl.flight.supervisor_state import SupervisorState
@@ -281,7 +281,7 @@ def track(who, kind):
     middle, begin, rates, sent, rows, path = (x, y, z + 1.2), stack.now, stack.companion.link.rates, 0.0, [], None
     if who == "px4":  # the position is sent, and no rates
         stack.companion.link.rates = lambda *_: b""
-        stack.settings = dataclasses.replace(stack.settings, turn=TurnLimits())
+        stack.settings = dataclasses.replace(stack.settings, turn=RateResidualLimits())
     while (flown := stack.now - begin) < 20.0:
         known, before, path = len(stack.log), path, path_at(kind, middle, flown)
         if path != before:

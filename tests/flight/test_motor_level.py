@@ -16,7 +16,7 @@ from rehearsal import FAST, GUIDE
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign, moving_scenario
+from spike_ctrl.certification import monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_outcome import fly
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.policy import checkpoint
@@ -30,7 +30,7 @@ EVER = math.inf
 @pytest.fixture(scope="module")
 def who():
     found = checkpoint.load(resources.find("models", "crazyflie_real.safetensors"))
-    return campaign.beside_guide("crazyflie_real", found, airframe.load(found.manifest.contract.airframe))
+    return monte_carlo.beside_guide("crazyflie_real", found, airframe.load(found.manifest.contract.airframe))
 
 
 def case(mark, place, kind, limit, until=EVER, size=0.0):

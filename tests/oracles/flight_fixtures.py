@@ -218,14 +218,14 @@ def flight(engaged):
 @pytest.fixture(scope="session")
 def who():
     """Policy, guide and airframe of a certification, and the settings of its flights."""
-    from spike_ctrl.certification import campaign  # asks for scipy, which a companion computer has not
+    from spike_ctrl.certification import monte_carlo  # asks for scipy, which a companion computer has not
 
-    return campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
+    return monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
 
 
 @pytest.fixture(scope="session")
 def motors():
     """The same of a policy that commands motors."""
-    from spike_ctrl.certification import campaign
+    from spike_ctrl.certification import monte_carlo
 
-    return campaign.competitors(resources.find("models", "crazyflie_real.safetensors"))
+    return monte_carlo.competitors(resources.find("models", "crazyflie_real.safetensors"))

@@ -17,7 +17,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import SetPointLimits, at_rest, grant, too_fast
+from spike_ctrl.flight.setpoint_limiter import SetPointLimits, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import parameter_rules, px4_parameters
 

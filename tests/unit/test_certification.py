@@ -22,15 +22,15 @@ from scipy.stats import binom
 from struck_flight import fault, fly
 
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign, injected_fault, moving_scenario
-from spike_ctrl.certification.campaign import Campaign, CampaignError
+from spike_ctrl.certification import injected_fault, monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FAMILIES, KINDS
-from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
+from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
+from spike_ctrl.certification.monte_carlo import Campaign, MonteCarloError
 from spike_ctrl.certification.moving_rows import ROWS
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
-from spike_ctrl.certification.state_tampering import StateTampering
+from spike_ctrl.certification.state_injection import StateInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
@@ -86,20 +86,20 @@ def test_a_healthy_flight_is_flown_by_the_policy_and_stays_inside(who):
 
 
 def test_a_cut_link_is_silent_for_so_long():
-    link = LinkTampering([fault("link", "cut", 1.0, 2.0)])
+    link = LinkInjection([fault("link", "cut", 1.0, 2.0)])
     assert link.states(0.5) == [0.0] and link.states(1.5) == [] and link.command(1.5) is None and link.command(2.0) == 0.0
 
 
 def test_a_stopped_process_wakes_and_a_killed_one_does_not():
-    stopped = ProcessTampering([fault("process", "guide_stopped", 1.0, 1.5)])
+    stopped = ProcessInjection([fault("process", "guide_stopped", 1.0, 1.5)])
     assert stopped.wakes("guide", 1.2) == 1.5 and stopped.wakes("guide", 1.5) == 1.5 and stopped.wakes("policy", 1.2) == 1.2
-    assert ProcessTampering([fault("process", "companion_killed")]).wakes("bridge", 3.0) == math.inf
+    assert ProcessInjection([fault("process", "companion_killed")]).wakes("bridge", 3.0) == math.inf
 
 
 def test_a_flipped_velocity_is_flipped_and_a_drift_grows():
-    flipped = StateTampering(fault("state", "velocity_flipped"))(STATE, 1.5)
+    flipped = StateInjection(fault("state", "velocity_flipped"))(STATE, 1.5)
     assert flipped == STATE._replace(velocity=(-1.0, 2.0, -0.5))
-    drifted = StateTampering(fault("state", "position_drifts"))(STATE, 3.0)
+    drifted = StateInjection(fault("state", "position_drifts"))(STATE, 3.0)
     assert drifted.position == pytest.approx((1.1, 0.2, 1.0)) and drifted.velocity == STATE.velocity
 
 
@@ -132,7 +132,7 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
 def test_workers_end_with_a_campaign_that_is_killed(tmp_path):
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "certify", str(MODEL), "--flights", "400", "--workers", "2"]
     begun = subprocess.Popen([*command, "--folder", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    flown = tmp_path / campaign.FLIGHTS
+    flown = tmp_path / monte_carlo.FLIGHTS
     try:
         until(lambda: flown.exists() and flown.read_text())
         left = children(begun.pid)
@@ -157,7 +157,7 @@ def test_a_flight_that_is_over_is_not_kept():
     gc.collect()
     data, before = checkpoint.read(MODEL), alive()
     for seed in (1, 2, 3):  # 9000 flights of a worker had taken 2.7 GB
-        campaign._fly(str(MODEL), data, [seed], None, time.process_time)
+        monte_carlo._fly(str(MODEL), data, [seed], None, time.process_time)
         assert alive() <= before + 1
 
 
@@ -166,22 +166,22 @@ def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", FakeRay())
     there = [found.outcome for found in Campaign(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, ray="here")]
     assert list(map(repr, there)) == list(map(repr, here))
-    monkeypatch.setattr(campaign, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
-    with pytest.raises(CampaignError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
+    monkeypatch.setattr(monte_carlo, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
+    with pytest.raises(MonteCarloError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
         list(Campaign(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, ray="here"))
 
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):
     Campaign(tmp_path, MODEL)
-    with pytest.raises(CampaignError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
+    with pytest.raises(MonteCarloError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
         Campaign(tmp_path, MODEL, first=5)
 
 
 def test_a_campaign_of_one_family_flies_that_family_and_its_folder_takes_no_other(tmp_path):
     flown = [found.outcome for found in Campaign(tmp_path, MODEL, 1, "none").fly(2, 1, lambda: 0.0)]
     assert [outcome.family for outcome in flown] == ["none", "none"]
-    assert repr(campaign.refly(2, MODEL, family="none")[0]) == repr(flown[1])
-    with pytest.raises(CampaignError, match=r"campaign.json: family: found none, wanted None: give another folder"):
+    assert repr(monte_carlo.refly(2, MODEL, family="none")[0]) == repr(flown[1])
+    with pytest.raises(MonteCarloError, match=r"campaign.json: family: found none, wanted None: give another folder"):
         Campaign(tmp_path, MODEL, 1)
 
 
@@ -189,7 +189,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path):
     Campaign(tmp_path, MODEL)
     good = json.dumps(FlightOutcome(0, "none", "walls", "none", "", -1.0, 0.0, math.nan, "", "SNN", 9.0)._asdict())
     (tmp_path / "flights.jsonl").write_text(f"{good}\nnonsense\n{good}\n")
-    with pytest.raises(CampaignError, match=r"flights.jsonl: line 2: found no flight"):
+    with pytest.raises(MonteCarloError, match=r"flights.jsonl: line 2: found no flight"):
         Campaign(tmp_path, MODEL)
 
 

@@ -17,7 +17,7 @@ from spike_ctrl.cli import main
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
 
 MODEL = str(resources.folder("models") / "crazyflie.safetensors")

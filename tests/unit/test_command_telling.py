@@ -8,7 +8,7 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign
+from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.moving_scenario import Scenario
@@ -111,7 +111,7 @@ class Asked(FlightCore):
 
 
 def flight(exported, told, seed=2, record=None, seconds=4.0):
-    who, settings = campaign.competitors(exported)
+    who, settings = monte_carlo.competitors(exported)
     assert who.told
     calm = Scenario(seed, "none", (1.0, 1.0, 1.0), 0.0, 0.5, (0.0,) * 3, (0.0, 0.0, 1.5), "hover", (), (), seconds)
     core = Asked(calm, who._replace(told=told), settings, record)

@@ -15,7 +15,7 @@ from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.episode_flags import FIRST
 

@@ -9,7 +9,7 @@ from extended import BATTERY, TERMS, flown
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
-from spike_ctrl.sim import dynamics, voltage
+from spike_ctrl.sim import battery, dynamics
 from spike_ctrl.sim.dynamics import (
     BATTERY_ROWS,
     COMMAND_ROWS,
@@ -130,9 +130,9 @@ def test_a_second_of_flight_with_all_terms_is_that_of_an_ode_solver():
 def test_the_factor_of_the_voltage_is_its_power_within_a_part_in_a_million():
     for exponent in (0.0, 0.5, 0.9, 1.7):
         b = dataclasses.replace(BATTERY, exponent=exponent)
-        constants = voltage.constants(dataclasses.replace(PLAIN, battery=b), DT)
+        constants = battery.constants(dataclasses.replace(PLAIN, battery=b), DT)
         volts = np.linspace(b.empty - b.sag, b.full, 200)
-        found = [voltage.command_factor(np.float32(v), constants) for v in volts]
+        found = [battery.command_factor(np.float32(v), constants) for v in volts]
         np.testing.assert_allclose(found, (volts / b.nominal) ** exponent, rtol=1e-5)
 
 

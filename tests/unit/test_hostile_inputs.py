@@ -19,7 +19,7 @@ from spike_ctrl.policy.manifest import CheckpointError
 from spike_ctrl.px4.companion import MOST_PARAMETERS, Companion
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.link import Link
-from spike_ctrl.px4.packet import Reader, Writer
+from spike_ctrl.px4.mavlink import Reader, Writer
 from spike_ctrl.px4.signing import SigningError, read_key
 from spike_ctrl.report import ReportError, run_section, told_run
 

@@ -16,7 +16,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.pipeline import CHANGES, InsertError
 from spike_ctrl.sim.randomisation import Randomisation, Start
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.sim.step_view import FIELDS
 
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")

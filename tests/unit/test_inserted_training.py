@@ -20,7 +20,7 @@ from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.pipeline import CHANGES, InsertError
 from spike_ctrl.sim.step_view import FIELDS

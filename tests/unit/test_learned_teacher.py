@@ -14,7 +14,7 @@ from spike_ctrl.learn import teacher
 from spike_ctrl.learn.dense_network import DenseNetwork
 from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network_state import restart

@@ -8,8 +8,8 @@ import torch
 from flown_segment import OBJECTIVE, SLOPE, STEPS, Remembering, Situation
 
 from spike_ctrl._files import resources
-from spike_ctrl.learn import closed_loop_kernel
-from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.learn import bptt_kernel
+from spike_ctrl.learn.bptt import _flat, _views
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import LANES, STATE_ROWS
@@ -20,14 +20,14 @@ from spike_ctrl.snn.network import SpikingNetwork
 def kernels(situation, network):
     """The same segment by the closed-loop kernel: its tape, errors, states at the end and gradients by parameter."""
     buffer, flight = situation.buffer.copy(), situation.flight
-    tape = closed_loop_kernel.tape(STEPS, network.sizes[1:-1], LANES, situation.motion.layout)
+    tape = bptt_kernel.tape(STEPS, network.sizes[1:-1], LANES, situation.motion.layout)
     tape.command[:MAX_DELAY] = situation.command
     m, policy = situation.motion, _views(network, lambda parameter: parameter.detach().numpy())
     model = (m.arms, m.extension, m.dt, situation.rest, m.loop, m.late, policy)
-    errors = closed_loop_kernel.fly(buffer, *model, tape, flight.noise, flight.sensor_noise, flight.delay, flight.course)
+    errors = bptt_kernel.fly(buffer, *model, tape, flight.noise, flight.sensor_noise, flight.delay, flight.course)
     states = dynamics.read(buffer, STATE_ROWS, LANES)
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
-    closed_loop_kernel.pull(buffer, *model, tape, flight.delay, flight.course, OBJECTIVE, np.float32(SLOPE), gradient)
+    bptt_kernel.pull(buffer, *model, tape, flight.delay, flight.course, OBJECTIVE, np.float32(SLOPE), gradient)
     return tape, errors, states, dict(zip(dict(network.named_parameters()), _flat(gradient), strict=True))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 
 OLD = Path(__file__).resolve().parents[1] / "old_runs"
 

@@ -21,8 +21,8 @@ SCRIPT = """
 import functools, math, sys
 import numpy as np, torch
 from spike_ctrl import airframe
-from spike_ctrl.learn import closed_loop_kernel, module_gradient
-from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn.bptt import _flat, _views
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.dynamics import LANES
@@ -84,13 +84,13 @@ start = environment.buffer.copy()
 
 
 def closed_loop():
-    buffer, tape = start.copy(), closed_loop_kernel.tape(STEPS, SIZES[1:-1], LANES)
+    buffer, tape = start.copy(), bptt_kernel.tape(STEPS, SIZES[1:-1], LANES)
     tape.command[:MAX_DELAY] = rest
     policy, gradient = (_views(network, view) for view in (
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))
     model = (moves.arms, moves.extension, moves.dt, rest, None, 0, policy)
-    closed_loop_kernel.fly(buffer, *model, tape, *nothing[:2], delay, nothing[2])
-    closed_loop_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient)
+    bptt_kernel.fly(buffer, *model, tape, *nothing[:2], delay, nothing[2])
+    bptt_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient)
     return torch.cat([torch.from_numpy(array).flatten() for array in _flat(gradient)])
 
 

@@ -12,7 +12,7 @@ from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.ppo import generalised_advantages
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl.sim.episode_flags import FIRST
 
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 16

@@ -14,7 +14,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.resumption import EarlierError
 from spike_ctrl.learn.run import Run, RunError
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 

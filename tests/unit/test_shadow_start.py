@@ -6,8 +6,8 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.bptt import TILE
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.model_gradient import TILE
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.shadow_start import PLANT, after_shadow, held
 from spike_ctrl.policy import checkpoint

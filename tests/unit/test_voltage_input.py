@@ -11,8 +11,8 @@ from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.flight.measured_voltage import KEPT, SETTLED, MeasuredVoltages
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.bptt import TILE
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.model_gradient import TILE
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint, voltage_input
@@ -26,7 +26,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 
 REAL = airframe.load("crazyflie_real")
 

@@ -14,7 +14,7 @@ from braking_measurement import stopping_distances
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl.certification import campaign, flight_outcome
+from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Aim
 from spike_ctrl.control.trajectory import SetPoint
@@ -89,8 +89,8 @@ def test_the_wind_carries_the_simulated_autopilot_no_farther_than_is_reckoned_wi
 @pytest.mark.parametrize(("place", "kind"), [("process", "companion_killed"), ("operator", "disengages")])
 def test_near_a_wall_in_a_wind_towards_it_hold_and_a_lost_companion_end_inside(place, kind):
     # .67 and .71 m outside, before the wind was reckoned with
-    who, settings = campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
-    drawn = campaign.scenario_of(20, who, settings, "none")
+    who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
+    drawn = monte_carlo.scenario_of(20, who, settings, "none")
     aim = Aim(1.0, SetPoint((2.5, 0.0, 1.5), yaw=math.pi / 2))
     struck = InjectedFault(place, kind, 6.0, math.inf, 0.0, (1.0, 0.0, 0.0), 0, 7)
     flight = drawn._replace(

@@ -14,7 +14,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl.certification import campaign, flight_outcome
+from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
 from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
@@ -24,7 +24,7 @@ from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.link_events import SpecificForce
-from spike_ctrl.px4.packet import Writer
+from spike_ctrl.px4.mavlink import Writer
 from spike_ctrl.simulated_px4.cascade import RateCommand
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
@@ -113,8 +113,8 @@ def test_over_the_link_a_sound_estimate_agrees_and_one_that_jumps_in_velocity_be
 
 
 def test_position_and_velocity_that_lie_together_lead_to_a_landing_by_the_autopilots_own_estimate():
-    who, settings = campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
-    drawn = campaign.scenario_of(20, who, settings, "none")
+    who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
+    drawn = monte_carlo.scenario_of(20, who, settings, "none")
     lie = InjectedFault("unseen", "drifts_as_its_velocity", 2.0, math.inf, 1.0, (1.0, 0.0, 0.0), 0, 7)
     flown, core = flight_outcome.fly(drawn._replace(family="unseen", faults=(lie,), duration=9.0), who, settings)
     assert any("ESTIMATE_DOUBTFUL" in why and "innovation of velocity" in why for _, _, why in core.moves)

@@ -80,7 +80,7 @@ def _pilot(text: str) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    from spike_ctrl.certification import campaign
+    from spike_ctrl.certification import monte_carlo
     from spike_ctrl.flight.flight_settings import for_adaptation
     from spike_ctrl.learn.training_process import training_process
     from spike_ctrl.policy import checkpoint
@@ -92,13 +92,13 @@ def run(options: argparse.Namespace) -> int:
     folder = options.folder or Path("runs/adapt") / options.model.stem
     output_paths.require_folder("--folder", folder)
     try:
-        who, settings = campaign.competitors(options.model)
+        who, settings = monte_carlo.competitors(options.model)
         data = checkpoint.read(options.model)
         if "adapted" in options.who:
             require_tunable(checkpoint.loads(data), who.airframe)
         for name in {*options.who} - {*WHO}:  # a class that cannot fly is told at once
             adapted_flight.make_guide(name, who.airframe, settings)
-    except (campaign.CampaignError, FineTuningError) as error:
+    except (monte_carlo.MonteCarloError, FineTuningError) as error:
         raise UsageError(str(error)) from None
     if options.whirl:
         return _fly_in_a_whirl(options, who, for_adaptation(settings), data)

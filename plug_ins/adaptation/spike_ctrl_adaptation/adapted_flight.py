@@ -20,7 +20,7 @@ from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.incremental_guide import IncrementalGuide
+from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Rung
@@ -227,7 +227,7 @@ def led_by(name: str, who: Competitors, settings: FlightSettings) -> Competitors
 def make_guide(name: str, airframe: Airframe, settings: FlightSettings) -> Guide:
     """INDI's guide, or that of the class `module:Name`. Raises UsageError where it cannot be made."""
     if name == "indi":
-        return IncrementalGuide(airframe, rate_hz=1.0 / settings.state.period)
+        return IndiGuide(airframe, rate_hz=1.0 / settings.state.period)
     try:
         return guide_protocol.make(NamedObject(name), "--who", UsageError, airframe)
     except AirframeError as error:

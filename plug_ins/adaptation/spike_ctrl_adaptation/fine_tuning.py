@@ -24,7 +24,7 @@ from spike_ctrl.flight.rehearsal import PlantChange
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.model_gradient import ModelGradient, VehicleTile
+from spike_ctrl.learn.bptt import ModelGradient, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint

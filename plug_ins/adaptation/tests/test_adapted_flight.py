@@ -13,7 +13,7 @@ from safetensors import numpy as safetensors
 
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.certification import campaign
+from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.cli.main import main
 from spike_ctrl.flight.event import EventKind
@@ -78,7 +78,7 @@ HIDDEN = {
 
 @pytest.fixture(scope="module")
 def core():
-    who, settings = campaign.competitors(MODEL)
+    who, settings = monte_carlo.competitors(MODEL)
     scenario = adapted_flight.draw("wind", 3, 0.5, who.airframe)._replace(faults=(), duration=50.0)
     core = AdaptedFlight(scenario, who, for_adaptation(settings), DATA)
     core.adapter.settings = replace(core.adapter.settings, attempts=1, away=5.0)
@@ -110,7 +110,7 @@ def test_an_adapter_that_has_nothing_to_do_changes_nothing_of_a_flight_whose_pol
     model = tmp_path / "learns.safetensors"
     general = resources.folder("models") / "any_rates.safetensors"
     assert main(["export", str(general), "--to", "checkpoint", "--airframe", "sih_quadx", "-o", str(model)]) == 0
-    who, settings = campaign.competitors(model)
+    who, settings = monte_carlo.competitors(model)
     assert who.told
     scenario = adapted_flight.draw("wind", 3, 0.5, who.airframe)._replace(faults=(), duration=3.0)
     plain = FlightCore(scenario, who, for_adaptation(settings))
@@ -133,7 +133,7 @@ def test_an_adapter_that_has_nothing_to_do_changes_nothing_of_a_flight_whose_pol
     ],
 )
 def test_a_guide_that_cannot_fly_the_changes_is_refused_in_words(name, why):
-    who, settings = campaign.competitors(MODEL)
+    who, settings = monte_carlo.competitors(MODEL)
     with pytest.raises(UsageError, match=re.escape(why)):
         adapted_flight.make_guide(name, who.airframe, settings)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.certification.plant_tampering import CORE, whirl
+from spike_ctrl.certification.plant_injection import CORE, whirl
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.reward import END

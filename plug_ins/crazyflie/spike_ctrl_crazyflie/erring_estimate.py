@@ -1,6 +1,6 @@
 """An estimate that errs as one of a real vehicle was measured to err, in ticks of 1 ms.
 
-The errors are those of `sim.sensor_errors`, new ones every 10 ms with straight lines between them. Position and velocity are
+The errors are those of `sim.sensor_noise`, new ones every 10 ms with straight lines between them. Position and velocity are
 late; attitude and body rates, which the vehicle measures itself, are not.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.sim.sensor_errors import SensorErrors, SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorErrors, SensorSettings
 from spike_ctrl_crazyflie.fine_flight import DT, TICKS, FineVehicle
 from spike_ctrl_crazyflie.firmware_bindings import Estimate
 

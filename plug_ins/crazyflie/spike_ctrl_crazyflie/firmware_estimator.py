@@ -20,7 +20,7 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.flight.attitude import rotate_back, tilt
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl_crazyflie.erring_estimate import ErringEstimate, turned
 from spike_ctrl_crazyflie.fine_flight import TICKS, FineVehicle
 from spike_ctrl_crazyflie.firmware_bindings import Estimate, FirmwareError

@@ -18,7 +18,7 @@ from spike_ctrl.cli.main import main
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl_crazyflie import fine_flight, firmware_bindings
 from spike_ctrl_crazyflie.fine_flight import FineVehicle, PolicyOnBoard
 from spike_ctrl_crazyflie.firmware_estimator import FirmwareKalman

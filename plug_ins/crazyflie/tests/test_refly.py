@@ -22,7 +22,7 @@ from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.recording import Poses, Recording, Sensed, States
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl_crazyflie import fine_flight, firmware_bindings, flown_again
 from spike_ctrl_crazyflie.erring_estimate import ErringEstimate
 from spike_ctrl_crazyflie.fine_flight import FineVehicle, PolicyOnBoard

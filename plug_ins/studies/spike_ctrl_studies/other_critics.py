@@ -21,7 +21,7 @@ from spike_ctrl.learn.critics import CriticInputs, Ensemble
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.td3bc import TD3BC, Batch, lambda_returns
-from spike_ctrl.sim.floored_reward import FlooredReward
+from spike_ctrl.sim.reward_shaping import ShapedReward
 
 
 class WideEnsemble(Ensemble):
@@ -56,7 +56,7 @@ class REDQ(OffPolicy):
         self.members, self.drawn = members, drawn
         super().__init__(recipe, *given)
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         critic = WideEnsemble(self.members, self.recipe.critic_width, self.generator, seen)
         found = ManyCritics(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
         found.drawn = self.drawn
@@ -109,7 +109,7 @@ class TQC(OffPolicy):
         self.members, self.quantiles, self.left_out = members, quantiles, left_out
         super().__init__(recipe, *given)
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         critic = WideEnsemble(self.members, self.recipe.critic_width, self.generator, seen, self.quantiles)
         found = QuantileCritics(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
         found.left_out = self.left_out
@@ -167,7 +167,7 @@ class CrossQ(OffPolicy):
         self.width = width
         super().__init__(recipe, *given)
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         critic = BatchNormalisedCritics(self.width, self.generator, seen).eval()
         return WithoutTargets(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
 
@@ -187,7 +187,7 @@ class GuideFirst(TD3BC):
 class GuidesValue(OffPolicy):
     """The critic learns the guide's value until the actor begins to ask it (`q_from`), and goes on from there."""
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         plain = super().make_algorithm(actor, seen, floored)
         return GuideFirst(actor, plain.critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
 

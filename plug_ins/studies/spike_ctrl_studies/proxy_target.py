@@ -19,7 +19,7 @@ from spike_ctrl.learn.critics import CriticInputs
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.replay_buffer import privileged_size
 from spike_ctrl.learn.td3bc import TD3BC, Batch
-from spike_ctrl.sim.floored_reward import FlooredReward
+from spike_ctrl.sim.reward_shaping import ShapedReward
 
 STEPS = 3  # of the proxy for each update of the critics
 RATE = 1e-3
@@ -53,7 +53,7 @@ class ProxyUpdates(TD3BC):
 class ProxyTarget(OffPolicy):
     """`td3bc` with a proxy for its target actor."""
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         plain = super().make_algorithm(actor, seen, floored)
         sizes = {"inputs": privileged_size(seen.history, seen.widths), "outputs": seen.widths.action}
         how = (actor, plain.critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)

@@ -18,8 +18,8 @@ from torch import nn
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import average_
+from spike_ctrl.learn.bptt import ModelGradient, VehicleTile
 from spike_ctrl.learn.critics import CriticInputs, Ensemble
-from spike_ctrl.learn.model_gradient import ModelGradient, VehicleTile
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Widths
 from spike_ctrl.learn.td3bc import lambda_returns

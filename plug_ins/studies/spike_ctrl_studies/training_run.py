@@ -14,7 +14,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_loop import train
 from spike_ctrl_studies.study import ExperimentError, Lines, UnitContext, UnitResult, of_kind, one
 
 VEHICLES = 256

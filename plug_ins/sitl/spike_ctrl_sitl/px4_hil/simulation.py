@@ -21,7 +21,7 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import messages
-from spike_ctrl.px4.packet import Reader, Writer
+from spike_ctrl.px4.mavlink import Reader, Writer
 from spike_ctrl.simulated_px4.telemetry import MOTOR_ORDER
 from spike_ctrl_sitl.px4_hil.body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil.sensors import Fix, Place, Reading, Sensors, geodetic, specific_force

@@ -15,12 +15,12 @@ import numpy as np
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.certification.answer_tampering import AnswerTampering
-from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
+from spike_ctrl.certification.answer_injection import AnswerInjection
+from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.operator_tampering import OperatorTampering
-from spike_ctrl.certification.plant_tampering import PlantTampering
-from spike_ctrl.certification.state_tampering import StateTampering
+from spike_ctrl.certification.operator_injection import OperatorInjection
+from spike_ctrl.certification.plant_injection import PlantInjection
+from spike_ctrl.certification.state_injection import StateInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
@@ -106,11 +106,11 @@ class FlightCore:
         faults = {
             place: [f for f in scenario.faults if f.place == place] for place in ("policy", "guide", "state", "unseen")
         }
-        self.state_tampering = [StateTampering(fault) for fault in faults["state"] + faults["unseen"]]
-        self.tampering = {name: [AnswerTampering(fault) for fault in faults[name]] for name in ("policy", "guide")}
-        self.link, self.processes = LinkTampering(scenario.faults), ProcessTampering(scenario.faults)
-        self.operator = OperatorTampering(scenario.faults)
-        self.plant = PlantTampering(scenario, self.vehicle.plant)
+        self.state_tampering = [StateInjection(fault) for fault in faults["state"] + faults["unseen"]]
+        self.tampering = {name: [AnswerInjection(fault) for fault in faults[name]] for name in ("policy", "guide")}
+        self.link, self.processes = LinkInjection(scenario.faults), ProcessInjection(scenario.faults)
+        self.operator = OperatorInjection(scenario.faults)
+        self.plant = PlantInjection(scenario, self.vehicle.plant)
         start = SetPoint(scenario.start, yaw=math.pi / 2)
         self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
         self.passed = bridge.PassedCommand(source=1, heard=0.0)

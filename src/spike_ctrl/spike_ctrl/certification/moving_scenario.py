@@ -19,7 +19,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError,
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import SetPointLimits, too_fast
+from spike_ctrl.flight.setpoint_limiter import SetPointLimits, too_fast
 from spike_ctrl.flight.wind_estimate import Wind
 
 ENGAGED = 1.0  # s: by then the policy flies

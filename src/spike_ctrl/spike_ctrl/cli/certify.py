@@ -23,7 +23,7 @@ from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
 if TYPE_CHECKING:
-    from spike_ctrl.certification.campaign import Campaign
+    from spike_ctrl.certification.monte_carlo import Campaign
 
 GROUP = "fly"
 EXAMPLES = """
@@ -57,8 +57,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl._files import ray_cluster
     from spike_ctrl._files.ray_cluster import ClusterError
-    from spike_ctrl.certification.campaign import Campaign, CampaignError
     from spike_ctrl.certification.injected_fault import FAMILIES
+    from spike_ctrl.certification.monte_carlo import Campaign, MonteCarloError
 
     ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
     if options.family not in (None, *FAMILIES):
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
             ray_cluster.require()
         campaign = Campaign(folder, options.model, options.first, options.family)
         _fly(campaign, options)
-    except (CampaignError, ClusterError) as error:
+    except (MonteCarloError, ClusterError) as error:
         raise UsageError(str(error)) from None
     return _tell(campaign, options)
 
@@ -103,7 +103,7 @@ def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
     """The table on the terminal, the page and the JSON."""
     from spike_ctrl import __version__
     from spike_ctrl._files import provenance
-    from spike_ctrl.certification import campaign as campaigns
+    from spike_ctrl.certification import monte_carlo as campaigns
     from spike_ctrl.certification.safety_statistics import by_family, by_fault_row
     from spike_ctrl.report import certificate_page, page
 
@@ -137,7 +137,7 @@ def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
 
 def _falsify(options: argparse.Namespace, folder: Path) -> int:
     """Search for the worst flight of each kind of fault."""
-    from spike_ctrl.certification import campaign, falsifier, flight_outcome, moving_scenario
+    from spike_ctrl.certification import falsifier, flight_outcome, monte_carlo, moving_scenario
     from spike_ctrl.certification.injected_fault import KINDS
 
     known = {f"{place}/{kind}": (place, kind) for place, kinds in KINDS.items() for kind in kinds}
@@ -146,7 +146,7 @@ def _falsify(options: argparse.Namespace, folder: Path) -> int:
         raise UsageError(f"--falsify: found '{odd[0]}', wanted PLACE or PLACE/KIND of {', '.join(known)}")
     file = folder / "falsified.json"
     folder.mkdir(parents=True, exist_ok=True)
-    who, settings = campaign.competitors(options.model)
+    who, settings = monte_carlo.competitors(options.model)
     found, off = {}, moving_scenario.spread(who.airframe)
     for name in dict.fromkeys(asked):
         tell = partial(_show_search, name, options.flights)
@@ -174,7 +174,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     from threadpoolctl import threadpool_limits
 
     from spike_ctrl import report
-    from spike_ctrl.certification import campaign as campaigns
+    from spike_ctrl.certification import monte_carlo as campaigns
     from spike_ctrl.certification.flight_bag import FlightBag
     from spike_ctrl.flight.event_words import told
     from spike_ctrl.policy import checkpoint

@@ -312,19 +312,19 @@ def _fly_references(flown: Controllers, vehicle: Airframe) -> Figures:
 def _controllers_elsewhere(options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
     """What flies in the simulators of others: nobody there knows a plant."""
     from spike_ctrl.control.geometric_guide import GeometricGuide
-    from spike_ctrl.control.incremental_guide import IncrementalGuide
+    from spike_ctrl.control.indi_guide import IndiGuide
     from spike_ctrl.evaluation.controllers import GuideController
 
     flown: Controllers = {str(model): policy for model, policy in policies.items()}
     if options.guide:
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
-        flown["guide, nominal, INDI"] = GuideController(IncrementalGuide(vehicle), privileged=False)
+        flown["guide, nominal, INDI"] = GuideController(IndiGuide(vehicle), privileged=False)
     return flown | _baselines(options, vehicle)
 
 
 def _controllers(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
-    from spike_ctrl.control.incremental_guide import IncrementalGuide
+    from spike_ctrl.control.indi_guide import IndiGuide
     from spike_ctrl.evaluation.compensation import BatteryCompensated, HoverTold
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
     from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, STARTS
@@ -339,7 +339,7 @@ def _controllers(protocol: Protocol, options: argparse.Namespace, vehicle: Airfr
         told = BatteryCompensated if vehicle.action_layout == "motors" else HoverTold
         flown["guide, told each plant"] = told(GuideController(GeometricGuide(vehicle)))
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
-        flown["guide, nominal, INDI"] = GuideController(IncrementalGuide(vehicle), privileged=False)
+        flown["guide, nominal, INDI"] = GuideController(IndiGuide(vehicle), privileged=False)
     elif options.guide and protocol.name != REAL:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))

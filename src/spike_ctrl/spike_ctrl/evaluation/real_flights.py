@@ -21,7 +21,7 @@ from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.tracking import FollowedErrors, errors, hovering
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 
 VEHICLES = 256
 SECONDS = 20.0

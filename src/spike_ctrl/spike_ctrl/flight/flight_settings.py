@@ -10,17 +10,17 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.braking import Braking
-from spike_ctrl.flight.commanded_spin import SpinLimits, Turned
-from spike_ctrl.flight.commanded_turn import TurnLimits
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.flight.geofence import Cage, CageError
-from spike_ctrl.flight.granted_setpoint import SetPointLimits
 from spike_ctrl.flight.ladder_state import LadderLimits
+from spike_ctrl.flight.rate_residual import RateResidualLimits
+from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
 from spike_ctrl.flight.swap_trial import TrialLimits
+from spike_ctrl.flight.torque_residual import TorqueResidualLimits, Turned
 from spike_ctrl.flight.wind_estimate import WindLimits
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 
@@ -86,8 +86,8 @@ class FlightSettings:
     braking: Braking = Braking()
     set_point: SetPointLimits = SetPointLimits()
     consistency: ConsistencyLimits = ConsistencyLimits()
-    turn: TurnLimits = TurnLimits()
-    spin: SpinLimits = SpinLimits()
+    turn: RateResidualLimits = RateResidualLimits()
+    spin: TorqueResidualLimits = TorqueResidualLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
@@ -170,10 +170,10 @@ def settings_for(
             cage=_cage(cage),
             braking=Braking.of(airframe),
             set_point=SetPointLimits.of(airframe.thrust_to_weight),
-            turn=TurnLimits(fastest=airframe.max_rates if rates else None),
+            turn=RateResidualLimits(fastest=airframe.max_rates if rates else None),
             envelope=Envelope.of(airframe.thrust_to_weight),
             farewell=0.0 if rates else vehicle.motor_farewell,
-            spin=SpinLimits(None if rates else Turned(airframe)),
+            spin=TorqueResidualLimits(None if rates else Turned(airframe)),
             ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
         )
     except CageError as error:

@@ -27,7 +27,7 @@ def compare_with_guide(
         e, f, g, h = before
         return e + share * (a - e), f + share * (b - f), g + share * (c - g), h + share * (d - h)
 
-    # How far the vehicle is from its set-point, which itself moves as a vehicle can (granted_setpoint.py).
+    # How far the vehicle is from its set-point, which itself moves as a vehicle can (setpoint_limiter.py).
     course = limits.course
     distance = math.dist(sample.position, point.position)
     way = distance + course.braking_time * math.dist(sample.velocity, point.velocity)

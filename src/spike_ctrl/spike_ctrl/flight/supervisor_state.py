@@ -10,8 +10,6 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
-from spike_ctrl.flight.commanded_spin import CommandedSpin
-from spike_ctrl.flight.commanded_turn import CommandedTurn
 from spike_ctrl.flight.estimate_quality import Doubt
 from spike_ctrl.flight.event import Event
 from spike_ctrl.flight.faults import Finding, Rung
@@ -20,11 +18,13 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.rate_residual import RateResidual
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import Consistency
 from spike_ctrl.flight.swap_trial import SwapTrial
+from spike_ctrl.flight.torque_residual import TorqueResidual
 from spike_ctrl.flight.wind_estimate import CALM, Wind
 
 
@@ -96,8 +96,8 @@ class SupervisorState(NamedTuple):
     granted: SetPoint | None = None  # where the set-point is, on its way to the target's
     granted_at: float = 0.0  # s
     consistency: Consistency = Consistency()
-    turn: CommandedTurn = CommandedTurn()
-    spin: CommandedSpin = CommandedSpin()
+    turn: RateResidual = RateResidual()
+    spin: TorqueResidual = TorqueResidual()
     wind: Wind = CALM
     motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()

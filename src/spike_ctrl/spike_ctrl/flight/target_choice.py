@@ -7,9 +7,9 @@ from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.granted_setpoint import at_rest, grant, too_fast
 from spike_ctrl.flight.ladder_state import hold_here
 from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold, not_finite, set_point_at, too_far
+from spike_ctrl.flight.setpoint_limiter import at_rest, grant, too_fast
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 

@@ -33,7 +33,7 @@ class TD3BCSettings:
         "What critics learn: floored, the shaped reward; shifted, reward_scale (r - reward_shift), crash_reward at a crash.",
         choices=("floored", "shifted"),
     )
-    root: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `floored_reward`.")
+    root: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.")
     reward_scale: float = within(1.0, 1e-6, 1e6, "Factor of a shifted reward.")
     reward_shift: float = within(0.0, -1e12, 1e12, "Subtracted from a shifted reward; it can make it pay to crash.")
     crash_reward: float = within(0.0, -1e12, 1e12, "Shifted reward of a crash.")
@@ -61,7 +61,7 @@ class PPOSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 1.0, "Discount per step.")
-    root: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `floored_reward`.")
+    root: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.")
     gae: float = within(0.95, 0.0, 1.0, "Lambda of the advantages.")
     deviation: float = within(0.5, 1e-3, 10.0, "Deviation of the exploration at the start.")
     deviation_end: float = within(0.0, 0.0, 10.0, "Deviation at the end, reached by equal factors; 0: it is learned.")
@@ -75,7 +75,7 @@ class DistillationSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 0.9999, "Discount per step.")
-    root: float = within(0.5, 0.05, 1.0, "Exponent of the shaped reward, see `floored_reward`.")
+    root: float = within(0.5, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.")
     td_lambda: float = within(0.95, 0.0, 1.0, "Lambda of the critic's targets.")
     critic_rate: float = within(1e-3, 1e-7, 1.0, "Learning rate of the critic.")
     least_stake: float = within(0.02, 0.0, 1.0, "Weight of a state in which nothing can be lost.")

@@ -26,9 +26,9 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.distillation import Distillation
+from spike_ctrl.learn.bptt import ModelGradient
+from spike_ctrl.learn.dagger import Dagger
 from spike_ctrl.learn.early_end import EarlyEndWatch
-from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.onnx_graph import graph_of
@@ -49,7 +49,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
 MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the graph
-METHODS = {"td3bc": OffPolicy, "ppo": PPO, "distillation": Distillation, "model_gradient": ModelGradient}
+METHODS = {"td3bc": OffPolicy, "ppo": PPO, "distillation": Dagger, "model_gradient": ModelGradient}
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Learner:
         if watch.worth < 0:
             self._early_end = None  # it has told once
             own = isinstance(self.recipe.algorithm, NamedObject)
-            wanted = "the reward above a floor (spike_ctrl.sim.floored_reward)" if own else "td3bc.reward: floored"
+            wanted = "the reward above a floor (spike_ctrl.sim.reward_shaping)" if own else "td3bc.reward: floored"
             warnings.warn(
                 f"recipe {self.recipe.name}: ending an episode early pays: one more step before a crash is worth "
                 f"{watch.worth:.2g} to {self.recipe.algorithm}, and a crash ends that; wanted {wanted}",

@@ -1,6 +1,6 @@
 """The model gradient for policies that are plain torch modules: a segment of flight whose cost torch can differentiate.
 
-The same flight, cost and restraint of the gradient as in `closed_loop_kernel`, which is the fast path for the spiking
+The same flight, cost and restraint of the gradient as in `bptt_kernel`, which is the fast path for the spiking
 network: here torch's autograd goes through the policy, and `differentiable_step` through the vehicles.
 """
 
@@ -15,15 +15,15 @@ from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Floats, Number, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel
-from spike_ctrl.learn.closed_loop_kernel import Sight
+from spike_ctrl.learn.bptt_kernel import Sight
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
 from spike_ctrl.sim.differentiable_step import Vehicles, observe
 from spike_ctrl.sim.dynamics import LANES, ROWS
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
+from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
-from spike_ctrl.sim.sensor_errors import MAX_AGE
+from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network_state import State, detach
 
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
@@ -38,14 +38,14 @@ class SegmentConditions(NamedTuple):
     delay: Floats  # [B] control steps from a command to its effect
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
     sight: Sight | None = None  # its last entries are set by the flight
-    volts: tuple[np.float32, np.float32] | None = None  # of `closed_loop_kernel.fly`
+    volts: tuple[np.float32, np.float32] | None = None  # of `bptt_kernel.fly`
 
 
 class FlownSegment(NamedTuple):
     """What a segment leaves behind."""
 
-    cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `closed_loop_kernel.pull`
-    errors: np.ndarray  # [5] as `closed_loop_kernel.fly` returns them
+    cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `bptt_kernel.pull`
+    errors: np.ndarray  # [5] as `bptt_kernel.fly` returns them
     command: Floats  # [MAX_DELAY, 4, B] u of the last steps
     state: Any  # what the policy remembers, without history
 
@@ -113,7 +113,7 @@ def _in_force(commands: list[torch.Tensor], delay: Floats) -> torch.Tensor:
 
 
 def _late(past: list[torch.Tensor], turn: Floats, age: Floats) -> torch.Tensor:
-    """What is seen of the observations of the last steps, MAX_AGE + 1 times [B, 18], as `closed_loop_kernel` sees it."""
+    """What is seen of the observations of the last steps, MAX_AGE + 1 times [B, 18], as `bptt_kernel` sees it."""
     whole = np.minimum(age.astype(np.int64), MAX_AGE)
     recent, everyone, share = torch.stack(past), torch.arange(len(age)), torch.from_numpy(age - whole)[:, None].float()
     at, before = (torch.from_numpy(index) for index in (MAX_AGE - whole, np.maximum(MAX_AGE - whole - 1, 0)))
@@ -127,7 +127,7 @@ class _Step(torch.autograd.Function):
     """One control step: states [B, S] to the next states, their observations [B, 18] and what the step costs.
 
     u, before [B, 4]: the commands of this step and of the one before, which cost; in_force [B, 4]: those that take effect.
-    The gradient with respect to the states is restrained before that of the cost is added, as in `closed_loop_kernel`.
+    The gradient with respect to the states is restrained before that of the cost is added, as in `bptt_kernel`.
     All is in one function, since each costs autograd some 30 us a step.
     """
 

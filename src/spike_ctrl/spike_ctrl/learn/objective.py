@@ -21,7 +21,7 @@ from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.sim.block_step import BLOCKWISE, STATE_SIZE
 from spike_ctrl.sim.dynamics import AT, LANES, QUATERNION, RATES, ROWS, VELOCITY
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, LOOP, errors_adjoint_lane
+from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS, LOOP, errors_vjp_lane
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.reward import costs
 
@@ -130,7 +130,7 @@ def _add_gradient_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number
     x, y, z = buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]]
     distance = math.sqrt(x * x + y * y + z * z)
     position = objective.position * (objective.far / distance if distance > objective.far else _ONE)
-    errors_adjoint_lane(buffer, lane, adjoint, at, (position, _ZERO, objective.attitude))
+    errors_vjp_lane(buffer, lane, adjoint, at, (position, _ZERO, objective.attitude))
     for i in range(3):
         adjoint[at + AT[i]] += _TWO * objective.wall * _beyond(buffer[lane + AT[i]], objective.wall_at)
     weight = np.float32(8.0) * objective.lean * _lean_over(buffer, lane, objective.upright)

@@ -14,7 +14,7 @@ from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Rows, SequenceBuffer, Sequences, Widths
 from spike_ctrl.learn.td3bc import TD3BC, Critic
-from spike_ctrl.sim.floored_reward import FlooredReward
+from spike_ctrl.sim.reward_shaping import ShapedReward
 
 CRITICS: dict[str, type[Critic]] = {"twin": TwinCritic, "advantage": AdvantageCritic}
 
@@ -35,14 +35,14 @@ class OffPolicy:
         actor: nn.Module,
         generator: torch.Generator,
         widths: Widths = QUADROTOR,
-        floored: FlooredReward | None = None,
+        floored: ShapedReward | None = None,
     ):
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
         s = recipe.td3bc
         if s.reward == "floored" and floored is None:
             if airframe is None:
-                wanted = "wanted the FlooredReward of the task where no airframe tells what a hover earns"
+                wanted = "wanted the ShapedReward of the task where no airframe tells what a hover earns"
                 raise ValueError(f"td3bc.reward: found 'floored', {wanted}")
             floored = recipe.task.floored(airframe.hover, s.root)
         self.algorithm = self.make_algorithm(actor, CriticInputs(s.history, widths, s.sizes), floored)
@@ -54,7 +54,7 @@ class OffPolicy:
         self.recorded: SequenceBuffer | None = None
         self.blind = False
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         """The updates, with the critics that the recipe asks for."""
         s = self.recipe.td3bc
         critic = CRITICS[s.critic](self.recipe.critic_width, self.generator, seen)

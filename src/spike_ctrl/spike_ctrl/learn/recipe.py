@@ -24,7 +24,7 @@ from spike_ctrl.learn.recipe_blocks import (
     TaskSettings,
     code_of,
 )
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 
 # Blocks of a recipe that belong to one algorithm only.
 ALGORITHMS = {

@@ -11,13 +11,13 @@ import numpy as np
 from spike_ctrl._files import named_object, settings
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import require, setting, within
-from spike_ctrl.sim import airframe_sampler, floored_reward
+from spike_ctrl.sim import airframe_sampler, reward_shaping
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
-from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.pipeline import CHANGES, InsertFunction, require_step
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import CURRICULUM_STEPS, TERMS, Coefficients, curriculum
+from spike_ctrl.sim.reward_shaping import ShapedReward
 from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.snn import slope_schedule
 
@@ -142,14 +142,14 @@ class TaskSettings:
         """The weights of the reward at this progress of its curriculum."""
         return curriculum(stage) if isinstance(self.reward, str) else self.reward
 
-    def floored(self, hover: float, root: float = 1.0) -> FlooredReward:
+    def floored(self, hover: float, root: float = 1.0) -> ShapedReward:
         """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
 
-        root: see `floored_reward`. Raises RecipeError.
+        root: see `reward_shaping`. Raises RecipeError.
         """
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
         try:
-            return floored_reward.derive(stages, self.box, hover, self.reward_terms(), root)
+            return reward_shaping.derive(stages, self.box, hover, self.reward_terms(), root)
         except ValueError as error:
             raise RecipeError(f"task.reward: {error}") from None
 

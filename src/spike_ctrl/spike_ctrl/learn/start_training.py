@@ -16,8 +16,8 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import require_run
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.trainer import study
-from spike_ctrl.learn.trainer import train as fly_and_learn
+from spike_ctrl.learn.training_loop import study
+from spike_ctrl.learn.training_loop import train as fly_and_learn
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy

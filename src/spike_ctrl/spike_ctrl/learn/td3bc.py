@@ -4,7 +4,7 @@
               with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
     actor     -alpha Q_1(s, pi(s)) / unit + bc |label - pi(s)|^2 + change |pi(s) - pi(s_before)|^2
 
-r is the reward above a floor, see `floored_reward`. unit is mean |Q_1|, or the deviation of Q_1 over the batch. With
+r is the reward above a floor, see `reward_shaping`. unit is mean |Q_1|, or the deviation of Q_1 over the batch. With
 `critic: advantage` there is one critic, Q(s, a) = V(s) + A(s, a) - A(s, pi'(s)), and V'(s') its own.
 
 The network is unrolled from the zero state at the window's start. The first `burn_in` steps let its membranes settle
@@ -24,7 +24,7 @@ from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.replay_buffer import Sequences
-from spike_ctrl.sim.floored_reward import FlooredReward
+from spike_ctrl.sim.reward_shaping import ShapedReward
 
 Critic = TwinCritic | AdvantageCritic
 
@@ -55,7 +55,7 @@ class TD3BC:
         critic: Critic,
         settings: TD3BCSettings,
         learning_rate: float,
-        floored: FlooredReward | None = None,
+        floored: ShapedReward | None = None,
     ):
         self.settings, self.floored = settings, floored
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)

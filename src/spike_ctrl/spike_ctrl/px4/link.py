@@ -35,7 +35,7 @@ from spike_ctrl.px4.link_events import (
     StatusText,
     Version,
 )
-from spike_ctrl.px4.packet import Reader, Writer
+from spike_ctrl.px4.mavlink import Reader, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim import action_mapping
 

@@ -59,7 +59,7 @@ def in_air(disturbance: Scalars, s: Scalars, air: Scalars) -> Scalars:
 
 
 @inlined
-def pull_air(s: Scalars, air: Scalars, by_force: Scalars, by_torque: Scalars) -> Scalars:
+def air_vjp(s: Scalars, air: Scalars, by_force: Scalars, by_torque: Scalars) -> Scalars:
     """The gradient with respect to quaternion and velocity (7 numbers), from that of force and of torque about x and y."""
     r, v = _rotation(s), (s[7], s[8], s[9])
     x, y, z = _to_body(r, v)
@@ -70,12 +70,12 @@ def pull_air(s: Scalars, air: Scalars, by_force: Scalars, by_torque: Scalars) ->
     g00, g01, g02 = by_force[0] * f[0] + v[0] * g[0], by_force[0] * f[1] + v[0] * g[1], by_force[0] * f[2] + v[0] * g[2]
     g10, g11, g12 = by_force[1] * f[0] + v[1] * g[0], by_force[1] * f[1] + v[1] * g[1], by_force[1] * f[2] + v[1] * g[2]
     g20, g21, g22 = by_force[2] * f[0] + v[2] * g[0], by_force[2] * f[1] + v[2] * g[1], by_force[2] * f[2] + v[2] * g[2]
-    gx, gy, gz, gw = pull_rotation(s, (g00, g01, g02, g10, g11, g12, g20, g21, g22))
+    gx, gy, gz, gw = rotation_vjp(s, (g00, g01, g02, g10, g11, g12, g20, g21, g22))
     return gx, gy, gz, gw, gv[0], gv[1], gv[2]
 
 
 @inlined
-def pull_rotation(s: Scalars, g: Scalars) -> Scalars:
+def rotation_vjp(s: Scalars, g: Scalars) -> Scalars:
     """The gradient with respect to the quaternion, from that of the rotation matrix (9, row by row)."""
     qx, qy, qz, qw = s[3], s[4], s[5], s[6]
     g00, g01, g02, g10, g11, g12, g20, g21, g22 = g

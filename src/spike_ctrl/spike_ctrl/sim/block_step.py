@@ -32,10 +32,10 @@ from spike_ctrl.sim.dynamics import (
     geometry,
     rk4_lane,
 )
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, rk4_adjoint_lane
+from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS, APPLIED, LOOP, rk4_vjp_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, constants, delay_substeps, rate_lane
-from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
+from spike_ctrl.sim.rate_loop_vjp import rate_vjp_lane
 
 # Rows kept of the dynamics, of the rate loop with its rotor commands, and of the battery
 STATE_SIZE, LOOP_SIZE, BATTERY_SIZE = 17, STEP - COMMAND, EARLIER - CHARGE
@@ -140,7 +140,7 @@ def _move_back(
     buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars, extension: Scalars | None
 ) -> None:
     for lane in range(_LANES):
-        rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach, extension)
+        rk4_vjp_lane(buffer, base + lane, adjoint, at + lane, dt, reach, extension)
 
 
 @kernel(**BLOCKWISE)
@@ -152,7 +152,7 @@ def _turn(buffer: Floats, base: Number, loop: Scalars, spin: Scalars) -> None:
 @kernel(**BLOCKWISE)
 def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
-        rate_adjoint_lane(buffer, base + lane, adjoint, at + lane, loop, spin)
+        rate_vjp_lane(buffer, base + lane, adjoint, at + lane, loop, spin)
 
 
 @kernel(**BLOCKWISE)
@@ -192,7 +192,7 @@ def advance_rates(
 
 
 @kernel(**BLOCKWISE)
-def retreat_motors(
+def step_motors_vjp(
     buffer: Floats,
     block: int,
     dt: Number,
@@ -217,7 +217,7 @@ def retreat_motors(
 
 
 @kernel(**BLOCKWISE)
-def retreat_rates(
+def step_rates_vjp(
     buffer: Floats,
     block: int,
     dt: Number,
@@ -231,7 +231,7 @@ def retreat_rates(
     kept: Floats,
     by_command: Floats,
 ) -> None:
-    """As `retreat_motors`. kept [SUBSTEPS + 1, blocks, rows] also holds the state after the step."""
+    """As `step_motors_vjp`. kept [SUBSTEPS + 1, blocks, rows] also holds the state after the step."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     spin = (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS, -1, -1):

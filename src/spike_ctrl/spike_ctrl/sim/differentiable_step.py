@@ -31,11 +31,11 @@ from spike_ctrl.sim.block_step import (
     advance_rates,
     apply_motors,
     record,
-    retreat_motors,
-    retreat_rates,
+    step_motors_vjp,
+    step_rates_vjp,
 )
 from spike_ctrl.sim.dynamics import AT, BATTERY_ROWS, LANES, LOOP_ROWS, ROWS, STATE_ROWS, unpack_arms
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, BATTERY, LOOP, SEEN, observe_adjoint_lane
+from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS, BATTERY, LOOP, SEEN, observe_vjp_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
@@ -242,9 +242,9 @@ def _retreat(
     delay = np.full(command.shape[2], np.float32(MAX_DELAY))
     for block in range(buffer.size // (ROWS * LANES)):
         if loop is None:
-            retreat_motors(buffer, block, dt, reach, extension, adjoint, command, 0, delay, kept, by_command)
+            step_motors_vjp(buffer, block, dt, reach, extension, adjoint, command, 0, delay, kept, by_command)
         else:
-            retreat_rates(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, 0, delay, kept, by_command)
+            step_rates_vjp(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, 0, delay, kept, by_command)
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
@@ -261,4 +261,4 @@ def _see_back(buffer: Floats, by_seen: Floats, adjoint: Floats) -> None:
         at = np.uint64(b // LANES * ADJOINT_ROWS * LANES + b % LANES)
         for i in range(OBSERVATION_SIZE):
             adjoint[at + AT[SEEN + i]] = by_seen[b, i]
-        observe_adjoint_lane(buffer, np.uint64(b // LANES * ROWS * LANES + b % LANES), adjoint, at)
+        observe_vjp_lane(buffer, np.uint64(b // LANES * ROWS * LANES + b % LANES), adjoint, at)

@@ -21,9 +21,9 @@ from numpy.typing import ArrayLike
 from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel, spliced
 from spike_ctrl.airframe import GRAVITY, Airframe
-from spike_ctrl.sim import voltage
+from spike_ctrl.sim import battery
 from spike_ctrl.sim.aerodynamics import in_air
-from spike_ctrl.sim.voltage import command_factor, drained, load_of
+from spike_ctrl.sim.battery import command_factor, drained, load_of
 
 LANES = 16
 
@@ -102,12 +102,12 @@ def nominal_extension(airframe: Airframe) -> Floats:
 
 
 def extension(airframe: Airframe, dt: float, late: bool = False) -> Scalars | None:
-    """What the kernels of an extended airframe need, for steps of `dt` seconds: `voltage.constants`; None for a plain one.
+    """What the kernels of an extended airframe need, for steps of `dt` seconds: `battery.constants`; None for a plain one.
 
     late: commands may have a dead time although the airframe has none.
     """
     if late or airframe.battery or nominal_extension(airframe).any():
-        return voltage.constants(airframe, dt)
+        return battery.constants(airframe, dt)
     return None
 
 
@@ -305,7 +305,7 @@ def begin_extension(buffer: Floats, lane: Number, hover: Number, extension: Scal
     """Begin a flight: the voltage has settled at the charge and the rotors' speeds; before it the vehicle hovered."""
     rotors = (buffer[lane + AT[13]], buffer[lane + AT[14]], buffer[lane + AT[15]], buffer[lane + AT[16]])
     load = load_of(rotors[0], rotors[1], rotors[2], rotors[3])
-    buffer[lane + AT[VOLTAGE]] = voltage.settled(buffer[lane + AT[CHARGE]], load, extension)
+    buffer[lane + AT[VOLTAGE]] = battery.settled(buffer[lane + AT[CHARGE]], load, extension)
     for i in range(4 * HISTORY):
         buffer[lane + AT[EARLIER + i]] = hover
 

@@ -28,7 +28,7 @@ from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
-from spike_ctrl.sim.sensor_errors import LateSight, SensorErrors, SensorSettings, disturbed
+from spike_ctrl.sim.sensor_noise import LateSight, SensorErrors, SensorSettings, disturbed
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")

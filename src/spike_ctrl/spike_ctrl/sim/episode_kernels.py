@@ -13,6 +13,7 @@ from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.sim import rate_loop
 from spike_ctrl.sim.action_mapping import command
+from spike_ctrl.sim.battery import unpack_constants
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -37,7 +38,6 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import draw
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import costs
-from spike_ctrl.sim.voltage import unpack_constants
 
 _LANES, _SIZE, _command = np.uint64(LANES), np.uint64(OBSERVATION_SIZE), inlined(command)
 

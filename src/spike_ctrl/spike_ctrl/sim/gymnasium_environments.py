@@ -16,7 +16,7 @@ from spike_ctrl.sim.pipeline import Inserts
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 
 UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
 _Part = TypeVar("_Part", Start, Randomisation, SensorSettings, Coefficients)

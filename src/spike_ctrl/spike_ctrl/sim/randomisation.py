@@ -38,7 +38,7 @@ from spike_ctrl.sim.dynamics import (
     nominal_extension,
     nominal_plant,
 )
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 
 MAX_DELAY = 4  # control steps
 

@@ -2,7 +2,7 @@
 
 The position error is the integral of the velocity error: a critically damped second-order system that white noise drives.
 Attitude errors are first-order. All errors scale with `noise`; 0 gives the true state. With `sensors` the errors that
-policies are trained with come on top, see `sim.sensor_errors`.
+policies are trained with come on top, see `sim.sensor_noise`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spike_ctrl.flight.estimate_quality import (
     EstimateQuality,
 )
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, SensorSettings
+from spike_ctrl.sim.sensor_noise import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters

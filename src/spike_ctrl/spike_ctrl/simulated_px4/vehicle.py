@@ -14,9 +14,9 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames, px4_parameters
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
-from spike_ctrl.px4.packet import Reader, Received, Writer
+from spike_ctrl.px4.mavlink import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
-from spike_ctrl.sim.sensor_errors import SensorSettings
+from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints, vehicle_commands
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, RateCommand, StateEstimate

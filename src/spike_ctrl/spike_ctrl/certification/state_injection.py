@@ -19,7 +19,7 @@ TILTED_AT_MOST = 0.5  # rad
 _NOISE = {"position": NOISE[0], "velocity": NOISE[12], "rates": NOISE[15]}
 
 
-class StateTampering:
+class StateInjection:
     """One fault of the state. It remembers the state with which it began."""
 
     def __init__(self, fault: InjectedFault):
@@ -50,83 +50,83 @@ class StateTampering:
         return length * x, length * y, length * z
 
 
-def _position_drifts(t: StateTampering, s: Sample, since: float) -> Sample:
+def _position_drifts(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(position=_plus(s.position, t.along(t.fault.size * since)))
 
 
-def _height_drifts(t: StateTampering, s: Sample, since: float) -> Sample:
+def _height_drifts(t: StateInjection, s: Sample, since: float) -> Sample:
     up = math.copysign(t.fault.size * since, t.fault.direction[2])
     return s._replace(position=_plus(s.position, (0.0, 0.0, up)))
 
 
-def _yaw_drifts(t: StateTampering, s: Sample, since: float) -> Sample:
+def _yaw_drifts(t: StateInjection, s: Sample, since: float) -> Sample:
     angle = math.copysign(t.fault.size * since, t.fault.direction[2])
     return s._replace(quaternion=_turned((0.0, 0.0, angle), s.quaternion))
 
 
-def _tilt_drifts(t: StateTampering, s: Sample, since: float) -> Sample:
+def _tilt_drifts(t: StateInjection, s: Sample, since: float) -> Sample:
     x, y, _ = t.fault.direction
     angle, norm = min(t.fault.size * since, TILTED_AT_MOST), max(math.hypot(x, y), 1e-6)
     return s._replace(quaternion=_turned((angle * x / norm, angle * y / norm, 0.0), s.quaternion))
 
 
-def _velocity_flipped(t: StateTampering, s: Sample, since: float) -> Sample:
+def _velocity_flipped(t: StateInjection, s: Sample, since: float) -> Sample:
     x, y, z = s.velocity
     return s._replace(velocity=(-x, -y, -z))
 
 
-def _velocity_stuck(t: StateTampering, s: Sample, since: float) -> Sample:
+def _velocity_stuck(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(velocity=t.dither(t.first.velocity))
 
 
-def _velocity_biased(t: StateTampering, s: Sample, since: float) -> Sample:
+def _velocity_biased(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(velocity=_plus(s.velocity, t.along(t.fault.size)))
 
 
-def _position_stuck(t: StateTampering, s: Sample, since: float) -> Sample:
+def _position_stuck(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(position=t.dither(t.first.position))
 
 
-def _position_jumps(t: StateTampering, s: Sample, since: float) -> Sample:
+def _position_jumps(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(position=_plus(s.position, t.along(t.fault.size)))
 
 
-def _origin_moved(t: StateTampering, s: Sample, since: float) -> Sample:
+def _origin_moved(t: StateInjection, s: Sample, since: float) -> Sample:
     return _position_jumps(t, s, since)._replace(reset_counter=(s.reset_counter + 1) % 256)
 
 
-def _rates_stuck(t: StateTampering, s: Sample, since: float) -> Sample:
+def _rates_stuck(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(rates=t.dither(t.first.rates))
 
 
-def _rates_flipped(t: StateTampering, s: Sample, since: float) -> Sample:
+def _rates_flipped(t: StateInjection, s: Sample, since: float) -> Sample:
     x, y, z = s.rates
     return s._replace(rates=(-x, -y, -z))
 
 
-def _not_finite(t: StateTampering, s: Sample, since: float) -> Sample:
+def _not_finite(t: StateInjection, s: Sample, since: float) -> Sample:
     name = FIELDS[t.fault.axis]
     changes: dict[str, Any] = {name: (math.nan, *getattr(s, name)[1:])}
     return s._replace(**changes)
 
 
-def _frozen(t: StateTampering, s: Sample, since: float) -> Sample:
+def _frozen(t: StateInjection, s: Sample, since: float) -> Sample:
     return s._replace(**{name: getattr(t.first, name) for name in FIELDS})
 
 
-def _noisy(t: StateTampering, s: Sample, since: float) -> Sample:
+def _noisy(t: StateInjection, s: Sample, since: float) -> Sample:
     noisy: dict[str, Any] = {
         name: _plus(getattr(s, name), t.dice.normal(0, t.fault.size * by, 3)) for name, by in _NOISE.items()
     }
     return s._replace(**noisy)
 
 
-def _drifts_as_its_velocity(t: StateTampering, s: Sample, since: float) -> Sample:
+def _drifts_as_its_velocity(t: StateInjection, s: Sample, since: float) -> Sample:
     moved = _position_drifts(t, s, since)
     return moved._replace(velocity=_plus(s.velocity, t.along(t.fault.size)))
 
 
-_KINDS: dict[str, Callable[[StateTampering, Sample, float], Sample]] = {
+_KINDS: dict[str, Callable[[StateInjection, Sample, float], Sample]] = {
     "position_drifts": _position_drifts,
     "height_drifts": _height_drifts,
     "yaw_drifts": _yaw_drifts,

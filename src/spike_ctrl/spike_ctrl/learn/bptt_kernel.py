@@ -30,16 +30,16 @@ from spike_ctrl.sim.block_step import (
     apply_motors,
     load,
     record,
-    retreat_motors,
-    retreat_rates,
+    step_motors_vjp,
+    step_rates_vjp,
 )
 from spike_ctrl.sim.dynamics import AT, LANES, ROWS, VOLTAGE, unpack_arms
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, BATTERY, SEEN, observe_adjoint_lane
+from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS, BATTERY, SEEN, observe_vjp_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, unpack
-from spike_ctrl.sim.sensor_errors import MAX_AGE
+from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.row_products import PANEL, WORD
 
 _mapped = inlined(action_mapping.command)
@@ -289,11 +289,11 @@ def pull(
             load(buffer, block, kept[parts, block])
             add_gradient(buffer, block, adjoint, course[t], tick, objective)
             if loop is None:
-                retreat_motors(
+                step_motors_vjp(
                     buffer, block, dt, reach, extension, adjoint, tape.command, t, delay, kept, by_command
                 )  # fmt: skip
             else:
-                retreat_rates(
+                step_rates_vjp(
                     buffer, block, dt, reach, extension, unpack(loop), late, adjoint, t, delay, kept, by_command
                 )  # fmt: skip
         for i in range(4):
@@ -334,6 +334,6 @@ def _see_back(buffer: Floats, block: int, adjoint: Floats, by_input: Floats, obj
         for lane in range(_LANES):
             adjoint[at + AT[SEEN + i] + lane] = by_input[i, block * LANES + lane]
     for lane in range(_LANES):
-        observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
+        observe_vjp_lane(buffer, base + lane, adjoint, at + lane)
     for lane in range(_LANES):
         restrain_lane(adjoint, at + lane, objective)

@@ -30,7 +30,7 @@ AT_ONCE = 4  # flights of a worker between two reports
 FLIGHTS, PLAN = "flights.jsonl", "campaign.json"
 
 
-class CampaignError(ValueError):
+class MonteCarloError(ValueError):
     """A campaign cannot begin or go on; one line with found and wanted."""
 
 
@@ -51,7 +51,7 @@ def code() -> str:
 
 
 def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
-    """Who flies a model: itself, compiled, and the geometric guide. Raises CheckpointError and CampaignError."""
+    """Who flies a model: itself, compiled, and the geometric guide. Raises CheckpointError and MonteCarloError."""
     return _competitors(str(model), checkpoint.read(model))
 
 
@@ -93,7 +93,7 @@ def refly(
 
 
 class Campaign:
-    """The flights with seeds from `first` on of a model, kept in a folder. Raises CampaignError.
+    """The flights with seeds from `first` on of a model, kept in a folder. Raises MonteCarloError.
 
     family: one of FAMILIES, of which all flights are; None: each seed has its own.
     """
@@ -108,12 +108,12 @@ class Campaign:
             file.write_text(json.dumps(plan, indent=2) + "\n")
         if (found := _read_plan(file)) != plan:
             key = next(key for key in plan if found.get(key) != plan[key])
-            raise CampaignError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
+            raise MonteCarloError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
         flown = folder / FLIGHTS
         try:
             outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
         except ValueError as error:
-            raise CampaignError(str(error)) from None
+            raise MonteCarloError(str(error)) from None
         self.outcomes = {outcome.seed: outcome for outcome in outcomes}
 
     def missing(self, flights: int) -> list[int]:
@@ -188,7 +188,9 @@ def _fly_there(
 ) -> list[FlownSeed]:
     """The same on a machine of a cluster, whose spike_ctrl may be another."""
     if (found := code()) != wanted:
-        raise CampaignError(f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there")
+        raise MonteCarloError(
+            f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there"
+        )
     return _fly(model, data, seeds, family, clock)
 
 
@@ -196,5 +198,5 @@ def _read_plan(file: Path) -> dict[str, object]:
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise CampaignError(f"{file}: cannot be read ({error})") from None
+        raise MonteCarloError(f"{file}: cannot be read ({error})") from None
     return found if isinstance(found, dict) else {}

@@ -24,7 +24,7 @@ from spike_ctrl.flight.state_checks import Sample
 
 
 @dataclass(frozen=True)
-class TurnLimits:
+class RateResidualLimits:
     """fastest: rad/s that an action of 1 commands about each axis; None where actions command no rates."""
 
     fastest: tuple[float, ...] | None = None
@@ -38,7 +38,7 @@ class TurnLimits:
     pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
-class CommandedTurn(NamedTuple):
+class RateResidual(NamedTuple):
     """stamp: of the last state, s. expected: roll and pitch rate, rad/s. apart, commanded: the sums, rad."""
 
     stamp: float | None = None
@@ -52,21 +52,21 @@ class CommandedTurn(NamedTuple):
 
 
 def follow(
-    track: CommandedTurn, sample: Sample, action: tuple[float, float, float, float] | None, limits: TurnLimits
-) -> tuple[CommandedTurn, tuple[Finding, ...]]:
+    track: RateResidual, sample: Sample, action: tuple[float, float, float, float] | None, limits: RateResidualLimits
+) -> tuple[RateResidual, tuple[Finding, ...]]:
     """After an accepted state. action: commanded since the one before; None where nobody commands rates."""
     if action is None or limits.fastest is None:
-        return (track if track.stamp is None else CommandedTurn()), ()
+        return (track if track.stamp is None else RateResidual()), ()
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
     if not 0 < dt <= limits.pause:
-        return CommandedTurn(sample.stamp, (roll, pitch)), ()
+        return RateResidual(sample.stamp, (roll, pitch)), ()
     (a, b), (x, y), gained, kept = track.expected, track.apart, 1 - math.exp(-dt / limits.lag), 1 - dt / limits.memory
     p, q = action[1] * limits.fastest[0], action[2] * limits.fastest[1]
     a, b = a + gained * (p - a), b + gained * (q - b)
     judged = dt if max(abs(action[1]), abs(action[2])) < limits.full else 0.0
     x, y = x * kept + judged * (roll - a), y * kept + judged * (pitch - b)
-    track = CommandedTurn(sample.stamp, (a, b), (x, y), track.commanded * kept + dt * math.hypot(p, q))
+    track = RateResidual(sample.stamp, (a, b), (x, y), track.commanded * kept + dt * math.hypot(p, q))
     if track.beyond(limits.share) <= limits.apart:
         return track, ()
     apart, most = math.hypot(x, y), limits.apart + limits.share * track.commanded

@@ -1,7 +1,7 @@
 """Whether a vehicle whose motors are commanded gains the rates that those commands give. Pure.
 
 Old motor commands turn a vehicle over within .2 s, so a link that loses most of them, or brings them late, is worse here
-than where rates are commanded (commanded_turn.py). Rotors follow a command with their lag, and their thrusts make a torque.
+than where rates are commanded (rate_residual.py). Rotors follow a command with their lag, and their thrusts make a torque.
 What the body rates have gained otherwise is summed up and soon forgotten. A steady torque that nobody commands, of a load or
 of weak rotors, is learnt from what it does and does not count. No airframe is exactly as described, so a share of what was
 commanded is allowed as well. Healthy flights reach 1.4 rad/s beyond that share, also where a torque of 15 rad/s^2 begins.
@@ -60,7 +60,7 @@ class Turned(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SpinLimits:
+class TorqueResidualLimits:
     """turned: by whose motors; None where actions command rates."""
 
     turned: Turned | None = None
@@ -72,7 +72,7 @@ class SpinLimits:
     pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
-class CommandedSpin(NamedTuple):
+class TorqueResidual(NamedTuple):
     """stamp: of the last state, s. rates: rad/s. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
     apart, commanded: the sums, rad/s. steady: rad/s^2, that nobody commands. All of roll and pitch.
@@ -92,16 +92,16 @@ class CommandedSpin(NamedTuple):
 
 
 def follow(
-    track: CommandedSpin, sample: Sample, motors: Motors | None, limits: SpinLimits
-) -> tuple[CommandedSpin, tuple[Finding, ...]]:
+    track: TorqueResidual, sample: Sample, motors: Motors | None, limits: TorqueResidualLimits
+) -> tuple[TorqueResidual, tuple[Finding, ...]]:
     """After an accepted state. motors: the action since the one before; None where nobody commands motors."""
     turned = limits.turned
     if motors is None or turned is None:
-        return (track if track.stamp is None else CommandedSpin()), ()
+        return (track if track.stamp is None else TorqueResidual()), ()
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
     if not 0 < dt <= limits.pause or track.waiting is None or track.speeds is None:
-        return CommandedSpin(sample.stamp, (roll, pitch), motors, _speeds(motors)), ()
+        return TorqueResidual(sample.stamp, (roll, pitch), motors, _speeds(motors)), ()
     kept, learnt = math.exp(-dt / limits.memory), -math.expm1(-dt / limits.learns)
     speeds = turned.after(track.speeds, track.waiting, dt, limits.late)
     (a, b), (c, d) = turned.by_rotors(speeds), turned.by_motion(sample)
@@ -111,7 +111,7 @@ def follow(
     apart = track.apart[0] * kept + x - u * dt, track.apart[1] * kept + y - v * dt
     steady = u + learnt * (x / dt - u), v + learnt * (y / dt - v)
     commanded = track.commanded * kept + dt * math.hypot(a, b)
-    track = CommandedSpin(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded)
+    track = TorqueResidual(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded)
     if track.beyond(limits.share) <= limits.apart:
         return track, ()
     most = limits.apart + limits.share * commanded

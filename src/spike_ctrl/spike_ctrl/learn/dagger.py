@@ -29,7 +29,7 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.snn.network_state import State, each
 
 
-class Distillation:
+class Dagger:
     """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `distillation` of the recipe."""
 
     def __init__(

@@ -15,8 +15,8 @@ from spike_ctrl.learn.replay_buffer import Widths
 from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.floored_reward import FlooredReward, derive
 from spike_ctrl.sim.reward import END, START, Coefficients, reward
+from spike_ctrl.sim.reward_shaping import ShapedReward, derive
 from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.snn.network import SpikingNetwork
 
@@ -135,7 +135,7 @@ def test_what_is_no_quadrotor_brings_the_worst_and_the_best_of_its_task():
     plan = recipes.from_dict({"name": "x", "replay": {"capacity": 4096}, "td3bc": {"history": 0}})
     generator, widths = torch.Generator(), Widths(observation=3, action=1, rotor_speed=0, disturbance=0)
     given = (plan, None, 1, 0, SpikingNetwork((3, 8, 1), generator=generator), generator, widths)
-    with pytest.raises(ValueError, match=r"^td3bc\.reward: found 'floored', wanted the FlooredReward of the task where no"):
+    with pytest.raises(ValueError, match=r"^td3bc\.reward: found 'floored', wanted the ShapedReward of the task where no"):
         OffPolicy(*given)
-    worth = OffPolicy(*given, FlooredReward(-2.0, 0.0)).step_worth(np.array([0.0, -1.0, -2.0, -3.0]))
+    worth = OffPolicy(*given, ShapedReward(-2.0, 0.0)).step_worth(np.array([0.0, -1.0, -2.0, -3.0]))
     np.testing.assert_allclose(worth, [0.3, 0.15, 0, 0], atol=1e-6)

@@ -11,8 +11,8 @@ from numba import njit
 from spike_ctrl import airframe
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, HOVER, LANES, LOOP_FACTORS, LOOP_ROWS, RATES, ROWS
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, BATTERY, LOOP, STATE
-from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
+from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS, APPLIED, BATTERY, LOOP, STATE
+from spike_ctrl.sim.rate_loop_vjp import rate_vjp_lane
 
 SIH, VEHICLES = airframe.load("sih_quadx"), 64 * LANES
 AIRMODES = ("disabled", "roll_pitch")
@@ -25,7 +25,7 @@ def _apply(back, buffer, adjoint, constants, spin):
     for n in range(VEHICLES):
         lane = np.uint64(n // LANES * ROWS * LANES + n % LANES)
         if back:
-            rate_adjoint_lane(buffer, lane, adjoint, np.uint64(n // LANES * ADJOINT_ROWS * LANES + n % LANES), c, s)
+            rate_vjp_lane(buffer, lane, adjoint, np.uint64(n // LANES * ADJOINT_ROWS * LANES + n % LANES), c, s)
         else:
             rate_loop.rate_lane(buffer, lane, c, s)
 

@@ -42,7 +42,7 @@ class Operated(Protocol):
         """One set-point of a stream."""
 
 
-class OperatorTampering:
+class OperatorInjection:
     """The faults of the operator of one flight."""
 
     def __init__(self, faults: Sequence[InjectedFault]):

@@ -9,14 +9,14 @@ from numba import njit
 from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics, reward
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, ROWS, STATE_ROWS
-from spike_ctrl.sim.dynamics_adjoint import (
+from spike_ctrl.sim.dynamics_vjp import (
     ADJOINT_ROWS,
     APPLIED,
     SEEN,
     STATE,
-    errors_adjoint_lane,
-    observe_adjoint_lane,
-    rk4_adjoint_lane,
+    errors_vjp_lane,
+    observe_vjp_lane,
+    rk4_vjp_lane,
 )
 
 VEHICLES = 2 * LANES
@@ -48,11 +48,11 @@ def _apply(kind, buffer, adjoint, dt, arms, weights):
         lane = np.uint64(n // LANES * ROWS * LANES + n % LANES)
         at = np.uint64(n // LANES * ADJOINT_ROWS * LANES + n % LANES)
         if kind == 0:
-            rk4_adjoint_lane(buffer, lane, adjoint, at, dt, dynamics.unpack_arms(arms))
+            rk4_vjp_lane(buffer, lane, adjoint, at, dt, dynamics.unpack_arms(arms))
         elif kind == 1:
-            observe_adjoint_lane(buffer, lane, adjoint, at)
+            observe_vjp_lane(buffer, lane, adjoint, at)
         else:
-            errors_adjoint_lane(buffer, lane, adjoint, at, (weights[0], weights[1], weights[2]))
+            errors_vjp_lane(buffer, lane, adjoint, at, (weights[0], weights[1], weights[2]))
 
 
 def pulled(kind, vehicle, buffer, weights=(0, 0, 0), **rows):

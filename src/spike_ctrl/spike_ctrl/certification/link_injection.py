@@ -12,7 +12,7 @@ PROCESSES = ("policy", "guide", "supervisor", "bridge")
 STARVED_PERIOD = (0.04, 0.16)  # s from one pause of a starved computer to the next
 
 
-class LinkTampering:
+class LinkInjection:
     """The faults of the link of one flight."""
 
     def __init__(self, faults: Sequence[InjectedFault]):
@@ -52,7 +52,7 @@ class LinkTampering:
         return any(fault.kind == "cut" and fault.acts(now) for fault, _ in self.faults)
 
 
-class ProcessTampering:
+class ProcessInjection:
     """The faults of processes of one flight."""
 
     def __init__(self, faults: Sequence[InjectedFault]):

@@ -7,7 +7,7 @@ from torch.distributions import Bernoulli, kl_divergence
 
 from spike_ctrl import airframe
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.distillation import divergence
+from spike_ctrl.learn.dagger import divergence
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.training_process import training_process

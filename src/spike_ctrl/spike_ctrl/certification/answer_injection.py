@@ -11,7 +11,7 @@ from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.flight.answer_checks import Action
 
 
-class AnswerTampering:
+class AnswerInjection:
     """One fault of a controller. It remembers the action with which it began."""
 
     def __init__(self, fault: InjectedFault):

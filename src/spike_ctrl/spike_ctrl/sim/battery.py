@@ -81,7 +81,7 @@ def drained(charge: Number, voltage: Number, load: Number, b: Scalars) -> tuple[
 
 
 @inlined
-def pull_drained(charge: Number, load: Number, b: Scalars, by_charge: Number, by_voltage: Number) -> Scalars:
+def drained_vjp(charge: Number, load: Number, b: Scalars, by_charge: Number, by_voltage: Number) -> Scalars:
     """The gradient with respect to charge, voltage and load before a step, from that of charge and voltage after it."""
     by_settled = b[3] * by_voltage
     alive = _ONE if charge > b[4] * load else _ZERO

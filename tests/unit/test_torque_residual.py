@@ -10,13 +10,13 @@ from struck_flight import fly
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign
+from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import outcome
-from spike_ctrl.flight import commanded_spin
-from spike_ctrl.flight.commanded_spin import CommandedSpin, SpinLimits, Turned
+from spike_ctrl.flight import torque_residual
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.torque_residual import TorqueResidual, TorqueResidualLimits, Turned
 from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.sim import dynamics
@@ -33,7 +33,11 @@ def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
     about roll, that nobody commands. thrust: of the vehicle, which is believed to be as described.
     """
     craft, dice = airframe.load(name), np.random.default_rng(3)
-    plant, limits, track = Plant(airframe.altered(craft, thrust=thrust)), SpinLimits(Turned(craft)), CommandedSpin()
+    plant, limits, track = (
+        Plant(airframe.altered(craft, thrust=thrust)),
+        TorqueResidualLimits(Turned(craft)),
+        TorqueResidual(),
+    )
     plant.hover_at((0.0, 0.0, 100.0))
     action, executed, largest, hover = None, None, 0.0, 2 * craft.hover - 1
     for tick in range(round(3.0 / TICK)):
@@ -42,7 +46,7 @@ def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
             dynamics.write(plant.buffer, dynamics.DISTURBANCE_ROWS, [[0, 0, 0, torque * craft.inertia[0], 0, 0]])
         if tick % every == 0:
             sample = Sample(tick, now, now, state.position, state.quaternion, state.velocity, state.rates)
-            track, found = commanded_spin.follow(track, sample, action, limits)
+            track, found = torque_residual.follow(track, sample, action, limits)
             largest = max(largest, track.beyond(limits.share))
             if found:
                 return now - BEGINS, largest
@@ -60,7 +64,7 @@ def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
 def test_a_vehicle_turns_as_its_motors_are_commanded_and_is_not_blamed(name, every):
     for thrust in (0.9, 1.0, 1.2):
         found, largest = flown(name, every, thrust=thrust)
-        assert found is None and largest < SpinLimits().apart / 2
+        assert found is None and largest < TorqueResidualLimits().apart / 2
 
 
 @pytest.mark.parametrize("name", CRAFTS)
@@ -75,7 +79,7 @@ def test_a_steady_torque_that_begins_in_flight_is_learnt_and_one_that_turns_it_o
 
 
 def certified(seed, who):
-    return fly(who, campaign.scenario_of(seed, *who))
+    return fly(who, monte_carlo.scenario_of(seed, *who))
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def test_an_autopilot_that_hears_nothing_more_gets_nothing_more_after_the_last_c
             self.asked += 1
 
     who, settings = motors
-    core = Deaf(campaign.scenario_of(453, who, settings), who, settings)
+    core = Deaf(monte_carlo.scenario_of(453, who, settings), who, settings)
     core.fly()
     rungs = [(rung, at, why) for at, rung, why in core.moves if rung > Rung.GUIDE]
     (hold, held, _), (silent, fell_silent, why) = rungs[:2]
@@ -128,12 +132,12 @@ def test_an_autopilot_that_hears_nothing_more_gets_nothing_more_after_the_last_c
 )
 def test_when_commands_stop_old_motor_commands_are_flown_for_so_short_that_the_vehicle_is_caught(family, seed):
     """With a loss time of .2 s, as for rates, four met the ground at 1 to 3.4 m/s; three left the cage by .4 to 2.4 m."""
-    who, settings = campaign.competitors(resources.find("models", "crazyflie_robust.safetensors"))
-    core = fly((who, settings), campaign.scenario_of(seed, who, settings, family))
+    who, settings = monte_carlo.competitors(resources.find("models", "crazyflie_robust.safetensors"))
+    core = fly((who, settings), monte_carlo.scenario_of(seed, who, settings, family))
     assert outcome(core).hit < 0.5 and not outcome(core).left
 
 
 def test_commands_that_jump_from_limit_to_limit_are_flown_by_rotors_that_lag_and_are_not_blamed():
-    who, settings = campaign.competitors(resources.find("models", "crazyflie.safetensors"))
-    calm = campaign.scenario_of(22, who, settings, "none")._replace(factors=(1.0, 1.0, 1.0), noise=0.5, latency=0.002)
+    who, settings = monte_carlo.competitors(resources.find("models", "crazyflie.safetensors"))
+    calm = monte_carlo.scenario_of(22, who, settings, "none")._replace(factors=(1.0, 1.0, 1.0), noise=0.5, latency=0.002)
     assert "MOTORS_NOT_FLOWN" not in fly((who, settings), calm).state.counts  # found when torques, not rotors, lagged

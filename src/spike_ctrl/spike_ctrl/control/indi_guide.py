@@ -23,7 +23,7 @@ STAGES = 2  # of each filter
 _thrust = np.vectorize(action_mapping.thrust, otypes=[float])
 
 
-class IncrementalState(NamedTuple):
+class IndiState(NamedTuple):
     """rotors: speeds at the last state (N, 4), as commands and lag make them. action: since then (N, 4), its own as a rule.
 
     The rest are the stages of the filters (N, STAGES, 3): velocity (m/s) and force (N) in the set-point frame, rates (rad/s)
@@ -38,14 +38,14 @@ class IncrementalState(NamedTuple):
     torque: Array
 
 
-class IncrementalGuide:
+class IndiGuide:
     """A `Guide` that needs nothing privileged, for both layouts; with `rates` the autopilot's loop sees to the torque.
 
     It has to see every step that is flown. Where another commands, the action in the state has to be that one's. It takes
     commands to act at once, as long as the filters are slow beside the airframe's dead time.
     airframe: an `Airframe`, its name or its file's path. cutoff: of the filters, Hz. Raises AirframeError.
 
-    >>> guide = IncrementalGuide("crazyflie")
+    >>> guide = IndiGuide("crazyflie")
     >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point
     >>> action, state = guide.act(level, guide.initial_state(vehicles=1))
     >>> action.round(2)  # the hover: .66 of the full speed of the rotors
@@ -62,28 +62,28 @@ class IncrementalGuide:
         x, y = np.array(craft.rotor_x), np.array(craft.rotor_y)
         self._moments = np.array([y, -x, np.array(craft.rotor_spin) * craft.torque_per_thrust])
 
-    def initial_state(self, vehicles: int) -> IncrementalState:
+    def initial_state(self, vehicles: int) -> IndiState:
         """Rotors at hover, nothing measured, and the force that carries the weight."""
         velocity, rates = (np.full((vehicles, STAGES, 3), np.nan) for _ in range(2))
         force, torque = (np.zeros((vehicles, STAGES, 3)) for _ in range(2))
         force[:, :, 2] = self.airframe.mass * GRAVITY
         action = np.full((vehicles, 4), action_mapping.at_hover(self.airframe))
-        return IncrementalState(np.full((vehicles, 4), self.airframe.hover), action, velocity, force, rates, torque)
+        return IndiState(np.full((vehicles, 4), self.airframe.hover), action, velocity, force, rates, torque)
 
-    def reset_rows(self, state: IncrementalState, mask: Array) -> IncrementalState:
+    def reset_rows(self, state: IndiState, mask: Array) -> IndiState:
         """The state with the vehicles of the mask (N,) at the initial one."""
         fresh = self.initial_state(len(mask))
         pairs = zip(fresh, state, strict=True)
-        return IncrementalState(*(np.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old) for new, old in pairs))
+        return IndiState(*(np.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old) for new, old in pairs))
 
     def act(
         self,
         observation: Array,
-        state: IncrementalState,
+        state: IndiState,
         rotor_speed: Array | None = None,
         disturbance: Array | None = None,
         plant: Array | None = None,
-    ) -> tuple[Array, IncrementalState]:
+    ) -> tuple[Array, IndiState]:
         """Actions (N, 4) in [-1, 1] and the next state; it looks at the observation (N, 18) alone."""
         craft, seen = self.airframe, np.asarray(observation, float)
         inertia, velocity, rates = np.array(craft.inertia), seen[:, 12:15], seen[:, 15:18]
@@ -91,7 +91,7 @@ class IncrementalGuide:
         thrust = craft.thrust(rotors)
         force = thrust.sum(1)[:, None] * seen[:, [5, 8, 11]]
         torque = thrust @ self._moments.T - np.cross(rates, inertia * rates)
-        kept = IncrementalState(rotors, state.action, *(
+        kept = IndiState(rotors, state.action, *(
             self._filtered(value, stages)
             for value, stages in zip((velocity, force, rates, torque), state[2:], strict=True)
         ))  # fmt: skip
@@ -99,7 +99,7 @@ class IncrementalGuide:
         action, _ = self.guide.act(observation, self.guide.initial_state(len(seen)), None, told, measured=True)
         return action, kept._replace(action=action)
 
-    def disturbance(self, state: IncrementalState) -> Array:
+    def disturbance(self, state: IndiState) -> Array:
         """What acts beside the commands (N, 6): force N in the set-point frame, torque N m in the body (0 with `rates`)."""
         craft = self.airframe
         found = np.zeros((len(state.rotors), 6))

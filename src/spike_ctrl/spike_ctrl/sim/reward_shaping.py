@@ -24,7 +24,7 @@ from spike_ctrl.sim.reward_terms import RewardTerm
 
 
 @dataclass(frozen=True)
-class FlooredReward:
+class ShapedReward:
     """What is learned of rewards between a floor and the best, in units of the reward.
 
     root: exponent of what is missing to the best, in (0, 1]. unit: what the best is worth.
@@ -45,7 +45,7 @@ class FlooredReward:
 
 def derive(
     weights: Iterable[Coefficients], box: float, hover: float, terms: Sequence[RewardTerm] = (), root: float = 1.0
-) -> FlooredReward:
+) -> ShapedReward:
     """The learned reward of a task.
 
     The floor is what a vehicle earns that rests at the wall, level: the least over all weights that the task will have, and
@@ -64,4 +64,4 @@ def derive(
     floor, best = float(earned[:, :6].min()), float(earned[:, 6].max())
     if best <= floor:
         raise ValueError(f"found {best:g} per step at the set-point and {floor:g} at the wall, wanted more at the set-point")
-    return FlooredReward(floor, best, root)
+    return ShapedReward(floor, best, root)

@@ -14,7 +14,7 @@ from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import AT, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
-from spike_ctrl.sim.dynamics_adjoint import APPLIED, LOOP, STATE
+from spike_ctrl.sim.dynamics_vjp import APPLIED, LOOP, STATE
 from spike_ctrl.sim.rate_loop import clip, own, share_out, wanted_thrust
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
@@ -126,7 +126,7 @@ def _pull_torque(
 
 
 @inlined
-def rate_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: Scalars, spin: Scalars) -> None:
+def rate_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: Scalars, spin: Scalars) -> None:
     """Take the gradient in APPLIED and LOOP rows back over the substep that the buffer's state and loop begin.
 
     `lane`: flat index of the vehicle in the buffer, `at`: in the adjoint; c and spin as in `rate_loop.rate_lane`. Overwrites

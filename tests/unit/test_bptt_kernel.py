@@ -10,8 +10,8 @@ from differentiable import DT, rotation, step
 from differentiable_loop import rate_step
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import closed_loop_kernel
-from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.learn import bptt_kernel
+from spike_ctrl.learn.bptt import _flat, _views
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics, rate_loop
 from spike_ctrl.sim.block_step import SUBSTEPS_OF
@@ -74,7 +74,7 @@ class Segment:
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.course = rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
-        self.tape = closed_loop_kernel.tape(steps, sizes[1:-1], LANES, self.layout)
+        self.tape = bptt_kernel.tape(steps, sizes[1:-1], LANES, self.layout)
         self.before = rng.normal(0, 0.3, (neurons, LANES)), rng.integers(0, 2, (neurons, LANES))
         self.tape.begin(*self.before, rng.uniform(0, 1, (MAX_DELAY, 4, LANES)))
         self.dt, loop, late = DT / SUBSTEPS_OF[self.layout], None, 0
@@ -90,12 +90,12 @@ class Segment:
 
     def fly(self):
         noise = (self.noise, self.seen_noise, self.delay, self.course)
-        return closed_loop_kernel.fly(self.environment.buffer, *self.model, self.tape, *noise)
+        return bptt_kernel.fly(self.environment.buffer, *self.model, self.tape, *noise)
 
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest = (self.tape, self.delay, self.course, Objective(*map(np.float32, objective)), np.float32(SLOPE), gradient)
-        closed_loop_kernel.pull(self.environment.buffer, *self.model, *rest)
+        bptt_kernel.pull(self.environment.buffer, *self.model, *rest)
         return dict(zip(dict(self.network.named_parameters()), _flat(gradient), strict=True))
 
     def oracle(self, objective=OBJECTIVE):
@@ -237,11 +237,11 @@ def test_the_limit_bounds_what_one_vehicle_contributes():
 def test_two_halves_with_the_state_carried_over_are_one_segment(name):
     whole, half = (Segment(20, [0, 1, 2], name=name) for _ in range(2))
     whole.fly()
-    first, second = (closed_loop_kernel.tape(10, (24, 12), LANES, half.layout) for _ in range(2))
+    first, second = (bptt_kernel.tape(10, (24, 12), LANES, half.layout) for _ in range(2))
     first.begin(*half.before, half.tape.command[:MAX_DELAY])
     for tape, part in ((first, slice(10)), (second, slice(10, 20))):
         noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part])
-        closed_loop_kernel.fly(half.environment.buffer, *half.model, tape, *noise)
+        bptt_kernel.fly(half.environment.buffer, *half.model, tape, *noise)
         second.begin(*first.end())
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
     for parts, at_once in zip(second.end(), whole.tape.end(), strict=True):
@@ -251,4 +251,4 @@ def test_two_halves_with_the_state_carried_over_are_one_segment(name):
 @pytest.mark.parametrize("vehicles", [0, 20, 80])
 def test_vehicles_that_do_not_fill_the_lanes_or_are_too_many_are_refused(vehicles):
     with pytest.raises(ValueError, match=f"vehicles: found {vehicles}, wanted a multiple of 16, at most 64"):
-        closed_loop_kernel.tape(10, (8,), vehicles)
+        bptt_kernel.tape(10, (8,), vehicles)

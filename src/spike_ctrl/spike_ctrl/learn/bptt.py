@@ -9,7 +9,7 @@ move; the policy is told of their velocity as it is in flight, PREVIEW seconds a
            + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2
            + lean max(0, cos lean_at - cos tilt)^2 + spin max(0, |rates| - spin_at)^2 + change |u_t - u_{t-1}|^2
 
-The spiking network is flown by a kernel of its own, `closed_loop_kernel`; any other module by `module_gradient`, where
+The spiking network is flown by a kernel of its own, `bptt_kernel`; any other module by `module_gradient`, where
 torch differentiates the network.
 
 where u = (action + 1) / 2, and with `rates` actions the reward's last term counts |u - 1/2|^2: thrust and rates away
@@ -31,10 +31,10 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn import closed_loop_kernel, module_gradient
+from spike_ctrl.learn import bptt_kernel, module_gradient
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import Sight, Tape
+from spike_ctrl.learn.bptt_kernel import Sight, Tape
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.recipe import Recipe
@@ -51,7 +51,7 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
-from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, SensorSettings
+from spike_ctrl.sim.sensor_noise import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.network_state import State, detach, leaves, restart
 from spike_ctrl.snn.neuron import Reset
@@ -134,13 +134,12 @@ class ModelGradient:
         self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = m = motion(airframe, 1 / RATE_HZ)
-        self._volts = _volts(airframe) if recipe.network.voltage else closed_loop_kernel.NO_VOLTS
+        self._volts = _volts(airframe) if recipe.network.voltage else bptt_kernel.NO_VOLTS
         if not self._fused:
             return
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         self._tapes = [
-            closed_loop_kernel.tape(s.segment, actor.sizes[1:-1], TILE, layout, recipe.network.inputs)
-            for _ in range(at_once)
+            bptt_kernel.tape(s.segment, actor.sizes[1:-1], TILE, layout, recipe.network.inputs) for _ in range(at_once)
         ]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
@@ -239,9 +238,9 @@ class ModelGradient:
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
-        errors = closed_loop_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
+        errors = bptt_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
         end = tile.buffer.copy()
-        closed_loop_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
+        bptt_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
         if sight is not None:
             tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.buffer[:] = end
@@ -273,7 +272,7 @@ class ModelGradient:
         errors, age = tile.errors.advance(self.settings.segment, self.random)
         unseen[:, :3] += errors[:, :3] - tile.courses.travelled(self.settings.segment, 1 / RATE_HZ, age)
         unseen[:, 12:18] += errors[:, [3, 4, 5, 9, 10, 11]]
-        return closed_loop_kernel.sight(np.ascontiguousarray(errors[:, 6:9]), age, tile.seen)
+        return bptt_kernel.sight(np.ascontiguousarray(errors[:, 6:9]), age, tile.seen)
 
     def _ended(self, tile: VehicleTile) -> np.ndarray:
         position = dynamics.read(tile.buffer, slice(0, 3), self.size)

@@ -13,10 +13,10 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
-from spike_ctrl.sim.aerodynamics import pull_air
+from spike_ctrl.sim.aerodynamics import air_vjp
+from spike_ctrl.sim.battery import command_factor, drained_vjp, factor_slope, load_of
 from spike_ctrl.sim.dynamics import AT, CHARGE, VOLTAGE, plus, slope, unpack_air, unpack_lane
 from spike_ctrl.sim.reward import angle_between
-from spike_ctrl.sim.voltage import command_factor, factor_slope, load_of, pull_drained
 
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
 _TINY = np.float32(1e-12)
@@ -74,7 +74,7 @@ def _pull_slope(
     p: Scalars = _pull_derivative(s, command, plant, arms, g)
     if extension is not None:
         by_force = (g[7] / plant[0], g[8] / plant[0], g[9] / plant[0])
-        a = pull_air(s, air, by_force, (g[10] / plant[1], g[11] / plant[2]))
+        a = air_vjp(s, air, by_force, (g[10] / plant[1], g[11] / plant[2]))
         p = (
             p[0], p[1], p[2], p[3] + a[0], p[4] + a[1], p[5] + a[2], p[6] + a[3], p[7] + a[4], p[8] + a[5], p[9] + a[6],
             p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17], p[18], p[19], p[20],
@@ -94,7 +94,7 @@ def _mix(a: Number, g: Scalars, b: Number, p: Scalars) -> Scalars:
 
 
 @inlined
-def rk4_adjoint_lane(
+def rk4_vjp_lane(
     buffer: Floats, lane: Number, adjoint: Floats, at: Number, dt: Number, arms: Scalars, extension: Scalars | None = None
 ) -> None:
     """Take the gradient in the adjoint's STATE rows back over the step that the buffer's state and commands begin.
@@ -138,7 +138,7 @@ def rk4_adjoint_lane(
         r2 = s[15] + sixth * (k1[15] + k4[15]) + third * (k2[15] + k3[15])
         r3 = s[16] + sixth * (k1[16] + k4[16]) + third * (k2[16] + k3[16])
         by_charge, by_voltage = adjoint[at + AT[BATTERY]], adjoint[at + AT[BATTERY + 1]]
-        e = pull_drained(buffer[lane + AT[CHARGE]], load_of(r0, r1, r2, r3), extension, by_charge, by_voltage)
+        e = drained_vjp(buffer[lane + AT[CHARGE]], load_of(r0, r1, r2, r3), extension, by_charge, by_voltage)
         weight = np.float32(0.75) * e[2]
         g = (
             g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13] + weight * r0 * r0,
@@ -180,7 +180,7 @@ def rk4_adjoint_lane(
 
 
 @inlined
-def observe_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number) -> None:
+def observe_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number) -> None:
     """Take the gradient with respect to the observation, in the SEEN rows, back to the state and add it to the STATE rows.
 
     The buffer holds the state that was observed. The set-point is at the origin and has yaw 0.
@@ -207,7 +207,7 @@ def observe_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Numb
 
 
 @inlined
-def errors_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, weights: Scalars) -> None:
+def errors_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, weights: Scalars) -> None:
     """Add to the STATE rows the gradient of weights[0..2] times the squared errors of position, velocity and attitude.
 
     With |v| the norm of the quaternion's vector part, the angle is 2 atan2(|v|, |w|).

@@ -8,8 +8,8 @@ from spike_ctrl.evaluation.benchmark import evaluate, randomised
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import training_state
+from spike_ctrl.learn.bptt import TILE
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.model_gradient import TILE
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.sim import dynamics

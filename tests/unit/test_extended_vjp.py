@@ -13,8 +13,8 @@ import torch
 from extended import TERMS, extended_step
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import closed_loop_kernel, module_gradient
-from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn.bptt import _flat, _views
 from spike_ctrl.learn.module_gradient import SegmentConditions
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
@@ -23,7 +23,7 @@ from spike_ctrl.sim.differentiable_step import Vehicles, advance
 from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
-from spike_ctrl.sim.sensor_errors import MAX_AGE
+from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
 
 VEHICLES, DT = 2 * LANES, 0.01
@@ -94,7 +94,7 @@ OBJECTIVE = Objective(
 def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_of_its_module(craft, late, volts):
     """The kernel against torch's autograd through the control step, whose own gradient the tests above and below hold."""
     steps, rng, inputs = 8, np.random.default_rng(0), 18 if volts is None else 19
-    m, told = motion(craft, DT), volts or closed_loop_kernel.NO_VOLTS
+    m, told = motion(craft, DT), volts or bptt_kernel.NO_VOLTS
     rest = np.float32(craft.hover if m.layout == "motors" else 0.5)
     for seed in range(20):
         network = SpikingNetwork((inputs, 24, 12, 4), generator=torch.Generator().manual_seed(seed))
@@ -112,16 +112,16 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
         if late:
             turn = rng.normal(0, 0.1, (steps, 3, LANES)).astype(np.float32)
             age, before = rng.uniform(0, 4, (steps, LANES)), rng.normal(size=(MAX_AGE, 18, LANES))
-            sights = [closed_loop_kernel.sight(turn, np.float32(age), np.float32(before)) for _ in range(2)]
-        tape = closed_loop_kernel.tape(steps, (24, 12), LANES, m.layout, inputs)
+            sights = [bptt_kernel.sight(turn, np.float32(age), np.float32(before)) for _ in range(2)]
+        tape = bptt_kernel.tape(steps, (24, 12), LANES, m.layout, inputs)
         tape.command[:MAX_DELAY] = command
         policy = _views(network, lambda parameter: parameter.detach().numpy())
         model, buffer = (m.arms, m.extension, m.dt, rest, m.loop, m.late, policy), environment.buffer.copy()
-        closed_loop_kernel.fly(buffer, *model, tape, *flight[:4], sights[0], told)
+        bptt_kernel.fly(buffer, *model, tape, *flight[:4], sights[0], told)
         states = dynamics.read(buffer, STATE_ROWS, LANES), dynamics.read(buffer, BATTERY_ROWS, LANES)
         gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0], told
-        closed_loop_kernel.pull(buffer, *model, tape, *rest_of)
+        bptt_kernel.pull(buffer, *model, tape, *rest_of)
         theta = torch.cat([layer.theta.detach() for layer in network.layers]).numpy()
         if np.abs(tape.membranes()[1:] - theta[:, None]).min() > 1e-5:  # rounding decides about no spike
             break

@@ -12,7 +12,7 @@ from spike_ctrl.simulated_px4.plant import Plant
 CORE = 0.2  # m, radius of a whirl at which it is fastest (Rankine's vortex)
 
 
-class PlantTampering:
+class PlantInjection:
     """The plant of one flight."""
 
     def __init__(self, scenario: Scenario, plant: Plant):

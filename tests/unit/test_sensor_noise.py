@@ -15,7 +15,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.gymnasium_environments import make_env
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import ERRORS, LateSight, SensorErrors, SensorSettings, disturbed
+from spike_ctrl.sim.sensor_noise import ERRORS, LateSight, SensorErrors, SensorSettings, disturbed
 from spike_ctrl.simulated_px4 import udp_server
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.estimator import Estimator

@@ -14,22 +14,22 @@ from struck_flight import fault, fly
 from spike_ctrl import airframe
 from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_outcome import outcome
-from spike_ctrl.flight import commanded_turn
-from spike_ctrl.flight.commanded_turn import CommandedTurn, TurnLimits
+from spike_ctrl.flight import rate_residual
 from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.rate_residual import RateResidual, RateResidualLimits
 from spike_ctrl.flight.state_checks import Sample
 
 PX4 = np.load(Path(__file__).parents[1] / "oracles" / "px4_turns.npz")  # rows: s; rad/s of roll, pitch; their commands
-LIMITS = TurnLimits(fastest=airframe.load("sih_quadx").max_rates)
+LIMITS = RateResidualLimits(fastest=airframe.load("sih_quadx").max_rates)
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 
 
 def flown(rows, limits=LIMITS, sign=1.0):
     """The time of the first finding, or None, and how near it came to the limit. A command acts from the next state on."""
-    track, largest, action = CommandedTurn(), -1.0, (0.0, 0.0, 0.0, 0.0)
+    track, largest, action = RateResidual(), -1.0, (0.0, 0.0, 0.0, 0.0)
     for tick, (stamp, roll, pitch, *commanded) in enumerate(rows):
         sample = Sample(tick, stamp, stamp, (0.0, 0.0, 1.0), LEVEL, (0.0, 0.0, 0.0), (roll, pitch, 0.0))
-        track, found = commanded_turn.follow(track, sample, action, limits)
+        track, found = rate_residual.follow(track, sample, action, limits)
         largest = max(largest, track.beyond(limits.share))
         if found:
             return stamp - rows[0][0], largest
@@ -42,7 +42,7 @@ def test_px4_turns_as_it_is_commanded(name):
     found, largest = flown(PX4[name].tolist())
     assert found is None and largest < LIMITS.apart / 2
     assert flown(PX4[name].tolist(), sign=-1.0)[0] < 3.0  # the same flight, had the opposite been commanded
-    assert flown(PX4[name].tolist(), TurnLimits())[0] is None  # motors are commanded: nothing is known of its rates
+    assert flown(PX4[name].tolist(), RateResidualLimits())[0] is None  # motors are commanded: nothing is known of its rates
 
 
 @pytest.mark.parametrize("step", [0.004, 0.01, 0.03])

@@ -10,7 +10,7 @@ from spike_ctrl import airframe
 from spike_ctrl.airframe import GRAVITY, AirframeError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.incremental_guide import IncrementalGuide
+from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Start
@@ -43,7 +43,7 @@ def acting(craft, wrench):
 @pytest.mark.parametrize("craft", CRAFTS.values(), ids=CRAFTS)
 @pytest.mark.parametrize("force", [(0.3, 0, 0), (0, -0.3, 0), (0, 0, -0.3), (0.2, 0.2, 0.1)], ids=str)
 def test_it_finds_the_force_that_acts_and_holds_the_place(craft, force):
-    guide = IncrementalGuide(craft)
+    guide = IndiGuide(craft)
     error, state = flown(craft, guide, wrench=(*force, 0, 0, 0))
     assert error < 0.002
     found = guide.disturbance(state)[0, :3]
@@ -52,7 +52,7 @@ def test_it_finds_the_force_that_acts_and_holds_the_place(craft, force):
 
 def test_it_finds_the_moment_that_acts_where_it_commands_the_motors():
     craft = CRAFTS["crazyflie"]
-    guide = IncrementalGuide(craft)
+    guide = IndiGuide(craft)
     error, state = flown(craft, guide, wrench=(0, 0, 0, 15, -10, 1))
     assert error < 0.002
     np.testing.assert_allclose(guide.disturbance(state)[0, 3:] / craft.inertia, (15, -10, 1), atol=0.3)
@@ -60,7 +60,7 @@ def test_it_finds_the_moment_that_acts_where_it_commands_the_motors():
 
 @pytest.mark.parametrize("craft", CRAFTS.values(), ids=CRAFTS)
 def test_a_load_is_lifted_within_the_second_that_the_integral_needs_to_begin(craft):
-    error, _ = flown(craft, IncrementalGuide(craft), seconds=2.0, mass=1.3)
+    error, _ = flown(craft, IndiGuide(craft), seconds=2.0, mass=1.3)
     slow, _ = flown(craft, GeometricGuide(craft), seconds=2.0, mass=1.3)
     assert error < 0.01 < 0.05 < slow
 
@@ -69,7 +69,7 @@ def test_a_load_is_lifted_within_the_second_that_the_integral_needs_to_begin(cra
 def test_where_nothing_acts_it_finds_nothing_however_the_flight_begins(craft):
     start = Start(at_target=0.0, tilt=1.5, velocity=1.0, rates=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
     still = replace(craft, linear_drag=0.0, angular_drag=0.0, body_drag=(0.0,) * 3, velocity_moment=(0.0,) * 2)
-    environment, guide = Environment(still, 64, Task(box=50.0, episode_steps=10_000, start=start)), IncrementalGuide(still)
+    environment, guide = Environment(still, 64, Task(box=50.0, episode_steps=10_000, start=start)), IndiGuide(still)
     observation, _ = environment.reset(seed=3)
     state, most = guide.initial_state(64), 0.0
     for _ in range(10):
@@ -80,7 +80,7 @@ def test_where_nothing_acts_it_finds_nothing_however_the_flight_begins(craft):
 
 
 def test_vehicles_do_not_influence_each_other_and_one_that_begins_anew_has_measured_nothing():
-    guide = IncrementalGuide("crazyflie")
+    guide = IndiGuide("crazyflie")
     assert isinstance(guide, Guide)
     environment = Environment(CRAFTS["crazyflie"], 3, Task(box=5.0, episode_steps=10_000))
     observation, _ = environment.reset(seed=1)
