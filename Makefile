@@ -27,7 +27,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup_flight clean sim_train flight_demo lint test test_alone test_flight certify faults bench soak docs notebooks reference lock
+.PHONY: help setup setup_flight clean sim_train flight_demo lint test_quick test test_alone test_flight certify faults bench soak docs notebooks reference lock
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
@@ -70,10 +70,13 @@ lint: setup $(DONE)/lint ## style, format and types: ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+test_quick: setup $(DONE)/test ## the tests that need no other process and little time: what to run at each change
+	$(VENV)/bin/python -m pytest -n 2 -m "not slow and not flight and not alone" tests/unit $(ARGS)
+
 # Two processes: the launch tests wait for other processes half of the time. 5: ARGS has left no test of the second kind.
 test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of them
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
-	  tests/launch tests/colcon tests/packaging tests/unit tests/vehicle $(ARGS)
+	  tests/launch plug_ins tests/colcon tests/packaging tests/unit tests/vehicle $(ARGS)
 	$(VENV)/bin/python -m pytest -m alone tests/launch $(ARGS) || [ $$? = 5 ]
 
 test_alone: setup $(DONE)/test ## the core, or PLUG_IN=export, built and tested in an environment without the other plug-ins

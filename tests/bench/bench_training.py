@@ -31,8 +31,8 @@ PARTS = {
     "critics": ("td3bc.py", "update_critics"),
     "actor": ("td3bc.py", "update_actor"),
     "ppo": ("ppo.py", "update"),
-    "distillation": ("distillation.py", "update"),
-    "model_gradient": ("model_gradient.py", "update"),
+    "distillation": ("dagger.py", "update"),
+    "model_gradient": ("bptt.py", "update"),
 }
 
 

@@ -9,7 +9,7 @@ from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl_identify.observed_flight import ObservedFlight
 
 CRAZYFLIE = airframe.load("crazyflie")
@@ -26,7 +26,7 @@ TRUTH = dataclasses.replace(
     angular_drag=6e-5,
     battery=BatteryModel(full=4.2, empty=3.0, nominal=3.7, sag=0.5, sag_time=0.2, endurance=250.0, exponent=0.7),
 )
-STILL = Start(at_target=1.0, rotors_low=0.6, rotors_high=0.6)
+STILL = InitialStates(at_target=1.0, rotors_low=0.6, rotors_high=0.6)
 NOISE = np.repeat([5e-4, 1e-3, 2e-3, 0.03], (3, 4, 3, 3))  # m, 1, m/s, rad/s
 
 

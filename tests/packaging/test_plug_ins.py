@@ -26,9 +26,9 @@ def run(python, folder, *words):
 def test_a_package_of_a_third_party_adds_a_verb(python, tmp_path):
     assert "size        Show how many parameters a policy has." in run(python, tmp_path, "--help").stdout
     shown = run(python, tmp_path, "size", MODEL)
-    counts = [int(line.split()[1]) for line in shown.stdout.splitlines()]
-    weights = checkpoint.load(MODEL).weights.values()
-    assert shown.returncode == 0 and counts == [*(values.size for values in weights), sum(values.size for values in weights)]
+    counts = {name: int(count) for name, count in map(str.split, shown.stdout.splitlines())}
+    sizes = {name: values.size for name, values in checkpoint.load(MODEL).weights.items()}
+    assert shown.returncode == 0 and counts == sizes | {"all": sum(sizes.values())}
 
 
 def test_a_package_of_a_third_party_adds_an_export_format(python, tmp_path):

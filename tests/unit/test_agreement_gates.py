@@ -25,6 +25,8 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.randomisation import Randomisation
 
+pytestmark = pytest.mark.slow
+
 SIH = airframe.load("sih_quadx")
 VEHICLES = EACH * len(CORNERS)
 LIMITS = AnswerLimits()

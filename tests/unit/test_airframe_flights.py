@@ -14,6 +14,8 @@ from spike_ctrl.evaluation.compensation import BatteryCompensated, HoverTold
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController, PolicyController
 from spike_ctrl.policy import checkpoint
 
+pytestmark = pytest.mark.slow
+
 CARRIER, BEHIND_AUTOPILOTS = airframes.load("any_quad"), airframes.load("any_rates")
 
 

@@ -27,8 +27,10 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.snn.weight_shapes import weight_shapes
+
+pytestmark = pytest.mark.slow
 
 PERIOD, HEIGHT = 0.01, 1.5  # s; m, where the dynamics have their origin
 CRAFT = airframe.load("crazyflie")
@@ -52,7 +54,7 @@ class Rehearsal:
     """The vehicle of the dynamics, supervised; `bad(action, observation)` is what the policy turns into."""
 
     def __init__(self, policy, seed, bad=None):
-        self.environment = Environment(CRAFT, 1, Task(box=50.0, episode_steps=100_000, start=Start(at_target=1.0)))
+        self.environment = Environment(CRAFT, 1, Task(box=50.0, episode_steps=100_000, start=InitialStates(at_target=1.0)))
         self.seen, _ = self.environment.reset(seed=seed)
         self.policy, self.bad, self.spiking = policy, bad, policy.initial_state()
         self.guide = GeometricGuide(CRAFT)

@@ -17,6 +17,8 @@ from spike_ctrl.sim.dynamics import STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED
 
+pytestmark = pytest.mark.slow
+
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 
 

@@ -22,6 +22,8 @@ from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron
 
+pytestmark = pytest.mark.slow
+
 SLOPE = 2.0
 OBJECTIVE = Objective(
     1.0,

@@ -36,6 +36,8 @@ from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint
 
+pytestmark = pytest.mark.slow
+
 MODEL = resources.find("models", "sih_quadx.safetensors")
 STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
 

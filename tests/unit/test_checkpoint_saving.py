@@ -16,6 +16,8 @@ from spike_ctrl.learn import training_state
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 KILLED_SAVE = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})

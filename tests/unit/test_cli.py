@@ -20,6 +20,8 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
 
+pytestmark = pytest.mark.slow
+
 MODEL = str(resources.folder("models") / "crazyflie.safetensors")
 
 

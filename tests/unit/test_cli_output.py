@@ -12,6 +12,8 @@ from refusal import refused
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "arguments",

@@ -13,6 +13,8 @@ from refusal import refused
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 
+pytestmark = pytest.mark.slow
+
 VERBS = {
     "train": ("benchmark", "eval", "experiment", "retrain", "train"),
     "fly": ("adapt", "ask", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),

@@ -15,6 +15,8 @@ from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy import checkpoint
 
+pytestmark = pytest.mark.slow
+
 OLD = Path(__file__).parents[1] / "compatibility"
 ARGUMENTS = json.loads((OLD / "launch_arguments.json").read_text())
 

@@ -11,6 +11,8 @@ from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
 
+pytestmark = pytest.mark.slow
+
 SIZES = (18, 256, 128, 4)
 
 

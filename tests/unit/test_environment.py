@@ -11,12 +11,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import END, START, TERMS, reward, squared_errors
 
 CRAZYFLIE = airframe.load("crazyflie")
 HOVER_ACTION = np.float32(2 * CRAZYFLIE.hover - 1)
-ON_TARGET = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
+ON_TARGET = InitialStates(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 
 
 def hovering(vehicles, **task):

@@ -19,6 +19,8 @@ from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.episode_flags import FIRST
 
+pytestmark = pytest.mark.slow
+
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 16
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {

@@ -22,7 +22,8 @@ from spike_ctrl.sim.dynamics import (
     VELOCITY,
 )
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import Randomisation
 
 DT = 0.01
 PLAIN = airframe.load("crazyflie")
@@ -217,7 +218,7 @@ def test_a_trim_moment_turns_by_moment_over_inertia():
 def steps_until_a_jump_of_the_command(dead_time, randomisation=Randomisation()):
     """Commands in force at the first six steps, as a share of a jump from hover that is given at once."""
     craft = dataclasses.replace(PLAIN, dead_time=dead_time)
-    start = Start(at_target=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
+    start = InitialStates(at_target=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
     environment = Environment(craft, 3, Task(box=100.0, start=start, randomisation=randomisation))
     environment.reset(seed=1)
     found = []
@@ -250,7 +251,9 @@ def test_a_dead_time_is_drawn_for_each_vehicle_beside_that_of_the_airframe():
 
 def test_each_episode_draws_its_charge_and_the_voltage_has_settled_there():
     craft = dataclasses.replace(PLAIN, battery=BATTERY)
-    task = Task(start=Start(rotors_low=0.5, rotors_high=0.5), randomisation=Randomisation(charge_low=0.2, charge_high=0.7))
+    task = Task(
+        start=InitialStates(rotors_low=0.5, rotors_high=0.5), randomisation=Randomisation(charge_low=0.2, charge_high=0.7)
+    )
     environment = Environment(craft, 500, task)
     environment.reset(seed=0)
     charge, volts = environment.read(BATTERY_ROWS).T

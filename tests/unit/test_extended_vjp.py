@@ -22,9 +22,12 @@ from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.differentiable_step import Vehicles, advance
 from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
+
+pytestmark = pytest.mark.slow
 
 VEHICLES, DT = 2 * LANES, 0.01
 MOTORS = dataclasses.replace(airframe.load("crazyflie_l2f"), **TERMS)
@@ -42,7 +45,7 @@ def close(found, wanted, relative=1e-3):
 
 
 def vehicles_of(craft):
-    environment = Environment(craft, VEHICLES, Task(start=Start(at_target=0.0, velocity=3.0), randomisation=SPREAD))
+    environment = Environment(craft, VEHICLES, Task(start=InitialStates(at_target=0.0, velocity=3.0), randomisation=SPREAD))
     environment.reset(seed=4)
     return environment, Vehicles(environment.buffer, motion(craft, DT), VEHICLES)
 

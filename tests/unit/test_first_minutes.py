@@ -7,6 +7,8 @@ import pytest
 
 from spike_ctrl._files.time_left import time_left
 
+pytestmark = pytest.mark.slow
+
 NOTICE = "compiling the simulator for this machine, some 30 s, once\n"
 PROGRAM = """
 from spike_ctrl._files import compile_notice

@@ -12,11 +12,13 @@ from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import FORCE
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.initial_states import InitialStates
+
+pytestmark = pytest.mark.slow
 
 CRAZYFLIE = airframe.load("crazyflie")
 DEFAULT, LEAD_TO_20_MS = Gains(), Gains(lead_cap=10)
-ON_TARGET = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
+ON_TARGET = InitialStates(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 
 
 def test_vehicles_that_begin_anew_have_integrated_nothing_and_the_others_go_on():
@@ -188,7 +190,7 @@ def test_a_vehicle_that_sinks_at_full_thrust_is_not_leaned_where_its_plant_is_no
 
 def test_with_rates_it_brings_all_vehicles_to_the_set_point_from_metres_away_and_any_yaw():
     vehicle, guide = rates_guide()
-    start = Start(at_target=0, position=3, tilt=0.8, velocity=2, yaw=np.pi)
+    start = InitialStates(at_target=0, position=3, tilt=0.8, velocity=2, yaw=np.pi)
     environment = Environment(vehicle, 64, Task(box=10.0, episode_steps=1000, start=start))
     observation, _ = environment.reset(seed=1)
     state = guide.initial_state(64)

@@ -15,6 +15,8 @@ from spike_ctrl.policy import checkpoint, manifest, network_graph
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def gru():

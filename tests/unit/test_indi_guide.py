@@ -13,10 +13,10 @@ from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.initial_states import InitialStates
 
 CRAFTS = {name: airframe.load(name) for name in ("crazyflie", "sih_quadx")}
-TASK = Task(box=5.0, episode_steps=10_000, start=Start(at_target=1.0, rotors_low=0.6, rotors_high=0.6))
+TASK = Task(box=5.0, episode_steps=10_000, start=InitialStates(at_target=1.0, rotors_low=0.6, rotors_high=0.6))
 
 
 def flown(craft, guide, seconds=4.0, mass=1.0, wrench=(0, 0, 0, 0, 0, 0)):
@@ -67,7 +67,7 @@ def test_a_load_is_lifted_within_the_second_that_the_integral_needs_to_begin(cra
 
 @pytest.mark.parametrize("craft", CRAFTS.values(), ids=CRAFTS)
 def test_where_nothing_acts_it_finds_nothing_however_the_flight_begins(craft):
-    start = Start(at_target=0.0, tilt=1.5, velocity=1.0, rates=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
+    start = InitialStates(at_target=0.0, tilt=1.5, velocity=1.0, rates=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
     still = replace(craft, linear_drag=0.0, angular_drag=0.0, body_drag=(0.0,) * 3, velocity_moment=(0.0,) * 2)
     environment, guide = Environment(still, 64, Task(box=50.0, episode_steps=10_000, start=start)), IndiGuide(still)
     observation, _ = environment.reset(seed=3)

@@ -14,15 +14,18 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.pipeline import CHANGES, InsertError
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.sim.step_view import FIELDS
+
+pytestmark = pytest.mark.slow
 
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
 BATTERY = BatteryModel(full=4.2, empty=3.2, nominal=4.0, sag=0.5, sag_time=0.3, endurance=300.0, exponent=0.9)
 EXTENDED = dataclasses.replace(CRAZYFLIE, body_drag=(0.01, 0.01, 0.008), dead_time=0.02, battery=BATTERY)
-AT_REST = Start(at_target=1.0, rotors_low=0.5, rotors_high=0.5)
+AT_REST = InitialStates(at_target=1.0, rotors_low=0.5, rotors_high=0.5)
 ERRING = Randomisation(mass=0.2, force=0.02, delay=2, noise=1.0, sensors=SensorSettings(position=0.01, delay=0.02))
 FREE = Task(box=1e6, episode_steps=10_000, start=AT_REST)
 N = 20

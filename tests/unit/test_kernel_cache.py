@@ -12,6 +12,8 @@ import pytest
 import spike_ctrl
 from spike_ctrl._files import kernel_cache
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(spike_ctrl.__file__).parent
 
 

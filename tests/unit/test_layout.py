@@ -10,6 +10,8 @@ import pytest
 
 import spike_ctrl
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES, PLUG_INS = ROOT / "src", ROOT / "plug_ins"
 LIBRARY = SOURCES / "spike_ctrl" / "spike_ctrl"

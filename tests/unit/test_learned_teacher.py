@@ -19,6 +19,8 @@ from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network_state import restart
 
+pytestmark = pytest.mark.slow
+
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 ABOUT = {"command": "spike-ctrl train", "commit": ""}
 

@@ -9,6 +9,8 @@ import pytest
 
 import spike_ctrl
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(spike_ctrl.__file__).parent
 MODULES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 MAY_READ_CLOCKS = ("cli/", "launching/")  # they talk to people and processes

@@ -11,12 +11,12 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.sim import airframe_sampler, dynamics, loop_sampler
 from spike_ctrl.sim.airframe_sampler import LOOP_LOGARITHMIC, RATES, carried, draw_vehicle, outside
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.initial_states import InitialStates
 
 CARRIER = airframes.load("any_rates")
 CALM = dataclasses.replace(RATES, force=0.0, trim=0.0)
 DRAWN = [draw_vehicle(RATES, CARRIER, 5, number, 1) for number in range(300)]
-HOVERING = Start(at_target=1.0, rotors_low=CARRIER.hover, rotors_high=CARRIER.hover)
+HOVERING = InitialStates(at_target=1.0, rotors_low=CARRIER.hover, rotors_high=CARRIER.hover)
 
 
 @pytest.mark.parametrize("name", ["sih_quadx", "x500", "racer", "any_rates"])

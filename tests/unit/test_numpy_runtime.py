@@ -12,6 +12,8 @@ from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.weight_shapes import network_sizes, weight_shapes
 
+pytestmark = pytest.mark.slow
+
 SIZES = (18, 256, 128, 4)
 
 

@@ -13,7 +13,8 @@ ELSEWHERE = {  # pages of the site that lie outside docs/
     "contributing.md": "CONTRIBUTING.md",
     "security_policy.md": "SECURITY.md",
 }
-REFERENCE = {"parameters.md", "messages.md", "fault_codes.md", "faults.md", "changelog.md", "architecture.md"}  # looked up
+REFERENCE = {"parameters.md", "messages.md", "fault_codes.md", "faults.md", "flight_settings.md"}  # looked up
+REFERENCE |= {"changelog.md", "architecture.md"}
 
 
 def listed(entry) -> list[str]:

@@ -33,6 +33,8 @@ from spike_ctrl.recordings import guard_replay, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.simulated_px4 import virtual_flight
 
+pytestmark = pytest.mark.slow
+
 
 class Surrogate(torch.autograd.Function):
     @staticmethod

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHANGES = """
 import gc, logging, os, signal, sys, threading, warnings
 import {first}

@@ -26,6 +26,8 @@ from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint
 
+pytestmark = pytest.mark.slow
+
 STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
 
 

@@ -19,6 +19,8 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(spike_ctrl.__file__).parent
 WANTED = {

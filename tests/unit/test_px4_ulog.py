@@ -13,6 +13,8 @@ from spike_ctrl import airframe
 from spike_ctrl.cli import main
 from spike_ctrl.recordings.reader import read
 
+pytestmark = pytest.mark.slow
+
 YAW_RATE, SECONDS = 0.5, 6.0
 
 

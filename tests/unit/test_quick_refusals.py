@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard", "rich", "spike_ctrl_identify.fit")
 NUMBA = (*SLOW, "numba", "scipy")
 

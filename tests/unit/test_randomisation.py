@@ -9,7 +9,8 @@ from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import POSITION, QUATERNION, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import Randomisation
 
 CRAZYFLIE = airframe.load("crazyflie")
 MANY = 20_000
@@ -38,11 +39,11 @@ def test_one_start_in_ten_is_level_and_at_rest_on_the_set_point():
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.0, 0.0), (1.0, 1.0)])
 def test_the_share_at_the_target_is_the_tasks(share, wanted):
-    assert at_target(started(2000, start=Start(at_target=share))).mean() == wanted
+    assert at_target(started(2000, start=InitialStates(at_target=share))).mean() == wanted
 
 
 def test_all_else_is_uniform_within_the_bounds_of_the_paper():
-    environment = started(start=Start(at_target=0.0))
+    environment = started(start=InitialStates(at_target=0.0))
     position, _, velocity, rates = parts(environment)
     for numbers, low, high in ((position, -0.5, 0.5), (velocity, -1, 1), (rates, -1, 1), (environment.rotor_speed, 0, 1)):
         assert_uniform(numbers, low, high)
@@ -57,7 +58,7 @@ def assert_uniform(numbers, low, high):
 
 
 def test_the_numbers_of_a_start_are_not_correlated():
-    environment = started(start=Start(at_target=0.0))
+    environment = started(start=InitialStates(at_target=0.0))
     position, quaternion, velocity, rates = parts(environment)
     numbers = np.concatenate([position, quaternion[:, :2], velocity, rates, environment.rotor_speed], axis=1)
     np.testing.assert_allclose(np.corrcoef(numbers.T), np.eye(15), atol=5 / math.sqrt(MANY))
@@ -65,7 +66,7 @@ def test_the_numbers_of_a_start_are_not_correlated():
 
 @pytest.mark.parametrize("limit", [math.pi / 2, math.pi, 0.2])
 def test_the_bodys_up_axis_is_uniform_over_the_cap_of_directions_within_the_tilt(limit):
-    _, q, _, _ = parts(started(start=Start(at_target=0.0, tilt=limit)))
+    _, q, _, _ = parts(started(start=InitialStates(at_target=0.0, tilt=limit)))
     up_x = 2 * (q[:, 0] * q[:, 2] + q[:, 3] * q[:, 1])
     up_y = 2 * (q[:, 1] * q[:, 2] - q[:, 3] * q[:, 0])
     up_z = 1 - 2 * (q[:, 0] ** 2 + q[:, 1] ** 2)
@@ -86,7 +87,7 @@ def test_the_same_seed_gives_the_same_starts_and_another_seed_others():
 
 
 def test_the_next_episode_starts_elsewhere_and_a_seed_begins_the_sequence_anew():
-    environment = started(50, seed=3, start=Start(at_target=0.0))
+    environment = started(50, seed=3, start=InitialStates(at_target=0.0))
     first = environment.read(dynamics.STATE_ROWS)
     environment.reset()
     assert not np.any(environment.read(dynamics.STATE_ROWS)[:, :3] == first[:, :3])
@@ -120,7 +121,9 @@ def test_randomisation_does_not_move_the_starts():
 
 
 def test_a_start_may_have_any_yaw_and_the_tilt_keeps_its_bound():
-    environment = Environment(airframe.load("crazyflie"), 4096, Task(start=Start(at_target=0, tilt=0.4, yaw=math.pi)))
+    environment = Environment(
+        airframe.load("crazyflie"), 4096, Task(start=InitialStates(at_target=0, tilt=0.4, yaw=math.pi))
+    )
     observation, _ = environment.reset(seed=1)
     matrix = observation[:, 3:12].reshape(-1, 3, 3)
     tilt = np.arccos(matrix[:, 2, 2].clip(-1, 1))

@@ -9,7 +9,7 @@ from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.initial_states import InitialStates
 
 SIH = airframe.load("sih_quadx")
 ROLL, PITCH, YAW = 1, 2, 3  # places in the action
@@ -20,7 +20,7 @@ class Flight:
     """One vehicle that hovers on its set-point until an action comes."""
 
     def __init__(self, craft=SIH):
-        start = Start(at_target=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
+        start = InitialStates(at_target=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
         self.craft = craft
         self.environment = Environment(craft, 1, Task(box=1e6, episode_steps=10**6, start=start))
         self.environment.reset(seed=0)
@@ -156,7 +156,7 @@ def test_yaw_gives_way_to_everything():
 
 
 def test_a_new_episode_begins_with_a_fresh_loop():
-    environment = Environment(SIH, 5, Task(episode_steps=3, start=Start(at_target=0.0)))
+    environment = Environment(SIH, 5, Task(episode_steps=3, start=InitialStates(at_target=0.0)))
     environment.reset(seed=0)
     for _ in range(3):
         environment.step(np.ones((5, 4)))

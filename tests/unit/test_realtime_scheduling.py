@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BUSY = """
 import os, sys, time
 from spike_ctrl.flight import realtime_scheduling

@@ -10,7 +10,8 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe, RecipeError
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import Randomisation
 
 SHIPPED = sorted(path.stem for path in (resources.folder("config") / "recipes").glob("*.yaml"))
 
@@ -175,7 +176,7 @@ def test_every_number_of_a_recipe_and_of_the_starts_has_a_range():
         recipes.ModelGradientSettings,
         recipes.Gains,
         Randomisation,
-        Start,
+        InitialStates,
     ):
         for field in dataclasses.fields(settings):
             if isinstance(field.default, (int, float)) and not isinstance(field.default, bool) and field.name not in free:

@@ -20,6 +20,8 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import START
 
+pytestmark = pytest.mark.slow
+
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
 PLAN = {

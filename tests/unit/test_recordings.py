@@ -28,6 +28,8 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.repair import repair
 from spike_ctrl.recordings.writer import BagWriter
 
+pytestmark = pytest.mark.slow
+
 STATE, ACTION = "spike_ctrl_msgs/msg/VehicleState", "spike_ctrl_msgs/msg/VehicleAction"
 FOREVER = QosTime(9223372036, 854775807)
 PROFILE = Qos(

@@ -22,6 +22,8 @@ from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
+pytestmark = pytest.mark.slow
+
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 ROBUST = resources.folder("models") / "crazyflie_robust.safetensors"
 

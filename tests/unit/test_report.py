@@ -31,6 +31,8 @@ from spike_ctrl.report.flight_charts import ChartedFlight, attitude, hover_verdi
 from spike_ctrl.report.page import Chart, Table, Verdict
 from spike_ctrl.sim import observation
 
+pytestmark = pytest.mark.slow
+
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RUNGS = {

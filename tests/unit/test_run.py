@@ -18,6 +18,8 @@ from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 AIRFRAME = airframe.load("crazyflie")
 VEHICLES = 16
 RECIPE = recipes.from_dict(

@@ -12,6 +12,8 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.learn import recipe
 
+pytestmark = pytest.mark.slow
+
 CONFIG = resources.folder("config")
 FILES = [path for kind in ("airframes", "recipes") for path in sorted((CONFIG / kind).glob("*.yaml"))]
 PARSE = {"recipe": recipe.from_dict, "airframe": airframe.from_dict}

@@ -17,7 +17,7 @@ from spike_ctrl.sim.gymnasium_environments import make_env
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_noise import ERRORS, LateSight, SensorErrors, SensorSettings, disturbed
 from spike_ctrl.simulated_px4 import udp_server
-from spike_ctrl.simulated_px4.battery import Battery
+from spike_ctrl.simulated_px4.battery_monitor import Battery
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters

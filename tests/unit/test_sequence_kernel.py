@@ -11,6 +11,8 @@ from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 from spike_ctrl.snn.sequence_kernel import run_sequence
 
+pytestmark = pytest.mark.slow
+
 CASES = list(itertools.product(Reset, (False, True)))
 SIZES = (6, 37, 21, 3)
 

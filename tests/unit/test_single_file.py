@@ -16,6 +16,8 @@ import spike_ctrl
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.learn import recipe as recipes
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "single_file"
 PAGES = ("bptt", "ppo", "td3bc")
 # Small enough for seconds: constants of a page, and the steps after which it has learned something.

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor import step
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
+
+pytestmark = pytest.mark.slow
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 

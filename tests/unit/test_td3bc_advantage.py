@@ -10,6 +10,8 @@ from spike_ctrl.learn.critics import AdvantageCritic
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.snn.network import SpikingNetwork
 
+pytestmark = pytest.mark.slow
+
 
 def confounded(steps=20, batch=64, seed=0):
     """Flights of a policy that answers bad states with large actions, as a pilot does; what would help is known.

@@ -22,6 +22,8 @@ from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.sim import dynamics
 from spike_ctrl.simulated_px4.plant import TICK, Plant
 
+pytestmark = pytest.mark.slow
+
 CRAFTS = ["crazyflie", "crazyflie_real", "crazyflie_l2f"]
 BEGINS = 1.0  # s
 

@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from threadpoolctl import threadpool_info
 
 from spike_ctrl.learn.training_process import training_process
+
+pytestmark = pytest.mark.slow
 
 LEARNERS = """
 import torch

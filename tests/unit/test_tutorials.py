@@ -15,6 +15,8 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.learn import recipe as recipes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("tutorial_*.md"))
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)

@@ -28,6 +28,8 @@ from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_noise import SensorSettings
 
+pytestmark = pytest.mark.slow
+
 REAL = airframe.load("crazyflie_real")
 
 

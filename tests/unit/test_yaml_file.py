@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from spike_ctrl._files import yaml_file
 
+pytestmark = pytest.mark.slow
+
 
 class Refused(ValueError):
     pass

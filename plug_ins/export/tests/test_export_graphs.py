@@ -19,7 +19,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl.snn.weight_shapes import weight_shapes
-from spike_ctrl_export import ExportError, export_verb, nir_readers, onnx
+from spike_ctrl_export import ExportError, nir_readers, onnx, to_nir
 from spike_ctrl_export import nir as export_nir
 from spike_ctrl_export.nir import READERS, NirForm, NirSimulator
 
@@ -68,7 +68,7 @@ def test_snntorch_flies_the_written_policy(tmp_path):
 
 
 def test_the_command_offers_every_reader_that_has_a_form():
-    assert sorted(export_verb.READERS) == sorted(READERS)
+    assert sorted(to_nir.READERS) == sorted(READERS)
 
 
 @pytest.mark.parametrize("reader", [None, *READERS])

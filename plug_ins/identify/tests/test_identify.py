@@ -14,18 +14,18 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.observation import NOISE
-from spike_ctrl.sim.randomisation import Start
 from spike_ctrl_identify import IdentifyError, fit
 from spike_ctrl_identify import identified_airframe as identification
 from spike_ctrl_identify.flight_windows import TOPICS, Segment, Windows, of_observation, segments, windows
 
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
 LIVELY = {
-    "motors": Start(tilt=1.0, velocity=1.0, rates=3.0),
-    "rates": Start(position=2, tilt=0.6, velocity=1.5, rates=1, yaw=2, rotors_low=0.3, rotors_high=0.7),
+    "motors": InitialStates(tilt=1.0, velocity=1.0, rates=3.0),
+    "rates": InitialStates(position=2, tilt=0.6, velocity=1.5, rates=1, yaw=2, rotors_low=0.3, rotors_high=0.7),
 }
-HOVERING = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
+HOVERING = InitialStates(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 
 
 def different(prior, seed, size=0.1):

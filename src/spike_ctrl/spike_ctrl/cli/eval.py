@@ -89,8 +89,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--insert",
         nargs="+",
         default=[],
-        metavar="STEP=MODULE:NAME",
-        help="fly with functions of your own in the simulator's control step, see docs/insert.md: wind=my_gust:gust",
+        metavar="WHAT",
+        help="STEP=MODULE:NAME: fly with functions of your own at steps of the simulator, see docs/insert.md",
     )
     parser.add_argument("--seed", type=int, help="of the starts with --simulator (default: that of the frozen evaluation)")
     parser.add_argument(

@@ -25,8 +25,9 @@ from spike_ctrl.evaluation.protocols import Gust
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.pipeline import Inserts, listed, require_no_reward
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.randomisation import Randomisation
 
 VEHICLES = 64
 ROUNDS = 2  # periods of the trajectory
@@ -106,7 +107,7 @@ def hovering(
     ranges: whole airframes are drawn from them; the airframe is their carrier. simulator: makes the vehicles.
     inserts: physics of your own, see `Environment.insert`.
     """
-    start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
+    start = InitialStates(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
     task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation, airframes=ranges)
     environment = simulator(airframe, vehicles, task)
     for step, function in listed(inserts):

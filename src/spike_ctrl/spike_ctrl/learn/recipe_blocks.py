@@ -13,9 +13,10 @@ from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import require, setting, within
 from spike_ctrl.sim import airframe_sampler, reward_shaping
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.pipeline import CHANGES, InsertFunction, require_step
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import CURRICULUM_STEPS, TERMS, Coefficients, curriculum
 from spike_ctrl.sim.reward_shaping import ShapedReward
 from spike_ctrl.sim.reward_terms import RewardTerm
@@ -99,7 +100,8 @@ def _inserts(value: object, source: str, key: str) -> dict[str, tuple[NamedObjec
 def _inserts_schema() -> dict[str, Any]:
     one = {"anyOf": [*named_object.SCHEMAS, {"type": "object", "required": ["function"]}]}
     several = {"anyOf": [one, {"type": "array", "items": one}]}
-    return {"type": "object", "properties": dict.fromkeys(CHANGES, several), "additionalProperties": False}
+    steps = {step: several | {"description": f"Functions at the step {step}: docs/insert.md."} for step in CHANGES}
+    return {"type": "object", "properties": steps, "additionalProperties": False}
 
 
 _REWARD = settings.any_of({"enum": list(STAGES)}, Coefficients)
@@ -121,7 +123,7 @@ class TaskSettings:
         read=_reward,
         schema=_REWARD,
     )
-    start: Start = setting(Start(), "How an episode starts.")
+    start: InitialStates = setting(InitialStates(), "How an episode starts.")
     randomisation: Randomisation = setting(Randomisation(), "What differs from the airframe in each episode.")
     terms: dict[str, TermSettings] = setting(dict, "Costs of your own, by name.", read=_terms, schema=_terms_schema)
     airframes: AirframeRanges | None = setting(

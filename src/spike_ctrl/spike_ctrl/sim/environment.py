@@ -21,10 +21,11 @@ from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomis
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import DELAY, ENDED, EPISODE
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.pipeline import InsertFunction, Inserts, Pipeline, listed
-from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
+from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
@@ -51,7 +52,7 @@ class Task:
 
     box: float = 0.6
     episode_steps: int = 500
-    start: Start = field(default_factory=Start)
+    start: InitialStates = field(default_factory=InitialStates)
     randomisation: Randomisation = field(default_factory=Randomisation)
     airframes: AirframeRanges | None = None
 

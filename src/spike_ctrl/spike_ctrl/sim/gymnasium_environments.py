@@ -12,14 +12,15 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
+from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.pipeline import Inserts
-from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.sim.sensor_noise import SensorSettings
 
 UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
-_Part = TypeVar("_Part", Start, Randomisation, SensorSettings, Coefficients)
+_Part = TypeVar("_Part", InitialStates, Randomisation, SensorSettings, Coefficients)
 
 
 @overload
@@ -29,7 +30,7 @@ def make_env(
     *,
     box: float = ...,
     episode_steps: int = ...,
-    start: Start | Mapping[str, Any] = ...,
+    start: InitialStates | Mapping[str, Any] = ...,
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
     terms: Sequence[RewardTerm] = ...,
@@ -44,7 +45,7 @@ def make_env(
     *,
     box: float = ...,
     episode_steps: int = ...,
-    start: Start | Mapping[str, Any] = ...,
+    start: InitialStates | Mapping[str, Any] = ...,
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
     terms: Sequence[RewardTerm] = ...,
@@ -59,7 +60,7 @@ def make_env(
     vehicles: int,
     box: float = ...,
     episode_steps: int = ...,
-    start: Start | Mapping[str, Any] = ...,
+    start: InitialStates | Mapping[str, Any] = ...,
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
     terms: Sequence[RewardTerm] = ...,
@@ -73,7 +74,7 @@ def make_env(
     *,
     box: float = 0.6,
     episode_steps: int = 500,
-    start: Start | Mapping[str, Any] = Start(),
+    start: InitialStates | Mapping[str, Any] = InitialStates(),
     randomisation: Randomisation | Mapping[str, Any] = Randomisation(),
     reward: Coefficients | Mapping[str, Any] = START,
     terms: Sequence[RewardTerm] = (),
@@ -99,7 +100,10 @@ def make_env(
     if not 1 <= episode_steps <= UNLIMITED:
         raise ValueError(f"episode_steps: found {episode_steps}, wanted 1 to {UNLIMITED}")
     task = Task(
-        box, episode_steps, _changed(Start(), start, "start"), _changed(Randomisation(), randomisation, "randomisation")
+        box,
+        episode_steps,
+        _changed(InitialStates(), start, "start"),
+        _changed(Randomisation(), randomisation, "randomisation"),
     )
     weights = _changed(START, reward, "reward")
     if vehicles is None:

@@ -18,7 +18,7 @@ from spike_ctrl.px4.mavlink import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints, vehicle_commands
-from spike_ctrl.simulated_px4.battery import Battery
+from spike_ctrl.simulated_px4.battery_monitor import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from spike_ctrl.px4 import dialect
 from spike_ctrl.px4.dialect import CommandResult, PX4Mode, messages
-from spike_ctrl.simulated_px4.battery import Battery
+from spike_ctrl.simulated_px4.battery_monitor import Battery
 from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.commander import Commander, CommanderInputs
 from spike_ctrl.simulated_px4.estimator import Estimator
