@@ -38,7 +38,7 @@ class AutopilotLink(Protocol):
 
 def names() -> list[str]:
     """All links: ours, and those of plug-ins of this project or installed."""
-    return [*OURS, *plug_ins.names("autopilot_links")]
+    return ["mavlink", *plug_ins.names("autopilot_links"), "embedded"]
 
 
 def find(name: str) -> type[AutopilotLink]:
