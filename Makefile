@@ -77,14 +77,14 @@ test_quick: setup $(DONE)/test ## the tests that need no other process and littl
 test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of them
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
 	  tests/launch plug_ins tests/colcon tests/packaging tests/unit tests/vehicle $(ARGS)
-	$(VENV)/bin/python -m pytest -m alone tests/launch $(ARGS) || [ $$? = 5 ]
+	$(VENV)/bin/python -m pytest -m alone tests/launch plug_ins $(ARGS) || [ $$? = 5 ]
 
 test_alone: setup $(DONE)/test ## the core, or PLUG_IN=export, built and tested in an environment without the other plug-ins
 	$(VENV)/bin/python tests/packaging/alone.py $(or $(PLUG_IN),core) $(ARGS)
 
 test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
 	$(VENV)/bin/python -m pytest tests/flight $(or $(ARGS),-m "not seeds")
-	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch tests/colcon)
+	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch plug_ins tests/colcon)
 
 certify: setup ## 2000 random flights with faults in virtual time; page in runs/certify; ARGS="--flights 10000"
 	$(VENV)/bin/spike-ctrl certify models/sih_quadx.safetensors $(or $(ARGS),--flights 2000)
