@@ -1,5 +1,6 @@
 """Plug-ins as packages: a third party's adds its verb and its format, and a verb without its package names it."""
 
+import shutil
 import subprocess
 
 import alone
@@ -14,8 +15,10 @@ MODEL = alone.ROOT / "models" / "crazyflie.safetensors"
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
     """Python of an environment with the core, the plug-in export and the example."""
-    folders = [alone.ROOT / "src" / "spike_ctrl", alone.ROOT / "plug_ins" / "export", alone.ROOT / "examples" / "plug_in"]
-    return alone.make(tmp_path_factory.mktemp("alone") / "venv", folders)
+    home = tmp_path_factory.mktemp("alone")
+    copied = shutil.ignore_patterns("build", "*.egg-info")  # setuptools builds beside the sources
+    example = shutil.copytree(alone.ROOT / "examples" / "plug_in", home / "plug_in", ignore=copied)
+    return alone.make(home / "venv", [alone.ROOT / "src" / "spike_ctrl", alone.ROOT / "plug_ins" / "export", example])
 
 
 def run(python, folder, *words):
