@@ -11,6 +11,8 @@ from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
 
+pytestmark = pytest.mark.slow
+
 PLAN = MissionPlan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
 
 

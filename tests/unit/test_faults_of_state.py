@@ -13,6 +13,8 @@ from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.estimate_quality import AIDED, CONSTANT_POSITION, GOOD_FLAGS, POSITION_HORIZONTAL, EstimateQuality
 from spike_ctrl.flight.faults import Fault, Rung
 
+pytestmark = pytest.mark.slow
+
 NAN, INF = math.nan, math.inf
 PERIOD = 0.01
 SNN, GUIDE, HOLD, LAND, SILENT = Rung

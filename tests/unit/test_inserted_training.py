@@ -25,6 +25,8 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.pipeline import CHANGES, InsertError
 from spike_ctrl.sim.step_view import FIELDS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CRAZYFLIE, N = airframe.load("crazyflie"), 20
 

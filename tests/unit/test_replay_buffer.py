@@ -6,6 +6,8 @@ import pytest
 from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, complete, finite, privileged_size
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
+pytestmark = pytest.mark.slow
+
 VEHICLES = 3
 CUT = 0  # an episode whose end nobody saw: the next row is FIRST
 

@@ -20,6 +20,8 @@ from spike_ctrl.sim.reward_shaping import ShapedReward, derive
 from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.snn.network import SpikingNetwork
 
+pytestmark = pytest.mark.slow
+
 AIRFRAME = airframe.load("crazyflie")
 HOVER = AIRFRAME.hover
 SHIPPED = (resources.folder("config") / "recipes").glob("*.yaml")
