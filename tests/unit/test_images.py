@@ -68,6 +68,16 @@ def test_all_that_is_copied_exists_and_reaches_the_build():
                     assert any(source == kept or source.startswith(f"{kept}/") for kept in wanted), source
 
 
+def test_the_images_hold_every_package():
+    """colcon builds what lies below its base paths; a folder of packages that is not among them is in no image."""
+    folders = {file.relative_to(ROOT).parts[0] for file in ROOT.glob("*/*/package.xml")}
+    instructions = stages()["build"][1]
+    copied = {value.split()[0] for name, value in instructions if name == "COPY"}
+    (build,) = [value for name, value in instructions if name == "RUN" and "colcon build" in value]
+    assert folders == {"src", "plug_ins"} <= copied
+    assert set(build.partition("--base-paths ")[2].partition(" --")[0].split()) == folders
+
+
 def test_the_aircraft_has_no_torch():
     pip = [value for name, value in stages()["flight"][1] if name == "RUN" and "pip install" in value]
     assert pip and all("train.txt" not in value for value in pip)
