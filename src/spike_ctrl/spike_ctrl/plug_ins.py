@@ -6,7 +6,8 @@ An entry point is loaded when it is used, so that a broken or slow plug-in costs
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -25,20 +26,24 @@ POINTS = {
     "simulators": "a simulator of others for spike-ctrl eval",
 }
 """The points; the group of entry points is `spike_ctrl.POINT`."""
-SHIPPED = {
-    "spike_ctrl_adaptation": ("verbs: adapt", "launch_arguments: adapt from_transitions"),
-    "spike_ctrl_benchmark": ("verbs: benchmark", "controllers: pid mellinger raptor", "simulators: crazyflow rotorpy l2f"),
-    "spike_ctrl_crazyflie": ("verbs: fly refly",),
-    "spike_ctrl_export": ("verbs: export", "exporters: c checkpoint crazyflie nir onnx"),
-    "spike_ctrl_identify": ("verbs: identify fidelity import retrain", "importers: csv ulog", "schemas: map"),
-    "spike_ctrl_sitl": (
-        "verbs: px4 gazebo truth",
-        "verb_options: --px4-hil --px4-environment --rate --home --patience",
-        "launch_arguments: backend simulation connection system signing_key height room px4 speed",
-    ),
-    "spike_ctrl_studies": ("verbs: experiment", "verb_options: --readout"),
-    "spike_ctrl_uxrce": ("autopilot_links: uxrce",),
-    "spike_ctrl_view": ("verbs: watch film", "launch_arguments: viewer"),
+SHIPPED: dict[str, dict[str, str]] = {
+    "spike_ctrl_adaptation": {"verbs": "adapt", "launch_arguments": "adapt from_transitions"},
+    "spike_ctrl_benchmark": {
+        "verbs": "benchmark",
+        "controllers": "pid mellinger raptor",
+        "simulators": "crazyflow rotorpy l2f",
+    },
+    "spike_ctrl_crazyflie": {"verbs": "fly refly"},
+    "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
+    "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
+    "spike_ctrl_sitl": {
+        "verbs": "px4 gazebo truth",
+        "verb_options": "--px4-hil --px4-environment --rate --home --patience",
+        "launch_arguments": "backend simulation connection system signing_key height room px4 speed",
+    },
+    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout"},
+    "spike_ctrl_uxrce": {"autopilot_links": "uxrce"},
+    "spike_ctrl_view": {"verbs": "watch film", "launch_arguments": "viewer"},
 }
 """What the packages below plug_ins/ add, so that a name whose package is missing leads to the package."""
 
@@ -49,8 +54,13 @@ class PlugInError(UsageError):
 
 def entries(point: str) -> dict[str, metadata.EntryPoint]:
     """The installed entry points of a point by name. Raises PlugInError where two packages add the same name."""
+    return _read(point, metadata.entry_points)
+
+
+@cache  # a look through all installed packages takes 20 ms, and a command line asks many times
+def _read(point: str, entry_points: Callable[..., metadata.EntryPoints]) -> dict[str, metadata.EntryPoint]:
     found: dict[str, metadata.EntryPoint] = {}
-    for entry in metadata.entry_points(group=f"spike_ctrl.{point}"):
+    for entry in entry_points(group=f"spike_ctrl.{point}"):
         other = found.setdefault(entry.name, entry)
         if other.value != entry.value:
             both = f"{_package(other)} and {_package(entry)}"
@@ -63,14 +73,9 @@ def names(point: str) -> list[str]:
     return sorted({*entries(point), *_shipped(point)})
 
 
-def package_of(point: str, name: str) -> str | None:
-    """The package of this project that adds a name; None for any other name."""
-    return _shipped(point).get(name)
-
-
 def missing(point: str, name: str) -> str | None:
     """The package to install for a name of this project, in one line; None where it is installed or the name unknown."""
-    package = package_of(point, name)
+    package = _shipped(point).get(name)
     if package is None or any(_package(entry) == package for entry in entries(point).values()):
         return None
     folder = package.removeprefix("spike_ctrl_")
@@ -117,5 +122,4 @@ def _package(entry: metadata.EntryPoint) -> str:
 
 
 def _shipped(point: str) -> dict[str, str]:
-    lines = [(package, line.partition(": ")) for package, lines in SHIPPED.items() for line in lines]
-    return {name: package for package, (kind, _, all_names) in lines if kind == point for name in all_names.split()}
+    return {name: package for package, points in SHIPPED.items() for name in points.get(point, "").split()}

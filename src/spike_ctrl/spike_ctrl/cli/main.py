@@ -83,10 +83,10 @@ def find(name: str) -> ModuleType:
     """The module of a verb. Raises UsageError for an unknown one, with a suggestion, for a missing and for a broken one."""
     if name in _own():
         return importlib.import_module(f"spike_ctrl.cli.{name}")
-    if name in plug_ins.names("verbs"):
+    if name in (others := plug_ins.names("verbs")):
         added: ModuleType = plug_ins.load("verbs", name, f"verb '{name}'")
         return added
-    known = sorted({*_own(), *plug_ins.names("verbs")})
+    known = sorted({*_own(), *others})
     hint = _meant(name, known) or f", wanted one of {', '.join(known)}"
     raise UsageError(f"unknown verb '{name}'{hint}")
 
@@ -120,7 +120,7 @@ def _run(arguments: list[str]) -> int:
     if unknown:
         known = re.findall(r"--?\w[\w-]*", reader.format_usage())
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
-        if line := plug_ins.package_of("verb_options", wrong) and plug_ins.missing("verb_options", wrong):
+        if line := plug_ins.missing("verb_options", wrong):
             reader.error(line)
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
     for _, more in _options(name):
