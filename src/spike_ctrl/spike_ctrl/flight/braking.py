@@ -27,7 +27,7 @@ class Braking:
     """
 
     gap: float = within(0.25, 0.0, 10.0, "Without commands it flies the old rates until its loss time is over.", "s")
-    time: float = within(0.85, 0.0, 10.0, "As if it braked so much later.", "s")
+    time: float = within(0.85, 0.0, 10.0, "Extra delay before the vehicle brakes.", "s")
     deceleration: float = within(3.5, 0.1, 50.0, "By this it brakes to the side.", "m/s^2")
     vertical_time: float = within(0.28, 0.0, 10.0, "The same time, up and down.", "s")
     vertical_deceleration: float = within(10.0, 0.1, 50.0, "By this it brakes up and down.", "m/s^2")
@@ -36,9 +36,9 @@ class Braking:
         0.2, 0.0, 10.0, "The autopilot is asked to hold where it would, and the guide had its time.", "m"
     )
     drag: float = within(1.0, 0.01, 100.0, "Of the vehicle on which the way was measured.", "1/s")
-    slipping: float = within(0.27, 0.0, 10.0, "A vehicle without drag brakes so much later to the side.", "s")
+    slipping: float = within(0.27, 0.0, 10.0, "Extra braking delay of a sideways motion without drag.", "s")
     slipping_upright: float = within(0.12, 0.0, 10.0, "The same, up and down.", "s")
-    catching: float = within(12.0, 0.1, 100.0, "A fall is slowed by so much for each unit of thrust/weight.", "m/s^2")
+    catching: float = within(12.0, 0.1, 100.0, "Deceleration of a fall for each unit of thrust/weight.", "m/s^2")
     least: float = within(
         1.15, 1.0, 10.0, "Thrust/weight beyond which it is slowed, of a plant that is a tenth too weak.", ""
     )

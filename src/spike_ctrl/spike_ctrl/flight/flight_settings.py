@@ -36,8 +36,8 @@ class FlightSettingsError(ValueError):
 class BridgeLimits:
     """When the bridge begins a new episode, and whom it obeys."""
 
-    landed_time: float = within(1.0, 0.0, 60.0, "An armed vehicle is landed for so long before a new episode begins.", "s")
-    succession_time: float = within(1.0, 0.1, 60.0, "Without a command for so long it may obey another supervisor.", "s")
+    landed_time: float = within(1.0, 0.0, 60.0, "Time that an armed vehicle is landed before a new episode begins.", "s")
+    succession_time: float = within(1.0, 0.1, 60.0, "Time without a command, after which another supervisor is obeyed.", "s")
     guided_periods: float = within(3, 1, 100, "Control periods after its last command for which the guide flies.", "")
 
 
@@ -75,7 +75,7 @@ class FlightSettings:
     layout: str = "rates"
     hover: float = within(0.0, -1.0, 1.0, "The collective action that carries the weight.", "")
     spooling: float = within(-0.84, -1.0, 0.0, "The collective action while the rotors come up to speed after arming.", "")
-    farewell: float = within(0.0, 0.0, 1.0, "For so long the last command in the air is repeated.", "s")
+    farewell: float = within(0.0, 0.0, 1.0, "Time for which the last command in the air is repeated.", "s")
     stall: float = within(0.1, 0.01, 0.2, "Longest time between two steps of the supervisor.", "s")
     stalls: int = within(20, 1, 99, "Most of the last 100 control periods without a step.", "")
     state: StateLimits = StateLimits()

@@ -71,12 +71,12 @@ class Ladder(NamedTuple):
 class LadderLimits:
     """Times, heights and speeds of take-off, engagement, recovery and of a change of the autopilot's mode."""
 
-    stream_lead: float = within(0.5, 0.1, 10.0, "Commands are sent for so long before OFFBOARD is asked for.", "s")
+    stream_lead: float = within(0.5, 0.1, 10.0, "Time that commands are sent before OFFBOARD is requested.", "s")
     ask_again: float = within(0.5, 0.05, 10.0, "Pause between two equal requests to the autopilot.", "s")
     ask_to_take_over: float = within(0.2, 0.05, 10.0, "The same for HOLD and LAND: a request may be lost.", "s")
     ask_urgently: float = within(0.009, 0.001, 1.0, "The same where it flies no motor command: with every state.", "s")
     deaf: float = within(0.12, 0.01, 2.0, "By then an autopilot that flies no motor command has heard the request.", "s")
-    mode_timeout: float = within(2.5, 0.1, 30.0, "By then the autopilot tells its new mode; a heartbeat may be late.", "s")
+    mode_timeout: float = within(2.5, 0.1, 30.0, "Longest wait for the autopilot's new mode; a heartbeat may be late.", "s")
     arm_timeout: float = within(10.0, 0.5, 120.0, "By then it has armed.", "s")
     spool_up: float = within(1.0, 0.0, 10.0, "Time of the rotors to come up to speed, COM_SPOOLUP_TIME.", "s")
     take_off_height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
@@ -84,7 +84,7 @@ class LadderLimits:
     take_off_timeout: float = within(15.0, 1.0, 120.0, "By then after arming the take-off has ended.", "s")
     reached: float = within(0.1, 0.02, 5.0, "Largest distance from the take-off height at which it counts as reached.", "m")
     engage_timeout: float = within(10.0, 0.5, 600.0, "After this the wish to engage is dropped.", "s")
-    settle_time: float = within(0.5, 0.0, 30.0, "For so long a vehicle is at rest before its recovery is over.", "s")
+    settle_time: float = within(0.5, 0.0, 30.0, "Time at rest after which a recovery is over.", "s")
     recover_timeout: float = within(5.0, 0.5, 60.0, "By then the guide has recovered the vehicle.", "s")
     proven: float = within(0.4, 0.0, 10.0, "After this on GUIDE, leaving the envelope is the guide's own doing.", "s")
     guide_brakes: float = within(0.4, 0.0, 10.0, "After this on GUIDE, the guide has slowed the vehicle down.", "s")

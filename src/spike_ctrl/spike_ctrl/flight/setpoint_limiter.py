@@ -33,7 +33,7 @@ class SetPointLimits:
     caught_up: float = within(0.03, 1e-6, 10.0, "Largest distance from a trajectory that counts as caught up with.", "m")
     beside: float = within(0.25, 1e-6, 10.0, "Largest difference from its velocity,", "m/s")
     steepest: float = within(9.0, 0.1, 100.0, "and this much more for each second of the step.", "m/s^2")
-    longest: float = within(0.1, 0.001, 10.0, "After a longer pause it goes on as after so long.", "s")
+    longest: float = within(0.1, 0.001, 10.0, "Longest step of time; a longer pause counts as this.", "s")
     looks: int = within(100, 2, 10_000, "Points of a trajectory at which its speed is looked at before it is granted.", "")
     stream_timeout: float = within(0.2, 0.01, 10.0, "Without a set-point for longer, a stream has stopped.", "s")
 

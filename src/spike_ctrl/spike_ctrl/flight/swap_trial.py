@@ -27,7 +27,7 @@ class TrialLimits:
     """How a checkpoint that has taken over is judged. In a hover, equal policies differ by .01 m at most."""
 
     memory: float = within(1.5, 0.1, 100.0, "Time over which the distance is averaged.", "s")
-    step: float = within(0.1, 0.001, 10.0, "After a longer pause of states so much counts of it.", "s")
+    step: float = within(0.1, 0.001, 10.0, "Most of a pause between states that counts as flown.", "s")
     settles: float = within(1.5, 0.0, 100.0, "After the swap, before it is judged.", "s")
     judged: float = within(2.0, 0.1, 100.0, "Time in which it is judged.", "s")
     latest: float = within(15.0, 0.1, 1000.0, "By then after the swap it must have been judged.", "s")

@@ -23,7 +23,7 @@ class WindLimits:
     """How the wind is averaged."""
 
     memory: float = within(2.0, 0.1, 100.0, "Time over which it is averaged.", "s")
-    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis for it to be told.", "")
+    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis at which the wind is estimated.", "")
     pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
