@@ -36,9 +36,7 @@ class ConsistencyLimits:
     position: float = within(0.4, 0.01, 100.0, "Largest move otherwise than the velocity says.", "m")
     position_memory: float = within(1.0, 0.1, 10.0, "Time in which it is forgotten.", "s")
     drift: float = within(0.7, 0.01, 100.0, "Largest move of a slower drift.", "m")
-    drift_deviations: float = within(
-        1.5, 0.0, 100.0, "Multiple of the estimator's deviation, added to the limit.", ""
-    )
+    drift_deviations: float = within(1.5, 0.0, 100.0, "Multiple of the estimator's deviation, added to the limit.", "")
     drift_memory: float = within(4.0, 0.1, 100.0, "Time in which that drift is forgotten.", "s")
     creep: float = within(1.5, 0.01, 100.0, "Largest move of the slowest drift; deviations are added as well.", "m")
     creep_memory: float = within(20.0, 0.1, 1000.0, "Time in which that one is forgotten.", "s")
