@@ -9,6 +9,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.launching import argument_groups
 
 ARGUMENTS = [
@@ -58,10 +59,10 @@ def from_algorithm(context):
         from spike_ctrl.learn import recipe
 
         if wanted not in recipe.STANDARD:
-            raise recipe.RecipeError(f"algorithm: found '{wanted}', wanted one of {', '.join(recipe.STANDARD)}")
+            raise UsageError(f"algorithm: found '{wanted}', wanted one of {', '.join(recipe.STANDARD)}")
         found = recipe.find(values.setdefault("recipe", recipe.STANDARD[wanted])).algorithm
         if found != wanted:
-            raise recipe.RecipeError(f"recipe {values['recipe']}: algorithm: found {found}, wanted {wanted}")
+            raise UsageError(f"recipe {values['recipe']}: algorithm: found {found}, wanted {wanted}")
 
 
 def values_of(names):

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from spike_ctrl import report
 from spike_ctrl._files import resources
-from spike_ctrl.cli.bench import BenchError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.launching.installed import environment
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.recordings import replay
@@ -52,14 +52,14 @@ def _recorder(bag: Path) -> dict[str, float]:
         deadline = time.monotonic() + PATIENCE
         while sum(file.stat().st_size for file in bag.rglob("*.mcap")) < STARTED:
             if time.monotonic() > deadline:
-                raise BenchError(f"bag: node simulator: found no flight within {PATIENCE:g} s, wanted one at {RATE_HZ} Hz")
+                raise UsageError(f"bag: node simulator: found no flight within {PATIENCE:g} s, wanted one at {RATE_HZ} Hz")
             time.sleep(0.2)
         time.sleep(SETTLE)
         before, begun = _cpu_seconds(processes["recorder"].pid), time.monotonic()
         time.sleep(SECONDS)
         for node, process in processes.items():
             if process.poll() is not None:
-                raise BenchError(f"bag: node {node}: ended with {process.returncode}, wanted it to run on")
+                raise UsageError(f"bag: node {node}: ended with {process.returncode}, wanted it to run on")
         share = (_cpu_seconds(processes["recorder"].pid) - before) / (time.monotonic() - begun)
     finally:
         for process in reversed(processes.values()):
@@ -69,7 +69,7 @@ def _recorder(bag: Path) -> dict[str, float]:
     recording = read(bag)
     ticks = len(recording.states.tick)
     if recording.policy is None or ticks < SECONDS * RATE_HZ / 2:
-        raise BenchError(f"bag: found {ticks} ticks recorded, wanted some {SECONDS * RATE_HZ:.0f} and the policy's answers")
+        raise UsageError(f"bag: found {ticks} ticks recorded, wanted some {SECONDS * RATE_HZ:.0f} and the policy's answers")
     return {"recorder_cpu_percent": 100 * share, "recorder_ticks": float(ticks)}
 
 
@@ -95,7 +95,7 @@ def _offline(folder: Path) -> dict[str, float]:
         report.write(page, [flight])
         reported = time.monotonic()
     if not compared.same:
-        raise BenchError(f"bag: replay: {compared.known_equal} of {compared.known} actions are equal, wanted all")
+        raise UsageError(f"bag: replay: {compared.known_equal} of {compared.known} actions are equal, wanted all")
     return {
         "replay_times_real_time": seconds / (replayed - begun),
         "replay_read_s": loaded - begun,

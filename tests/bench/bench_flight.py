@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from spike_ctrl.cli.bench import BenchError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.launching.installed import flight_middleware
 
@@ -51,7 +51,7 @@ def measure() -> dict[str, float]:
 
 
 def _fly(scheduler: str, load: str) -> dict[str, float]:
-    """Raises BenchError where the policy did not command."""
+    """Raises UsageError where the policy did not command."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -79,7 +79,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
     output = "".join(lines)
     latency, missed = FOUND.search(output), MISSED.search(output)
     if latency is None:
-        raise BenchError(f"flight, {scheduler}, {load}: the policy did not command; it ended with: {lines[-1]}")
+        raise UsageError(f"flight, {scheduler}, {load}: the policy did not command; it ended with: {lines[-1]}")
     names = ("median_ms", "p99_ms", "max_ms", "commands")
     figures = {name: float(value) for name, value in zip(names, latency.groups(), strict=True)}
     print(f"  {scheduler}, {load}: {latency[0]}", flush=True)

@@ -15,7 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 
 from spike_ctrl._files import resources
-from spike_ctrl.cli.bench import BenchError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.launching import installed
 from spike_ctrl_ros import qos
@@ -48,7 +48,7 @@ def measure() -> dict[str, float]:
 
 
 def _reports(vehicles: int, realtime: bool, patience: float = PATIENCE, priority: int = 0) -> list[dict[str, str]]:
-    """The simulator's diagnostics, after it has settled. Raises BenchError, which names the node that is to blame."""
+    """The simulator's diagnostics, after it has settled. Raises UsageError, which names the node that is to blame."""
     nodes = {
         "guide_policy": {},
         "snn_policy": {"model": resources.find("models", MODEL), "realtime": str(realtime).lower()},
@@ -69,12 +69,12 @@ def _reports(vehicles: int, realtime: bool, patience: float = PATIENCE, priority
             rclpy.spin_once(listener, timeout_sec=0.5)
             for node, process in processes.items():
                 if process.poll() is not None:
-                    raise BenchError(f"graph: node {node}: ended with {process.returncode}, wanted it to run on")
+                    raise UsageError(f"graph: node {node}: ended with {process.returncode}, wanted it to run on")
         listener.destroy_node()
         found = [{value.key: value.value for value in report.status[0].values} for report in reports if report.status]
         flown = [report for report in found if int(report["tick"]) > 0]
         if len(flown) <= SETTLE:
-            raise BenchError(
+            raise UsageError(
                 f"graph: node simulator: found {len(flown)} reports in {patience:g} s, wanted more than {SETTLE}"
             )
         return flown[SETTLE:]

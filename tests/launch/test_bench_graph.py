@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spike_ctrl.cli.bench import BenchError
+from spike_ctrl._files.errors import UsageError
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def bench_graph(ros_domain_id):
 
 def test_a_node_that_ends_early_is_named_at_once(bench_graph):
     start = time.monotonic()
-    with pytest.raises(BenchError, match=r"graph: node simulator: ended with 2, wanted it to run on"):
+    with pytest.raises(UsageError, match=r"graph: node simulator: ended with 2, wanted it to run on"):
         bench_graph._reports(0, realtime=False)
     assert time.monotonic() - start < bench_graph.PATIENCE / 2
 
 
 def test_a_simulator_that_does_not_report_is_named(bench_graph):
-    with pytest.raises(BenchError, match=r"graph: node simulator: found 0 reports in 0 s, wanted more than 4"):
+    with pytest.raises(UsageError, match=r"graph: node simulator: found 0 reports in 0 s, wanted more than 4"):
         bench_graph._reports(1, realtime=False, patience=0)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.module_policy import ModulePolicy
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.snn.network_state import detach, leaves, restart
 
@@ -205,6 +205,6 @@ class NoModule:
 )
 def test_a_module_that_does_not_fit_is_refused_before_the_training(kind, message, monkeypatch):
     monkeypatch.setitem(sys.modules, "of_mine", SimpleNamespace(Mine=kind))
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(UsageError) as error:
         actors.from_name(NamedObject("of_mine:Mine"), 18, 4, generator())
     assert str(error.value).startswith("network: ") and message in str(error.value)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.sim import airframe_sampler, battery, dynamics
 from spike_ctrl.sim.airframe_sampler import (
     LOGARITHMIC,
@@ -154,7 +154,7 @@ def test_what_cannot_carry_is_refused_in_words():
     ],
 )
 def test_ranges_of_a_recipe_that_make_no_sense_are_named(given, words):
-    with pytest.raises(RecipeError, match=f"recipe: task.airframes: {words}"):
+    with pytest.raises(UsageError, match=f"recipe: task.airframes: {words}"):
         recipes.from_dict({"name": "mine", "task": {"airframes": given}})
 
 

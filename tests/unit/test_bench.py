@@ -9,6 +9,7 @@ import pytest
 
 import spike_ctrl
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import bench
 
 
@@ -42,7 +43,7 @@ def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys)
 
 
 def test_an_unknown_part_is_named(checkout):
-    with pytest.raises(bench.BenchError, match="bench: found part 'quick', wanted among fast, slow"):
+    with pytest.raises(UsageError, match="bench: found part 'quick', wanted among fast, slow"):
         bench.measure(["quick"])
 
 

@@ -22,12 +22,13 @@ from scipy.stats import binom
 from struck_flight import fault, fly
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import injected_fault, monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FAMILIES, KINDS
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
-from spike_ctrl.certification.monte_carlo import Campaign, MonteCarloError
+from spike_ctrl.certification.monte_carlo import Campaign
 from spike_ctrl.certification.moving_rows import ROWS
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
 from spike_ctrl.certification.state_injection import StateInjection
@@ -169,13 +170,13 @@ def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):
     there = [found.outcome for found in Campaign(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, ray="here")]
     assert list(map(repr, there)) == list(map(repr, here))
     monkeypatch.setattr(monte_carlo, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
-    with pytest.raises(MonteCarloError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
+    with pytest.raises(UsageError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
         list(Campaign(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, ray="here"))
 
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):
     Campaign(tmp_path, MODEL)
-    with pytest.raises(MonteCarloError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
+    with pytest.raises(UsageError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
         Campaign(tmp_path, MODEL, first=5)
 
 
@@ -183,7 +184,7 @@ def test_a_campaign_of_one_family_flies_that_family_and_its_folder_takes_no_othe
     flown = [found.outcome for found in Campaign(tmp_path, MODEL, 1, "none").fly(2, 1, lambda: 0.0)]
     assert [outcome.family for outcome in flown] == ["none", "none"]
     assert repr(monte_carlo.refly(2, MODEL, family="none")[0]) == repr(flown[1])
-    with pytest.raises(MonteCarloError, match=r"campaign.json: family: found none, wanted None: give another folder"):
+    with pytest.raises(UsageError, match=r"campaign.json: family: found none, wanted None: give another folder"):
         Campaign(tmp_path, MODEL, 1)
 
 
@@ -191,7 +192,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path):
     Campaign(tmp_path, MODEL)
     good = json.dumps(FlightOutcome(0, "none", "walls", "none", "", -1.0, 0.0, math.nan, "", "SNN", 9.0)._asdict())
     (tmp_path / "flights.jsonl").write_text(f"{good}\nnonsense\n{good}\n")
-    with pytest.raises(MonteCarloError, match=r"flights.jsonl: line 2: found no flight"):
+    with pytest.raises(UsageError, match=r"flights.jsonl: line 2: found no flight"):
         Campaign(tmp_path, MODEL)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch.distributions import Bernoulli, kl_divergence
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.dagger import divergence
 from spike_ctrl.learn.learner import Learner
@@ -120,5 +121,5 @@ def test_the_critic_learns_the_return_of_the_policy():
 
 
 def test_a_recipe_for_distillation_takes_no_block_of_another_algorithm():
-    with pytest.raises(recipes.RecipeError, match=r"ppo: found in a recipe for distillation, wanted only for ppo"):
+    with pytest.raises(UsageError, match=r"ppo: found in a recipe for distillation, wanted only for ppo"):
         recipe(ppo={"epochs": 3})

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.answer_checks import AnswerLimits, CourseLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.bridge import BridgedState
 from spike_ctrl.flight.envelope import Envelope
-from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsError, settings_for
-from spike_ctrl.flight.geofence import Cage, CageError
+from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample, StateLimits
 from spike_ctrl.flight.supervisor import step
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
@@ -57,7 +58,7 @@ def test_the_defaults_are_valid():
 )
 @pytest.mark.proves("41U")
 def test_a_number_out_of_range_is_refused_by_name(change, message):
-    with pytest.raises(FlightSettingsError, match=f"^{message}$"):
+    with pytest.raises(UsageError, match=f"^{message}$"):
         FlightSettings(**change)
 
 
@@ -73,7 +74,7 @@ def test_a_number_out_of_range_is_refused_by_name(change, message):
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused_by_name(change, message):
-    with pytest.raises(FlightSettingsError, match=message):
+    with pytest.raises(UsageError, match=message):
         replace(FlightSettings(), **change)
 
 
@@ -87,7 +88,7 @@ def test_numbers_that_contradict_each_other_are_refused_by_name(change, message)
     ],
 )
 def test_an_impossible_cage_is_refused(change, message):
-    with pytest.raises(CageError, match=message):
+    with pytest.raises(UsageError, match=message):
         Cage(**change)
 
 
@@ -98,7 +99,7 @@ def test_every_number_of_a_flight_has_bounds_around_its_default_and_a_sentence()
 
 def test_a_new_number_out_of_range_is_refused_by_name():
     wrong = replace(AnswerLimits(), course=CourseLimits(height_off=0.0))
-    with pytest.raises(FlightSettingsError, match="answers: course: height_off: found 0"):
+    with pytest.raises(UsageError, match="answers: course: height_off: found 0"):
         FlightSettings(answers=wrong)
 
 

@@ -10,8 +10,9 @@ import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
 from plain_networks import GRU, contract, saved
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn.onnx_graph import graph_of, weights_of
-from spike_ctrl.policy import checkpoint, manifest, network_graph
+from spike_ctrl.policy import checkpoint, manifest
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 
@@ -246,7 +247,7 @@ def test_bits_that_a_forger_flips_in_the_graph_never_crash_the_reader(gru):
         damaged[dice.integers(len(damaged))] ^= 1 << int(dice.integers(8))
         try:
             policy = OnnxPolicy(damaged.tobytes(), weights_of(gru[0]))
-        except network_graph.GraphError as error:
+        except UsageError as error:
             assert "\n" not in str(error)
         else:
             action, _ = policy.step(

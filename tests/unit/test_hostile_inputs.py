@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.printable import printable
 from spike_ctrl.cli import main as command_line
 from spike_ctrl.policy import checkpoint, manifest
@@ -20,8 +21,8 @@ from spike_ctrl.px4.companion import MOST_PARAMETERS, Companion
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.mavlink import Reader, Writer
-from spike_ctrl.px4.signing import SigningError, read_key
-from spike_ctrl.report import ReportError, run_section, told_run
+from spike_ctrl.px4.signing import read_key
+from spike_ctrl.report import run_section, told_run
 
 CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07"
 quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -95,7 +96,7 @@ def test_any_metrics_are_a_section_or_one_error_that_names_the_file(tmp_path, li
     (tmp_path / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     try:
         run_section.section(told_run.read(tmp_path))
-    except ReportError as error:
+    except UsageError as error:
         assert "metrics.jsonl" in str(error)
 
 
@@ -105,7 +106,7 @@ def test_any_metrics_are_a_section_or_one_error_that_names_the_file(tmp_path, li
 )
 def test_a_line_of_odd_metrics_is_named(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f'{json.dumps(line)}\n{{"environment_steps": 2}}\n')
-    with pytest.raises(ReportError, match=r"metrics.jsonl, line 1: found .*, wanted a JSON mapping to numbers"):
+    with pytest.raises(UsageError, match=r"metrics.jsonl, line 1: found .*, wanted a JSON mapping to numbers"):
         run_section.section(told_run.read(tmp_path))
 
 
@@ -132,7 +133,7 @@ def test_a_signing_key_that_others_may_read_or_change_is_refused(tmp_path, mode)
     key = tmp_path / "key"
     key.write_bytes(b"k" * 32)
     key.chmod(mode)
-    with pytest.raises(SigningError, match=rf"key: found mode {mode:o}, wanted 600: others may .* \(chmod 600\)"):
+    with pytest.raises(UsageError, match=rf"key: found mode {mode:o}, wanted 600: others may .* \(chmod 600\)"):
         read_key(key)
     key.chmod(0o600)
     assert read_key(key) == b"k" * 32

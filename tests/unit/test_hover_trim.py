@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation import hover_trim
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.learn import recipe as recipes
@@ -49,14 +50,12 @@ def test_a_recipe_asks_for_it_and_a_network_that_sees_otherwise_is_refused():
         plan = recipes.to_dict(recipes.find(name))
         plan["schedule"] |= {"hover_trim": True}
         plan["network"] |= network or {}
-        with pytest.raises(
-            recipes.RecipeError, match=r"schedule\.hover_trim: found with network.*, wanted only with a spiking"
-        ):
+        with pytest.raises(UsageError, match=r"schedule\.hover_trim: found with network.*, wanted only with a spiking"):
             recipes.from_dict(plan)
 
 
 def test_a_network_of_ones_own_does_not_inherit_it():
     own = {"name": "own", "base": "td3bc", "network": {"class": "examples.alif:ALIF", "hidden": [32, 32]}}
     assert not recipes.from_dict(own).schedule.hover_trim
-    with pytest.raises(recipes.RecipeError, match=r"schedule\.hover_trim: found with network examples\.alif:ALIF"):
+    with pytest.raises(UsageError, match=r"schedule\.hover_trim: found with network examples\.alif:ALIF"):
         recipes.from_dict(own | {"schedule": {"hover_trim": True}})

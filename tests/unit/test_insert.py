@@ -9,13 +9,14 @@ import pytest
 
 import spike_ctrl
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.pipeline import CHANGES, InsertError
+from spike_ctrl.sim.pipeline import CHANGES
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.sim.step_view import FIELDS
@@ -328,7 +329,7 @@ WRONG = {
 def test_what_a_function_gives_wrongly_is_told_with_its_name_and_step(function, told):
     environment = Environment(CRAZYFLIE, N, inserts={"wind": function})
     environment.reset(seed=0)
-    with pytest.raises(InsertError, match=rf"^insert wind: {__name__}:.*{told}"):
+    with pytest.raises(UsageError, match=rf"^insert wind: {__name__}:.*{told}"):
         environment.step(np.zeros((N, 4)))
 
 
@@ -343,7 +344,7 @@ def test_what_a_function_gives_wrongly_is_told_with_its_name_and_step(function, 
 )
 def test_a_state_that_cannot_be_is_refused(step, given, told):
     environment = Environment(CRAZYFLIE, N, inserts={step: lambda view: given})
-    with pytest.raises(InsertError, match=f"insert {step}: .*{told}"):
+    with pytest.raises(UsageError, match=f"insert {step}: .*{told}"):
         environment.reset(seed=0)
 
 
@@ -358,5 +359,5 @@ def test_a_state_that_cannot_be_is_refused(step, given, told):
     ],
 )
 def test_what_cannot_be_inserted_is_refused_at_once(step, function, told):
-    with pytest.raises(InsertError, match=told):
+    with pytest.raises(UsageError, match=told):
         Environment(CRAZYFLIE, N, inserts={step: function})

@@ -11,18 +11,18 @@ import pytest
 
 import spike_ctrl
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.tracking import track
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
 from spike_ctrl.sim import dynamics
-from spike_ctrl.sim.pipeline import CHANGES, InsertError
+from spike_ctrl.sim.pipeline import CHANGES
 from spike_ctrl.sim.step_view import FIELDS
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_an_evaluation_flies_with_what_is_inserted_and_refuses_a_reward_that_it_
     heavy = {"reset": lambda step: {"mass": 1.3 * step.mass}}
     assert evaluate("crazyflie", starts=16, inserts=heavy).headline < evaluate("crazyflie", starts=16).headline - 10
     for fly in (evaluate, lambda *given, **more: track("crazyflie", Trajectory("hover"), **more)):
-        with pytest.raises(InsertError, match=r"insert reward: found with .*, which scores a fixed reward, wanted none"):
+        with pytest.raises(UsageError, match=r"insert reward: found with .*, which scores a fixed reward, wanted none"):
             fly("crazyflie", inserts={"reward": lambda step: step.reward})
 
 
@@ -152,7 +152,7 @@ def test_a_recipe_names_functions_and_classes_with_their_arguments_and_is_writte
     ],
 )
 def test_a_recipe_that_inserts_wrongly_is_refused(insert, told):
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(UsageError, match=told):
         recipe(insert)
 
 
@@ -165,7 +165,7 @@ def test_a_recipe_that_inserts_wrongly_is_refused(insert, told):
     ],
 )
 def test_a_function_that_is_not_there_or_takes_other_arguments_is_refused_before_anything_flies(code, told, mine):
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(UsageError, match=told):
         Learner(recipe({"wind": code}), CRAZYFLIE, N, 0)
 
 
@@ -189,7 +189,7 @@ def test_a_privileged_guide_is_told_the_plant_that_an_insertion_may_change(mine)
 
 def test_the_model_gradient_refuses_in_words(mine):
     told = "task.insert: found wind: own_wind:gust, wanted none for model_gradient, which differentiates"
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(UsageError, match=told):
         Learner(recipe({"wind": "own_wind:gust"}, algorithm="model_gradient"), CRAZYFLIE, N, 0)
 
 

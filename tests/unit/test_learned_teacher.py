@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
 from spike_ctrl.learn.dense_network import DenseNetwork
-from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
 from spike_ctrl.learn.training_process import training_process
@@ -83,7 +83,7 @@ def test_a_guide_that_is_learned_stretches_with_the_steps_of_its_recipe_and_is_w
 
 
 def test_who_needs_its_guide_at_once_is_told_how_to_get_it():
-    with pytest.raises(RecipeError, match=r"learned_teacher: guide: found a guide that the recipe teacher trains first"):
+    with pytest.raises(UsageError, match=r"learned_teacher: guide: found a guide that the recipe teacher trains first"):
         teacher.make(recipes.find("learned_teacher"), AIRFRAME)
 
 
@@ -151,5 +151,5 @@ def test_a_run_that_was_stopped_while_its_teacher_learned_goes_on_with_it(tmp_pa
 def test_a_teacher_whose_own_guide_is_learned_is_refused(tmp_path):
     plan = small(tmp_path, guide={"recipe": "teacher"})
     run = Run.start(tmp_path / "run", plan, AIRFRAME, VEHICLES, 0, clock=itertools.count().__next__, **ABOUT)
-    with pytest.raises(RecipeError, match=r"teacher: guide: found one that is learned"):
+    with pytest.raises(UsageError, match=r"teacher: guide: found one that is learned"):
         train(run, lambda line: None, lambda: False)

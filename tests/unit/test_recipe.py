@@ -8,8 +8,9 @@ import yaml
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.recipe import Recipe, RecipeError
+from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 
@@ -19,7 +20,7 @@ SHIPPED = sorted(path.stem for path in (resources.folder("config") / "recipes").
 def refused(text, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UsageError) as caught:
         recipes.load(path)
     message = str(caught.value)
     assert "\n" not in message
@@ -45,7 +46,7 @@ def test_a_recipe_is_refused_for_an_airframe_of_another_layout_and_one_that_name
         wanted = (
             f"recipe {name}: layout: found '{fit.action_layout}', wanted '{other.action_layout}' for airframe {other.name}"
         )
-        with pytest.raises(RecipeError, match=f"^{wanted}; made for it: recipe ") as refused:
+        with pytest.raises(UsageError, match=f"^{wanted}; made for it: recipe ") as refused:
             recipes.find(name).require_fit(other)
         recipes.find(str(refused.value).rpartition("recipe ")[2]).require_fit(other)
     before = recipes.from_dict({"name": "of_before"})
@@ -56,7 +57,7 @@ def test_a_recipe_is_refused_for_an_airframe_of_another_layout_and_one_that_name
 
 def test_steps_out_of_range_are_refused():
     assert recipes.find("td3bc").with_steps(0) == recipes.find("td3bc")
-    with pytest.raises(RecipeError, match=r"^recipe td3bc: schedule: steps: found 5, wanted 1000 to 1e\+10$"):
+    with pytest.raises(UsageError, match=r"^recipe td3bc: schedule: steps: found 5, wanted 1000 to 1e\+10$"):
         recipes.find("td3bc").with_steps(5)
 
 
@@ -130,21 +131,21 @@ def test_whatever_is_wrong_is_named_in_one_line(text, message, tmp_path):
 
 
 def test_an_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(RecipeError, match=f"recipe 'tdbc3' not found; known: {', '.join(SHIPPED)} .*did you mean 'td3bc'"):
+    with pytest.raises(UsageError, match=f"recipe 'tdbc3' not found; known: {', '.join(SHIPPED)} .*did you mean 'td3bc'"):
         recipes.find("tdbc3")
 
 
 def test_a_path_to_a_recipe_is_taken_and_a_wrong_one_named(tmp_path):
     (tmp_path / "mine.yaml").write_text("name: mine")
     assert recipes.find(str(tmp_path / "mine.yaml")) == Recipe("mine")
-    with pytest.raises(RecipeError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
+    with pytest.raises(UsageError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
         recipes.find(str(tmp_path / "none.yaml"))
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfe\x00name")
-    with pytest.raises(RecipeError, match=r"mine\.yaml"):
+    with pytest.raises(UsageError, match=r"mine\.yaml"):
         recipes.load(path)
 
 
@@ -204,7 +205,7 @@ def test_a_recipe_changes_single_keys_of_its_base_and_is_written_in_full(tmp_pat
     ],
 )
 def test_a_base_that_is_none_is_named(base, message):
-    with pytest.raises(recipes.RecipeError, match=message):
+    with pytest.raises(UsageError, match=message):
         recipes.from_dict({"name": "x", "base": base}, "recipe x")
 
 
@@ -212,7 +213,7 @@ def test_recipes_that_are_each_others_base_are_refused(tmp_path):
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.write_text(f"name: one\nbase: {two}\n")
     two.write_text(f"name: two\nbase: {one}\n")
-    with pytest.raises(recipes.RecipeError, match=r"base: found .*, wanted the name of a recipe that is not"):
+    with pytest.raises(UsageError, match=r"base: found .*, wanted the name of a recipe that is not"):
         recipes.load(one)
 
 
@@ -220,7 +221,5 @@ def test_a_shift_of_the_reward_is_taken_for_what_it_was_and_refused_beside_a_flo
     old = recipes.from_dict({"name": "x", "td3bc": {"reward_shift": 1.0}})  # as recipes of version 0.1
     assert old.td3bc.reward == "shifted"
     assert recipes.from_dict({"name": "x", "td3bc": {"bc": 1.0}}).td3bc.reward == "floored"
-    with pytest.raises(
-        recipes.RecipeError, match="reward_shift: found beside reward: floored, wanted only beside reward: shifted"
-    ):
+    with pytest.raises(UsageError, match="reward_shift: found beside reward: floored, wanted only beside reward: shifted"):
         recipes.from_dict({"name": "x", "td3bc": {"reward": "floored", "reward_shift": 1.0}})

@@ -18,6 +18,7 @@ from recorded import fly
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
@@ -25,7 +26,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report import ReportError, flight_charts, kind, run_section, told_run
+from spike_ctrl.report import flight_charts, kind, run_section, told_run
 from spike_ctrl.report.bag_section import section
 from spike_ctrl.report.flight_charts import ChartedFlight, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Chart, Table, Verdict
@@ -280,7 +281,7 @@ def test_what_is_nothing_to_report_on_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("")
     for path, found in ((tmp_path / "empty", "a folder"), (tmp_path / "text.txt", "a file"), (tmp_path / "no", "nothing")):
-        with pytest.raises(ReportError, match=f"found {found}, wanted a model"):
+        with pytest.raises(UsageError, match=f"found {found}, wanted a model"):
             kind(path)
     assert main.main(["report", str(tmp_path / "no"), "-o", str(tmp_path / "r.html")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "r.html").exists()

@@ -9,6 +9,7 @@ from td3bc_by_hand import algorithm, window
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.replay_buffer import Widths
@@ -120,7 +121,7 @@ def test_a_reward_that_does_not_care_where_the_vehicle_is_has_no_floor():
     ):
         derive([Coefficients(position=0.0)], 1.5, HOVER)
     plan = recipes.from_dict({"name": "x", "task": {"reward": {"position": 0.0}}})
-    with pytest.raises(recipes.RecipeError, match=r"^task\.reward: found 1 per step"):
+    with pytest.raises(UsageError, match=r"^task\.reward: found 1 per step"):
         plan.task.floored(HOVER)
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.replay_buffer import SequenceBuffer
 from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
@@ -123,14 +123,14 @@ def test_a_recipe_with_weights_and_terms_survives_being_written_down():
     ],
 )
 def test_whatever_is_wrong_with_a_reward_is_named(task, message):
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(UsageError) as error:
         recipe(task=task)
     assert message in str(error.value)
 
 
 def test_a_function_that_is_not_there_is_refused_when_the_environment_is_made():
     plan = recipe(task={"terms": {"smooth": {"function": "examples.reward_terms:smoth", "weight": 1}}})
-    with pytest.raises(RecipeError, match=r"task\.terms\.smooth\.function: found no smoth in examples\.reward_terms"):
+    with pytest.raises(UsageError, match=r"task\.terms\.smooth\.function: found no smoth in examples\.reward_terms"):
         training_environment(plan, AIRFRAME, 4)
 
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from spike_ctrl import report
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
-from spike_ctrl.report import ReportError, told_run
+from spike_ctrl.report import told_run
 from spike_ctrl.report.flight_charts import logarithmic_axis
 from spike_ctrl.report.page import Chart, Table
 from spike_ctrl.report.runs_section import common, grouped, interval, section
@@ -92,7 +93,7 @@ def test_a_report_on_a_folder_of_runs_names_the_runs_in_it(runs, tmp_path, capsy
     assert all(str(runs / name) in page for name in ("a0", "a1", "a2", "b")) and "teacher" not in page
     assert report.kind(runs.parent) == "runs"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ReportError, match=r"empty: found a folder, wanted a model .*, a folder of runs, or a bag"):
+    with pytest.raises(UsageError, match=r"empty: found a folder, wanted a model .*, a folder of runs, or a bag"):
         report.kind(tmp_path / "empty")
 
 

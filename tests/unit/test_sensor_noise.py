@@ -7,10 +7,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.cli.main import main
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.gymnasium_environments import make_env
@@ -172,7 +172,7 @@ def test_recipes_and_make_env_take_sensors_by_name_and_refuse_unknown_ones(tmp_p
     assert (found.charge_low, found.sensors.delay) == (0.2, 0.03)
     assert "charge_high" not in recipes.to_dict(recipes.load(file))["task"]["randomisation"]
     file.write_text("name: a\ntask: {randomisation: {sensors: {positon: 0.01}}}")
-    with pytest.raises(RecipeError, match=r"unknown key 'task.randomisation.sensors.positon'; did you mean 'position'"):
+    with pytest.raises(UsageError, match=r"unknown key 'task.randomisation.sensors.positon'; did you mean 'position'"):
         recipes.load(file)
     environment = make_env("crazyflie", 2, randomisation={"sensors": {"gyro": 0.1}})
     assert environment.task.randomisation.sensors.gyro == 0.1

@@ -3,8 +3,9 @@
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4.link import FlightMode, Link
-from spike_ctrl.px4.signing import Signing, SigningError, read_key
+from spike_ctrl.px4.signing import Signing, read_key
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 WALL = 1_800_000_000.0  # s since 1970
@@ -110,7 +111,7 @@ def test_a_wrong_key_file_is_refused_by_name(tmp_path):
     path = tmp_path / "short"
     path.write_text("abc")
     path.chmod(0o600)
-    with pytest.raises(SigningError, match=f"signing key {path}: found 3 bytes, wanted 32 bytes or 64 hexadecimal digits"):
+    with pytest.raises(UsageError, match=f"signing key {path}: found 3 bytes, wanted 32 bytes or 64 hexadecimal digits"):
         read_key(path)
-    with pytest.raises(SigningError, match="missing: cannot be read"):
+    with pytest.raises(UsageError, match="missing: cannot be read"):
         read_key(tmp_path / "missing")

@@ -9,8 +9,8 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
-from spike_ctrl.report import ReportError
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.static_charts import png
 
@@ -68,7 +68,7 @@ def test_a_heat_map_begins_at_the_bottom_and_bars_stand_side_by_side():
 
 
 def test_what_it_cannot_draw_is_refused_by_name():
-    with pytest.raises(ReportError, match=r"'share': found a trace of type pie, wanted scatter, .*heatmap"):
+    with pytest.raises(UsageError, match=r"'share': found a trace of type pie, wanted scatter, .*heatmap"):
         png(go.Figure(go.Pie(values=[1, 2], name="share")))
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.sim.environment import Environment, Task
@@ -97,7 +97,7 @@ def test_a_recipe_with_a_teacher_survives_being_written_down():
     ],
 )
 def test_a_teacher_that_cannot_be_is_refused_in_words(guide, message):
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(UsageError) as error:
         make(guide)
     assert message in str(error.value)
 
@@ -111,5 +111,5 @@ def test_a_checkpoint_of_another_layout_or_none_is_refused():
 
 def test_who_flies_by_the_geometric_guide_only_refuses_another():
     assert teacher.gains(recipe({})) == recipe({}).guide
-    with pytest.raises(RecipeError, match=r"recipe mine: guide: found examples\.raptor_teacher:Raptor, wanted gains"):
+    with pytest.raises(UsageError, match=r"recipe mine: guide: found examples\.raptor_teacher:Raptor, wanted gains"):
         teacher.gains(recipe(RAPTOR))

@@ -8,12 +8,13 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import protocols, tracking
 from spike_ctrl.evaluation.controllers import GuideController
-from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust, ProtocolError
+from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust
 from spike_ctrl.evaluation.tracking import Tracking, track, tracking_table
 
 CRAZYFLIE = airframe.load("crazyflie")
@@ -102,7 +103,7 @@ def test_every_protocol_is_found_by_its_name(name):
 
 @pytest.mark.parametrize("name", ["spiral", "randomised-frozen", "climb", "models/crazyflie.safetensors"])
 def test_a_protocol_that_does_not_exist_is_refused_by_name(name):
-    with pytest.raises(ProtocolError, match=f"found '{name}', wanted among frozen, randomised, hover, step, .*, gust, "):
+    with pytest.raises(UsageError, match=f"found '{name}', wanted among frozen, randomised, hover, step, .*, gust, "):
         protocols.find(name)
 
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spike_ctrl.control.trajectory import KINDS, Trajectory, TrajectoryError, several, wrapped
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.control.trajectory import KINDS, Trajectory, several, wrapped
 from spike_ctrl.flight.envelope import Envelope
 
 CENTRE = (1.0, -2.0, 1.5)
@@ -84,14 +85,14 @@ def test_the_tilt_is_that_of_the_pull_on_a_circle_and_what_tilts_too_far_is_refu
     limit = math.radians(40)
     assert all(path(kind).within_reach(limit, 4.0, 3.6) == path(kind) for kind in KINDS)  # as they are by default
     words = "trajectory circle: found a tilt of 70 degrees, wanted at most 40: make it smaller or its period longer"
-    with pytest.raises(TrajectoryError, match=re.escape(words)):
+    with pytest.raises(UsageError, match=re.escape(words)):
         path("circle", size=0.7, period=1.0).within_reach(limit, 5.0, 3.6)
 
 
 def test_a_square_that_is_too_fast_to_follow_is_refused_in_words():
     assert path("square", lead=0.0).fastest == pytest.approx(4 * 2 * 1.0 / 5.5)  # four sides of 2 m
     words = "trajectory square: found a speed of 192.0 m/s, wanted at most 4.0: make it smaller or its period longer"
-    with pytest.raises(TrajectoryError, match=re.escape(words)):
+    with pytest.raises(UsageError, match=re.escape(words)):
         path("square", size=2.4, period=0.1).within_reach(1.0, 4.0, 3.6)
 
 
@@ -100,14 +101,14 @@ def test_a_step_farther_than_a_set_point_may_be_is_refused_in_words():
     limits = (*envelope.trajectory_limits, envelope.reach)
     assert path("step", size=3.6).within_reach(*limits).size == 3.6
     words = "trajectory step: found a jump of 3.61 m, wanted at most 3.60: make it smaller"
-    with pytest.raises(TrajectoryError, match=re.escape(words)):
+    with pytest.raises(UsageError, match=re.escape(words)):
         path("step", size=3.61).within_reach(*limits)
 
 
 def test_a_yaw_that_is_not_finite_is_refused_and_never_raises_anything_else():
     assert wrapped(3 * math.pi / 2) == pytest.approx(-math.pi / 2)
     for yaw in (math.inf, -math.inf, math.nan):
-        with pytest.raises(TrajectoryError, match="yaw: found"):
+        with pytest.raises(UsageError, match="yaw: found"):
             several("circle", (0.0, 0.0, 1.0), yaw, 0.0, 0.0, 20.0)
 
 
@@ -136,7 +137,7 @@ def test_the_yaw_is_kept():
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(kind, numbers, message):
-    with pytest.raises(TrajectoryError, match=message):
+    with pytest.raises(UsageError, match=message):
         Trajectory(kind, **numbers)
 
 
@@ -150,5 +151,5 @@ def test_several_trajectories_come_from_one_line_of_text():
 
 @pytest.mark.parametrize("text", ["", "spiral", "step:", "step:x", "step:0", "step:1:2:3", "climb", "hover,"])
 def test_a_line_that_names_no_trajectory_is_refused(text):
-    with pytest.raises(TrajectoryError, match=r"trajectory: found '.*', wanted KIND, KIND:SIZE or KIND:SIZE:PERIOD with"):
+    with pytest.raises(UsageError, match=r"trajectory: found '.*', wanted KIND, KIND:SIZE or KIND:SIZE:PERIOD with"):
         several(text, (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 10.0)

@@ -7,19 +7,19 @@ import pytest
 from seeing_voltage import seeing
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.flight.measured_voltage import KEPT, SETTLED, MeasuredVoltages
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.bptt import TILE
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot, Reason
-from spike_ctrl.policy.voltage_input import VoltageError, VoltageInput, complete
+from spike_ctrl.policy.voltage_input import VoltageInput, complete
 from spike_ctrl.recordings import BagError, replay
 from spike_ctrl.recordings.recording import Actions, Embedded, Recording, States
 from spike_ctrl.sim import dynamics
@@ -62,7 +62,7 @@ def test_a_policy_that_sees_the_voltage_gets_it_behind_the_18_numbers_and_anothe
 
 @pytest.mark.parametrize("voltage", [None, np.nan, [3.7, np.inf]])
 def test_a_voltage_that_is_unknown_is_refused_in_words(saved, voltage):
-    with pytest.raises(VoltageError, match=r"^voltage: found none, wanted the battery's: the policy's"):
+    with pytest.raises(UsageError, match=r"^voltage: found none, wanted the battery's: the policy's"):
         complete(checkpoint.load(saved).policy, np.zeros((2, 18), np.float32), voltage)
 
 
@@ -89,12 +89,12 @@ def test_shipped_checkpoints_have_no_voltage():
 
 
 def test_recipes_that_cannot_see_the_voltage_are_refused_in_words():
-    with pytest.raises(RecipeError, match=r"network.voltage: found true in a recipe for td3bc, whose observations have 18"):
+    with pytest.raises(UsageError, match=r"network.voltage: found true in a recipe for td3bc, whose observations have 18"):
         recipes.from_dict({"name": "seen", "base": "td3bc", "network": {"voltage": True}})
     plan = recipes.from_dict({"name": "seen", "base": "default", "network": {"voltage": True}})
-    with pytest.raises(RecipeError, match=r"network.voltage: found true for airframe crazyflie, which has no battery"):
+    with pytest.raises(UsageError, match=r"network.voltage: found true for airframe crazyflie, which has no battery"):
         plan.require_fit(airframe.load("crazyflie"))
-    with pytest.raises(RecipeError, match=r"network.voltage: found true beside task.airframes"):
+    with pytest.raises(UsageError, match=r"network.voltage: found true beside task.airframes"):
         recipes.from_dict({"name": "seen", "base": "any_quad", "network": {"voltage": True}})
 
 
@@ -139,7 +139,7 @@ def test_in_an_evaluation_the_policy_sees_the_voltage_of_its_own_vehicle():
     full = environment.voltage > 3.7
     assert 0 < full.sum() < 64
     np.testing.assert_allclose(action, np.tanh(2.0 * np.where(full, 1, -1))[:, None].repeat(4, 1), rtol=1e-6)
-    with pytest.raises(VoltageError, match="voltage: found none"):
+    with pytest.raises(UsageError, match="voltage: found none"):
         flies.act(observation, None)  # in a simulator of others
 
 

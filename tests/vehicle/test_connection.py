@@ -12,8 +12,9 @@ import time
 
 import pytest
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4 import connection as connections
-from spike_ctrl.px4.connection import Connection, ConnectionFault
+from spike_ctrl.px4.connection import Connection
 
 
 def test_the_first_sender_is_the_autopilot_until_it_is_silent():
@@ -101,7 +102,7 @@ def test_a_lost_serial_line_is_opened_again_when_it_is_back(tmp_path, monkeypatc
     ],
 )
 def test_a_connection_that_cannot_be_made_is_refused_in_one_line(text, words):
-    with pytest.raises(ConnectionFault) as error:
+    with pytest.raises(UsageError) as error:
         Connection(text)
     assert words in str(error.value) and "\n" not in str(error.value)
 
@@ -110,7 +111,7 @@ def test_a_wrong_connection_is_refused_without_opening_one():
     for text in ("udpin:127.0.0.1:14540", "udpout:localhost:14540", "serial:/dev/ttyNONE:921600"):
         connections.check(text)
     for text in ("14540", "udpin:127.0.0.1:99999", "serial:/dev/null:57601", "serial:921600"):
-        with pytest.raises(ConnectionFault, match=f"found '{text}', wanted"):
+        with pytest.raises(UsageError, match=f"found '{text}', wanted"):
             connections.check(text)
 
 
@@ -119,7 +120,7 @@ def test_a_connection_can_be_tried_without_keeping_it():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(ConnectionFault, match="cannot listen there"):
+        with pytest.raises(UsageError, match="cannot listen there"):
             connections.require(f"udpin:127.0.0.1:{port}")
     try:
         for text in (f"udpin:127.0.0.1:{port}", f"serial:{os.ttyname(slave)}:921600"):
@@ -128,5 +129,5 @@ def test_a_connection_can_be_tried_without_keeping_it():
     finally:
         os.close(slave)
         os.close(master)
-    with pytest.raises(ConnectionFault, match="/dev/ttyNONE cannot be opened"):
+    with pytest.raises(UsageError, match="/dev/ttyNONE cannot be opened"):
         connections.require("serial:/dev/ttyNONE:921600")

@@ -13,10 +13,11 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
+from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import dialect, parameter_rules
@@ -68,7 +69,7 @@ def test_limits_say_from_where_on_how_long_and_for_how_long_a_jump_is_told():
 
 
 def test_a_limit_out_of_its_range_is_refused_by_name():
-    with pytest.raises(FlightSettingsError, match=r"supervisor: force: memory: found 0.0, wanted 0.02 to 10"):
+    with pytest.raises(UsageError, match=r"supervisor: force: memory: found 0.0, wanted 0.02 to 10"):
         settings_for(airframe.load("sih_quadx"), 100.0, force=ForceLimits(memory=0.0))
 
 

@@ -85,21 +85,18 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.learn.training_process import training_process
     from spike_ctrl.policy import checkpoint
     from spike_ctrl_adaptation import adapted_flight
-    from spike_ctrl_adaptation.fine_tuning import FineTuningError, require_tunable
+    from spike_ctrl_adaptation.fine_tuning import require_tunable
 
     options.who, options.changes = (list(dict.fromkeys(names)) for names in (options.who, options.changes))
     ranges.require(vars(options), {"flights": (1, 10**5), "noise": (0.01, 10.0)}, "--")
     folder = options.folder or Path("runs/adapt") / options.model.stem
     output_paths.require_folder("--folder", folder)
-    try:
-        who, settings = monte_carlo.competitors(options.model)
-        data = checkpoint.read(options.model)
-        if "adapted" in options.who:
-            require_tunable(checkpoint.loads(data), who.airframe)
-        for name in {*options.who} - {*WHO}:  # a class that cannot fly is told at once
-            adapted_flight.make_guide(name, who.airframe, settings)
-    except (monte_carlo.MonteCarloError, FineTuningError) as error:
-        raise UsageError(str(error)) from None
+    who, settings = monte_carlo.competitors(options.model)
+    data = checkpoint.read(options.model)
+    if "adapted" in options.who:
+        require_tunable(checkpoint.loads(data), who.airframe)
+    for name in {*options.who} - {*WHO}:  # a class that cannot fly is told at once
+        adapted_flight.make_guide(name, who.airframe, settings)
     if options.whirl:
         return _fly_in_a_whirl(options, who, for_adaptation(settings), data)
     folder.mkdir(parents=True, exist_ok=True)

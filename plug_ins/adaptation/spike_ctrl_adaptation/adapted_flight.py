@@ -33,7 +33,6 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import Flown
 from spike_ctrl_adaptation import fine_tuning
 from spike_ctrl_adaptation.adapter import Adapter
-from spike_ctrl_adaptation.fine_tuning import FineTuningError
 from spike_ctrl_adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl_adaptation.plant_estimate import PlantEstimate
 
@@ -146,7 +145,7 @@ class AdaptedFlight(FlightCore):
                 )
             else:
                 found = fine_tuning.fine_tune(parent, self.who.airframe, *about)
-        except FineTuningError as error:
+        except UsageError as error:
             self._note(str(error))
             return
         self.files[name] = found.data

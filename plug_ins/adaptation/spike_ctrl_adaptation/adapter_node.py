@@ -26,28 +26,20 @@ from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, FlightState, SetPoint
 from std_srvs.srv import Trigger
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import SetPoint as Point
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_adaptation.adapter import Adapter
-from spike_ctrl_adaptation.fine_tuning import (
-    FineTuningError,
-    TunedPolicy,
-    fine_tune,
-    learn_from_flight,
-    require_tunable,
-    warm_up,
-)
+from spike_ctrl_adaptation.fine_tuning import TunedPolicy, fine_tune, learn_from_flight, require_tunable, warm_up
 from spike_ctrl_adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl_adaptation.plant_estimate import PlantEstimate
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics
@@ -80,11 +72,8 @@ class AdapterNode(ProcessNode):
     def __init__(self) -> None:
         super().__init__("adapter")
         p = self.parameters = declare(self, Parameters)
-        try:
-            self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
-            require_tunable(checkpoint.loads(data, name=p.model), self.craft)
-        except (AirframeError, CheckpointError, FineTuningError) as error:
-            raise NodeParameterError(str(error)) from None
+        self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
+        require_tunable(checkpoint.loads(data, name=p.model), self.craft)
         if shared := realtime_scheduling.give_way(time.sleep):
             self.get_logger().warning(shared)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
@@ -184,7 +173,7 @@ class AdapterNode(ProcessNode):
                 self.offer(result)
             elif result is not None:
                 self.adapter.failed(time.monotonic())
-                kind = "" if isinstance(result, FineTuningError) else f"{type(result).__name__}: "
+                kind = "" if isinstance(result, UsageError) else f"{type(result).__name__}: "
                 self.get_logger().warning(f"offers nothing: {kind}{result}")
 
     def offer(self, offer: Offer) -> None:
@@ -205,7 +194,7 @@ class AdapterNode(ProcessNode):
             self.diagnostics_out.publish(diagnostics("adapter", str(estimate), figures, warn=False, stamp=stamp))
 
     def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int, rows: Rows | None) -> Offer:
-        """A child of the policy `parent`; see `fine_tune`. rows: transitions to learn from. Raises FineTuningError.
+        """A child of the policy `parent`; see `fine_tune`. rows: transitions to learn from. Raises UsageError.
 
         It runs in a thread of its own, and reads only what never changes.
         """

@@ -18,7 +18,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight import rehearsal
 from spike_ctrl.flight.rehearsal import PlantChange
 from spike_ctrl.learn import actor as actors
@@ -28,7 +29,7 @@ from spike_ctrl.learn.bptt import ModelGradient, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
+from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.observation import LAYOUT
@@ -53,10 +54,6 @@ MOST_ASIDE = 0.1  # m that a child's place of rest is moved, at most
 FARTHER, LEARNED = 0.005, 0.02
 
 
-class FineTuningError(ValueError):
-    """No policy can be tuned for this vehicle, or the one that was is no good; one line."""
-
-
 class TunedPolicy(NamedTuple):
     """data: the checkpoint. before, after: mean distance (m) from the set-point on the estimated plant, parent and child."""
 
@@ -67,38 +64,35 @@ class TunedPolicy(NamedTuple):
 
 
 def require_tunable(parent: Checkpoint, craft: Airframe) -> None:
-    """Raise FineTuningError where policies of this kind cannot be tuned in flight."""
+    """Raise UsageError where policies of this kind cannot be tuned in flight."""
     contract = parent.manifest.contract
     if contract.action != craft.action_layout:
-        raise FineTuningError(f"layout: found '{contract.action}', wanted '{craft.action_layout}' as of {craft.name}")
+        raise UsageError(f"layout: found '{contract.action}', wanted '{craft.action_layout}' as of {craft.name}")
     if parent.manifest.learns_plant and contract.action == "motors":
-        raise FineTuningError(
+        raise UsageError(
             "learns_plant: found true with layout motors, wanted a policy of one airframe: children of others lost command "
             "in wind (docs/adapt.md)"
         )
     if contract.airframe_hash != craft.hash:
-        raise FineTuningError(f"airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
+        raise UsageError(f"airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
     if contract.observation != LAYOUT:
-        raise FineTuningError(f"observation: found '{contract.observation}', wanted '{LAYOUT}'")
+        raise UsageError(f"observation: found '{contract.observation}', wanted '{LAYOUT}'")
     if contract.neuron is None:
-        raise FineTuningError(f"network: found {contract.network or 'a graph'}, wanted the spiking network of this library")
+        raise UsageError(f"network: found {contract.network or 'a graph'}, wanted the spiking network of this library")
 
 
 def changed_plant(craft: Airframe, estimate: PlantEstimate, yaw: float) -> PlantChange:
-    """The plant of the estimate's mean, seen from a set-point of that yaw (rad). Raises FineTuningError: out of range."""
+    """The plant of the estimate's mean, seen from a set-point of that yaw (rad). Raises UsageError: out of range."""
     factor, force = float(estimate.mean[THRUST]), estimate.mean[FORCE]
     if not THRUST_RANGE[0] <= factor <= THRUST_RANGE[1]:
         low, high = THRUST_RANGE
-        raise FineTuningError(f"thrust: found {factor:.2f} of the airframe's, wanted {low} to {high}: four working rotors")
+        raise UsageError(f"thrust: found {factor:.2f} of the airframe's, wanted {low} to {high}: four working rotors")
     if (size := float(np.linalg.norm(force))) > MOST_FORCE:
-        raise FineTuningError(f"force: found {size:.1f} m/s^2, wanted at most {MOST_FORCE:g}")
-    try:
-        airframes.altered(craft, thrust=factor)
-    except AirframeError as error:
-        raise FineTuningError(str(error)) from None
+        raise UsageError(f"force: found {size:.1f} m/s^2, wanted at most {MOST_FORCE:g}")
+    airframes.altered(craft, thrust=factor)
     trim = estimate.mean[TRIM]
     if craft.action_layout == "motors" and (size := float(np.linalg.norm(trim))) > MOST_TRIM:
-        raise FineTuningError(f"trim: found {size:.0f} rad/s^2, wanted at most {MOST_TRIM:g}")
+        raise UsageError(f"trim: found {size:.0f} rad/s^2, wanted at most {MOST_TRIM:g}")
     x, y, z = (float(f) for f in Rotation.from_euler("z", -yaw).apply(force * craft.mass))
     a, b, c = (float(m) for m in _moment(trim, craft))
     return PlantChange(thrust=factor, force=(x, y, z), moment=(a, b, c))
@@ -151,7 +145,7 @@ class AroundEstimate(ModelGradient):
 
 
 def _tuned(parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int) -> dict[str, np.ndarray]:
-    """The weights after UPDATES updates. Raises FineTuningError."""
+    """The weights after UPDATES updates. Raises UsageError."""
     require_tunable(parent, craft)
     changed_plant(craft, estimate, yaw)
     plan = _plan(craft.action_layout)
@@ -169,7 +163,7 @@ def fine_tune(data: bytes, craft: Airframe, estimate: PlantEstimate, yaw: float,
     """A child of the policy in the checkpoint `data`, tuned for the estimate and rehearsed on its plant.
 
     yaw: of the set-point (rad), as the force is steady in the world and the policy sees the set-point's frame. Raises
-    FineTuningError where it cannot be tuned, is no better than its parent, or fails the rehearsal.
+    UsageError where it cannot be tuned, is no better than its parent, or fails the rehearsal.
     """
     parent = checkpoint.loads(data)
     weights = _tuned(parent, craft, estimate, yaw, seed)
@@ -190,7 +184,7 @@ def warm_up(data: bytes, craft: Airframe) -> None:
     """Tune once in vain, for the vehicle as it is: the first tuning of a process takes 3 s more, to load what it needs."""
     known = unchanged(craft)
     known = known._replace(covariance=1e-6 * known.covariance)
-    with suppress(FineTuningError):
+    with suppress(UsageError):
         fine_tune(data, craft, known, 0.0, 0, "in vain")
 
 
@@ -208,18 +202,18 @@ def child_of(
     """The checkpoint of tuned weights, after the rehearsal; see `fine_tune`. transitions: of the flight that it learned."""
     about = parent.manifest
     if not all(np.isfinite(value).all() for value in weights.values()):
-        raise FineTuningError(f"{name}: found NaN or infinity among its weights")
+        raise UsageError(f"{name}: found NaN or infinity among its weights")
     assert about.contract.neuron is not None
     plant = changed_plant(craft, estimate, yaw)
     neuron, rate = about.contract.neuron, about.contract.rate_hz
     weights = _centred(weights, _last_second(SpikingPolicy(weights, neuron), craft, rate, plant))
     flown = _last_second(SpikingPolicy(weights, neuron), craft, rate, plant)
     if why := rehearsal.refusal(flown[-1]):
-        raise FineTuningError(f"{name}: {why}")
+        raise UsageError(f"{name}: {why}")
     by_parent = _last_second(parent.policy, craft, rate, plant)
     before, after = (float(np.linalg.norm(places, axis=2).mean()) for places in (by_parent, flown))
     if not after <= before + (LEARNED if transitions else FARTHER):
-        raise FineTuningError(f"{name}: {after:.2f} m from the set-point in simulation, its parent {before:.2f} m")
+        raise UsageError(f"{name}: {after:.2f} m from the set-point in simulation, its parent {before:.2f} m")
     low_high = {key: [round(limit, 4) for limit in estimate.interval(key)] for key in NAMES}
     parent_sum = hashlib.sha256(data).hexdigest()
     adaptation = {
@@ -231,13 +225,10 @@ def child_of(
         "seconds": round(estimate.seconds, 2),
         "yaw": round(yaw, 4),
     } | ({"transitions": transitions} if transitions else {})
-    try:
-        child = checkpoint.dumps(
-            weights, about.contract, recipe=about.recipe, seed=seed, commit=about.commit, command="tuned in flight",
-            adaptation=adaptation, learns_plant=about.learns_plant, name=name,
-        )  # fmt: skip
-    except CheckpointError as error:
-        raise FineTuningError(str(error)) from None
+    child = checkpoint.dumps(
+        weights, about.contract, recipe=about.recipe, seed=seed, commit=about.commit, command="tuned in flight",
+        adaptation=adaptation, learns_plant=about.learns_plant, name=name,
+    )  # fmt: skip
     return TunedPolicy(name, child, before, after)
 
 

@@ -7,8 +7,9 @@ import pytest
 import rclpy
 from std_srvs.srv import Trigger
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_adaptation.adapter_node import Offer
-from spike_ctrl_adaptation.fine_tuning import FineTuningError, TunedPolicy
+from spike_ctrl_adaptation.fine_tuning import TunedPolicy
 
 MODEL = "models/sih_quadx.safetensors"
 LEVEL, REST = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -80,7 +81,7 @@ def test_what_was_tuned_reaches_the_node_in_its_own_thread_when_it_looks(adapter
 
 @pytest.mark.parametrize(
     "error, words",
-    [(FineTuningError("too weak"), "too weak"), (ZeroDivisionError("by nothing"), "ZeroDivisionError: by nothing")],
+    [(UsageError("too weak"), "too weak"), (ZeroDivisionError("by nothing"), "ZeroDivisionError: by nothing")],
 )
 def test_a_tuning_that_fails_is_told_and_the_next_one_may_begin(adapter, monkeypatch, error, words):
     def tune(*_):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl_adaptation import fine_tuning
-from spike_ctrl_adaptation.fine_tuning import FineTuningError, draw_plants, fine_tune
+from spike_ctrl_adaptation.fine_tuning import draw_plants, fine_tune
 from spike_ctrl_adaptation.plant_estimate import THRUST, unchanged
 
 CRAFT = airframe.load("sih_quadx")
@@ -69,26 +70,24 @@ def test_plants_are_drawn_as_far_apart_as_the_estimate_is_unsure_and_sums_stay_s
     ],
 )
 def test_a_vehicle_that_no_sound_quadrotor_can_be_is_refused(change, words):
-    with pytest.raises(FineTuningError, match=words.replace("^", r"\^")):
+    with pytest.raises(UsageError, match=words.replace("^", r"\^")):
         fine_tune(DATA, CRAFT, estimated(**change), 0.0, 1, "child")
 
 
 def test_another_layout_and_weights_that_are_not_numbers_are_refused():
     other = checkpoint.load("models/crazyflie.safetensors")
     fine_tuning.require_tunable(other, airframe.load("crazyflie"))
-    with pytest.raises(FineTuningError, match="layout: found 'motors', wanted 'rates' as of sih_quadx"):
+    with pytest.raises(UsageError, match="layout: found 'motors', wanted 'rates' as of sih_quadx"):
         fine_tuning.require_tunable(other, CRAFT)
     learns = replace(other, manifest=replace(other.manifest, learns_plant=True))
-    with pytest.raises(
-        FineTuningError, match="learns_plant: found true with layout motors, wanted a policy of one airframe"
-    ):
+    with pytest.raises(UsageError, match="learns_plant: found true with layout motors, wanted a policy of one airframe"):
         fine_tuning.require_tunable(learns, airframe.load("crazyflie"))
     heavier = replace(CRAFT, mass=1.1)
-    with pytest.raises(FineTuningError, match="airframe_hash"):
+    with pytest.raises(UsageError, match="airframe_hash"):
         fine_tuning.require_tunable(PARENT, heavier)
     for spoil in (lambda w: w * np.nan, lambda w: -w):
         weights = dict(PARENT.weights) | {"output.weight": spoil(PARENT.weights["output.weight"])}
-        with pytest.raises(FineTuningError):
+        with pytest.raises(UsageError):
             fine_tuning.child_of(PARENT, DATA, CRAFT, estimated(), 0.0, 1, "child", weights)
 
 
@@ -108,5 +107,5 @@ def test_a_child_that_commands_motors_holds_its_place_under_a_moment_that_pushes
     child = fine_tune(data, craft, known, 0.0, 1, "child")
     assert child.before > 0.04 and child.after < 0.5 * child.before
     mean[5] = 120.0
-    with pytest.raises(FineTuningError, match=r"trim: found 120 rad/s\^2, wanted at most 100"):
+    with pytest.raises(UsageError, match=r"trim: found 120 rad/s\^2, wanted at most 100"):
         fine_tune(data, craft, known._replace(mean=mean), 0.0, 1, "child")

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     vehicle.require_layout("motors")
     try:
         entered = {name: leaderboard.entry(name, vehicle) for name in options.entries}
-    except (leaderboard.LeaderboardError, ModuleNotFoundError, TypeError) as error:
+    except (ModuleNotFoundError, TypeError) as error:
         raise UsageError(str(error)) from None
     figures = {}
     for number, (name, one) in enumerate(entered.items(), 1):

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import action_mapping, airframe_sampler, dynamics, episode_kernels
 from spike_ctrl.sim.airframe_sampler import DrawnVehicle
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Stepped, Task
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.sim.pipeline import InsertError, InsertFunction
+from spike_ctrl.sim.pipeline import InsertFunction
 from spike_ctrl_benchmark import l2f_airframes
 
 Draw = Callable[[int, int, int], DrawnVehicle]
@@ -56,8 +57,8 @@ class L2fEnvironment(Environment):
             l2f.initial_state(self._device, self._world, self._parameters[0], state)
 
     def insert(self, step: str, function: InsertFunction) -> None:
-        """Raises InsertError: l2f moves the vehicles in a step of its own."""
-        raise InsertError(f"insert {step}: found with vehicles that l2f moves, wanted none")
+        """Raises UsageError: l2f moves the vehicles in a step of its own."""
+        raise UsageError(f"insert {step}: found with vehicles that l2f moves, wanted none")
 
     def step(self, actions: Floats) -> Stepped:
         """One control step of 10 ms for every vehicle: see `Environment.step`. Its rewards are 0."""

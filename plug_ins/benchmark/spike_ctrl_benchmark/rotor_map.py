@@ -11,14 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, Airframe, rotor_speed
 
 Four = tuple[float, float, float, float]
 PLACES = ("front-right", "back-right", "back-left", "front-left")
-
-
-class RotorMapError(ValueError):
-    """Rotors that our commands do not fit; one line that says which and why."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,15 @@ class RotorMap:
         """For each of the simulator's rotors the index of ours: front-right 0, back-right 1, back-left 2, front-left 3."""
         places = [_place(x, y) for x, y in zip(self.x, self.y, strict=True)]
         if sorted(places) != [0, 1, 2, 3]:
-            raise RotorMapError(f"rotors: found them at x {self.x}, y {self.y}, wanted one in each quadrant")
+            raise UsageError(f"rotors: found them at x {self.x}, y {self.y}, wanted one in each quadrant")
         return tuple(places)
 
     def require_spin(self, airframe: Airframe) -> None:
-        """Raise RotorMapError where a rotor turns the other way than the airframe's at the same place: yaw would reverse."""
+        """Raise UsageError where a rotor turns the other way than the airframe's at the same place: yaw would reverse."""
         for place, spin in zip(self.order, self.spin, strict=True):
             if spin != airframe.rotor_spin[place]:
                 found = f"found a reaction torque of sign {spin:+g}, wanted {airframe.rotor_spin[place]:+g}"
-                raise RotorMapError(f"rotor {PLACES[place]}: {found} as that of airframe {airframe.name}")
+                raise UsageError(f"rotor {PLACES[place]}: {found} as that of airframe {airframe.name}")
 
     def speeds(self, command: NDArray[Any]) -> NDArray[Any]:
         """Rotor speeds (N, 4) in `unit` and the simulator's order, of commands u (N, 4) in ours."""

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController
 from spike_ctrl_benchmark import crazyflow_simulator, other_simulators, rotorpy_simulator
 from spike_ctrl_benchmark.other_simulators import HEIGHT, FlownStates, starts
-from spike_ctrl_benchmark.rotor_map import RotorMap, RotorMapError
+from spike_ctrl_benchmark.rotor_map import RotorMap
 
 # Of rotorpy/vehicles/crazyflie_params.py: its rotors go front-left, front-right, back-right, back-left.
 REACH = 0.043 * np.sqrt(0.5)
@@ -87,12 +88,12 @@ def test_both_turn_their_rotors_as_our_crazyflie_does(name):
 def test_rotors_that_turn_the_other_way_are_refused():
     mirrored = rotorpy_simulator.rotor_map(ROTORPY | {"rotor_directions": np.array([-1, 1, -1, 1])})
     message = r"rotor front-left: found a reaction torque of sign -1, wanted \+1 as that of airframe crazyflie"
-    with pytest.raises(RotorMapError, match=message):
+    with pytest.raises(UsageError, match=message):
         mirrored.require_spin(airframe.load("crazyflie"))
 
 
 def test_two_rotors_in_one_quadrant_are_refused():
-    with pytest.raises(RotorMapError, match="wanted one in each quadrant"):
+    with pytest.raises(UsageError, match="wanted one in each quadrant"):
         _ = RotorMap((1, 1, -1, -1), (1, 1, -1, -1), (1, -1, 1, -1), 1.0, "rpm", (0, 0, 1), 1.0).order
 
 

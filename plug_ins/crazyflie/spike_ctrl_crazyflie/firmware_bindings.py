@@ -16,16 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.errors import UsageError
 
 KINDS = ("pid", "mellinger")
 FULL = 65535
 THRUST_MIN, THRUST_MAX = 0.012817578393224994, 0.12  # N, of a motor
 CURVE = (-0.014830744918356092, 0.04724465241828281, -0.01847364358025878, 0.005960923942142)  # N by V, V^2 and V^3
 FRESH, SMOOTHING = 4.2, 0.01  # V, supply voltage before the first measurement; share of a new one in a tick
-
-
-class FirmwareError(ValueError):
-    """Bindings that are missing or of another firmware; one line that names what was found and what is wanted."""
 
 
 class Estimate(NamedTuple):
@@ -39,26 +36,26 @@ class Estimate(NamedTuple):
 
 
 def load(firmware: Path) -> Any:
-    """The module cffirmware of a checkout. Raises FirmwareError."""
+    """The module cffirmware of a checkout. Raises UsageError."""
     place = firmware / "build"
     wanted = (
         "wanted a checkout of bitcraze/crazyflie-firmware in which its Python bindings are built: "
         "make cf2_defconfig && make bindings_python PYTHON=$(which python), in it"
     )
     if not (place / "cffirmware.py").is_file():
-        raise FirmwareError(f"--firmware: {firmware}: found no build/cffirmware.py, {wanted}")
+        raise UsageError(f"--firmware: {firmware}: found no build/cffirmware.py, {wanted}")
     sys.path.insert(0, str(place.resolve()))
     try:
         found = importlib.import_module("cffirmware")
     except ImportError as error:
-        raise FirmwareError(
+        raise UsageError(
             f"--firmware: {firmware}: found bindings that this Python cannot load ({error}), {wanted}"
         ) from None
     finally:
         sys.path.pop(0)
     needed = ("controllerPid", "controllerMellinger", "powerDistribution", "powerDistributionCap")
     if missing := [name for name in needed if not hasattr(found, name)]:
-        raise FirmwareError(f"--firmware: {firmware}: found bindings without {', '.join(missing)}, wanted them")
+        raise UsageError(f"--firmware: {firmware}: found bindings without {', '.join(missing)}, wanted them")
     return found
 
 

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.flight.attitude import rotate_back, tilt
 from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl_crazyflie.erring_estimate import ErringEstimate, turned
 from spike_ctrl_crazyflie.fine_flight import TICKS, FineVehicle
-from spike_ctrl_crazyflie.firmware_bindings import Estimate, FirmwareError
+from spike_ctrl_crazyflie.firmware_bindings import Estimate
 
 ACCELEROMETER = 0.03  # m/s^2, white part of the accelerometer in 18 flights of NanoBench
 POSE = 0.01, 4.5e-3  # m, rad: what the firmware takes for the deviation of a pose
@@ -134,7 +135,7 @@ POSITIONING: dict[str, Callable[[FirmwareKalman, FineVehicle], None]] = {"pose":
 
 
 def require(firmware: Any, source: Path) -> None:
-    """Raises FirmwareError where the bindings of a checkout hold no Kalman filter."""
+    """Raises UsageError where the bindings of a checkout hold no Kalman filter."""
     needed = ("kalmanCorePredict", "kalmanCoreUpdateWithPose", "kalmanCoreUpdateWithFlow", "kalmanCoreUpdateWithTof")
     if missing := [name for name in needed if not hasattr(firmware, name)]:
-        raise FirmwareError(f"--firmware: {source}: found bindings without {', '.join(missing)}, wanted them")
+        raise UsageError(f"--firmware: {source}: found bindings without {', '.join(missing)}, wanted them")

@@ -106,12 +106,9 @@ def _firmware(options):
                 f"--estimator {options.estimator}: found no --firmware, wanted it: the filter is the firmware's own"
             )
         return None
-    try:
-        found = firmware_bindings.load(options.firmware)
-        if options.estimator != "measured":
-            firmware_estimator.require(found, options.firmware)
-    except firmware_bindings.FirmwareError as error:
-        raise UsageError(str(error)) from None
+    found = firmware_bindings.load(options.firmware)
+    if options.estimator != "measured":
+        firmware_estimator.require(found, options.firmware)
     return found
 
 

@@ -4,19 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spike_ctrl._files import atomic_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Neuron
 
 
-class ExportError(ValueError):
-    """A policy cannot be exported. The message is one line: the field, what was found, what is wanted."""
-
-
 def neuron_of(found: Checkpoint, name: str, form: str) -> Neuron:
-    """The neuron of a spiking network. Raises ExportError for a network of another kind, which is ONNX already."""
+    """The neuron of a spiking network. Raises UsageError for a network of another kind, which is ONNX already."""
     if (neuron := found.manifest.contract.neuron) is None:
         network = found.manifest.contract.network or "a network of another kind"
-        raise ExportError(f"{name}: network: found {network}, wanted a spiking network of ours for {form}; try --to onnx")
+        raise UsageError(f"{name}: network: found {network}, wanted a spiking network of ours for {form}; try --to onnx")
     return neuron
 
 
@@ -27,13 +24,13 @@ def voltage_words(found: Checkpoint) -> dict[str, float]:
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files, by their paths in a folder, which is created if it is missing. Raises ExportError."""
+    """Write files, by their paths in a folder, which is created if it is missing. Raises UsageError."""
     try:
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             atomic_file.replace(folder / name, lambda path, text=text: atomic_file.write(path, text.encode()))
     except OSError as error:
-        raise ExportError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
+        raise UsageError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
 
 
 def contract_words(found: Checkpoint) -> str:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from spike_ctrl_export import ExportError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_export.c_native import CORTEX_M4
 from spike_ctrl_export.c_source import CSource
 
@@ -67,7 +67,7 @@ def installed() -> bool:
 def longest_step(source: CSource, sizes: tuple[int, ...]) -> int:
     """Instructions of the longest step. sizes: inputs, widths of the hidden layers, outputs.
 
-    Raises ExportError where it cannot be built or run, or a neuron did not spike.
+    Raises UsageError where it cannot be built or run, or a neuron did not spike.
     """
     code = source.files["policy.c"]
     kind = "float" if "static const float theta_0" in code else "int32_t"
@@ -86,9 +86,9 @@ def longest_step(source: CSource, sizes: tuple[int, ...]) -> int:
     try:
         two_million, took, silent = map(int, text.split())
     except ValueError:
-        raise ExportError(f"qemu-system-arm: found '{text.strip()[:80]}', wanted three numbers") from None
+        raise UsageError(f"qemu-system-arm: found '{text.strip()[:80]}', wanted three numbers") from None
     if silent:
-        raise ExportError(f"longest step: {silent} neurons did not spike, wanted all to")
+        raise UsageError(f"longest step: {silent} neurons did not spike, wanted all to")
     return round(took * 2_000_000 / two_million / _STEPS)
 
 
@@ -112,7 +112,7 @@ def _run(folder: Path, made: Mapping[str, str]) -> str:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         except subprocess.TimeoutExpired:
-            raise ExportError(f"{command[0]}: found no end within 120 s") from None
+            raise UsageError(f"{command[0]}: found no end within 120 s") from None
         if done.returncode:
-            raise ExportError(f"{command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[0]}")
+            raise UsageError(f"{command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[0]}")
     return done.stdout

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.numpy_runtime import PolicyState
-from spike_ctrl_export import ExportError
 from spike_ctrl_export.c_source import PREFIX, CSource, files, renamed
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O2")
@@ -38,14 +38,14 @@ def compiler() -> str | None:
 
 
 def self_test(folder: Path, prefix: str = PREFIX) -> str:
-    """Compile and run the self-test in a folder. Gives its output. Raises ExportError if it fails."""
+    """Compile and run the self-test in a folder. Gives its output. Raises UsageError if it fails."""
     _, code, check = files(prefix)
     with tempfile.TemporaryDirectory() as place:
         program = Path(place) / "self_test"
         _compile([*map(str, (folder / code, folder / check)), "-lm", "-o", str(program)])
         found = subprocess.run([program], capture_output=True, text=True, timeout=60)
     if found.returncode:
-        raise ExportError(f"{folder}: {found.stdout.strip() or f'self-test: ended with {found.returncode}'}")
+        raise UsageError(f"{folder}: {found.stdout.strip() or f'self-test: ended with {found.returncode}'}")
     return found.stdout.strip()
 
 
@@ -65,7 +65,7 @@ class NativePolicy:
     """The C in a folder, with the interface of `SpikingPolicy`. States are [N] or [N, B].
 
     A step neither changes nor reuses its arguments and results. If an observation is not finite, the action is 0 and the
-    state stays the same. Raises ExportError if the C does not compile.
+    state stays the same. Raises UsageError if the C does not compile.
     """
 
     def __init__(self, folder: Path, source: CSource):
@@ -124,7 +124,7 @@ class NativePolicy:
 def _compile(arguments: list[str], command: tuple[str, ...] = ()) -> None:
     command = command or (compiler() or "",)
     if not command[0]:
-        raise ExportError("C compiler: found none, wanted gcc, cc or clang: apt-get install gcc")
+        raise UsageError("C compiler: found none, wanted gcc, cc or clang: apt-get install gcc")
     found = subprocess.run([*command, *FLAGS, *arguments], capture_output=True, text=True, timeout=300)
     if found.returncode:
-        raise ExportError(f"{command[0]}: {(found.stderr.strip().splitlines() or ['failed'])[0]}")
+        raise UsageError(f"{command[0]}: {(found.stderr.strip().splitlines() or ['failed'])[0]}")

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.observation import LAYOUT
-from spike_ctrl_export import ExportError, c_literals, c_step, neuron_of, write_files
+from spike_ctrl_export import c_literals, c_step, neuron_of, write_files
 from spike_ctrl_export.integer_policy import IntegerPolicy, quantise
 
 PREFIX = "policy"
@@ -92,17 +93,17 @@ def renamed(code: str, prefix: str) -> str:
 def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREFIX) -> CSource:
     """The C files of a checkpoint. name: of the checkpoint, for comments and errors. prefix: of all global names.
 
-    Raises ExportError.
+    Raises UsageError.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix):
-        raise ExportError(f"prefix: found {prefix!r}, wanted a name in C of lower-case letters, digits and _")
+        raise UsageError(f"prefix: found {prefix!r}, wanted a name in C of lower-case letters, digits and _")
     contract, observations = found.manifest.contract, found.self_test
     neuron = neuron_of(found, name, "C")
     if contract.observation not in (LAYOUT, voltage_input.LAYOUT):
         wanted = f"{LAYOUT!r} or {voltage_input.LAYOUT!r}"
-        raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {wanted}")
+        raise UsageError(f"{name}: observation: found {contract.observation!r}, wanted {wanted}")
     if contract.action not in OUTPUTS:
-        raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
+        raise UsageError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
     if form.integer:
         tables = quantise(found.weights, neuron, form.bits, observations)
         twin = IntegerPolicy(tables, neuron, form.bits)
@@ -132,7 +133,7 @@ def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREF
 
 
 def write(folder: Path, written: CSource) -> None:
-    """Write the files into a folder, which is created if it is missing. Raises ExportError."""
+    """Write the files into a folder, which is created if it is missing. Raises UsageError."""
     write_files(folder, written.files)
 
 

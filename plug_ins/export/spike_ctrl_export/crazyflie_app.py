@@ -14,9 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.checkpoint import Checkpoint
-from spike_ctrl_export import ExportError, c_cost, c_source
+from spike_ctrl_export import c_cost, c_source
 
 FIXED = ("snn_adapter.h", "snn_adapter.c", "snn_guard.h", "snn_guard.c", "snn_app.c")
 RATE_HZ = 100.0
@@ -45,21 +46,21 @@ def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -
     """The files of the app by their paths in its folder.
 
     name: of the checkpoint, for comments and errors. airframe: the one that the policy was trained for; with a battery, u is
-    the motors' duty; without one it stands for a thrust, which the firmware keeps at any voltage. Raises ExportError.
+    the motors' duty; without one it stands for a thrust, which the firmware keeps at any voltage. Raises UsageError.
     """
     contract = found.manifest.contract
     if contract.action != "motors":
-        raise ExportError(f"{name}: action: found {contract.action!r}, wanted 'motors': the app commands the four motors")
+        raise UsageError(f"{name}: action: found {contract.action!r}, wanted 'motors': the app commands the four motors")
     if contract.rate_hz != RATE_HZ:
-        raise ExportError(f"{name}: rate_hz: found {contract.rate_hz:g}, wanted {RATE_HZ:g}")
+        raise UsageError(f"{name}: rate_hz: found {contract.rate_hz:g}, wanted {RATE_HZ:g}")
     written = c_source.source(found, name, form)
     most = worst_seconds(found)
     if most > PERIOD_SHARE / RATE_HZ:
         sizes = "-".join(map(str, contract.sizes))
         wanted = f"wanted at most {1e3 * PERIOD_SHARE / RATE_HZ:.0f} ms"
-        raise ExportError(f"{name}: sizes: found {sizes}, whose longest step takes {1e3 * most:.1f} ms there; {wanted}")
+        raise UsageError(f"{name}: sizes: found {sizes}, whose longest step takes {1e3 * most:.1f} ms there; {wanted}")
     if written.constant_bytes > 1000 * FLASH_KB // 2:
-        raise ExportError(f"{name}: found {written.constant_bytes} bytes of weights, wanted half of {FLASH_KB} kB at most")
+        raise UsageError(f"{name}: found {written.constant_bytes} bytes of weights, wanted half of {FLASH_KB} kB at most")
     duty = getattr(airframe, "battery", None) is not None
     made = {f"src/{file}": _text(file) for file in FIXED} | {
         "src/policy.h": written.files["policy.h"].replace("\n#endif\n", f"\n{_SPIKES_DECLARED}\n#endif\n"),
@@ -82,10 +83,10 @@ def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str
     """Build the firmware with the app by its own make, and give the lines that tell the sizes.
 
     firmware: a checkout of bitcraze/crazyflie-firmware with its submodules. show: takes lines of progress.
-    Raises ExportError, also where flash or RAM do not suffice.
+    Raises UsageError, also where flash or RAM do not suffice.
     """
     if not (firmware / "tools" / "make" / "oot.mk").is_file():
-        raise ExportError(
+        raise UsageError(
             f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
         )
     base = f"CRAZYFLIE_BASE={firmware.resolve()}"
@@ -98,22 +99,22 @@ def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str
         printed = done.stdout
         if done.returncode:
             wrong = [line for line in (printed + done.stderr).splitlines() if "error:" in line or "***" in line]
-            raise ExportError(f"--firmware: make {' '.join(target)}: {(wrong or ['failed'])[0].strip()}")
+            raise UsageError(f"--firmware: make {' '.join(target)}: {(wrong or ['failed'])[0].strip()}")
     return sizes(printed)
 
 
 def sizes(printed: str) -> list[str]:
     """The lines on flash and RAM of what the firmware's make printed.
 
-    Raises ExportError where they are missing, or where more is used than the processor has.
+    Raises UsageError where they are missing, or where more is used than the processor has.
     """
     found = {name: line for line in printed.splitlines() for name in MEMORIES if line.startswith(name)}
     for name, most in MEMORIES.items():
         used = _USED.search(found.get(name, ""))
         if used is None:
-            raise ExportError(f"--firmware: found no size of {name} in what make printed, wanted '{name} | USED/ALL'")
+            raise UsageError(f"--firmware: found no size of {name} in what make printed, wanted '{name} | USED/ALL'")
         if int(used[1]) > most:
-            raise ExportError(f"--firmware: {name}: found {used[1]} bytes, wanted at most {most}")
+            raise UsageError(f"--firmware: {name}: found {used[1]} bytes, wanted at most {most}")
     return list(found.values())
 
 

@@ -47,7 +47,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl_export import ExportError
 
     exporter: ModuleType = plug_ins.load("exporters", options.to, "--to")
     _refuse_options_of_others(options)
@@ -55,10 +54,7 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_folder("--output", options.output)
     else:
         output_paths.require_file("--output", options.output, replaced=True)
-    try:
-        return exporter.write(options, checkpoint.load(options.model))
-    except ExportError as error:
-        raise UsageError(str(error)) from None
+    return exporter.write(options, checkpoint.load(options.model))
 
 
 def _refuse_options_of_others(options: argparse.Namespace) -> None:

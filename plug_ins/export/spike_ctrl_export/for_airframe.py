@@ -12,38 +12,33 @@ from typing import Any
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
-from spike_ctrl_export import ExportError
 
 
 def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, ranges: AirframeRanges) -> None:
-    """Raise ExportError where `craft` could not have been drawn in the training, or has its rotors in other places.
+    """Raise UsageError where `craft` could not have been drawn in the training, or has its rotors in other places.
 
     carrier, ranges: what the policy was trained on.
     """
     contract = found.manifest.contract
     if contract.airframe_hash != carrier.hash:
-        raise ExportError(
-            f"airframe {carrier.name}: found {carrier.hash}, wanted {contract.airframe_hash} of the checkpoint"
-        )
+        raise UsageError(f"airframe {carrier.name}: found {carrier.hash}, wanted {contract.airframe_hash} of the checkpoint")
     for name in ("rotor_x", "rotor_y", "rotor_spin"):
         signs = [np.sign(getattr(airframe, name)).astype(int).tolist() for airframe in (craft, carrier)]
         if signs[0] != signs[1]:
-            raise ExportError(f"airframe {craft.name}: {name}: found signs {signs[0]}, wanted {signs[1]}")
-    try:
-        craft.require_layout(contract.action)
-        if contract.action == "rates" and craft.max_rates != carrier.max_rates:
-            found_rates, wanted = (" ".join(map("{:g}".format, one.max_rates)) for one in (craft, carrier))
-            raise AirframeError(
-                f"airframe {craft.name}: max_rates: found {found_rates} rad/s, wanted {wanted}, as {carrier.name} has"
-            )
-        airframe_sampler.require_within(craft, ranges)
-    except AirframeError as error:
-        raise ExportError(str(error)) from None
+            raise UsageError(f"airframe {craft.name}: {name}: found signs {signs[0]}, wanted {signs[1]}")
+    craft.require_layout(contract.action)
+    if contract.action == "rates" and craft.max_rates != carrier.max_rates:
+        found_rates, wanted = (" ".join(map("{:g}".format, one.max_rates)) for one in (craft, carrier))
+        raise AirframeError(
+            f"airframe {craft.name}: max_rates: found {found_rates} rad/s, wanted {wanted}, as {carrier.name} has"
+        )
+    airframe_sampler.require_within(craft, ranges)
 
 
 def write(path: Path, found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> None:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.weight_shapes import network_sizes
-from spike_ctrl_export import ExportError
 
 INPUT_BITS = 12
 INPUT_LIMIT = 64.0
@@ -54,7 +54,7 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
     """Round a policy to integers with membranes of 16 or 32 bits.
 
     observations [steps, in]: a flight. Membranes of 16 bits get as many fraction bits as leave HEADROOM above its peaks.
-    Raises ExportError if a layer has too many inputs for sums in 32 bits.
+    Raises UsageError if a layer has too many inputs for sums in 32 bits.
     """
     sizes = network_sizes(weights, neuron.recurrent)
     peaks = _peaks(SpikingPolicy(weights, neuron), observations)
@@ -71,7 +71,7 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
         most = sizes[index] * (INPUT_LIMIT if index == 0 else 1) + heard - sizes[index]
         inflow = 127 * 2**INPUT_BITS * most
         if LIMITS[32] + inflow + np.abs(bias).max() + theta.max() >= 2**31:
-            raise ExportError(f"layer{index}: found {heard} inputs, wanted fewer: sums need more than 32 bits")
+            raise UsageError(f"layer{index}: found {heard} inputs, wanted fewer: sums need more than 32 bits")
         layers.append(IntegerLayer(weight, bias.astype(np.int32), beta, np.maximum(theta, 1).astype(np.int32), fraction))
         start += width
     weight, unit = _rounded(weights["output.weight"])

@@ -23,9 +23,10 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files import atomic_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Reset
-from spike_ctrl_export import ExportError, neuron_of, voltage_words
+from spike_ctrl_export import neuron_of, voltage_words
 
 
 class NirForm(NamedTuple):
@@ -52,17 +53,17 @@ READERS = {
 
 
 def graph(found: Checkpoint, name: str, form: NirForm = PLAIN):
-    """The nir.NIRGraph of a checkpoint. name: the checkpoint's, for errors. Raises ExportError."""
+    """The nir.NIRGraph of a checkpoint. name: the checkpoint's, for errors. Raises UsageError."""
     nir = _package()
     contract, neuron = found.manifest.contract, neuron_of(found, name, "NIR")
     if neuron.reset is not Reset.HARD:
-        raise ExportError(
+        raise UsageError(
             f"{name}: reset: found soft, wanted hard: a spike of NIR's neurons resets the membrane, it cannot subtract the "
             "threshold; such a policy is trained by: spike-ctrl train hard_reset"
         )
     dt = 1 / contract.rate_hz if form.dt is None else form.dt
     if not 0 < dt < np.inf:
-        raise ExportError(f"--dt: found {dt}, wanted more than 0 s")
+        raise UsageError(f"--dt: found {dt}, wanted more than 0 s")
     nodes, edges, last = {"input": nir.Input({"input": np.array([contract.sizes[0]])})}, [], "input"
     for index, (inputs, width) in enumerate(pairwise(contract.sizes[:-1])):
         weight, bias, beta, theta = (
@@ -93,17 +94,17 @@ def graph(found: Checkpoint, name: str, form: NirForm = PLAIN):
 def write(path: str | os.PathLike, found: Checkpoint, name: str, form: NirForm = PLAIN) -> float:
     """Write the graph to `path` and run the self-test with the file. Gives the largest difference of an action.
 
-    name: of the checkpoint, for errors. Raises ExportError.
+    name: of the checkpoint, for errors. Raises UsageError.
     """
     path, written = Path(path), graph(found, name, form)
     try:
         atomic_file.replace(path, lambda temporary: _package().write(temporary, written))
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
+        raise UsageError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     read_back = _package().read(path)
     if "dt" not in (read_back.metadata or {}):
         found_version = importlib.metadata.version("nir")
-        raise ExportError(
+        raise UsageError(
             f"{path}: found nir {found_version}, which loses a graph's metadata, wanted 1.0.8: pip install nir==1.0.8"
         )
     read, state, worst = NirSimulator(read_back), None, 0.0
@@ -113,7 +114,7 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, form: NirForm =
         expected, wanted = found.policy.step(observation, wanted)
         worst = max(worst, float(np.abs(action - expected).max()))
     if not worst <= found.manifest.tolerance:
-        raise ExportError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
+        raise UsageError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
     return worst
 
 
@@ -200,5 +201,5 @@ def _package():
     try:
         import nir
     except ImportError:
-        raise ExportError("nir: the package is not installed, wanted for --to nir: pip install nir") from None
+        raise UsageError("nir: the package is not installed, wanted for --to nir: pip install nir") from None
     return nir

@@ -101,7 +101,7 @@ _IMPORTS = {
 def readings(found: Checkpoint, name: str, dt: float | None = None) -> Iterator[NirReading]:
     """Reads the plain file, and the one that is written for the reader, with each reader that is installed.
 
-    Of one that is not, a single NirReading without a version. name: of the checkpoint, for errors. Raises ExportError.
+    Of one that is not, a single NirReading without a version. name: of the checkpoint, for errors. Raises UsageError.
     """
     seen, wanted = flights(found)
     for reader, (package, make) in _IMPORTS.items():

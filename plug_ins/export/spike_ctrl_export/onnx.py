@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl._files import atomic_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 from spike_ctrl.snn.neuron import Reset
-from spike_ctrl_export import ExportError, voltage_words
+from spike_ctrl_export import voltage_words
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
 
 
 def model(found: Checkpoint):
-    """The onnx.ModelProto of a checkpoint, checked by onnx. Raises ExportError."""
+    """The onnx.ModelProto of a checkpoint, checked by onnx. Raises UsageError."""
     onnx = _package()
     made = found.policy.graph.model(found.weights) if isinstance(found.policy, OnnxPolicy) else _of_layers(found, onnx)
     fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
@@ -95,13 +96,13 @@ def _of_layers(found: Checkpoint, onnx):
 def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
     """Write the model to `path` and run the self-test with onnxruntime. Gives the largest difference of an action.
 
-    None if onnxruntime is not installed. Raises ExportError.
+    None if onnxruntime is not installed. Raises UsageError.
     """
     path, data = Path(path), model(found).SerializeToString()
     try:
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
+        raise UsageError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     if (running := session(path)) is None:
         return None
     state, worst = found.policy.initial_state(), 0.0
@@ -112,7 +113,7 @@ def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
         expected, state = found.policy.step(observation, state)
         worst = max(worst, float(np.abs(action[0] - expected).max()))
     if not worst <= found.manifest.tolerance:
-        raise ExportError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
+        raise UsageError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
     return worst
 
 
@@ -139,5 +140,5 @@ def _package():
     try:
         import onnx
     except ImportError:
-        raise ExportError("onnx: the package is not installed, wanted for --to onnx: pip install onnx") from None
+        raise UsageError("onnx: the package is not installed, wanted for --to onnx: pip install onnx") from None
     return onnx

@@ -35,7 +35,7 @@ def form_of(options: argparse.Namespace) -> Form:
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:
-    """Write and check the C code, print its sizes and times; the exit code. Raises UsageError, ExportError."""
+    """Write and check the C code, print its sizes and times; the exit code. Raises UsageError."""
     from spike_ctrl_export import c_native, c_source
 
     form, prefix = form_of(options), options.prefix or c_source.PREFIX

@@ -15,7 +15,7 @@ OPTIONS = {
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:
-    """Evaluate the policy on the airframe, and write its checkpoint; the exit code. Raises UsageError, ExportError."""
+    """Evaluate the policy on the airframe, and write its checkpoint; the exit code. Raises UsageError."""
     from spike_ctrl import airframe
     from spike_ctrl._files import provenance
     from spike_ctrl.evaluation.benchmark import evaluate

@@ -16,7 +16,7 @@ OPTIONS = WEIGHTS | {
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:
-    """Write the app and, with a firmware, build it; the exit code. Raises UsageError, ExportError."""
+    """Write the app and, with a firmware, build it; the exit code. Raises UsageError."""
     from spike_ctrl import airframe
     from spike_ctrl_export import c_native, crazyflie_app, write_files
 

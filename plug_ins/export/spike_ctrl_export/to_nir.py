@@ -22,7 +22,7 @@ OPTIONS = {
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:
-    """Write the graph and run the self-test through it; the exit code. Raises UsageError, ExportError."""
+    """Write the graph and run the self-test through it; the exit code. Raises UsageError."""
     from spike_ctrl_export import nir
 
     if options.reader and options.dt is not None:

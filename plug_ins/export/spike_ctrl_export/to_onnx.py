@@ -12,7 +12,7 @@ OPTIONS: dict[str, dict[str, Any]] = {}
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:
-    """Write the model and run the self-test through it; the exit code. Raises ExportError."""
+    """Write the model and run the self-test through it; the exit code. Raises UsageError."""
     from spike_ctrl_export import onnx
 
     worst = onnx.write(options.output, found)

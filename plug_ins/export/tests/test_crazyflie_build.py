@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
-from spike_ctrl_export import ExportError, c_native, crazyflie_app, write_files
+from spike_ctrl_export import c_native, crazyflie_app, write_files
 from spike_ctrl_export.c_source import Form
 
 pytestmark = pytest.mark.skipif(c_native.compiler() is None, reason="no C compiler")
@@ -31,7 +32,7 @@ def test_a_network_that_is_too_slow_is_refused_in_words(loaded, crazyflie, monke
     manifest = dataclasses.replace(loaded.manifest, contract=contract)
     monkeypatch.setattr(crazyflie_app.c_source, "source", lambda *_: None)
     slow = dataclasses.replace(loaded, manifest=manifest)
-    with pytest.raises(ExportError, match="18-1024-1024-4, whose longest step takes"):
+    with pytest.raises(UsageError, match="18-1024-1024-4, whose longest step takes"):
         crazyflie_app.app(slow, "big", Form(), crazyflie)
 
 
@@ -83,10 +84,10 @@ def test_the_firmwares_make_builds_the_app_wherever_it_is_called_from(tmp_path, 
 def test_a_build_that_the_processor_cannot_hold_is_refused_in_words(tmp_path, loaded, crazyflie, sizes, words):
     app = tmp_path / "app"
     write_files(app, crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie))
-    with pytest.raises(ExportError, match=words):
+    with pytest.raises(UsageError, match=words):
         crazyflie_app.build(app, firmware(tmp_path / "firmware", **sizes), lambda line: None)
 
 
 def test_a_folder_that_is_no_firmware_is_refused_in_words(tmp_path):
-    with pytest.raises(ExportError, match=r"found no tools/make/oot\.mk, wanted a checkout"):
+    with pytest.raises(UsageError, match=r"found no tools/make/oot\.mk, wanted a checkout"):
         crazyflie_app.build(tmp_path, tmp_path, print)

@@ -19,6 +19,7 @@ import torch
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
@@ -27,7 +28,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.weight_shapes import weight_shapes
-from spike_ctrl_export import ExportError, c_cost, c_emulated, c_native, c_source
+from spike_ctrl_export import c_cost, c_emulated, c_native, c_source
 from spike_ctrl_export.integer_policy import LIMITS, quantise
 
 MODELS = {"soft": "crazyflie", "hard": "crazyflie_hard_reset", "recurrent": "crazyflie_robust"}
@@ -203,7 +204,7 @@ def test_the_self_test_is_a_program_that_notices_an_altered_weight(exported, tmp
     at = text.index("weight_0[18][256] = {")
     first = re.compile(r"-?\d+,").search(text, at + 21)
     (altered / "policy.c").write_text(f"{text[: first.start()]}{int(first[0][:-1]) ^ 64},{text[first.end() :]}")
-    with pytest.raises(ExportError, match="self-test: 128 steps, largest difference"):
+    with pytest.raises(UsageError, match="self-test: 128 steps, largest difference"):
         c_native.self_test(altered)
 
 
@@ -245,7 +246,7 @@ def test_the_words_of_a_checkpoint_stay_words_in_the_code(exported, tmp_path):
     subprocess.run([c_native.compiler(), *c_native.FLAGS, "-trigraphs", tmp_path / "show.c", "-o", program], check=True)
     assert subprocess.run([program], capture_output=True, check=True).stdout.decode() == hostile + "\n"
     unknown = dataclasses.replace(found.manifest.contract, action="thrusters")
-    with pytest.raises(ExportError, match="odd: action: found 'thrusters', wanted one of motors, rates"):
+    with pytest.raises(UsageError, match="odd: action: found 'thrusters', wanted one of motors, rates"):
         c_source.source(checkpoint.loads(checkpoint.dumps(found.weights, unknown)), "odd")
 
 
@@ -319,7 +320,7 @@ def test_a_batch_is_as_many_vehicles(exported):
 
 def test_a_layer_too_wide_for_sums_in_32_bits_is_refused():
     weights = {name: np.ones(shape, np.float32) for name, shape in weight_shapes((60, 8, 4)).items()}
-    with pytest.raises(ExportError, match="layer0: found 60 inputs, wanted fewer"):
+    with pytest.raises(UsageError, match="layer0: found 60 inputs, wanted fewer"):
         quantise(weights, PAPER, 32, np.zeros((1, 60), np.float32))
 
 

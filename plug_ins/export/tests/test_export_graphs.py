@@ -14,13 +14,14 @@ import torch
 from snntorch.import_nir import import_from_nir
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl.snn.weight_shapes import weight_shapes
-from spike_ctrl_export import ExportError, nir_readers, onnx, to_nir
 from spike_ctrl_export import nir as export_nir
+from spike_ctrl_export import nir_readers, onnx, to_nir
 from spike_ctrl_export.nir import READERS, NirForm, NirSimulator
 
 RANDOM = np.random.default_rng(5)
@@ -157,14 +158,14 @@ def test_a_policy_with_the_soft_reset_is_refused_in_words(tmp_path, capsys):
         "cannot subtract the threshold; such a policy is trained by: spike-ctrl train hard_reset\n"
     )
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ExportError, match="--dt: found 0, wanted more than 0 s"):
+    with pytest.raises(UsageError, match="--dt: found 0, wanted more than 0 s"):
         export_nir.graph(small(), "policy", NirForm(dt=0))
 
 
 def test_a_nir_that_loses_metadata_is_refused_in_words(tmp_path, monkeypatch):
     read = nir.read
     monkeypatch.setattr(nir, "read", lambda path: nir.NIRGraph(read(path).nodes, read(path).edges))  # as nir 1.0.4 does
-    with pytest.raises(ExportError, match="which loses a graph's metadata, wanted 1"):
+    with pytest.raises(UsageError, match="which loses a graph's metadata, wanted 1"):
         export_nir.write(tmp_path / "policy.nir", small(), "policy")
 
 

@@ -47,7 +47,7 @@ def read_flight(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
     """Read the log of one flight by the importer that knows it; a log that none knows is read as CSV.
 
     An importer is a module with `reads(path) -> bool` and `read(path, chosen) -> LoggedFlight`.
-    chosen: the map of a CSV; None: the known one that recognises it. Raises LogError; PlugInError for a broken importer.
+    chosen: the map of a CSV; None: the known one that recognises it. Raises LogError; UsageError for a broken importer.
     """
     for name in sorted(plug_ins.entries("importers")):
         importer = plug_ins.load("importers", name, f"{path}")

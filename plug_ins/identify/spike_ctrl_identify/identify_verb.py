@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def require_names(options: argparse.Namespace) -> None:
-    """Refuse a wrong recipe or airframe before anything slow is imported. Raises AirframeError, RecipeError."""
+    """Refuse a wrong recipe or airframe before anything slow is imported. Raises UsageError."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
 

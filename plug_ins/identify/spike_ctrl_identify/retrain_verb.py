@@ -44,14 +44,11 @@ def run(options: argparse.Namespace) -> int:
 def _require_new(folder: Path) -> None:
     from spike_ctrl.learn import resumption
 
-    try:
-        resumption.require_new(folder)
-    except resumption.EarlierError as error:
-        raise UsageError(str(error)) from None
+    resumption.require_new(folder)
 
 
 def _retrain(options: argparse.Namespace, folder: Path) -> int:
-    from spike_ctrl.learn.run import Run, RunError
+    from spike_ctrl.learn.run import Run
     from spike_ctrl.learn.start_training import learn
     from spike_ctrl.policy import checkpoint
     from spike_ctrl_identify import acceptance
@@ -68,7 +65,7 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
             print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
             return 130
         run.finish()
-    except (RunError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(str(error)) from None
     print("evaluating ...", flush=True)
     policy = checkpoint.load(run.policy_path).policy

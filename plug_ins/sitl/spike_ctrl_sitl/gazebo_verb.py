@@ -34,8 +34,6 @@ def run(options: argparse.Namespace) -> int:
     try:
         for path in model_files.write(airframe.load(options.airframe), options.output, options.world):
             print(path)
-    except model_files.GazeboError as error:
-        raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     return 0

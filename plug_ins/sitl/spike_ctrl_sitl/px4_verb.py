@@ -58,13 +58,10 @@ def run(options: argparse.Namespace) -> int:
         given = sitl_process.exports(px4_parameters.environment(craft, options.rate, options.speed))
     folder = Path(options.px4).expanduser().absolute()
     about = (folder, Path.is_file, shutil.which)
-    try:
-        sitl_process.px4(options.kind, *about, given)  # before anything is written
-        if options.kind == "gazebo":
-            given = _gazebo(craft)
-        program = sitl_process.px4(options.kind, *about, given, options.instance, options.speed)
-    except sitl_process.BringUpError as error:
-        raise UsageError(str(error)) from None
+    sitl_process.px4(options.kind, *about, given)  # before anything is written
+    if options.kind == "gazebo":
+        given = _gazebo(craft)
+    program = sitl_process.px4(options.kind, *about, given, options.instance, options.speed)
     print(f"starting {' '.join(program.command)} as {program.environment['PX4_SIM_MODEL']}", flush=True)
     if options.until_disarmed:
         return _run_until_disarmed(program)
@@ -109,6 +106,6 @@ def _gazebo(craft) -> dict[str, str]:
 
     try:
         paths = model_files.write(craft, Path("build/gazebo").absolute(), "spike_ctrl")
-    except (model_files.GazeboError, OSError) as error:
+    except OSError as error:
         raise UsageError(str(error)) from None
     return sitl_process.exports(next(path for path in paths if path.name == "px4.env").read_text())

@@ -11,16 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4.px4_parameters import SIH_NOISE, speed_factor
 
 BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
 SIH_BOARD = Path("boards/px4/sitl/sih.px4board")  # PX4 has this build since v1.18; it needs no Gazebo
 MODELS = {"sih": ("10040", "sihsim_quadx"), "gazebo": ("4001", "gz_x500"), "hil": ("10016", "none_iris")}
 KINDS = tuple(MODELS)
-
-
-class BringUpError(ValueError):
-    """PX4 cannot be started; one line says what is missing and how to get it."""
 
 
 class Program(NamedTuple):
@@ -44,7 +41,7 @@ def px4(
     """PX4 of that kind, built in `folder`.
 
     found: whether a file exists. which: the path of a program. environment: the airframe's variables. speed: factor of the
-    simulation's time. option: with which the user names the folder. Raises BringUpError where PX4 has not been built, or
+    simulation's time. option: with which the user names the folder. Raises UsageError where PX4 has not been built, or
     Gazebo is not installed.
     """
     binaries = [folder / "build" / build / "bin" / "px4" for build in BUILDS[kind]]
@@ -54,11 +51,11 @@ def px4(
         clone = f"git clone --recursive -b v1.17.0 https://github.com/PX4/PX4-Autopilot {folder} && "
         clone = "" if found(folder / "Makefile") else clone
         missing = " or ".join(map(str, binaries))
-        raise BringUpError(f"{kind}: {missing} is missing: {clone}make -C {folder} {target}; then name it by {option}")
+        raise UsageError(f"{kind}: {missing} is missing: {clone}make -C {folder} {target}; then name it by {option}")
     if speed != 1 and which("bc") is None:
-        raise BringUpError(f"{kind}: the program bc is missing: apt-get install bc; PX4 computes its speed factor with it")
+        raise UsageError(f"{kind}: the program bc is missing: apt-get install bc; PX4 computes its speed factor with it")
     if kind == "gazebo" and which("gz") is None:
-        raise BringUpError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")
+        raise UsageError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")
     number, model = MODELS[kind]
     given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, **speed_factor(speed)}
     given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in ({} if kind == "gazebo" else SIH_NOISE).items()}

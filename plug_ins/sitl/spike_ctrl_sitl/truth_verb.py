@@ -31,32 +31,28 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from spike_ctrl.simulated_px4.ground_truth import Log, TruthError
-    from spike_ctrl_sitl.gazebo.model_files import GazeboError
+    from spike_ctrl.simulated_px4.ground_truth import Log
     from spike_ctrl_sitl.gazebo.running_world import Pose, World, motion
 
     if not options.file and not options.reset:
         raise UsageError("truth: found neither FILE nor --reset, wanted one of them")
     if options.file:
         output_paths.require_file("FILE", options.file, made=True)
-    try:
-        world = World(options.world)
-        if options.reset:
-            world.reset()
-        if not options.file:
-            return 0
-        log, last, rows = Log(options.file), [], 0
+    world = World(options.world)
+    if options.reset:
+        world.reset()
+    if not options.file:
+        return 0
+    log, last, rows = Log(options.file), [], 0
 
-        def see(pose: Pose) -> None:
-            nonlocal rows
-            if last and pose.time > last[0].time:
-                moved = motion(last[0], pose)
-                rows += log.row(pose.time, moved.pose.position, moved.pose.quaternion, moved.velocity, moved.rates)
-            last[:] = [pose]
+    def see(pose: Pose) -> None:
+        nonlocal rows
+        if last and pose.time > last[0].time:
+            moved = motion(last[0], pose)
+            rows += log.row(pose.time, moved.pose.position, moved.pose.quaternion, moved.velocity, moved.rates)
+        last[:] = [pose]
 
-        world.follow(options.model, see)
-    except (GazeboError, TruthError) as error:
-        raise UsageError(str(error)) from None
+    world.follow(options.model, see)
     try:
         threading.Event().wait(min(options.seconds, threading.TIMEOUT_MAX))
     except KeyboardInterrupt:

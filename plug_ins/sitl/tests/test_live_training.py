@@ -13,6 +13,7 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.learn import recipe
@@ -25,7 +26,7 @@ from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl_sitl.live_training import return_to_start
 from spike_ctrl_sitl.live_training.autopilot_simulator import AutopilotSimulator, packet
 from spike_ctrl_sitl.live_training.return_to_start import AutopilotRequest, ReturnFacts, ReturnPhase, ReturnState
-from spike_ctrl_sitl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes, RoomError
+from spike_ctrl_sitl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes
 
 END = TERMINATED | TRUNCATED
 RTL = 0x05040000
@@ -348,7 +349,7 @@ def test_a_vehicle_that_does_not_disarm_is_asked_then_forced_then_given_up():
 
 
 def test_a_room_that_reaches_into_the_ground_is_refused():
-    with pytest.raises(RoomError, match=r"room: height: found 3 m, wanted at least 4.5, half \+ 0.5"):
+    with pytest.raises(UsageError, match=r"room: height: found 3 m, wanted at least 4.5, half \+ 0.5"):
         Room(height=3, half=4)
 
 

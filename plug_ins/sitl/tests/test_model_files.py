@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
 from spike_ctrl_sitl.gazebo import model_files
 
@@ -110,5 +111,5 @@ def test_a_thrust_that_gazebo_cannot_give_is_refused_by_name(name, wanted, capsy
 
 
 def test_a_drag_that_gazebo_cannot_give_is_refused():
-    with pytest.raises(model_files.GazeboError, match=r"angular_drag: found 0\.1 N m s/rad, wanted 0"):
+    with pytest.raises(UsageError, match=r"angular_drag: found 0\.1 N m s/rad, wanted 0"):
         model_files.rotor(dataclasses.replace(X500, angular_drag=0.1))

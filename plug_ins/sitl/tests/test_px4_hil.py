@@ -21,6 +21,7 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl_sitl.px4_hil.simulation import Simulation, SimulationError
 
@@ -284,5 +285,5 @@ def test_instances_have_ports_of_their_own():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(tcp_server.EndpointError, match=f"cannot listen at port {port} "):
+        with pytest.raises(UsageError, match=f"cannot listen at port {port} "):
             tcp_server.listen(f"tcp:{port - 2}", instance=2)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_sitl import sitl_process
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
@@ -44,7 +45,7 @@ def test_at_the_speed_of_the_clock_px4_keeps_the_time_outs_that_the_user_has_set
 
 @pytest.mark.parametrize("kind", sitl_process.KINDS)
 def test_a_px4_that_is_not_built_is_refused_with_what_builds_it(kind):
-    with pytest.raises(sitl_process.BringUpError) as refusal:
+    with pytest.raises(UsageError) as refusal:
         sitl_process.px4(kind, FOLDER, lambda path: False, lambda name: "/usr/bin/gz", {})
     text = str(refusal.value)
     assert f"make -C {FOLDER} px4_sitl_default;" in text and "git clone" in text and "\n" not in text
@@ -53,15 +54,15 @@ def test_a_px4_that_is_not_built_is_refused_with_what_builds_it(kind):
 def test_the_target_that_is_named_exists_in_the_version_that_is_there():
     """`px4_sitl_sih` does not exist in v1.17; it does in v1.18."""
     has = {FOLDER / "Makefile", FOLDER / "boards/px4/sitl/sih.px4board"}
-    with pytest.raises(sitl_process.BringUpError, match=f"make -C {FOLDER} px4_sitl_sih;") as refusal:
+    with pytest.raises(UsageError, match=f"make -C {FOLDER} px4_sitl_sih;") as refusal:
         sitl_process.px4("sih", FOLDER, has.__contains__, nowhere, {})
     assert "git clone" not in str(refusal.value)
-    with pytest.raises(sitl_process.BringUpError, match=f"make -C {FOLDER} px4_sitl_default;"):
+    with pytest.raises(UsageError, match=f"make -C {FOLDER} px4_sitl_default;"):
         sitl_process.px4("sih", FOLDER, {FOLDER / "Makefile"}.__contains__, nowhere, {})
 
 
 def test_a_speed_factor_needs_the_program_that_px4_computes_it_with():
-    with pytest.raises(sitl_process.BringUpError, match="the program bc is missing: apt-get install bc"):
+    with pytest.raises(UsageError, match="the program bc is missing: apt-get install bc"):
         sitl_process.px4("sih", FOLDER, everything, nowhere, {}, speed=5)
 
 
@@ -72,7 +73,7 @@ def test_px4_on_our_dynamics_is_told_the_noise_of_our_sensors():
 
 
 def test_gazebo_without_gz_is_refused_with_where_it_comes_from():
-    with pytest.raises(sitl_process.BringUpError, match="the program gz is missing: install Gazebo Harmonic"):
+    with pytest.raises(UsageError, match="the program gz is missing: install Gazebo Harmonic"):
         sitl_process.px4("gazebo", FOLDER, everything, nowhere, {})
 
 

@@ -63,7 +63,7 @@ VARIANTS = {
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     plan = training_run.with_evaluations(plan.with_steps(min(plan.schedule.steps, STEPS)), VALIDATIONS)
     if options.quick:

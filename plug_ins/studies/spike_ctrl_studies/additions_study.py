@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.sim.action_mapping import at_hover
@@ -17,7 +18,6 @@ from spike_ctrl_studies import training_run
 from spike_ctrl_studies.figures import Figure, Panel
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
-    ExperimentError,
     Lines,
     Report,
     StudyFinding,
@@ -78,9 +78,9 @@ def plan(name: str, addition: Addition, craft: airframe.Airframe) -> Recipe:
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     if options.recipe:
-        raise ExperimentError(f"--recipe: found '{options.recipe}', wanted none: each variant has its own")
+        raise UsageError(f"--recipe: found '{options.recipe}', wanted none: each variant has its own")
     craft, found = airframe.load(options.airframe), []
     for seed in range(options.seeds or SEEDS[not options.quick]):
         for name, addition in ADDITIONS.items():

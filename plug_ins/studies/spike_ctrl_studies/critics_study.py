@@ -83,7 +83,7 @@ class Probe(NamedTuple):
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     size = not options.quick
     more = {"flown": FLOWN[size], "updates": UPDATES[size]}

@@ -9,6 +9,7 @@ import numpy as np
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.energy import (
@@ -33,7 +34,6 @@ from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    ExperimentError,
     Lines,
     Report,
     StudyFinding,
@@ -83,7 +83,7 @@ def _spiking_nj(line: dict, cost: Cost) -> float:
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     vehicle = airframe.load(options.airframe)
     found = []
     for path in sorted(resources.folder("models").glob("*.safetensors")):
@@ -92,7 +92,7 @@ def units(options: StudyOptions) -> list[Unit]:
             settings = {"kind": "spiking", "model": path.name, "sha256": loaded.manifest.sha256}
             found.append(Unit(safe(f"model {path.stem}"), settings | {"airframe": options.airframe}, weight=0.3))
     if not found:
-        raise ExperimentError(f"models: found none for airframe {vehicle.name}, wanted at least one")
+        raise UsageError(f"models: found none for airframe {vehicle.name}, wanted at least one")
     gains = dataclasses.asdict(training_run.find_recipe(options.recipe or GUIDE_RECIPE).guide)
     for history in (0, HISTORY):
         settings = {"kind": "dense", "history": history, "steps": ANN_STEPS[options.quick], "guide": gains, "seed": 0}

@@ -45,7 +45,7 @@ NEAR_FACTOR = 3.0  # a ratio of sizes counts as equal to the paper's within this
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     count = INITIALISATIONS[options.quick]
     return [
         Unit(f"initialisations-{first:03d}", {"first": first, "count": PER_UNIT, "airframe": options.airframe})

@@ -34,7 +34,7 @@ GUIDE = "guide"
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     plan = training_run.find_recipe(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
@@ -19,7 +20,6 @@ from spike_ctrl_studies.headline_study import evaluate_guide, mean_line
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    ExperimentError,
     Lines,
     Report,
     StudyFinding,
@@ -63,9 +63,9 @@ METHODS = {
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     if options.recipe:
-        raise ExperimentError(f"--recipe: found '{options.recipe}', wanted none: each method has its own")
+        raise UsageError(f"--recipe: found '{options.recipe}', wanted none: each method has its own")
     found = []
     for seed in range(options.seeds or SEEDS[not options.quick]):
         for name, method in METHODS.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import real_flights
@@ -31,7 +32,6 @@ from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    ExperimentError,
     Lines,
     Report,
     StudyFinding,
@@ -79,10 +79,10 @@ VARIANTS = {
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     craft = airframe.load(options.airframe)
     if craft.battery is None:
-        raise ExperimentError(
+        raise UsageError(
             f"--airframe: found {craft.name} without a battery, wanted one that was identified, such as crazyflie_real"
         )
     plan, tuning = training_run.find_td3bc(options.recipe or RECIPE), training_run.find_recipe(TUNING)

@@ -41,7 +41,7 @@ VARIANTS = {PUBLISHED: {}, "critic by advantages": {"critic": "advantage"}}
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))

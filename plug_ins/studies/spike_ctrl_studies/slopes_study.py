@@ -63,7 +63,7 @@ CLEAR = 1.5  # a return counts as better if it is at least this many times the o
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    """The pieces of this experiment. Raises ExperimentError."""
+    """The pieces of this experiment. Raises UsageError."""
     plans = [training_run.find_recipe(name) for name in ((options.recipe,) if options.recipe else RECIPES)]
     most = QUICK_STEPS if options.quick else STEPS
     plans = [plan.with_steps(min(plan.schedule.steps, most)) for plan in plans]

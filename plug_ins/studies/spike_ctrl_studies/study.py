@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_studies import SUMMARIES
 from spike_ctrl_studies.figures import Figure
 
 Lines = list[dict[str, Any]]
 AGREES, DIFFERS, OPEN = "agrees", "differs", "open"
-
-
-class ExperimentError(ValueError):
-    """An experiment cannot run or continue. The message is one line that says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,9 @@ class Report:
 
 
 def find(name: str) -> ModuleType:
-    """The module of the experiment `name`. Raises ExperimentError if there is none."""
+    """The module of the experiment `name`. Raises UsageError if there is none."""
     if name not in SUMMARIES:
-        raise ExperimentError(f"experiment: found '{name}', wanted one of {', '.join(SUMMARIES)}")
+        raise UsageError(f"experiment: found '{name}', wanted one of {', '.join(SUMMARIES)}")
     return importlib.import_module(f"spike_ctrl_studies.{name}_study")
 
 
@@ -105,10 +102,10 @@ def of_kind(lines: Lines, kind: str) -> Lines:
 
 
 def one(lines: Lines, kind: str) -> dict[str, Any]:
-    """The only line of this kind. Raises ExperimentError if there are none or several."""
+    """The only line of this kind. Raises UsageError if there are none or several."""
     found = of_kind(lines, kind)
     if len(found) != 1:
-        raise ExperimentError(f"{kind}: found {len(found)} lines, wanted one")
+        raise UsageError(f"{kind}: found {len(found)} lines, wanted one")
     return found[0]
 
 

@@ -21,34 +21,25 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl._files import atomic_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_studies import figures
-from spike_ctrl_studies.study import (
-    DIFFERS,
-    OPEN,
-    ExperimentError,
-    Lines,
-    Report,
-    StudyFinding,
-    StudyOptions,
-    Unit,
-    UnitResult,
-)
+from spike_ctrl_studies.study import DIFFERS, OPEN, Lines, Report, StudyFinding, StudyOptions, Unit, UnitResult
 
 CONFIG = "config.json"
 ROOT = Path("runs") / "experiments"
 
 
 class Folder:
-    """The folder at `path` of the experiment `name` with these options and units. Methods raise ExperimentError."""
+    """The folder at `path` of the experiment `name` with these options and units. Methods raise UsageError."""
 
     def __init__(self, path: Path, name: str, options: StudyOptions, units: Sequence[Unit], origin: Mapping[str, str]):
-        """Create the folder, or continue it. Raises ExperimentError if it is that of another experiment."""
+        """Create the folder, or continue it. Raises UsageError if it is that of another experiment."""
         self.path, self.units = path, list(units)
         config = _config(name, options, units)
         found = _read_config(path / CONFIG)
         if found is None:
             if path.is_dir() and any(path.iterdir()):
-                raise ExperimentError(f"{path}: found files but no {CONFIG}, wanted a new folder or that of an experiment")
+                raise UsageError(f"{path}: found files but no {CONFIG}, wanted a new folder or that of an experiment")
             _write(path / CONFIG, json.dumps(config | {"origin": dict(origin)}, indent=1).encode())
         else:
             _require_same(path, found, config)
@@ -89,7 +80,7 @@ class Folder:
         try:
             return [json.loads(line) for line in path.read_text().splitlines()]
         except (OSError, ValueError) as error:
-            raise ExperimentError(f"{path}: cannot be read ({error}); delete it to have it measured again") from None
+            raise UsageError(f"{path}: cannot be read ({error}); delete it to have it measured again") from None
 
 
 def unfinished(name: str, options: StudyOptions, units: Sequence[Unit], root: Path = ROOT) -> Path | None:
@@ -98,7 +89,7 @@ def unfinished(name: str, options: StudyOptions, units: Sequence[Unit], root: Pa
     for path in sorted(root.glob(f"{name}-*"), reverse=True):
         try:
             found = _read_config(path / CONFIG)
-        except ExperimentError:
+        except UsageError:
             continue
         if found is None or not _same(found, config):
             continue
@@ -135,9 +126,9 @@ def _read_config(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ExperimentError(f"{path}: cannot be read ({error})") from None
+        raise UsageError(f"{path}: cannot be read ({error})") from None
     if not isinstance(found, dict):
-        raise ExperimentError(f"{path}: found {type(found).__name__}, wanted the configuration of an experiment")
+        raise UsageError(f"{path}: found {type(found).__name__}, wanted the configuration of an experiment")
     return found
 
 
@@ -152,18 +143,16 @@ def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> 
         before = {unit.get("name"): unit.get("settings") for unit in found.get("units") or []}
         changed = [unit["name"] for unit in wanted["units"] if before.get(unit["name"]) != unit["settings"]]
         what = f"unit {', '.join(changed) or 'list'}: recipe or settings are not those in {CONFIG}"
-    raise ExperimentError(f"{path}: {what}; name another folder with --output")
+    raise UsageError(f"{path}: {what}; name another folder with --output")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replace a file of the folder. Raises ExperimentError."""
+    """Replace a file of the folder. Raises UsageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
     except OSError as error:
-        raise ExperimentError(
-            f"{path}: cannot be written ({error.strerror}); what was measured before still stands"
-        ) from None
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); what was measured before still stands") from None
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

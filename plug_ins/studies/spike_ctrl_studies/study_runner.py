@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl_studies import cluster, figures, study, worker_pool
-from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
+from spike_ctrl_studies.study import StudyOptions, Unit
 from spike_ctrl_studies.study_folder import ROOT, Folder, table_cells, unfinished
 from spike_ctrl_studies.worker_pool import Done, Event, Failed, Origin, Progress
 
@@ -34,7 +35,7 @@ def run(
     out: the folder. If None, it is the unfinished one of the same experiment, else runs/experiments/NAME-STAMP.
     workers: local processes. ray: address of a cluster, or "". clock: gives wall seconds,
     for the time left. unit_clock: gives CPU seconds of the process that measures. show: takes lines of progress.
-    Raises ExperimentError.
+    Raises UsageError.
     """
     experiment = study.find(name)
     figures.require()
@@ -64,7 +65,7 @@ def _collect(folder: Folder, happening: Iterator[Event], progress: ProgressEstim
             trace = folder.path / "failed" / f"{event.unit.name}.txt"
             trace.parent.mkdir(exist_ok=True)
             trace.write_text(event.trace)
-            raise ExperimentError(f"unit {event.unit.name}: {event.error}; traceback: {trace}; what is finished is kept")
+            raise UsageError(f"unit {event.unit.name}: {event.error}; traceback: {trace}; what is finished is kept")
         if isinstance(event, Done):
             folder.keep(event.unit, event.result)
         line, now = progress.line(event, clock()), clock()

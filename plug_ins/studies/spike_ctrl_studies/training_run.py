@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation.evaluation_result import HEADLINE, Evaluation
 from spike_ctrl.learn import recipe as recipes
@@ -15,41 +16,35 @@ from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
-from spike_ctrl_studies.study import ExperimentError, Lines, UnitContext, UnitResult, of_kind, one
+from spike_ctrl_studies.study import Lines, UnitContext, UnitResult, of_kind, one
 
 VEHICLES = 256
 KEPT = ("recipe.yaml", "policy.safetensors", "evaluation.json")
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe `name`, from config/recipes or a path. Raises ExperimentError."""
-    try:
-        return recipes.find(name)
-    except recipes.RecipeError as error:
-        raise ExperimentError(str(error)) from None
+    """The recipe `name`, from config/recipes or a path. Raises UsageError."""
+    return recipes.find(name)
 
 
 def find_td3bc(name: str) -> Recipe:
-    """The recipe `name`, which must be one for TD3BC. Raises ExperimentError."""
+    """The recipe `name`, which must be one for TD3BC. Raises UsageError."""
     plan = find_recipe(name)
     if plan.algorithm != "td3bc":
-        raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
+        raise UsageError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
     return plan
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
     """The recipe with some fields changed: `changed(plan, hidden=[64, 64], jump_start_noise=0.0)`.
 
-    If several sections have the field, its name is SECTION_FIELD. Raises ExperimentError.
+    If several sections have the field, its name is SECTION_FIELD. Raises UsageError.
     """
     data = recipes.to_dict(recipe)
     for key, value in values.items():
         section, field = _place(data, key, recipe.name)
         data[section][field] = value
-    try:
-        return recipes.from_dict(data, f"recipe {recipe.name}")
-    except recipes.RecipeError as error:
-        raise ExperimentError(str(error)) from None
+    return recipes.from_dict(data, f"recipe {recipe.name}")
 
 
 def _place(data: dict[str, Any], key: str, name: str) -> tuple[str, str]:
@@ -59,7 +54,7 @@ def _place(data: dict[str, Any], key: str, name: str) -> tuple[str, str]:
             return section, field
     places = [(section, key) for section, part in sections.items() if key in part]
     if len(places) != 1:
-        raise ExperimentError(f"recipe {name}: {key}: found in {len(places)} sections, wanted one")
+        raise UsageError(f"recipe {name}: {key}: found in {len(places)} sections, wanted one")
     return places[0]
 
 

@@ -13,9 +13,10 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ray_cluster import ONE_THREAD
 from spike_ctrl_studies import study
-from spike_ctrl_studies.study import ExperimentError, Unit, UnitContext, UnitResult
+from spike_ctrl_studies.study import Unit, UnitContext, UnitResult
 
 END_SECONDS = 5.0  # time for a worker to end before it is killed
 
@@ -50,7 +51,7 @@ Origin = Mapping[str, str]
 def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], float], origin: Origin) -> Iterator[Event]:
     """Measure all units of the experiment `name` in `workers` processes of one thread each. Gives events as they happen.
 
-    Closing the iterator ends the processes. Raises ExperimentError if a process dies.
+    Closing the iterator ends the processes. Raises UsageError if a process dies.
     """
     waiting = list(reversed(units))
     context = get_context("spawn")
@@ -71,9 +72,7 @@ def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], f
                     event = pipe.recv()
                 except (EOFError, ConnectionResetError):
                     process.join(END_SECONDS)
-                    raise ExperimentError(
-                        f"unit {unit.name}: its process ended by itself ({_code(process.exitcode)})"
-                    ) from None
+                    raise UsageError(f"unit {unit.name}: its process ended by itself ({_code(process.exitcode)})") from None
                 yield event
                 if isinstance(event, Progress):
                     continue

@@ -9,18 +9,18 @@ from flown_segment import OBJECTIVE, Remembering, Situation
 from td3bc_by_hand import SLOPE, generator, sequences
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import CriticInputs
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.replay_buffer import privileged_size
 from spike_ctrl.sim.dynamics import LANES
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import additions_study, other_critics, short_horizon
 from spike_ctrl_studies.population_coding import PopulationCoded
 from spike_ctrl_studies.proxy_target import ProxyUpdates
-from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, ExperimentError, StudyOptions
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, StudyOptions
 
 CRAFT = airframe.load("crazyflie")
 SEEN = CriticInputs()
@@ -200,9 +200,9 @@ def test_each_variant_is_a_recipe_that_can_be_written_and_read_again(name):
 
 
 def test_a_recipe_of_the_users_is_refused():
-    with pytest.raises(ExperimentError, match="--recipe: found 'td3bc', wanted none"):
+    with pytest.raises(UsageError, match="--recipe: found 'td3bc', wanted none"):
         additions_study.units(StudyOptions(recipe="td3bc"))
-    with pytest.raises(RecipeError):
+    with pytest.raises(UsageError):
         additions_study.plan("x", additions_study.Addition({"td3bc": {"critic": "none"}}), CRAFT)
 
 

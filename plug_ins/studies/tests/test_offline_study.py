@@ -8,6 +8,7 @@ from recorded import write_flight
 from simulated_flight import simulate
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.evaluation import benchmark
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, FIGURES, Evaluation
@@ -15,7 +16,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_studies import offline_study, training_run
-from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, ExperimentError, StudyOptions, UnitContext
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, StudyOptions, UnitContext
 
 REAL = airframe.load("crazyflie_real")
 ALL = {"airframe": "crazyflie_real", "bags": ("bags/one", "bags/two")}
@@ -50,9 +51,7 @@ def test_each_seed_has_each_variant_and_the_bags_where_it_learns_from_them():
 
 
 def test_an_airframe_that_was_not_identified_is_refused():
-    with pytest.raises(
-        ExperimentError, match="--airframe: found crazyflie without a battery, wanted one that was identified"
-    ):
+    with pytest.raises(UsageError, match="--airframe: found crazyflie without a battery, wanted one that was identified"):
         offline_study.units(StudyOptions(bags=("bags/one",)))
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
 from spike_ctrl_studies import paper, published_study, training_run
-from spike_ctrl_studies.study import AGREES, DIFFERS, ExperimentError, StudyOptions
+from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions
 
 COLUMN = {"return_mean": 300.0, "return_std": 1.0, "survival": 1.0, "length_mean": 500.0}
 EVALUATION = Evaluation(dict.fromkeys(COLUMNS, COLUMN), {"median": 0.02, "p95": 0.03}, 0.05, 1024).to_dict()
@@ -64,5 +65,5 @@ def test_the_report_has_a_row_for_each_variant_and_the_papers_levels_in_its_figu
 
 
 def test_a_recipe_without_critics_is_refused():
-    with pytest.raises(ExperimentError, match="--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"):
+    with pytest.raises(UsageError, match="--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"):
         published_study.units(StudyOptions(recipe="default"))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, FIGURES, Evaluation
 from spike_ctrl.learn import recipe as recipes
@@ -26,7 +27,7 @@ from spike_ctrl_studies import (
     slopes_study,
     training_run,
 )
-from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, ExperimentError, StudyOptions, UnitContext
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, StudyOptions, UnitContext
 
 AIRFRAME = airframe.load("crazyflie")
 
@@ -155,12 +156,12 @@ def test_a_field_is_changed_where_the_recipe_has_it_and_an_ambiguous_one_is_refu
     assert training_run.changed(TINY, hidden=[4], bc=0.0).network.hidden == (4,)
     assert training_run.changed(TINY, jump_start_noise=0.5).jump_start.noise == 0.5
     assert training_run.changed(TINY, task_reward="end").task.reward == "end"
-    with pytest.raises(ExperimentError, match="recipe tiny: nonsense: found in 0 sections, wanted one"):
+    with pytest.raises(UsageError, match="recipe tiny: nonsense: found in 0 sections, wanted one"):
         training_run.changed(TINY, nonsense=1)
     plan = training_run.find_recipe("default")
-    with pytest.raises(ExperimentError, match="recipe default: noise: found in 2 sections, wanted one"):
+    with pytest.raises(UsageError, match="recipe default: noise: found in 2 sections, wanted one"):
         training_run.changed(plan, noise=1)
-    with pytest.raises(ExperimentError, match=r"td3bc\.bc: found -1\.0, wanted 0 to 100"):
+    with pytest.raises(UsageError, match=r"td3bc\.bc: found -1\.0, wanted 0 to 100"):
         training_run.changed(TINY, bc=-1.0)
 
 

@@ -12,10 +12,11 @@ import time
 import pytest
 from fake_ray import FakeRay
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl_studies import SUMMARIES, study, study_folder, study_runner, worker_pool
 from spike_ctrl_studies.figures import MissingPackage
-from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
+from spike_ctrl_studies.study import StudyOptions, Unit
 
 ORIGIN = {"command": "spike-ctrl experiment toy", "commit": "0123abcd"}
 DEADLINE = 60.0
@@ -136,7 +137,7 @@ def test_a_finished_folder_is_only_reported_again(toy, tmp_path):
 
 def test_the_same_command_goes_on_with_its_unfinished_folder_and_with_no_other(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_1", "raise")
-    with pytest.raises(ExperimentError):
+    with pytest.raises(UsageError):
         run(stamp="20260101-000000")
     other = run(options=StudyOptions(seeds=1), stamp="20260101-000001").path
     monkeypatch.delenv("TOY_1")
@@ -152,11 +153,11 @@ def test_another_experiment_in_the_folder_is_refused_by_what_differs(toy, tmp_pa
         (StudyOptions(seeds=4), "seeds: found 0 in config.json, wanted 4"),
         (StudyOptions(airframe="crazyflie_l2f"), "airframe: found 'crazyflie' in config.json, wanted 'crazyflie_l2f'"),
     ):
-        with pytest.raises(ExperimentError) as caught:
+        with pytest.raises(UsageError) as caught:
             run(tmp_path / "out", options)
         assert words in str(caught.value) and "--output" in str(caught.value)
     toy.EXTRA = {"changed": True}
-    with pytest.raises(ExperimentError, match=r"unit n-0, n-1, n-2: recipe or settings are not those in config\.json"):
+    with pytest.raises(UsageError, match=r"unit n-0, n-1, n-2: recipe or settings are not those in config\.json"):
         run(tmp_path / "out")
 
 
@@ -169,7 +170,7 @@ def test_the_number_of_seeds_may_be_said_or_left_to_the_default(toy, tmp_path):
 def test_a_folder_of_other_files_is_refused(toy, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("")
-    with pytest.raises(ExperimentError, match=r"found files but no config\.json, wanted a new folder"):
+    with pytest.raises(UsageError, match=r"found files but no config\.json, wanted a new folder"):
         run(tmp_path / "out")
 
 
@@ -177,7 +178,7 @@ def test_a_folder_of_other_files_is_refused(toy, tmp_path):
 def test_a_damaged_config_is_refused_by_name(text, toy, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "config.json").write_text(text)
-    with pytest.raises(ExperimentError, match=r"config\.json"):
+    with pytest.raises(UsageError, match=r"config\.json"):
         run(tmp_path / "out")
 
 
@@ -186,7 +187,7 @@ def test_a_damaged_config_is_refused_by_name(text, toy, tmp_path):
 
 def test_a_unit_that_raises_is_named_in_one_line_and_what_is_finished_stays(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_1", "raise")
-    with pytest.raises(ExperimentError) as caught:
+    with pytest.raises(UsageError) as caught:
         run(tmp_path / "out")
     message = str(caught.value)
     assert message.startswith("unit n-1: ValueError: no good at all; traceback: ") and "\n" not in message
@@ -196,7 +197,7 @@ def test_a_unit_that_raises_is_named_in_one_line_and_what_is_finished_stays(toy,
 
 def test_a_worker_that_is_killed_is_named_with_its_signal(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_1", "die")
-    with pytest.raises(ExperimentError, match=r"unit n-1: its process ended by itself \(killed by SIGKILL\)"):
+    with pytest.raises(UsageError, match=r"unit n-1: its process ended by itself \(killed by SIGKILL\)"):
         run(tmp_path / "out")
     assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()
 
@@ -248,7 +249,7 @@ def wait_until(condition):
 
 def test_ray_that_is_not_installed_is_said_before_anything_is_made(toy, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ExperimentError, match="--ray needs the package ray: pip install"):
+    with pytest.raises(UsageError, match="--ray needs the package ray: pip install"):
         run(tmp_path / "out", ray="auto")
     assert not (tmp_path / "out").exists()
 
@@ -273,15 +274,15 @@ def test_a_cluster_makes_the_same_folder_as_local_workers(toy, tmp_path, monkeyp
 
 def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", FakeRay())
-    with pytest.raises(ExperimentError, match=r"--ray there: found no cluster that answers \(nothing at there really\)"):
+    with pytest.raises(UsageError, match=r"--ray there: found no cluster that answers \(nothing at there really\)"):
         run(tmp_path / "out", ray="there")
     with socket.socket() as bound:  # and does not listen
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        with pytest.raises(ExperimentError, match=rf"--ray {address}: cannot be reached \(Connection refused\)"):
+        with pytest.raises(UsageError, match=rf"--ray {address}: cannot be reached \(Connection refused\)"):
             run(tmp_path / "out", ray=address)
     monkeypatch.setitem(sys.modules, "ray", FakeRay(lost=lambda event: event.unit.name == "n-1"))
-    with pytest.raises(ExperimentError, match=r"unit n-1: lost on the cluster \(node died\)"):
+    with pytest.raises(UsageError, match=r"unit n-1: lost on the cluster \(node died\)"):
         run(tmp_path / "out", ray="here")
     assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()
 
@@ -351,5 +352,5 @@ def test_experiments_name_their_units_for_files_and_without_doubles():
 
 
 def test_an_unknown_experiment_is_refused_by_name():
-    with pytest.raises(ExperimentError, match="experiment: found 'nonsense', wanted one of headline, methods, additions"):
+    with pytest.raises(UsageError, match="experiment: found 'nonsense', wanted one of headline, methods, additions"):
         study.find("nonsense")

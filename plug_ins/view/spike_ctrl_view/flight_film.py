@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report import ReportError
 from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.report.ladder_charts import RUNG_COLOURS
 from spike_ctrl_view import film_canvas
@@ -46,16 +46,16 @@ class FilmedFlight(NamedTuple):
 
 
 def flight(path: Path) -> FilmedFlight:
-    """The part of the flight in a bag in which somebody here commands. Raises BagError, ReportError where nobody does."""
+    """The part of the flight in a bag in which somebody here commands. Raises UsageError where nobody does."""
     recording, log = read(path), read_log(path)
     poses = recording.poses
     if log is None or poses is None:
-        raise ReportError(f"{path}: found no flight with reports of a supervisor, wanted one: only that is filmed")
+        raise UsageError(f"{path}: found no flight with reports of a supervisor, wanted one: only that is filmed")
     received = recording.states.received
     rungs = log.rung_at(received)
     commanded = np.flatnonzero((rungs != Rung.SILENT) & np.isfinite(poses.position).all(1))
     if not len(commanded):
-        raise ReportError(f"{path}: found the rung SILENT throughout, wanted a flight that somebody here commanded")
+        raise UsageError(f"{path}: found the rung SILENT throughout, wanted a flight that somebody here commanded")
     begin, end = received[commanded[0]], received[commanded[-1]]
     speed = max(1.0, 1e-9 * float(end - begin) / LONGEST)
     step = speed / FRAMES_PER_SECOND
@@ -80,7 +80,7 @@ def _newest(events: tuple[FlightEvent, ...], now: float) -> str:
 
 
 def film(path: Path) -> Iterator[np.ndarray]:
-    """The frames of the film of a bag. Raises BagError, ReportError."""
+    """The frames of the film of a bag. Raises UsageError."""
     return frames(flight(path))
 
 

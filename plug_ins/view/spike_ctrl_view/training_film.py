@@ -64,7 +64,7 @@ def _when(path: Path) -> str:
 
 
 def fly(stage: TrainingStage, vehicles: int) -> ThrownVehicles:
-    """Throw so many vehicles into the air, the same for each stage. Raises CheckpointError, AirframeError, ReportError."""
+    """Throw so many vehicles into the air, the same for each stage. Raises UsageError."""
     loaded = checkpoint.load(stage.path)
     craft = airframe.load(_described(stage.path, loaded.manifest.contract.airframe))
     controllers.require_airframe(loaded, craft, str(stage.path))

@@ -35,7 +35,4 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--seconds: found with --web, wanted one of them: a page is served until Ctrl-C")
     node, about = ("viewer", {"port": options.port}) if options.web else ("dashboard", {"seconds": options.seconds})
     about |= {"topics": options.topics} if options.topics else {}
-    try:
-        launching.become("spike_ctrl_view", node, about)
-    except launching.LaunchError as error:
-        raise UsageError(str(error)) from None
+    launching.become("spike_ctrl_view", node, about)

@@ -11,11 +11,11 @@ A name is imported when it is used first, and so are torch, numba and Gymnasium.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
+from spike_ctrl._files.errors import meant
 from spike_ctrl.sim import gymnasium_registration
 
 if TYPE_CHECKING:
@@ -87,10 +87,8 @@ def __getattr__(name: str) -> object:
         return found
     if name in _packages():
         return importlib.import_module(f"{__name__}.{name}")
-    near = difflib.get_close_matches(name, __dir__(), 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
     # Without an object, or Python would add the same hint once more.
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name, obj=None)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant(name, __dir__())}", name=name, obj=None)
 
 
 def __dir__() -> list[str]:

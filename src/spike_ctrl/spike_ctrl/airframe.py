@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files import settings, yaml_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting
 
 GRAVITY = 9.81
@@ -28,7 +29,7 @@ MAX_DEAD_TIME = 0.04  # s
 OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery")
 
 
-class AirframeError(ValueError):
+class AirframeError(UsageError):
     """An airframe file that cannot be used; the message names file, key, found and wanted."""
 
 

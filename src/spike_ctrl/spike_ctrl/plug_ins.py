@@ -5,13 +5,12 @@ An entry point is loaded when it is used, so that a broken or slow plug-in costs
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import metadata
 from typing import Any
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, meant
 
 POINTS = {
     "verbs": "a verb of spike-ctrl",
@@ -48,12 +47,8 @@ SHIPPED: dict[str, dict[str, str]] = {
 """What the packages below plug_ins/ add, so that a name whose package is missing leads to the package."""
 
 
-class PlugInError(UsageError):
-    """A plug-in is missing, unknown or broken. The message is one line that names it and its package."""
-
-
 def entries(point: str) -> dict[str, metadata.EntryPoint]:
-    """The installed entry points of a point by name. Raises PlugInError where two packages add the same name."""
+    """The installed entry points of a point by name. Raises UsageError where two packages add the same name."""
     return _read(point, metadata.entry_points)
 
 
@@ -64,7 +59,7 @@ def _read(point: str, entry_points: Callable[..., metadata.EntryPoints]) -> dict
         other = found.setdefault(entry.name, entry)
         if other.value != entry.value:
             both = f"{_package(other)} and {_package(entry)}"
-            raise PlugInError(f"{point}: found '{entry.name}' in {both}, wanted it in one of them: uninstall the other")
+            raise UsageError(f"{point}: found '{entry.name}' in {both}, wanted it in one of them: uninstall the other")
     return found
 
 
@@ -85,29 +80,28 @@ def missing(point: str, name: str) -> str | None:
 
 
 def load(point: str, name: str, what: str) -> Any:
-    """The object behind a name. what: what an error calls it, as "--to". Raises PlugInError."""
+    """The object behind a name. what: what an error calls it, as "--to". Raises UsageError."""
     entry = entries(point).get(name)
     if entry is None:
         if line := missing(point, name):
-            raise PlugInError(f"{what}: {line}")
-        near = difflib.get_close_matches(name, names(point), 1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise PlugInError(
-            f"{what}: found '{name}'; {hint}wanted one of {', '.join(names(point)) or 'none: none is installed'}"
+            raise UsageError(f"{what}: {line}")
+        hint = meant(name, names(point)) or ";"
+        raise UsageError(
+            f"{what}: found '{name}'{hint} wanted one of {', '.join(names(point)) or 'none: none is installed'}"
         )
     try:
         return entry.load()
     except Exception as error:
-        raise PlugInError(f"{what}: {broken(entry, error)}") from error
+        raise UsageError(f"{what}: {broken(entry, error)}") from error
 
 
 def loaded(point: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each plug-in whose name begins with `prefix`: its name, and its object or, of a broken one, the PlugInError."""
+    """Each plug-in whose name begins with `prefix`: its name, and its object or, of a broken one, the UsageError."""
     for name in sorted(entries(point)):
         if name.startswith(prefix):
             try:
                 yield name, load(point, name, POINTS[point])
-            except PlugInError as error:
+            except UsageError as error:
                 yield name, error
 
 

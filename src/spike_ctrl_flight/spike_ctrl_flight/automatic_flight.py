@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from spike_ctrl.control import trajectory
-from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import auto_mission
 from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
 from spike_ctrl_flight.operator_services import parse_place
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 class AutomaticFlight:
@@ -20,11 +19,8 @@ class AutomaticFlight:
     def __init__(self, p: Any, envelope: Envelope):
         self.anywhere = not p.setpoint
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else parse_place(p.setpoint)
-        try:
-            paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
-            paths = tuple(path.within_reach(*envelope.trajectory_limits, envelope.reach) for path in paths)
-        except TrajectoryError as error:
-            raise NodeParameterError(str(error)) from None
+        paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
+        paths = tuple(path.within_reach(*envelope.trajectory_limits, envelope.reach) for path in paths)
         self.plan, self.mission = MissionPlan(paths, p.duration), Mission()
         self._centre: SetPoint | None = None
 

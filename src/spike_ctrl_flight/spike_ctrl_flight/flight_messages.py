@@ -15,6 +15,7 @@ from spike_ctrl_msgs.msg import (
     VehicleState,
 )  # fmt: skip
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl.flight import autopilot, command_choice, setpoint
@@ -134,18 +135,18 @@ def command_message(chosen: command_choice.Command, layout: str, source: int, st
 
 
 def target(request: Any, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
-    """The target that SetTarget asks for. Raises TrajectoryError, also where it would leave the envelope."""
+    """The target that SetTarget asks for. Raises UsageError, also where it would leave the envelope."""
     position = tuple(request.position.tolist())
     if not request.trajectory:
         point = trajectory.SetPoint(position, yaw=request.yaw)
         if (bad := setpoint.not_finite(point)) is not None:
-            raise trajectory.TrajectoryError(f"set-point: {bad}")
+            raise UsageError(f"set-point: {bad}")
         return point
     found = shape(request.trajectory, position, request.yaw, request.size, request.period)
     return found.within_reach(*envelope.trajectory_limits, envelope.reach)
 
 
 def shape(kind: str, centre: Vector, yaw: float, size: float, period: float, **more: Any) -> Trajectory:
-    """A trajectory. 0 for size (m) or period (s) stands for the default. Raises TrajectoryError."""
+    """A trajectory. 0 for size (m) or period (s) stands for the default. Raises UsageError."""
     given = {name: value for name, value in (("size", size), ("period", period)) if value}
     return Trajectory(kind, centre, trajectory.wrapped(yaw), **given, **more)

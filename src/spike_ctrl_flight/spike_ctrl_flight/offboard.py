@@ -45,11 +45,8 @@ def find(name: str) -> type[AutopilotLink]:
     """The link of that name. Raises NodeParameterError for a name that is unknown, not installed or broken."""
     if name in OURS:
         return OURS[name]
-    try:
-        found: type[AutopilotLink] = plug_ins.load("autopilot_links", name, "parameter 'link'")
-        return found
-    except plug_ins.PlugInError as error:
-        raise NodeParameterError(str(error)) from None
+    found: type[AutopilotLink] = plug_ins.load("autopilot_links", name, "parameter 'link'")
+    return found
 
 
 def make(link: str, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str) -> AutopilotLink:

@@ -15,9 +15,10 @@ from spike_ctrl_msgs.msg import AutopilotStatus, FlightState, Preflight, SetPoin
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import SetPoint as Point
-from spike_ctrl.control.trajectory import Trajectory, TrajectoryError
+from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.auto_mission import NOT_HEARD
 from spike_ctrl.flight.autopilot import Autopilot
@@ -127,7 +128,7 @@ class Supervisor(ProcessNode):
         try:
             events = self.step(target=flight_messages.target(request, self.settings.envelope)).events
             refusals = [sentence(event) for event in events if event.kind is EventKind.TARGET_REFUSED]
-        except TrajectoryError as error:
+        except UsageError as error:
             refusals = [str(error)]
         answer.success, answer.message = not refusals, "; ".join(refusals)
         return answer

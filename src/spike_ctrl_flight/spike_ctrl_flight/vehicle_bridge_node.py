@@ -19,10 +19,10 @@ from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.connection import Connection, ConnectionFault, Sender
+from spike_ctrl.px4.connection import Connection, Sender
 from spike_ctrl.px4.frames import from_yaw
 from spike_ctrl.px4.link import Link
-from spike_ctrl.px4.signing import Signing, SigningError, read_key
+from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages, offboard
 from spike_ctrl_flight.battery_topic import BatteryTopic
@@ -30,7 +30,7 @@ from spike_ctrl_flight.command_times import CommandTimes
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
 from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
@@ -61,11 +61,8 @@ class VehicleBridge(ProcessNode):
         super().__init__("vehicle_bridge")
         p = declare(self, Parameters)
         self.airframe, self.settings, wanted = flight_settings(p)
-        try:
-            signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
-            self.connection = Connection(p.connection)
-        except (SigningError, ConnectionFault) as error:
-            raise NodeParameterError(str(error)) from None
+        signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
+        self.connection = Connection(p.connection)
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
         link, names = Link(self.connection.stream, signing, p.system), self.preflight.parameter_names()
         self.companion = Companion(link, p.rate, names, self.settings.force)

@@ -10,14 +10,11 @@ import numpy as np
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn import recipe, teacher
-from spike_ctrl.learn.recipe import RecipeError
-from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -35,14 +32,11 @@ class GuidePolicy(ProcessNode):
     def __init__(self) -> None:
         super().__init__("guide_policy")
         p = self.parameters = declare(self, Parameters)
-        try:
-            vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
-            if p.flight:
-                teacher.gains(plan)
-            self.guide: Guide = teacher.make(plan, vehicle, p.rate)
-            self.layout = vehicle.action_layout
-        except (AirframeError, CheckpointError, RecipeError) as error:
-            raise NodeParameterError(str(error)) from None
+        vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
+        if p.flight:
+            teacher.gains(plan)
+        self.guide: Guide = teacher.make(plan, vehicle, p.rate)
+        self.layout = vehicle.action_layout
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.
         one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
         for privileged in (one[1:], (None, None)):

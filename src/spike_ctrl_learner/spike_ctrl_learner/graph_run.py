@@ -8,7 +8,7 @@ from typing import Any
 from spike_ctrl import airframe
 from spike_ctrl._files import provenance
 from spike_ctrl.learn import recipe
-from spike_ctrl.learn.run import Run, RunError, folder_for
+from spike_ctrl.learn.run import Run, folder_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros.declared_parameters import NodeParameterError
@@ -33,10 +33,10 @@ def open_run(parameters: Any) -> Run:
             if p.start_from:
                 learner = found.learner
                 learner.start_from(checkpoint.load(p.start_from, expect=vars(learner.contract())).weights)
-    except (RunError, ValueError) as error:
-        raise NodeParameterError(str(error)) from None
     except CheckpointError as error:
         raise NodeError(str(error)) from None
+    except ValueError as error:
+        raise NodeParameterError(str(error)) from None
     require_graph(found)
     return found
 

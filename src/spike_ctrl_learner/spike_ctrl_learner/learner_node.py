@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.benchmark import comparison
 from spike_ctrl.learn.replay_buffer import Rows, complete
-from spike_ctrl.learn.run import REPORT_PERIOD, RunError, TrainingPace
+from spike_ctrl.learn.run import REPORT_PERIOD, TrainingPace
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_learner.graph_run import open_run
@@ -117,7 +118,7 @@ class LearnerNode(ProcessNode):
                 self.finished = True
             else:
                 self.grant(self.learner.ticks_per_iteration)
-        except (CheckpointError, RunError) as error:
+        except UsageError as error:
             self.failure = str(error)
 
     def tell(self, metrics: dict[str, float], speed: float) -> None:

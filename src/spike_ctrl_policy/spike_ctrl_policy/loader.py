@@ -9,7 +9,7 @@ import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime, voltage_input
 from spike_ctrl.policy.allow_list import AllowedModels
@@ -87,10 +87,7 @@ def loader_for(
 
     Raises NodeParameterError.
     """
-    try:
-        vehicle = airframe.load(name)
-    except AirframeError as error:
-        raise NodeParameterError(str(error)) from None
+    vehicle = airframe.load(name)
     layout = layout_of(model) if realtime and model else LAYOUT
     expect = {"airframe_hash": vehicle.hash, "observation": layout, "action": vehicle.action_layout}
     if fast := realtime and compiled:
@@ -127,10 +124,7 @@ def listed(path: str, model: str) -> AllowedModels | None:
     """The list of files that may fly, if there is one. Raises NodeParameterError, also where the model is not in it."""
     if not path:
         return None
-    try:
-        found = allow_list.read(path)
-        if model:
-            found.require(checkpoint.read(model), model)
-    except CheckpointError as error:
-        raise NodeParameterError(str(error)) from None
+    found = allow_list.read(path)
+    if model:
+        found.require(checkpoint.read(model), model)
     return found

@@ -14,10 +14,8 @@ import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl.recordings import BagError, recorded_policy, replay
+from spike_ctrl.recordings import recorded_policy, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
@@ -44,15 +42,12 @@ class Replayer(ProcessNode):
         self.parameters = p = declare(self, Parameters)
         if not p.bag:
             raise NodeParameterError("parameter 'bag': found '', wanted the folder of a bag")
-        try:
-            self.recording = recording = read(p.bag, replay.TOPICS)
-            model = checkpoint.load(p.model) if p.model else None
-            data = checkpoint.read(p.model) if p.model else b""
-            digest = hashlib.sha256(data).hexdigest()
-            self.choice, _, self.offline = replay.judged(recording, model, p.model, digest)
-            vehicle = airframe.load(p.airframe)
-        except (BagError, CheckpointError, AirframeError) as error:
-            raise NodeParameterError(str(error)) from None
+        self.recording = recording = read(p.bag, replay.TOPICS)
+        model = checkpoint.load(p.model) if p.model else None
+        data = checkpoint.read(p.model) if p.model else b""
+        digest = hashlib.sha256(data).hexdigest()
+        self.choice, _, self.offline = replay.judged(recording, model, p.model, digest)
+        vehicle = airframe.load(p.airframe)
         choice, policy = self.choice, recording.policy
         assert policy is not None  # `judged` refuses a recording without answers
         if vehicle.hash != choice.contract.airframe_hash:

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from spike_ctrl._files import settings
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.ranges import setting
 
 Parameters = TypeVar("Parameters")
@@ -24,7 +25,7 @@ Parameters = TypeVar("Parameters")
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
-class NodeParameterError(ValueError):
+class NodeParameterError(UsageError):
     """A parameter is unknown, has the wrong type or is out of range; one line that names it."""
 
 
@@ -57,7 +58,8 @@ def checked(parameters: type[Parameters], given: Mapping[str, object]) -> Parame
     fields = _fields(parameters)
     for name in given:
         if name not in fields:
-            raise NodeParameterError(f"unknown parameter '{name}'; {settings.nearest(name, sorted(fields))}")
+            hint = meant(name, fields) or f"; known keys: {', '.join(sorted(fields))}"
+            raise NodeParameterError(f"unknown parameter '{name}'{hint}")
     return parameters(**{name: _checked(fields[name], value) for name, value in given.items()})
 
 

@@ -19,6 +19,7 @@ from rclpy.experimental import EventsExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from spike_ctrl._files import compile_notice
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
 from spike_ctrl_ros.declared_parameters import NodeParameterError
@@ -47,8 +48,8 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
     above: added to the priority, for nodes that others wait for, or that must run while others compute.
 
     Exit code 0: an orderly end. 1: a failure, or a middleware that did not release the node; then its threads are printed.
-    2: a NodeParameterError or wrong ROS arguments. A failure and 2 print one line on stderr. Any other exception is a bug
-    and is raised.
+    2: a UsageError, such as a parameter or a file that cannot be used, or wrong ROS arguments. A failure and 2 print one
+    line on stderr. Any other exception is a bug and is raised.
     """
     stop: list[int] = []
 
@@ -83,10 +84,10 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
             executor.shutdown()  # it holds the DDS participant, which would otherwise end after the time limit
             node.destroy_node()
         return 0
-    except (NodeParameterError, NodeError) as error:
+    except (UsageError, NodeError) as error:
         _give_way()  # a node whose constructor raised ends with the error
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2 if isinstance(error, NodeParameterError) else 1
+        return 2 if isinstance(error, UsageError) else 1
     finally:
         rclpy.try_shutdown()
         faulthandler.cancel_dump_traceback_later()

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn.rollout import VehicleStates
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
-from spike_ctrl.sim.pipeline import InsertError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, answered, time_message
 from spike_ctrl_ros.declared_parameters import declare, parameter
@@ -143,7 +143,7 @@ class Simulator(ProcessNode):
                 rows, _ = self.rollout.fly(seen, guide, guide, leave.horizon, 0.0)
             else:
                 rows, _ = self.rollout.fly(seen, policy, guide, leave.horizon, leave.noise)
-        except InsertError as error:
+        except UsageError as error:
             self.failure = f"tick {self.tick}: {error}"
             return
         if policy is None:

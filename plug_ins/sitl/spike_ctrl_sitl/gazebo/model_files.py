@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, OPTIONAL_TERMS, Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.px4_parameters import rotors, thrust_model
@@ -20,10 +21,6 @@ ROTOR_SHARE = 1 / 128  # of the vehicle's mass, for each rotor: Gazebo wants a m
 SYSTEMS = (
     "physics", "user-commands", "scene-broadcaster", "contact", "imu", "air-pressure", "magnetometer", "nav-sat", "sensors",
 )  # fmt: skip
-
-
-class GazeboError(ValueError):
-    """Gazebo's rotor model cannot represent the airframe; the message names key, found and wanted."""
 
 
 class Rotor(NamedTuple):
@@ -36,24 +33,24 @@ class Rotor(NamedTuple):
 
 
 def rotor(airframe: Airframe) -> Rotor:
-    """The airframe's rotor in Gazebo's model. Raises GazeboError where its thrust curve differs by more than 1 %."""
+    """The airframe's rotor in Gazebo's model. Raises UsageError where its thrust curve differs by more than 1 %."""
     c0, c1, c2 = airframe.thrust_curve
     constant = airframe.thrust(1.0) / TOP_SPEED**2
     low = math.sqrt(max(c0, 0.0) / constant)
     span = TOP_SPEED - low
     wanted = (constant * low * low, 2 * constant * low * span, constant * span * span)
     if any(abs(a - b) > 0.01 * airframe.thrust(1.0) for a, b in zip((c0, c1, c2), wanted, strict=True)):
-        raise GazeboError(
+        raise UsageError(
             f"airframe {airframe.name}: thrust_curve: found {c0:g} {c1:g} {c2:g} N, wanted a square, k (a + b u)^2, "
             f"the only thrust that Gazebo's rotors have; with its first and last value: "
             f"{wanted[0]:.4g} {wanted[1]:.4g} {wanted[2]:.4g} N"
         )
     if airframe.angular_drag:
         found = f"found {airframe.angular_drag:g} N m s/rad, wanted 0"
-        raise GazeboError(f"airframe {airframe.name}: angular_drag: {found}: Gazebo's rotors have none")
+        raise UsageError(f"airframe {airframe.name}: angular_drag: {found}: Gazebo's rotors have none")
     for term in OPTIONAL_TERMS:
         if getattr(airframe, term) != getattr(Airframe, term):
-            raise GazeboError(f"airframe {airframe.name}: {term}: found {getattr(airframe, term)}, wanted none for Gazebo")
+            raise UsageError(f"airframe {airframe.name}: {term}: found {getattr(airframe, term)}, wanted none for Gazebo")
     hover = low + span * airframe.hover
     return Rotor(constant, low, TOP_SPEED, airframe.linear_drag / (4 * hover))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl_sitl.gazebo.model_files import GazeboError
+from spike_ctrl._files.errors import UsageError
 
 HELP = "install Gazebo Harmonic with python3-gz-transport13 and python3-gz-msgs10, for the Python that runs this"
 
@@ -46,7 +46,7 @@ def motion(before: Pose, now: Pose) -> WorldMotion:
 
 
 class World:
-    """A world in which a model flies. Raises GazeboError where the bindings are missing, or Gazebo does not answer."""
+    """A world in which a model flies. Raises UsageError where the bindings are missing, or Gazebo does not answer."""
 
     def __init__(self, name: str):
         try:
@@ -56,7 +56,7 @@ class World:
             self._control = load("gz.msgs10.world_control_pb2").WorldControl
             self._boolean = load("gz.msgs10.boolean_pb2").Boolean
         except ImportError as error:
-            raise GazeboError(f"Gazebo's Python bindings: found none ({error}); {HELP}") from None
+            raise UsageError(f"Gazebo's Python bindings: found none ({error}); {HELP}") from None
         self.name = name
 
     def follow(self, model: str, see: Callable[[Pose], None]) -> None:
@@ -71,7 +71,7 @@ class World:
 
         topic = f"/world/{self.name}/dynamic_pose/info"
         if not self._node.subscribe(self._poses, topic, heard):
-            raise GazeboError(f"{topic}: cannot be listened to")
+            raise UsageError(f"{topic}: cannot be listened to")
 
     def reset(self, seconds: float = 5.0) -> None:
         """Reset the world to its start. PX4 must be restarted, because its clock jumps back with the simulation's."""
@@ -80,4 +80,4 @@ class World:
         answered, answer = self._node.request(service, wanted, self._control, self._boolean, int(1000 * seconds))
         if not (answered and answer.data):
             said = "refused" if answered else f"no answer within {seconds:g} s"
-            raise GazeboError(f"{service}: {said}; is the world running?")
+            raise UsageError(f"{service}: {said}; is the world running?")

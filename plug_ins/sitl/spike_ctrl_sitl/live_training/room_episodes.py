@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import SetPoint
@@ -31,10 +32,6 @@ FLOOR, WALL = 0.5, 1.0  # m: lowest height of an episode, and how far from the w
 CATCH_TIME, CATCH_SHARE = 0.3, 0.5  # s until the guide has levelled a falling vehicle; share of the spare thrust it then has
 
 
-class RoomError(ValueError):
-    """A room is impossible; one line with found and wanted."""
-
-
 @dataclass(frozen=True)
 class Room:
     """A cube in the air (m). Its middle is the set-point, `height` above the origin. An episode ends at its walls."""
@@ -43,9 +40,9 @@ class Room:
     half: float = within(4.0, 1.5, 50.0)
 
     def __post_init__(self):
-        ranges.check(self, "room", RoomError)
+        ranges.check(self, "room", UsageError)
         if self.height < self.half + FLOOR:
-            raise RoomError(f"room: height: found {self.height} m, wanted at least {self.half + FLOOR}, half + {FLOOR}")
+            raise UsageError(f"room: height: found {self.height} m, wanted at least {self.half + FLOOR}, half + {FLOOR}")
 
     @property
     def centre(self) -> SetPoint:
@@ -92,7 +89,7 @@ class RoomEpisodes:
         airframe.require_layout("rates")
         if recipe.task.terms:
             found = ", ".join(recipe.task.terms)
-            raise RoomError(f"recipe {recipe.name}: task.terms: found {found}, wanted none for a flight on an autopilot")
+            raise UsageError(f"recipe {recipe.name}: task.terms: found {found}, wanted none for a flight on an autopilot")
         recipe.task.require_no_inserts("a flight on an autopilot")
         self.task, self.airframe, self.room = recipe.task, airframe, room
         self.jump_start = JumpStart(1, seed, recipe.jump_start)

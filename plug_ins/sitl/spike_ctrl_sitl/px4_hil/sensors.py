@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
@@ -26,10 +27,6 @@ SEA_PRESSURE, SEA_TEMPERATURE, LAPSE, EXPONENT = 1013.25, 288.15, 0.0065, 5.2558
 CELSIUS = 273.15  # K
 
 
-class PlaceError(ValueError):
-    """A place on the earth that cannot be used; the message says what was found and wanted."""
-
-
 class Place(NamedTuple):
     """Where the origin lies on the earth: degrees, and m above the sea."""
 
@@ -39,7 +36,7 @@ class Place(NamedTuple):
 
 
 def parse_place(text: str) -> Place:
-    """From LAT,LON,ALT. Raises PlaceError."""
+    """From LAT,LON,ALT. Raises UsageError."""
     try:
         place = Place(*(float(word) for word in text.split(",")))
         good = text.count(",") == 2 and abs(place.latitude) <= 85 and abs(place.longitude) <= 180
@@ -47,7 +44,7 @@ def parse_place(text: str) -> Place:
     except (TypeError, ValueError):
         good = False
     if not good:
-        raise PlaceError(f"--home: found '{text}', wanted LAT,LON,ALT: -85 to 85, -180 to 180 degrees, -500 to 10000 m")
+        raise UsageError(f"--home: found '{text}', wanted LAT,LON,ALT: -85 to 85, -180 to 180 degrees, -500 to 10000 m")
     return place
 
 

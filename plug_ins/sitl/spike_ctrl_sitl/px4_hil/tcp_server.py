@@ -10,14 +10,11 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_sitl.px4_hil.simulation import Simulation, SimulationError
 
 LARGEST_READ = 65536
 LOOK = 0.1  # s between calls of `stop`
-
-
-class EndpointError(ValueError):
-    """An endpoint cannot be used; the message names it, found and wanted."""
 
 
 class LockstepPace(NamedTuple):
@@ -28,11 +25,11 @@ class LockstepPace(NamedTuple):
 
 
 def listen(text: str, instance: int = 0) -> socket.socket:
-    """Listen at tcp:PORT or tcp:HOST:PORT, at the port plus `instance`; port 0: any free one. Raises EndpointError."""
+    """Listen at tcp:PORT or tcp:HOST:PORT, at the port plus `instance`; port 0: any free one. Raises UsageError."""
     kind, _, place = text.partition(":")
     host, _, port = place.rpartition(":")
     if kind != "tcp" or not port.isdecimal() or int(port) + instance > 65535:
-        raise EndpointError(f"--px4-hil: found '{text}', wanted tcp:PORT or tcp:HOST:PORT, such as tcp:4560")
+        raise UsageError(f"--px4-hil: found '{text}', wanted tcp:PORT or tcp:HOST:PORT, such as tcp:4560")
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     number = int(port) + instance if int(port) else 0
@@ -41,7 +38,7 @@ def listen(text: str, instance: int = 0) -> socket.socket:
         found.listen(1)
     except OSError as error:
         found.close()
-        raise EndpointError(f"--px4-hil {text}: cannot listen at port {number} ({error.strerror})") from None
+        raise UsageError(f"--px4-hil {text}: cannot listen at port {number} ({error.strerror})") from None
     return found
 
 

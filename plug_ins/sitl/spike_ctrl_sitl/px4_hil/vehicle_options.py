@@ -62,12 +62,9 @@ def _serve(options, craft) -> int:
         print(px4_parameters.environment(craft, options.rate, options.speed))
         return 0
     stop = stop_signals()
-    try:
-        place = sensors.parse_place(options.home) if options.home is not None else sensors.Place()
-        simulation = Simulation(craft, options.rate, options.seed, options.noise, place)
-        listener = tcp_server.listen(options.px4_hil, options.instance)
-    except (sensors.PlaceError, tcp_server.EndpointError) as error:
-        raise UsageError(str(error)) from None
+    place = sensors.parse_place(options.home) if options.home is not None else sensors.Place()
+    simulation = Simulation(craft, options.rate, options.seed, options.noise, place)
+    listener = tcp_server.listen(options.px4_hil, options.instance)
     print(f"airframe {craft.name}", flush=True)
     Simulation(craft, options.rate).advance()
     host, port = listener.getsockname()

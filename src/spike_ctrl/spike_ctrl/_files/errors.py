@@ -1,5 +1,19 @@
-"""The error for a wrong command line."""
+"""What users get wrong: one base of its errors, and what they may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UsageError(ValueError):
-    """A command line is wrong. The message is one line that says what to do."""
+    """An argument, a file or an installation cannot be used. One line: where, what was found, what is wanted.
+
+    `spike-ctrl` and the nodes print the line and end with exit code 2. Every other exception is a bug and is raised.
+    """
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """The known name that is nearest to an unknown one, as the end of a message; empty where none is near."""
+    near = difflib.get_close_matches(str(word), list(known), 1)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spike_ctrl._files.errors import UsageError
+
 T = TypeVar("T")
 
 
-class BrokenLine(ValueError):
+class BrokenLine(UsageError):
     """A line that is refused, though it is not the last: its number, from 1, and its text."""
 
     def __init__(self, message: str, number: int, text: str) -> None:

@@ -7,7 +7,6 @@ file. It is imported at the first use, for who makes settings without a file nee
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import json
@@ -19,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import meant
 
 Settings = TypeVar("Settings")
 WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping"}
@@ -57,17 +57,12 @@ def require_keys(
     known = list(known)
     for key in data:
         if key not in known:
-            raise error(f"{source}: unknown key '{prefix}{key}'; {nearest(key, known)}")
+            hint = meant(key, known) or f"; known keys: {', '.join(known)}"
+            raise error(f"{source}: unknown key '{prefix}{key}'{hint}")
     for key in needed:
         if key not in data:
             raise error(f"{source}: key '{prefix}{key}' is missing")
     return data
-
-
-def nearest(key: object, known: Iterable[str]) -> str:
-    """What was meant by an unknown key, in words."""
-    near = difflib.get_close_matches(str(key), known := list(known), 1)
-    return f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
 
 
 def read(hint: Any, about: Mapping[str, Any], item: object, source: str, key: str, error: type[Exception]) -> Any:

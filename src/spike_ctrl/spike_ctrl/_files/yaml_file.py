@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import meant
 
 LONGEST = 1_000_000  # bytes of a file
 
@@ -24,9 +24,8 @@ def find(name: str, kind: str, error: type[Exception], folder: Path | None = Non
     folder = folder or resources.folder("config") / f"{kind}s"
     known = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise error(f"{kind} '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file){hint}")
+        listed = f"known: {', '.join(known)} (or give a path to a .yaml file)"
+        raise error(f"{kind} '{name}' not found; {listed}{meant(name, known)}")
     return folder / f"{name}.yaml"
 
 

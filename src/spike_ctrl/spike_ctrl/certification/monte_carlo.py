@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import json_lines, ray_cluster
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import Competitors, FlightCore, FlightRecord
@@ -28,10 +29,6 @@ from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
 
 AT_ONCE = 4  # flights of a worker between two reports
 FLIGHTS, PLAN = "flights.jsonl", "campaign.json"
-
-
-class MonteCarloError(ValueError):
-    """A campaign cannot begin or go on; one line with found and wanted."""
 
 
 class FlownSeed(NamedTuple):
@@ -51,7 +48,7 @@ def code() -> str:
 
 
 def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
-    """Who flies a model: itself, compiled, and the geometric guide. Raises CheckpointError and MonteCarloError."""
+    """Who flies a model: itself, compiled, and the geometric guide. Raises UsageError."""
     return _competitors(str(model), checkpoint.read(model))
 
 
@@ -93,7 +90,7 @@ def refly(
 
 
 class Campaign:
-    """The flights with seeds from `first` on of a model, kept in a folder. Raises MonteCarloError.
+    """The flights with seeds from `first` on of a model, kept in a folder. Raises UsageError.
 
     family: one of FAMILIES, of which all flights are; None: each seed has its own.
     """
@@ -108,12 +105,12 @@ class Campaign:
             file.write_text(json.dumps(plan, indent=2) + "\n")
         if (found := _read_plan(file)) != plan:
             key = next(key for key in plan if found.get(key) != plan[key])
-            raise MonteCarloError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
+            raise UsageError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
         flown = folder / FLIGHTS
         try:
             outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
         except ValueError as error:
-            raise MonteCarloError(str(error)) from None
+            raise UsageError(str(error)) from None
         self.outcomes = {outcome.seed: outcome for outcome in outcomes}
 
     def missing(self, flights: int) -> list[int]:
@@ -123,7 +120,7 @@ class Campaign:
     def fly(self, flights: int, workers: int, clock: Callable[[], float], ray: str = "") -> Iterator[FlownSeed]:
         """Fly what is missing; each flight is kept as soon as it has ended. clock: CPU seconds of its process.
 
-        ray: address of a cluster that flies in place of this computer's workers; raises ClusterError.
+        ray: address of a cluster that flies in place of this computer's workers; raises UsageError.
         """
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
@@ -188,9 +185,7 @@ def _fly_there(
 ) -> list[FlownSeed]:
     """The same on a machine of a cluster, whose spike_ctrl may be another."""
     if (found := code()) != wanted:
-        raise MonteCarloError(
-            f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there"
-        )
+        raise UsageError(f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there")
     return _fly(model, data, seeds, family, clock)
 
 
@@ -198,5 +193,5 @@ def _read_plan(file: Path) -> dict[str, object]:
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise MonteCarloError(f"{file}: cannot be read ({error})") from None
+        raise UsageError(f"{file}: cannot be read ({error})") from None
     return found if isinstance(found, dict) else {}

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification import injected_fault
 from spike_ctrl.certification.injected_fault import FAMILIES, PAIRED, InjectedFault
-from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError, Vector
+from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
@@ -154,7 +155,7 @@ def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np
             path.within_reach(*envelope.trajectory_limits, envelope.reach)
             if too_fast(path, windy, Braking(), SetPointLimits()) is None:
                 return path
-        except TrajectoryError:
+        except UsageError:
             pass
         period, lead = 1.1 * period, 1.1 * lead
 

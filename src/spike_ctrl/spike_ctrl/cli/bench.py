@@ -25,10 +25,6 @@ spike-ctrl bench flight     # latency of a flight's commands, 5 minutes
 """
 
 
-class BenchError(ValueError):
-    """A part that cannot be measured; one line says why."""
-
-
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help="bag, certify, flight, graph, simulator, snn, training (default: all)"
@@ -36,24 +32,21 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    try:
-        return measure(options.parts)
-    except BenchError as error:
-        raise UsageError(str(error)) from None
+    return measure(options.parts)
 
 
 def measure(parts: list[str]) -> int:
-    """Measure the named parts, or all. Raises BenchError for an unknown part and outside of a checkout.
+    """Measure the named parts, or all. Raises UsageError for an unknown part and outside of a checkout.
 
     build/bench.json is written only where all were measured, so that all its figures are of one run.
     """
     checkout = resources.folder("config").parent
     files = {file.stem.removeprefix("bench_"): file for file in sorted((checkout / "tests" / "bench").glob("bench_*.py"))}
     if not files:
-        raise BenchError("bench: found no tests/bench, wanted a checkout of the repository")
+        raise UsageError("bench: found no tests/bench, wanted a checkout of the repository")
     for part in parts:
         if part not in files:
-            raise BenchError(f"bench: found part '{part}', wanted among {', '.join(files)}")
+            raise UsageError(f"bench: found part '{part}', wanted among {', '.join(files)}")
     target, left = checkout / "build" / "bench.json", [part for part in files if parts and part not in parts]
     if not left:
         target.parent.mkdir(exist_ok=True)

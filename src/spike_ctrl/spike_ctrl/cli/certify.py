@@ -56,9 +56,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl._files import ray_cluster
-    from spike_ctrl._files.ray_cluster import ClusterError
     from spike_ctrl.certification.injected_fault import FAMILIES
-    from spike_ctrl.certification.monte_carlo import Campaign, MonteCarloError
+    from spike_ctrl.certification.monte_carlo import Campaign
 
     ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
     if options.family not in (None, *FAMILIES):
@@ -66,17 +65,14 @@ def run(options: argparse.Namespace) -> int:
     name = options.model.stem + (f"-{options.family}" if options.family else "")
     folder = options.folder or Path("runs/certify") / name
     output_paths.require_folder("--folder", folder)
-    try:
-        if options.replay is not None:
-            return _replay(options, folder)
-        if options.falsify:
-            return _falsify(options, folder)
-        if options.ray:
-            ray_cluster.require()
-        campaign = Campaign(folder, options.model, options.first, options.family)
-        _fly(campaign, options)
-    except (MonteCarloError, ClusterError) as error:
-        raise UsageError(str(error)) from None
+    if options.replay is not None:
+        return _replay(options, folder)
+    if options.falsify:
+        return _falsify(options, folder)
+    if options.ray:
+        ray_cluster.require()
+    campaign = Campaign(folder, options.model, options.first, options.family)
+    _fly(campaign, options)
     return _tell(campaign, options)
 
 

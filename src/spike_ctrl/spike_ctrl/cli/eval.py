@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
-    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, SETS, ProtocolError, find
+    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, SETS, find
     from spike_ctrl.policy import checkpoint
 
     if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
@@ -145,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_file("--json", options.json)
     try:
         protocols = [find(name) for name in options.protocol or ["frozen"]]
-    except ProtocolError as error:
+    except UsageError as error:
         raise UsageError(f"--protocol: {error}; models come before it") from None
     if options.seeds and (options.seeds < 2 or not any(one.name in SETS for one in protocols)):
         found = f"{options.seeds} with {', '.join(one.name for one in protocols)}"

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import pkgutil
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 
 from spike_ctrl import __version__, cli, plug_ins
 from spike_ctrl._files import compile_notice
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.printable import printable
 from spike_ctrl._files.text_table import folded, output_width
 from spike_ctrl.cli._missing_package import missing_package
 
 GROUPS = ("train", "fly", "recordings", "tools")
-# Looked for only when something is raised, so that no verb waits for the modules of the others.
-REFUSALS = (
-    ("spike_ctrl.airframe", "AirframeError"),
-    ("spike_ctrl.learn.recipe", "RecipeError"),
-    ("spike_ctrl.policy.checkpoint", "CheckpointError"),
-    ("spike_ctrl.recordings", "BagError"),
-    ("spike_ctrl.report", "ReportError"),
-    ("spike_ctrl.sim.pipeline", "InsertError"),
-)
 HELP = """\
 usage: spike-ctrl VERB ...
 
@@ -65,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130
         missing = missing_package(error)
-        if missing is None and not _refuses(error):
+        if missing is None and not isinstance(error, UsageError):
             raise
         print(f"error: {missing or printable(str(error))}", file=sys.stderr)
         return 2
@@ -87,7 +77,7 @@ def find(name: str) -> ModuleType:
         added: ModuleType = plug_ins.load("verbs", name, f"verb '{name}'")
         return added
     known = sorted({*_own(), *others})
-    hint = _meant(name, known) or f", wanted one of {', '.join(known)}"
+    hint = meant(name, known) or f", wanted one of {', '.join(known)}"
     raise UsageError(f"unknown verb '{name}'{hint}")
 
 
@@ -122,7 +112,7 @@ def _run(arguments: list[str]) -> int:
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
         if line := plug_ins.missing("verb_options", wrong):
             reader.error(line)
-        reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
+        reader.error(f"unrecognized arguments: {' '.join(unknown)}{meant(wrong, known)}")
     for _, more in _options(name):
         if (done := more.run(options)) is not None:
             return int(done)
@@ -133,10 +123,10 @@ def _run(arguments: list[str]) -> int:
 def _options(verb: str) -> Iterator[tuple[str, ModuleType]]:
     """What plug-ins add to a verb: `add(parser)`, and `run(options)`, which gives an exit code where it has done the work.
 
-    Raises PlugInError for a broken one: its options would be unknown words.
+    Raises UsageError for a broken one: its options would be unknown words.
     """
     for name, found in plug_ins.loaded("verb_options", f"{verb}."):
-        if isinstance(found, plug_ins.PlugInError):
+        if isinstance(found, UsageError):
             raise found
         yield name, found
 
@@ -183,18 +173,6 @@ def _folded_command(line: str, width: float) -> str:
     command, _, comment = line.partition("  # ")
     lines = folded(command.rstrip(), 6, width - 2).replace("\n", " \\\n")
     return f"{folded(f'  # {comment.strip()}', 4, width)}\n{lines}" if comment else lines
-
-
-def _meant(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def _refuses(error: Exception) -> bool:
-    """Whether it is an error that tells the user, in one line, what to do; all others are bugs."""
-    return isinstance(error, UsageError) or any(
-        isinstance(error, getattr(importlib.import_module(module), name)) for module, name in REFUSALS
-    )
 
 
 if __name__ == "__main__":

@@ -57,29 +57,26 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
+    from spike_ctrl.flight.flight_settings import settings_for
     from spike_ctrl.policy import checkpoint
     from spike_ctrl.px4 import parameter_rules, parameter_writer, preflight
     from spike_ctrl.px4.companion import Companion
-    from spike_ctrl.px4.connection import Connection, ConnectionFault
+    from spike_ctrl.px4.connection import Connection
     from spike_ctrl.px4.link import Link
-    from spike_ctrl.px4.signing import Signing, SigningError, read_key
+    from spike_ctrl.px4.signing import Signing, read_key
 
     ranges.require(vars(options), RANGES, "--")
     craft = airframe.load(options.airframe)
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
-    try:
-        limits = settings_for(craft, options.rate, options.cage, options.height)
-        if options.assume and parameter_rules.parse_version(options.assume) not in parameter_rules.KNOWN_VERSIONS:
-            known = ", ".join(f"{major}.{minor}" for major, minor in parameter_rules.KNOWN_VERSIONS)
-            raise UsageError(f"--assume: found '{options.assume}', wanted one of {known}")
-        rate = 0.8 * options.rate * min(options.speed, 1.0)
-        wanted = parameter_rules.Wanted(not options.no_remote_control, options.assume, options.speed, state_rate=rate)
-        key = options.signing_key
-        signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
-        connection = Connection(options.connection)
-    except (FlightSettingsError, SigningError, ConnectionFault) as error:
-        raise UsageError(str(error)) from None
+    limits = settings_for(craft, options.rate, options.cage, options.height)
+    if options.assume and parameter_rules.parse_version(options.assume) not in parameter_rules.KNOWN_VERSIONS:
+        known = ", ".join(f"{major}.{minor}" for major, minor in parameter_rules.KNOWN_VERSIONS)
+        raise UsageError(f"--assume: found '{options.assume}', wanted one of {known}")
+    rate = 0.8 * options.rate * min(options.speed, 1.0)
+    wanted = parameter_rules.Wanted(not options.no_remote_control, options.assume, options.speed, state_rate=rate)
+    key = options.signing_key
+    signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
+    connection = Connection(options.connection)
     names = parameter_rules.parameter_names(limits, craft, wanted)
     companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
@@ -97,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
             written = parameter_writer.write(
                 *talk, lambda heard: values(heard.parameters, *about, heard.home, heard.version)
             )
-        except parameter_writer.ParameterWriteError as error:
+        except UsageError as error:
             raise UsageError(f"--set: {error}") from None
         for name, value in written.items():
             print(f"set {name}: {value.before:g} -> {value.after:g}")

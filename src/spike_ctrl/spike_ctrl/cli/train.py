@@ -89,7 +89,7 @@ def _check_names(options: argparse.Namespace) -> None:
 
 
 def _begin_and_train(options: argparse.Namespace) -> int:
-    from spike_ctrl.learn.run import Run, RunError
+    from spike_ctrl.learn.run import Run
 
     named = {name: getattr(options, name) for name in NAMED}
     given = {name: value for name, value in named.items() if value is not None}
@@ -101,17 +101,14 @@ def _begin_and_train(options: argparse.Namespace) -> int:
             begun = Run.resume(options.resume, named, **about)
         else:
             begun = _new_run(**given, about=about)
-    except (RunError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(str(error)) from None
     print(f"run {begun.folder}: recipe {begun.learner.recipe.name}", flush=True)
-    try:
-        return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
-    except RunError as error:
-        raise UsageError(str(error)) from None
+    return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
 
 
 def _train(run: Run, offline_steps: int) -> int:
-    """Learn from recordings for the offline steps, then fly to the end of the recipe, evaluate and save. Raises RunError."""
+    """Learn from recordings for the offline steps, then fly to the end of the recipe, evaluate and save."""
     from spike_ctrl.evaluation.benchmark import comparison
     from spike_ctrl.learn.start_training import learn
 

@@ -91,38 +91,30 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     from spike_ctrl.flight import realtime_scheduling
     from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import px4_parameters
-    from spike_ctrl.px4.signing import Signing, SigningError, read_key
+    from spike_ctrl.px4.signing import Signing, read_key
     from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
-    try:
-        log = ground_truth.Log(options.truth) if options.truth else None
-        signing = {}
-        if options.signing_key:
-            key = read_key(options.signing_key)
-            signing = {name: Signing(key, link, time.time(), 0.0) for link, name in enumerate((ONBOARD, STATION))}
-        vehicle = Vehicle(
-            craft,
-            options.seed,
-            px4_parameters.hover_changes(described) | dict(map(simulated_parameters.parse, options.set)),
-            options.noise,
-            options.latency,
-            options.speed,
-            signing=signing,
-            system=1 + options.instance,
-            sensors=recipe.sensors(options.sensors) if options.sensors else None,
-        )
-        print(f"airframe {craft.name}", flush=True)
-        Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
-        ports = udp_server.open_ports(options.local, options.connection, options.station, options.instance)
-    except (
-        SigningError,
-        simulated_parameters.AutopilotParameterError,
-        udp_server.AddressError,
-        ground_truth.TruthError,
-    ) as error:
-        raise UsageError(str(error)) from None
+    log = ground_truth.Log(options.truth) if options.truth else None
+    signing = {}
+    if options.signing_key:
+        key = read_key(options.signing_key)
+        signing = {name: Signing(key, link, time.time(), 0.0) for link, name in enumerate((ONBOARD, STATION))}
+    vehicle = Vehicle(
+        craft,
+        options.seed,
+        px4_parameters.hover_changes(described) | dict(map(simulated_parameters.parse, options.set)),
+        options.noise,
+        options.latency,
+        options.speed,
+        signing=signing,
+        system=1 + options.instance,
+        sensors=recipe.sensors(options.sensors) if options.sensors else None,
+    )
+    print(f"airframe {craft.name}", flush=True)
+    Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
+    ports = udp_server.open_ports(options.local, options.connection, options.station, options.instance)
     for name, link in ports.items():
         (here, mine), (there, its) = link.socket.getsockname(), link.remote
         print(f"{name}: from {here}:{mine} to {there}:{its}", flush=True)

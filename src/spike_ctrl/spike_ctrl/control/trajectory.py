@@ -7,13 +7,13 @@ circle, figure-eight and square span +-1 m and take 5.5 s a round.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
@@ -23,10 +23,6 @@ PREVIEW = 0.2  # s ahead that a controller is told the velocity: of .05, .1, .15
 
 Vector = tuple[float, float, float]
 Shape = Callable[["Trajectory", float], tuple[Vector, Vector]]
-
-
-class TrajectoryError(ValueError):
-    """A trajectory that does not exist or a number that is out of range; one line that names it."""
 
 
 @quickly_replaced
@@ -48,7 +44,7 @@ class Trajectory:
     the east. figure8: x = size sin, y = size sin cos. square: side 2 `size`, at constant speed. lissajous: 1, 3/2 and 1/2
     times the frequency with amplitudes size, size, size / 3, closed after two periods. climb: up by `size` at `speed`.
 
-    Raises TrajectoryError for a kind that does not exist and a number out of range.
+    Raises UsageError for a kind that does not exist and a number out of range.
 
     >>> Trajectory("circle", size=2.0, lead=0.0).at(0.0).position
     (2.0, 0.0, 1.0)
@@ -65,12 +61,11 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         if not callable(self.kind) and self.kind not in _SHAPES:
-            near = difflib.get_close_matches(str(self.kind), _SHAPES, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise TrajectoryError(f"trajectory: found '{self.kind}', wanted one of {', '.join(_SHAPES)} or a function{hint}")
-        ranges.check(self, f"trajectory {self.name}", TrajectoryError)
+            hint = meant(self.kind, _SHAPES)
+            raise UsageError(f"trajectory: found '{self.kind}', wanted one of {', '.join(_SHAPES)} or a function{hint}")
+        ranges.check(self, f"trajectory {self.name}", UsageError)
         if len(self.centre) != 3 or not all(math.isfinite(c) for c in self.centre):
-            raise TrajectoryError(f"trajectory {self.name}: centre: found {self.centre}, wanted three finite numbers")
+            raise UsageError(f"trajectory {self.name}: centre: found {self.centre}, wanted three finite numbers")
 
     @property
     def name(self) -> str:
@@ -106,16 +101,16 @@ class Trajectory:
         return max(math.hypot(*self.shape(2 * self.period * i / 400)[1]) for i in range(400))
 
     def within_reach(self, tilt: float, speed: float, reach: float) -> Trajectory:
-        """Itself; raises TrajectoryError where it takes more than this tilt (rad) or speed (m/s), or jumps farther (m)."""
+        """Itself; raises UsageError where it takes more than this tilt (rad) or speed (m/s), or jumps farther (m)."""
         if self.kind == "step" and self.size > reach:
             found = f"found a jump of {self.size:.2f} m, wanted at most {reach:.2f}"
-            raise TrajectoryError(f"trajectory {self.name}: {found}: make it smaller")
+            raise UsageError(f"trajectory {self.name}: {found}: make it smaller")
         if self.fastest > speed:
             found = f"found a speed of {self.fastest:.1f} m/s, wanted at most {speed:.1f}"
-            raise TrajectoryError(f"trajectory {self.name}: {found}: make it smaller or its period longer")
+            raise UsageError(f"trajectory {self.name}: {found}: make it smaller or its period longer")
         if self.tilt > tilt:
             degrees = f"found a tilt of {math.degrees(self.tilt):.0f} degrees, wanted at most {math.degrees(tilt):.0f}"
-            raise TrajectoryError(f"trajectory {self.name}: {degrees}: make it smaller or its period longer")
+            raise UsageError(f"trajectory {self.name}: {degrees}: make it smaller or its period longer")
         return self
 
 
@@ -209,7 +204,7 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
     """The trajectories of KIND[:SIZE[:PERIOD]],..., each for `duration` (s) about the same centre.
 
     size (m) and period (s) are of those that name none; 0 is the default. Each ends at the centre; a step goes back there
-    after half of its time. Raises TrajectoryError.
+    after half of its time. Raises UsageError.
     """
     found = []
     for word in text.split(","):
@@ -220,7 +215,7 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
             given = [0.0, 0.0, 0.0]
         if kind not in KINDS or len(given) > 2 or not all(number > 0 for number in given):
             wanted = f"KIND, KIND:SIZE or KIND:SIZE:PERIOD with a kind among {', '.join(KINDS)}"
-            raise TrajectoryError(f"trajectory: found '{word}', wanted {wanted}")
+            raise UsageError(f"trajectory: found '{word}', wanted {wanted}")
         named = dict(zip(("size", "period"), (*given, *(size, period)[len(given) :]), strict=True))
         changes: dict[str, Any] = {name: value for name, value in named.items() if value}
         end = duration / 2 if kind == "step" else duration

@@ -65,7 +65,7 @@ def evaluate(
     inserts: physics of your own, see `Environment.insert`; none at the step reward, which the score does not count.
 
     Raises CheckpointError for a file that cannot be flown, AirframeError for an airframe, TypeError for what cannot fly,
-    ValueError for actions of another shape, InsertError for what cannot be inserted.
+    ValueError for actions of another shape, UsageError for what cannot be inserted.
 
     >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]
     1.0

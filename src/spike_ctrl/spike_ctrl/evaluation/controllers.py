@@ -54,7 +54,7 @@ class PolicyController:
         self._rates: list[tuple[float, ...]] = []
 
     def act(self, observation: Array, environment: Environment | None) -> Array:
-        """The policy's actions (N, 4). Raises VoltageError where it sees the voltage and the vehicle tells none."""
+        """The policy's actions (N, 4). Raises UsageError where it sees the voltage and the vehicle tells none."""
         seen = complete_of(self.policy, observation, environment)
         action, self._state = self.policy.step(seen, self._state)
         self._rates.append(self.policy.spike_rates(self._state))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import KINDS, Trajectory
 
@@ -22,10 +23,6 @@ REAL = "real-flights"
 AIRFRAMES = "airframes"
 SETS = (*STARTS, AIRFRAMES)  # which may be flown on several sets of starts
 NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL, AIRFRAMES)
-
-
-class ProtocolError(ValueError):
-    """A protocol that does not exist; one line that names it."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +54,12 @@ class Protocol:
 
 
 def find(name: str) -> Protocol:
-    """The protocol of that name. Raises ProtocolError."""
+    """The protocol of that name. Raises UsageError."""
     if name in (*STARTS, CORNERS, REAL, AIRFRAMES):
         return Protocol(name, unknown=name in ("randomised", REAL, AIRFRAMES))
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
-        raise ProtocolError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")
+        raise UsageError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")
     if kind == "gust":
         return Protocol(name, Trajectory("hover"), Gust(), kind != name)
     return Protocol(name, Trajectory(kind), None, kind != name)

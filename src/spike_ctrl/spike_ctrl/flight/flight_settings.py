@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
@@ -13,7 +14,7 @@ from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
-from spike_ctrl.flight.geofence import Cage, CageError
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.rate_residual import RateResidualLimits
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
@@ -26,10 +27,6 @@ from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 
 LAYOUTS = ("rates", "motors")
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
-
-
-class FlightSettingsError(ValueError):
-    """A setting is out of range, or two contradict each other; one line that names the field, found and wanted."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ class FlightSettings:
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
-            raise FlightSettingsError(f"supervisor: layout: found '{self.layout}', wanted one of {', '.join(LAYOUTS)}")
-        ranges.check(self, "supervisor", FlightSettingsError)
+            raise UsageError(f"supervisor: layout: found '{self.layout}', wanted one of {', '.join(LAYOUTS)}")
+        ranges.check(self, "supervisor", UsageError)
         _check_order(self)
 
     @property
@@ -140,44 +137,41 @@ def settings_for(
 
     cage: corners x,y,z,x,y,z (m) relative to home, after "absolute:" in `odom`; empty for the default box. height: of the
     take-off (m). estimate: how sure the autopilot's estimator must be. force: how well its velocity must fit the
-    accelerometer. Raises FlightSettingsError.
+    accelerometer. Raises UsageError.
     """
     period, vehicle, ladder = 1 / rate_hz, VehicleShares(), LadderLimits()
     climbed = height / ladder.climb_speed + vehicle.take_off_spare
     default, least = StateLimits(), 2 * period
     rates, answers = airframe.action_layout == "rates", AnswerLimits()
-    try:
-        return FlightSettings(
-            layout=airframe.action_layout,
-            hover=0.0 if rates else 2 * airframe.hover - 1,
-            spooling=min(vehicle.spool_up_thrust / airframe.hover, 1.0) - 1 if rates else 2 * vehicle.spool_up_thrust - 1,
-            state=replace(
-                default,
-                period=period,
-                rates_age=max(default.rates_age, least),
-                attitude_age=max(default.attitude_age, least),
-                state_age=max(default.state_age, least),
-                guide_late_states=default.guide_late_states if rates else default.late_states,
-            ),
-            estimate=estimate,
-            force=force,
-            answers=replace(
-                answers,
-                late=period,
-                silent=vehicle.silent_periods * period,
-                contradiction_first=vehicle.collective_away if rates else answers.contradiction_first,
-            ),
-            cage=_cage(cage),
-            braking=Braking.of(airframe),
-            set_point=SetPointLimits.of(airframe.thrust_to_weight),
-            turn=RateResidualLimits(fastest=airframe.max_rates if rates else None),
-            envelope=Envelope.of(airframe.thrust_to_weight),
-            farewell=0.0 if rates else vehicle.motor_farewell,
-            spin=TorqueResidualLimits(None if rates else Turned(airframe)),
-            ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
-        )
-    except CageError as error:
-        raise FlightSettingsError(str(error)) from None
+    return FlightSettings(
+        layout=airframe.action_layout,
+        hover=0.0 if rates else 2 * airframe.hover - 1,
+        spooling=min(vehicle.spool_up_thrust / airframe.hover, 1.0) - 1 if rates else 2 * vehicle.spool_up_thrust - 1,
+        state=replace(
+            default,
+            period=period,
+            rates_age=max(default.rates_age, least),
+            attitude_age=max(default.attitude_age, least),
+            state_age=max(default.state_age, least),
+            guide_late_states=default.guide_late_states if rates else default.late_states,
+        ),
+        estimate=estimate,
+        force=force,
+        answers=replace(
+            answers,
+            late=period,
+            silent=vehicle.silent_periods * period,
+            contradiction_first=vehicle.collective_away if rates else answers.contradiction_first,
+        ),
+        cage=_cage(cage),
+        braking=Braking.of(airframe),
+        set_point=SetPointLimits.of(airframe.thrust_to_weight),
+        turn=RateResidualLimits(fastest=airframe.max_rates if rates else None),
+        envelope=Envelope.of(airframe.thrust_to_weight),
+        farewell=0.0 if rates else vehicle.motor_farewell,
+        spin=TorqueResidualLimits(None if rates else Turned(airframe)),
+        ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
+    )
 
 
 def for_adaptation(settings: FlightSettings) -> FlightSettings:
@@ -194,17 +188,17 @@ def _cage(text: str) -> Cage:
     except ValueError:
         corners = []
     if len(corners) != 6:
-        raise FlightSettingsError(f"cage: found '{text}', wanted x,y,z,x,y,z or {ABSOLUTE}x,y,z,x,y,z in m")
+        raise UsageError(f"cage: found '{text}', wanted x,y,z,x,y,z or {ABSOLUTE}x,y,z,x,y,z in m")
     a, b, c, d, e, f = corners
     return Cage((a, b, c), (d, e, f), relative=not absolute)
 
 
 def _check_order(settings: FlightSettings) -> None:
-    """Raises FlightSettingsError where two settings contradict each other."""
+    """Raises UsageError where two settings contradict each other."""
     state, answers, autopilot = settings.state, settings.answers, settings.autopilot
     for name in ("position_age", "attitude_age", "rates_age", "state_age", "guide_age"):
         if (age := getattr(state, name)) < 2 * state.period:
-            raise FlightSettingsError(f"supervisor: {name}: found {age} s, wanted two control periods, {2 * state.period} s")
+            raise UsageError(f"supervisor: {name}: found {age} s, wanted two control periods, {2 * state.period} s")
     for low, high, limits in (
         ("state_age", "guide_age", state),
         ("future", "delay", state),
@@ -214,6 +208,6 @@ def _check_order(settings: FlightSettings) -> None:
         ("battery_critical", "battery_low", autopilot),
     ):
         if (small := getattr(limits, low)) > (large := getattr(limits, high)):
-            raise FlightSettingsError(f"supervisor: {low}: found {small}, wanted at most {high}, {large}")
+            raise UsageError(f"supervisor: {low}: found {small}, wanted at most {high}, {large}")
     if answers.silent > 3 * state.period:
-        raise FlightSettingsError(f"supervisor: silent: found {answers.silent} s, wanted at most three control periods")
+        raise UsageError(f"supervisor: silent: found {answers.silent} s, wanted at most three control periods")

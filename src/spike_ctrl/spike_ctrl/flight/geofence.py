@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import Wind
-
-
-class CageError(ValueError):
-    """A cage is impossible; one line with found and wanted."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,15 @@ class Cage:
     doubt_share: float = within(0.9, 0.0, 0.99, "Most of it that is left out where the position is in doubt.", "")
 
     def __post_init__(self) -> None:
-        ranges.check(self, "cage", CageError)
+        ranges.check(self, "cage", UsageError)
         numbers = (*self.low, *self.high)
         if len(self.low) != 3 or len(self.high) != 3 or not all(math.isfinite(v) for v in numbers):
-            raise CageError(f"cage: found {self.low} to {self.high}, wanted two corners of three finite numbers")
+            raise UsageError(f"cage: found {self.low} to {self.high}, wanted two corners of three finite numbers")
         for axis, low, high in zip("xyz", self.low, self.high, strict=True):
             if high - low <= 2 * self.margin:
-                raise CageError(f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin, {self.margin} m")
+                raise UsageError(
+                    f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin, {self.margin} m"
+                )
 
     def __hash__(self) -> int:
         return self._hash

@@ -1,5 +1,6 @@
 """Runs standard ROS 2 launch files: with ROS 2's own `launch` if it is installed, else with a small runner.
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl import launching
 from spike_ctrl._files import resources
 launching.run(resources.find("launch", "sim_train.launch.py"), ["vehicles:=64"])
@@ -9,9 +10,8 @@ import importlib
 from typing import Any
 
 from spike_ctrl.launching.installed import become
-from spike_ctrl.launching.substitutions import LaunchError
 
-__all__ = ["LaunchError", "arguments", "become", "run"]
+__all__ = ["UsageError", "arguments", "become", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,17 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.launching.process import Process
-from spike_ctrl.launching.substitutions import (
-    UNSUPPORTED,
-    Context,
-    IfCondition,
-    LaunchError,
-    Substitution,
-    TextSubstitution,
-    Words,
-    text,
-)
+from spike_ctrl.launching.substitutions import UNSUPPORTED, Context, IfCondition, Substitution, TextSubstitution, Words, text
 
 
 class LaunchDescription:
@@ -42,17 +34,17 @@ class Action:
 
     def __init__(self, *, condition: IfCondition | None = None, **unsupported: Any) -> None:
         for name in unsupported:
-            raise LaunchError(f"{type(self).__name__}({name}=...) {UNSUPPORTED}")
+            raise UsageError(f"{type(self).__name__}({name}=...) {UNSUPPORTED}")
         self.condition = condition
 
     def visit(self, context: Context) -> None:
-        """Execute the action if its condition holds. Raises LaunchError."""
+        """Execute the action if its condition holds. Raises UsageError."""
         if self.condition is None or self.condition.evaluate(context):
             self.execute(context)
 
     def execute(self, context: Context) -> None:
-        """Do what the action is for, whatever its condition. Raises LaunchError."""
-        raise LaunchError(f"{type(self).__name__} does nothing")
+        """Do what the action is for, whatever its condition. Raises UsageError."""
+        raise UsageError(f"{type(self).__name__} does nothing")
 
 
 Exit: TypeAlias = "Callable[[Process, Context], Action | Iterable[Action] | None] | Action | Iterable[Action] | None"
@@ -72,11 +64,11 @@ class DeclareLaunchArgument(Action):
     def execute(self, context: Context) -> None:
         if self.name not in context.launch_configurations:
             if self.default_value is None:
-                raise LaunchError(f"argument '{self.name}' is required: {self.name}:=VALUE ({self.description})")
+                raise UsageError(f"argument '{self.name}' is required: {self.name}:=VALUE ({self.description})")
             context.launch_configurations[self.name] = text(context, self.default_value)
         value = context.launch_configurations[self.name]
         if self.choices is not None and value not in self.choices:
-            raise LaunchError(f"argument '{self.name}': found '{value}', wanted one of: {', '.join(self.choices)}")
+            raise UsageError(f"argument '{self.name}': found '{value}', wanted one of: {', '.join(self.choices)}")
 
 
 class SetEnvironmentVariable(Action):
@@ -125,7 +117,7 @@ class EmitEvent(Action):
     def __init__(self, *, event: ShutdownEvent, **action: Any) -> None:
         super().__init__(**action)
         if not isinstance(event, ShutdownEvent):
-            raise LaunchError(f"EmitEvent(event={type(event).__name__}) {UNSUPPORTED}")
+            raise UsageError(f"EmitEvent(event={type(event).__name__}) {UNSUPPORTED}")
         self.event = event
 
     def execute(self, context: Context) -> None:
@@ -146,7 +138,7 @@ class OpaqueFunction(Action):
         try:
             actions = self.function(context, *self.args, **self.kwargs) or ()
         except ValueError as error:  # the function refuses a value: its message is for the user
-            raise LaunchError(str(error)) from error
+            raise UsageError(str(error)) from error
         for action in actions:
             action.visit(context)
 

@@ -7,29 +7,29 @@ from pathlib import Path
 from typing import NoReturn
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.resources import prefixes
-from spike_ctrl.launching.substitutions import LaunchError
 
 # The wheel of Fast DDS 3 (Kilted) or 2 (Jazzy), and the variable that it reads; 3 prints a warning of that of 2.
 DDS_PROFILES = {"ros-fastdds": "FASTDDS_DEFAULT_PROFILES_FILE", "ros-fastrtps": "FASTRTPS_DEFAULT_PROFILES_FILE"}
 
 
 def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
-    """Replace this process by a node, with the environment that a launch file would give it. Raises LaunchError."""
+    """Replace this process by a node, with the environment that a launch file would give it. Raises UsageError."""
     found = environment() | os.environ
     words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
     os.execve(program := executable(package, name, prefixes(found)), [program, "--ros-args", *words], found)
 
 
 def executable(package: str, name: str, places: list[Path]) -> str:
-    """The path of an executable of a package. Raises LaunchError, which lists the places that were searched."""
+    """The path of an executable of a package. Raises UsageError, which lists the places that were searched."""
     # Not resolved: the interpreter of a virtual environment is a link to another folder.
     wanted = [place / "lib" / package / name for place in places] + [Path(sys.executable).parent / name]
     for place in wanted:
         if os.access(place, os.X_OK) and place.is_file():
             return str(place)
     searched = ", ".join(str(place) for place in wanted)
-    raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
+    raise UsageError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
 
 
 def dds_profile(name: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.launching import actions, node_parameters, substitutions
 
 OURS = (actions, substitutions, node_parameters)
@@ -76,4 +77,4 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise substitutions.LaunchError(f"{self.__name__}.{name} {substitutions.UNSUPPORTED}")
+        raise UsageError(f"{self.__name__}.{name} {substitutions.UNSUPPORTED}")

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from spike_ctrl.launching.substitutions import Context, LaunchError, Substitution, text
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.launching.substitutions import Context, Substitution, text
 
 
 class ParameterValue:
@@ -18,7 +19,7 @@ class ParameterValue:
         self.value, self.value_type = value, value_type
 
     def evaluate(self, context: Context) -> Any:
-        """The value, with its type. Raises LaunchError if it has another type."""
+        """The value, with its type. Raises UsageError if it has another type."""
         name = self.value.describe() if isinstance(self.value, Substitution) else "parameter"
         return _typed(context, self, name)
 
@@ -26,7 +27,7 @@ class ParameterValue:
 def parameters(context: Context, found: Mapping[Any, Any], where: str) -> dict[str, Any]:
     """The values of a node's parameters, with the types that ROS gives them.
 
-    found: values by name; dictionaries may be nested. where: names the node in errors. Raises LaunchError.
+    found: values by name; dictionaries may be nested. where: names the node in errors. Raises UsageError.
     """
     return {
         text(context, key): parameters(context, value, where)
@@ -51,7 +52,7 @@ def _parameter(context: Context, value: Any, where: str) -> Any:
     if kinds == {int, float}:
         return [float(part) for part in value]
     if len(kinds) > 1 or not kinds <= {bool, int, float, str}:
-        raise LaunchError(f"{where}: found {value!r}, wanted bool, int, float, str or a list of one of them")
+        raise UsageError(f"{where}: found {value!r}, wanted bool, int, float, str or a list of one of them")
     return value
 
 
@@ -60,7 +61,7 @@ def _read(found: str, where: str) -> Any:
     try:
         value = yaml.safe_load(found)
     except yaml.YAMLError as error:
-        raise LaunchError(f"{where}: found {found!r}: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{where}: found {found!r}: {str(error).splitlines()[0]}") from None
     return "" if value is None else value if isinstance(value, bool | int | float | str | list) else found
 
 
@@ -80,4 +81,4 @@ def _typed(context: Context, parameter: ParameterValue, where: str) -> Any:
         return value
     elif not isinstance(kind, type):  # List[int] and the like: YAML has decided the type
         return value
-    raise LaunchError(f"{where}: found {value!r}, wanted {kind.__name__}")
+    raise UsageError(f"{where}: found {value!r}, wanted {kind.__name__}")

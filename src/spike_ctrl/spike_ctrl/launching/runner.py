@@ -1,6 +1,5 @@
 """Executes a launch file: reads its arguments, visits its actions, and runs its processes from start to end."""
 
-import difflib
 import importlib.util
 import math
 import os
@@ -18,13 +17,14 @@ from typing import Any
 import yaml
 
 from spike_ctrl import plug_ins
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.resources import prefixes
 from spike_ctrl._files.text_table import output_width
 from spike_ctrl.launching import actions, launch_modules, node_parameters
 from spike_ctrl.launching.installed import environment, executable
 from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen, prefix
-from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, Substitution, text
+from spike_ctrl.launching.substitutions import UNSUPPORTED, Substitution, text
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDED_BY_REQUEST = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -53,13 +53,13 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
             with tempfile.TemporaryDirectory(prefix="spike_ctrl_launch_") as scratch:
                 context = LaunchContext(launch_file.resolve().parent, configurations, Path(scratch))
                 return context.run(found)
-    except LaunchError as error:
+    except UsageError as error:
         print(f"launch: {error}", file=sys.stderr)
         return 2
 
 
 def arguments(launch_file: Path) -> list[actions.DeclareLaunchArgument]:
-    """The arguments that a launch file declares, as DeclareLaunchArgument. Raises LaunchError."""
+    """The arguments that a launch file declares, as DeclareLaunchArgument. Raises UsageError."""
     with nullcontext() if _ros_has_launch() else launch_modules.installed():
         return _load(launch_file).get_launch_arguments()
 
@@ -107,10 +107,10 @@ class ExitCodes:
 
 def _load(launch_file: Path) -> actions.LaunchDescription:
     if not launch_file.is_file():
-        raise LaunchError(f"{launch_file}: no such launch file")
+        raise UsageError(f"{launch_file}: no such launch file")
     spec = importlib.util.spec_from_file_location("launch_file", launch_file)
     if spec is None or spec.loader is None:
-        raise LaunchError(f"{launch_file}: found another kind of file, wanted a launch file in Python, NAME.launch.py")
+        raise UsageError(f"{launch_file}: found another kind of file, wanted a launch file in Python, NAME.launch.py")
     module = importlib.util.module_from_spec(spec)
     with _named_errors(launch_file):
         spec.loader.exec_module(module)
@@ -120,17 +120,17 @@ def _load(launch_file: Path) -> actions.LaunchDescription:
 
 @contextmanager
 def _named_errors(launch_file: Path) -> Iterator[None]:
-    """Turns every exception of a launch file into a LaunchError of one line that names the place."""
+    """Turns every exception of a launch file into a UsageError of one line that names the place."""
     try:
         yield
-    except LaunchError as error:
-        raise LaunchError(f"{launch_file.name}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"{launch_file.name}: {error}") from error
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in ("launch", "launch_ros"):
-            raise LaunchError(f"{launch_file.name}: {error.name} {UNSUPPORTED}") from error
+            raise UsageError(f"{launch_file.name}: {error.name} {UNSUPPORTED}") from error
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(launch_file)]
         place = f"{launch_file}:{lines[-1]}" if lines else str(launch_file)
-        raise LaunchError(f"{place}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 def _parse(arguments: list[str], declared: list[actions.DeclareLaunchArgument]) -> dict[str, str]:
@@ -139,16 +139,15 @@ def _parse(arguments: list[str], declared: list[actions.DeclareLaunchArgument]) 
     for argument in arguments:
         name, separator, value = argument.partition(":=")
         if not separator or not name.strip():
-            raise LaunchError(f"malformed argument '{argument}': wanted NAME:=VALUE")
+            raise UsageError(f"malformed argument '{argument}': wanted NAME:=VALUE")
         if name not in names:
             if line := plug_ins.missing("launch_arguments", name):
-                raise LaunchError(f"argument {line}")
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise LaunchError(f"unknown argument '{name}'; {hint}valid: {', '.join(sorted(names)) or 'none'}")
+                raise UsageError(f"argument {line}")
+            hint = meant(name, names) or ";"
+            raise UsageError(f"unknown argument '{name}'{hint} valid: {', '.join(sorted(names)) or 'none'}")
         choices = names[name].choices
         if choices is not None and value not in choices:
-            raise LaunchError(f"argument '{name}': found '{value}', wanted one of: {', '.join(choices)}")
+            raise UsageError(f"argument '{name}': found '{value}', wanted one of: {', '.join(choices)}")
         found[name] = value
     return found
 
@@ -209,7 +208,7 @@ class LaunchContext:
         return self._stopping
 
     def start(self, process: actions.ExecuteProcess) -> None:
-        """Plan the start of a process, unless the launch is stopping. Raises LaunchError."""
+        """Plan the start of a process, unless the launch is stopping. Raises UsageError."""
         if not self._stopping:
             command = self._node(process) if isinstance(process, actions.Node) else self._program(process)
             self._waiting.append((process, command))
@@ -221,7 +220,7 @@ class LaunchContext:
     # From start to end.
 
     def run(self, launch_description: actions.LaunchDescription) -> int:
-        """Visit the actions, then start the processes. If an action raises LaunchError, no process has been started."""
+        """Visit the actions, then start the processes. If an action raises UsageError, no process has been started."""
         handled = {number: signal.signal(number, self._on_signal) for number in STOP}
         try:
             for action in launch_description.entities:
@@ -279,7 +278,7 @@ class LaunchContext:
         try:
             for handler in own + [h for h in self.handlers if h.target_action in (None, node)]:
                 handler.handle(process, self)
-        except LaunchError as error:  # the other processes still get their time to end
+        except UsageError as error:  # the other processes still get their time to end
             self.log(f"when {process.command.name} ended: {error}")
             self._code = self._code or 2
             self.shutdown("an error in the launch file")
@@ -291,7 +290,7 @@ class LaunchContext:
     def _program(self, process: actions.ExecuteProcess) -> ProcessCommand:
         words = [text(self, word) for word in process.cmd]
         if not words:
-            raise LaunchError("ExecuteProcess: cmd: found nothing, wanted a program and its arguments")
+            raise UsageError("ExecuteProcess: cmd: found nothing, wanted a program and its arguments")
         return self._command(process, text(self, process.name) if process.name else Path(words[0]).name, words)
 
     def _node(self, node: actions.Node) -> ProcessCommand:
@@ -337,7 +336,7 @@ class LaunchContext:
             else:
                 file = Path(text(self, entry))
                 if not file.is_file():
-                    raise LaunchError(f"{where}: parameter file {file} does not exist")
+                    raise UsageError(f"{where}: parameter file {file} does not exist")
             files.append(file)
         return files
 
@@ -353,4 +352,4 @@ def _seconds(found: str, where: str) -> float:
     try:
         return float(found)
     except ValueError:
-        raise LaunchError(f"{where}: found '{found}', wanted seconds") from None
+        raise UsageError(f"{where}: found '{found}', wanted seconds") from None

@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 
 UNSUPPORTED = "is not supported by this runner; install ROS 2's launch (ros-DISTRO-launch-ros), which is then used instead"
-
-
-class LaunchError(Exception):
-    """A launch file or its arguments are wrong. The message is one line that says what to do."""
 
 
 class Context(Protocol):
@@ -42,8 +39,8 @@ class Substitution:
     """A value that becomes text when the launch file runs."""
 
     def perform(self, context: Context) -> str:
-        """The text. Raises LaunchError if there is none."""
-        raise LaunchError(f"{type(self).__name__} has no text")
+        """The text. Raises UsageError if there is none."""
+        raise UsageError(f"{type(self).__name__} has no text")
 
     def describe(self) -> str:
         """What the text will be, for --show-args and errors."""
@@ -77,7 +74,7 @@ class LaunchConfiguration(Substitution):
         if self.variable_name in context.launch_configurations:
             return context.launch_configurations[self.variable_name]
         if self.default is None:
-            raise LaunchError(f"LaunchConfiguration('{self.variable_name}') is used but no such argument is declared")
+            raise UsageError(f"LaunchConfiguration('{self.variable_name}') is used but no such argument is declared")
         return text(context, self.default)
 
     def describe(self) -> str:
@@ -95,7 +92,7 @@ class EnvironmentVariable(Substitution):
         if name in context.environment:
             return context.environment[name]
         if self.default_value is None:
-            raise LaunchError(f"environment variable {name} is not set")
+            raise UsageError(f"environment variable {name} is not set")
         return text(context, self.default_value)
 
     def describe(self) -> str:
@@ -123,7 +120,7 @@ class PythonExpression(Substitution):
         try:
             return str(eval(expression, {"math": math, **vars(math)}))
         except Exception as error:
-            raise LaunchError(f"PythonExpression {expression!r}: {error}") from None
+            raise UsageError(f"PythonExpression {expression!r}: {error}") from None
 
 
 class ThisLaunchFileDir(Substitution):
@@ -147,18 +144,18 @@ class FindPackageShare(Substitution):
         for place in places:
             if place.is_dir():
                 return str(place)
-        raise LaunchError(f"package '{package}' has no share folder; searched {', '.join(map(str, places))}")
+        raise UsageError(f"package '{package}' has no share folder; searched {', '.join(map(str, places))}")
 
 
 def text(context: Context, value: Words) -> str:
-    """The text of a value. Raises LaunchError."""
+    """The text of a value. Raises UsageError."""
     if isinstance(value, str | os.PathLike):
         return os.fspath(value)
     if isinstance(value, Substitution):
         return value.perform(context)
     if isinstance(value, Sequence):
         return "".join(text(context, part) for part in value)
-    raise LaunchError(f"found {value!r}, wanted text or a substitution")
+    raise UsageError(f"found {value!r}, wanted text or a substitution")
 
 
 class IfCondition:
@@ -168,10 +165,10 @@ class IfCondition:
         self.predicate_expression = predicate_expression
 
     def evaluate(self, context: Context) -> bool:
-        """Whether the condition holds. Raises LaunchError for anything but true, false, 1 or 0."""
+        """Whether the condition holds. Raises UsageError for anything but true, false, 1 or 0."""
         found = text(context, self.predicate_expression).strip().lower()
         if found not in ("true", "false", "1", "0"):
-            raise LaunchError(f"condition: found '{found}', wanted true, false, 1 or 0")
+            raise UsageError(f"condition: found '{found}', wanted true, false, 1 or 0")
         return found in ("true", "1")
 
 

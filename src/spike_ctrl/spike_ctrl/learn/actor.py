@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spike_ctrl._files import named_object
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.learn.recipe_blocks import NetworkSettings, RecipeError
+from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
@@ -48,7 +49,7 @@ class Stepped(Protocol):
 
 
 def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:
-    """The network that a recipe asks for, at its random start. Raises RecipeError where it names code that does not fit."""
+    """The network that a recipe asks for, at its random start. Raises UsageError where it names code that does not fit."""
     if settings.code:
         return from_name(settings.code, settings.inputs, ACTION_SIZE, generator)
     neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
@@ -58,12 +59,12 @@ def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generat
 
 
 def from_name(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-    """The module of that name. Raises RecipeError where it does not fit."""
+    """The module of that name. Raises UsageError where it does not fit."""
     with seeded(generator):
-        module = code.make("network", RecipeError, inputs=inputs, outputs=outputs, generator=generator)
+        module = code.make("network", UsageError, inputs=inputs, outputs=outputs, generator=generator)
     if not isinstance(module, nn.Module):
-        raise RecipeError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
-    named_object.require(module, ("initial_state", "step"), "network", code.name, RecipeError)
+        raise UsageError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
+    named_object.require(module, ("initial_state", "step"), "network", code.name, UsageError)
     _try(module, code.name, inputs, outputs)
     return module
 
@@ -83,19 +84,19 @@ def _try(module: Any, name: str, inputs: int, outputs: int, batch: int = 3) -> N
     state = module.initial_state(batch)
     found = module.step(torch.zeros(batch, inputs), state)
     if not isinstance(found, tuple) or len(found) != 2:
-        raise RecipeError(f"network: {name}.step: found {type(found).__name__}, wanted (action, state)")
+        raise UsageError(f"network: {name}.step: found {type(found).__name__}, wanted (action, state)")
     action, after = found
     if not isinstance(action, torch.Tensor) or action.shape != (batch, outputs):
         shape = tuple(action.shape) if isinstance(action, torch.Tensor) else type(action).__name__
-        raise RecipeError(f"network: {name}.step: found an action {shape}, wanted ({batch}, {outputs})")
+        raise UsageError(f"network: {name}.step: found an action {shape}, wanted ({batch}, {outputs})")
     if not (action.abs() <= 1).all():
-        raise RecipeError(f"network: {name}.step: found an action beyond -1 to 1, wanted tanh or the like at the end")
+        raise UsageError(f"network: {name}.step: found an action beyond -1 to 1, wanted tanh or the like at the end")
     if (before := _form(state)) != _form(after):
-        raise RecipeError(f"network: {name}.step: found a state {_form(after)}, wanted {before} as it was before the step")
+        raise UsageError(f"network: {name}.step: found a state {_form(after)}, wanted {before} as it was before the step")
     for part in leaves(state):
         if part.shape[:1] != (batch,):
             found = tuple(part.shape)
-            raise RecipeError(f"network: {name}: found a state {found}, wanted ({batch}, ...): one row for each vehicle")
+            raise UsageError(f"network: {name}: found a state {found}, wanted ({batch}, ...): one row for each vehicle")
 
 
 def _form(state: State) -> Any:

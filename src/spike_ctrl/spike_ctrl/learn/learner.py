@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from spike_ctrl._files import named_object
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
@@ -34,7 +35,6 @@ from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.onnx_graph import graph_of
 from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Contract
@@ -302,8 +302,8 @@ class Learner:
 def _method(recipe: Recipe, *given: Any) -> Algorithm:
     if isinstance(recipe.algorithm, NamedObject):
         with actors.seeded(given[-1]):
-            method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
-        named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, RecipeError)
+            method = recipe.algorithm.make("algorithm", UsageError, recipe, *given)
+        named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, UsageError)
         return method  # type: ignore[no-any-return]
     own: Algorithm = METHODS[recipe.algorithm](recipe, *given)
     return own

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.network_graph import (
     ACTION,
     INITIAL_STATE,
@@ -28,7 +29,6 @@ from spike_ctrl.policy.network_graph import (
     OPSET,
     STATE,
     TYPES,
-    GraphError,
 )
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 from spike_ctrl.snn.network_state import leaves
@@ -38,7 +38,7 @@ TOLERANCE = 1e-5
 AT_A_THRESHOLD = 0.01  # share of rows in which a spike may fall the other way, because sums are rounded otherwise
 
 
-class OnnxGraphError(ValueError):
+class OnnxGraphError(UsageError):
     """A module that cannot be written as a graph. One line: the module, why, what is wanted."""
 
     def __init__(self, module: nn.Module, why: str):
@@ -64,7 +64,7 @@ def graph_of(module: nn.Module, inputs: int = 18, outputs: int = 4) -> bytes:
         data = _export(module, first, inputs)
         try:
             policy = OnnxPolicy(data, weights_of(module))
-        except GraphError as error:
+        except UsageError as error:
             raise OnnxGraphError(module, f"its graph is refused: {error}") from None
         if (policy.inputs, policy.outputs) != (inputs, outputs):
             raise OnnxGraphError(module, f"action: found {policy.outputs} numbers, wanted {outputs}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files import named_object, ranges, settings, yaml_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
@@ -18,7 +19,6 @@ from spike_ctrl.learn.recipe_blocks import (
     JumpStartSettings,
     LearnedGuide,
     NetworkSettings,
-    RecipeError,
     ReplaySettings,
     ScheduleSettings,
     TaskSettings,
@@ -56,17 +56,17 @@ def _algorithm(value: Any, source: str, key: str) -> str | NamedObject:
     if code := code_of(value, source, key):
         return code
     if not isinstance(value, str) or value not in ALGORITHMS:
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(ALGORITHMS)} or module:Name")
+        raise UsageError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(ALGORITHMS)} or module:Name")
     return value
 
 
 def _network(value: Any, source: str, key: str) -> NetworkSettings:
     code = code_of(value, source, key)
     if code is None:
-        return settings.convert(NetworkSettings, value, source, RecipeError, f"{key}.")
+        return settings.convert(NetworkSettings, value, source, UsageError, f"{key}.")
     arguments = dict(code.arguments)
     ours = {"slope": {"kind": "fixed"}} | {name: arguments.pop(name) for name in ("slope", "voltage") if name in arguments}
-    network = settings.convert(NetworkSettings, ours, source, RecipeError, f"{key}.")
+    network = settings.convert(NetworkSettings, ours, source, UsageError, f"{key}.")
     return dataclasses.replace(network, code=NamedObject(code.name, arguments))
 
 
@@ -77,9 +77,9 @@ def _guide(value: Any, source: str, key: str) -> Gains | NamedObject | LearnedGu
         return code
     if not isinstance(value, dict):
         wanted = "gains, module:Name, a path to a .safetensors file, or a recipe that trains it"
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted {wanted}")
+        raise UsageError(f"{source}: {key}: found {value!r}, wanted {wanted}")
     kind: type[LearnedGuide | Gains] = LearnedGuide if "recipe" in value else Gains
-    return settings.convert(kind, value, source, RecipeError, f"{key}.")
+    return settings.convert(kind, value, source, UsageError, f"{key}.")
 
 
 _ALGORITHM = settings.any_of({"enum": list(ALGORITHMS)}, *named_object.SCHEMAS)
@@ -116,37 +116,37 @@ class Recipe:
         """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it, and a
         guide that is learned first learns for as much longer.
 
-        Raises RecipeError where they are out of range.
+        Raises UsageError where they are out of range.
         """
         schedule = dataclasses.replace(self.schedule, steps=steps) if steps else self.schedule
-        ranges.check(schedule, f"recipe {self.name}: schedule", RecipeError)
+        ranges.check(schedule, f"recipe {self.name}: schedule", UsageError)
         guide = self.guide
         if steps and isinstance(guide, LearnedGuide):
             guide = dataclasses.replace(guide, steps=max(1000, round(guide.steps * steps / self.schedule.steps)))
         return dataclasses.replace(self, schedule=schedule, guide=guide)
 
     def require_fit(self, airframe: Airframe) -> None:
-        """Raise RecipeError where the recipe was made for another layout of actions than the airframe's."""
+        """Raise UsageError where the recipe was made for another layout of actions than the airframe's."""
         if self.layout not in ("any", airframe.action_layout):
             wanted = f"'{airframe.action_layout}' for airframe {airframe.name}"
             hint = f"; made for it: recipe {FIRST[airframe.action_layout]}"
-            raise RecipeError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
+            raise UsageError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
         if self.network.voltage and airframe.battery is None:
             found = f"found true for airframe {airframe.name}, which has no battery"
-            raise RecipeError(f"recipe {self.name}: network.voltage: {found}, wanted an airframe with one")
+            raise UsageError(f"recipe {self.name}: network.voltage: {found}, wanted an airframe with one")
 
 
 def find(name: str) -> Recipe:
     """The recipe of that name among config/recipes, or the one in the YAML file at that path."""
-    return load(yaml_file.find(name, "recipe", RecipeError))
+    return load(yaml_file.find(name, "recipe", UsageError))
 
 
 def sensors(name: str) -> SensorSettings:
-    """The sensors' errors that a recipe trains with. Raises RecipeError where its sensors have none."""
+    """The sensors' errors that a recipe trains with. Raises UsageError where its sensors have none."""
     found = find(name).task.randomisation.sensors
     if found.exact:
         known = "such as real, whose task.randomisation.sensors says how they err"
-        raise RecipeError(f"recipe {name}: task.randomisation.sensors: found no errors, wanted some, {known}")
+        raise UsageError(f"recipe {name}: task.randomisation.sensors: found no errors, wanted some, {known}")
     return found
 
 
@@ -154,20 +154,20 @@ def resumed(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     """Recipe and particulars (airframe, vehicles, seed, environment_steps) of the run in a folder."""
     for name in ("run.json", "recipe.yaml", "state.safetensors"):
         if not (folder / name).exists():
-            raise RecipeError(f"run {folder}: {name} is missing, so there is nothing to resume")
+            raise UsageError(f"run {folder}: {name} is missing, so there is nothing to resume")
     try:
         about = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError) as error:
-        raise RecipeError(f"run {folder}: run.json: {error}") from None
+        raise UsageError(f"run {folder}: run.json: {error}") from None
     wanted = ("airframe_hash", "vehicles", "seed", "environment_steps")
     if not isinstance(about, dict) or not set(wanted) <= set(about):
-        raise RecipeError(f"run {folder}: run.json: found {str(about)[:60]}, wanted {', '.join(wanted)}")
+        raise UsageError(f"run {folder}: run.json: found {str(about)[:60]}, wanted {', '.join(wanted)}")
     return load(folder / "recipe.yaml"), about
 
 
 def load(path: Path) -> Recipe:
-    """Read a recipe from a YAML file. Raises RecipeError."""
-    return from_dict(yaml_file.read(Path(path), "recipe", RecipeError), f"recipe {path}")
+    """Read a recipe from a YAML file. Raises UsageError."""
+    return from_dict(yaml_file.read(Path(path), "recipe", UsageError), f"recipe {path}")
 
 
 def from_dict(data: Any, source: str = "recipe") -> Recipe:
@@ -176,28 +176,28 @@ def from_dict(data: Any, source: str = "recipe") -> Recipe:
     base: the name or path of another recipe, whose blocks these keys change.
     """
     data = _with_reward(_upon_base(data, source, ()))
-    recipe = settings.convert(Recipe, data, source, RecipeError)
+    recipe = settings.convert(Recipe, data, source, UsageError)
     for key in sorted(_foreign(recipe) & set(data)):
         users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
-        raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
+        raise UsageError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
     if recipe.network.voltage and recipe.algorithm != "model_gradient":
         found = f"found true in a recipe for {recipe.algorithm}, whose observations have 18 numbers"
-        raise RecipeError(f"{source}: network.voltage: {found}, wanted true only for model_gradient")
+        raise UsageError(f"{source}: network.voltage: {found}, wanted true only for model_gradient")
     if recipe.network.voltage and recipe.task.airframes:
         found = "found true beside task.airframes, whose batteries are not theirs"
-        raise RecipeError(f"{source}: network.voltage: {found}, wanted one of them")
+        raise UsageError(f"{source}: network.voltage: {found}, wanted one of them")
     replay, td3bc = recipe.replay, recipe.td3bc
     if td3bc.reward != "shifted" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
-        raise RecipeError(
+        raise UsageError(
             f"{source}: td3bc.{typed[0]}: found beside reward: {td3bc.reward}, wanted only beside reward: shifted"
         )
     if recipe.schedule.hover_trim and (recipe.network.code or recipe.network.voltage):
         found = f"found with network {recipe.network.code.name}" if recipe.network.code else "found with network.voltage"
-        raise RecipeError(f"{source}: schedule.hover_trim: {found}, wanted only with a spiking network that sees 18 numbers")
+        raise UsageError(f"{source}: schedule.hover_trim: {found}, wanted only with a spiking network that sees 18 numbers")
     if td3bc.q_full < td3bc.q_from:
-        raise RecipeError(f"{source}: td3bc.q_full: found {td3bc.q_full}, wanted at least q_from, {td3bc.q_from}")
+        raise UsageError(f"{source}: td3bc.q_full: found {td3bc.q_full}, wanted at least q_from, {td3bc.q_from}")
     if td3bc.burn_in >= replay.window:
-        raise RecipeError(f"{source}: td3bc.burn_in: found {td3bc.burn_in}, wanted less than replay.window, {replay.window}")
+        raise UsageError(f"{source}: td3bc.burn_in: found {td3bc.burn_in}, wanted less than replay.window, {replay.window}")
     return recipe
 
 
@@ -233,12 +233,12 @@ def _upon_base(data: Any, source: str, above: tuple[str, ...]) -> Any:
     name = data["base"]
     if not isinstance(name, str) or name in above:
         wanted = "the name of a recipe that is not made from this one"
-        raise RecipeError(f"{source}: base: found {name!r}, wanted {wanted}")
+        raise UsageError(f"{source}: base: found {name!r}, wanted {wanted}")
     try:
-        path = yaml_file.find(name, "recipe", RecipeError)
-    except RecipeError as error:
-        raise RecipeError(f"{source}: base: {error}") from None
-    below = _upon_base(yaml_file.read(path, "recipe", RecipeError), f"recipe {path}", (*above, name))
+        path = yaml_file.find(name, "recipe", UsageError)
+    except UsageError as error:
+        raise UsageError(f"{source}: base: {error}") from None
+    below = _upon_base(yaml_file.read(path, "recipe", UsageError), f"recipe {path}", (*above, name))
     rest = {key: value for key, value in data.items() if key != "base"}
     network = rest.get("network")
     if (

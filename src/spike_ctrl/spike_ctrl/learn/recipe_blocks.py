@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files import named_object, settings
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import require, setting, within
 from spike_ctrl.sim import airframe_sampler, reward_shaping
@@ -25,13 +26,9 @@ from spike_ctrl.snn import slope_schedule
 STAGES = ("start", "end", "curriculum")
 
 
-class RecipeError(ValueError):
-    """A recipe that cannot be used; one line that names file, key, found and wanted."""
-
-
 def _function(value: object, source: str, key: str) -> str:
     if not named_object.is_name(value):
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted module:name of a function")
+        raise UsageError(f"{source}: {key}: found {value!r}, wanted module:name of a function")
     return str(value)
 
 
@@ -45,26 +42,24 @@ class TermSettings:
 
 def _reward(value: object, source: str, key: str) -> str | Coefficients:
     if isinstance(value, dict):
-        return settings.convert(Coefficients, value, source, RecipeError, f"{key}.")
+        return settings.convert(Coefficients, value, source, UsageError, f"{key}.")
     if value not in STAGES:
         wanted = ", ".join(known.name for known in fields(Coefficients))
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(STAGES)} or weights of {wanted}")
+        raise UsageError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(STAGES)} or weights of {wanted}")
     return str(value)
 
 
 def _terms(value: object, source: str, key: str) -> dict[str, TermSettings]:
     if not isinstance(value, dict):
-        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of names to terms")
+        raise UsageError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of names to terms")
     for name in value:
         if not str(name).isidentifier() or name in (*TERMS, "survive"):
-            raise RecipeError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
-    return {
-        name: settings.convert(TermSettings, term, source, RecipeError, f"{key}.{name}.") for name, term in value.items()
-    }
+            raise UsageError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
+    return {name: settings.convert(TermSettings, term, source, UsageError, f"{key}.{name}.") for name, term in value.items()}
 
 
 def _airframes(value: object, source: str, key: str) -> AirframeRanges:
-    return airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError)
+    return airframe_sampler.from_dict(value, f"{source}: {key}", UsageError)
 
 
 def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedObject | None:
@@ -74,25 +69,25 @@ def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedO
     if not isinstance(value, dict) or kind not in value:
         return None
     if not named_object.is_name(value[kind]):
-        raise RecipeError(f"{source}: {key}.{kind}: found {value[kind]!r}, wanted module:Name")
+        raise UsageError(f"{source}: {key}.{kind}: found {value[kind]!r}, wanted module:Name")
     arguments = {name: item for name, item in value.items() if name != kind}
     for name in arguments:
         if not str(name).isidentifier():
-            raise RecipeError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value[kind]}")
+            raise UsageError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value[kind]}")
     return NamedObject(value[kind], arguments)
 
 
 def _inserts(value: object, source: str, key: str) -> dict[str, tuple[NamedObject, ...]]:
     if not isinstance(value, dict):
-        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
+        raise UsageError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
     found: dict[str, tuple[NamedObject, ...]] = {}
     for step, functions in value.items():
-        require_step(step, f"{source}: {key}", RecipeError)
+        require_step(step, f"{source}: {key}", UsageError)
         several = functions if isinstance(functions, list) else [functions]
         place, wanted = f"{key}.{step}", "module:name, {function: module:name, ...} with its arguments, or a list of them"
         named = [code_of(one, source, place, "function") or code_of(one, source, place) for one in several]
         if None in named:
-            raise RecipeError(f"{source}: {place}: found {functions!r}, wanted {wanted}")
+            raise UsageError(f"{source}: {place}: found {functions!r}, wanted {wanted}")
         found[step] = tuple(one for one in named if one is not None)
     return found
 
@@ -147,25 +142,25 @@ class TaskSettings:
     def floored(self, hover: float, root: float = 1.0) -> ShapedReward:
         """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
 
-        root: see `reward_shaping`. Raises RecipeError.
+        root: see `reward_shaping`. Raises UsageError.
         """
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
         try:
             return reward_shaping.derive(stages, self.box, hover, self.reward_terms(), root)
         except ValueError as error:
-            raise RecipeError(f"task.reward: {error}") from None
+            raise UsageError(f"task.reward: {error}") from None
 
     def reward_terms(self) -> tuple[RewardTerm, ...]:
-        """The terms of your own, with the functions that their names stand for. Raises RecipeError."""
+        """The terms of your own, with the functions that their names stand for. Raises UsageError."""
         return tuple(
-            RewardTerm(name, named_object.find(term.function, f"task.terms.{name}.function", RecipeError), term.weight)
+            RewardTerm(name, named_object.find(term.function, f"task.terms.{name}.function", UsageError), term.weight)
             for name, term in self.terms.items()
         )
 
     def inserts(self) -> dict[str, tuple[InsertFunction, ...]]:
-        """The functions that are inserted, by their step. Raises RecipeError."""
+        """The functions that are inserted, by their step. Raises UsageError."""
         return {
-            step: tuple(code.function(f"task.insert.{step}", RecipeError) for code in several)
+            step: tuple(code.function(f"task.insert.{step}", UsageError) for code in several)
             for step, several in self.insert.items()
         }
 
@@ -174,19 +169,19 @@ class TaskSettings:
         return {step: several for step, several in self.inserts().items() if step != "reward"}
 
     def require_no_inserts(self, who: str) -> None:
-        """Raise RecipeError where something is inserted. who: what flies without it."""
+        """Raise UsageError where something is inserted. who: what flies without it."""
         if self.insert:
             found = ", ".join(f"{step}: {', '.join(map(str, several))}" for step, several in self.insert.items())
-            raise RecipeError(f"task.insert: found {found}, wanted none for {who}")
+            raise UsageError(f"task.insert: found {found}, wanted none for {who}")
 
 
 def _slope(value: object, source: str, key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted a mapping")
+        raise UsageError(f"{source}: {key}: found {value!r}, wanted a mapping")
     try:
         slope_schedule.from_config(value)
     except ValueError as error:
-        raise RecipeError(f"{source}: {key.removesuffix('slope')}{error}") from None
+        raise UsageError(f"{source}: {key.removesuffix('slope')}{error}") from None
     return value
 
 

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-
-
-class EarlierError(ValueError):
-    """A run that cannot be gone on with as asked; one line names the argument, found and wanted."""
 
 
 class Earlier(NamedTuple):
@@ -28,27 +25,25 @@ class Earlier(NamedTuple):
 
 
 def require_new(folder: Path) -> None:
-    """Raises EarlierError where a run is in the folder already."""
+    """Raises UsageError where a run is in the folder already."""
     if (folder / "run.json").exists():
-        raise EarlierError(
-            f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}"
-        )
+        raise UsageError(f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}")
 
 
 def read(folder: Path) -> Earlier:
-    """The run in a folder. Raises RecipeError, AirframeError or EarlierError for one that is incomplete or damaged."""
+    """The run in a folder. Raises UsageError for one that is incomplete or damaged."""
     recipe, about = recipes.resumed(folder)
     if about.get("bags"):
-        raise EarlierError(f"run {folder}: has learnt from bags, which it does not hold; start it anew with --from-bag")
+        raise UsageError(f"run {folder}: has learnt from bags, which it does not hold; start it anew with --from-bag")
     if not (folder / "airframe.yaml").exists():
-        raise EarlierError(f"run {folder}: airframe.yaml is missing, so there is nothing to resume")
+        raise UsageError(f"run {folder}: airframe.yaml is missing, so there is nothing to resume")
     airframe = airframes.load(folder / "airframe.yaml")
     if airframe.hash != about["airframe_hash"]:
-        raise EarlierError(f"run {folder}: airframe.yaml: found hash {airframe.hash}, wanted {about['airframe_hash']}")
+        raise UsageError(f"run {folder}: airframe.yaml: found hash {airframe.hash}, wanted {about['airframe_hash']}")
     counts = {name: about[name] for name in ("vehicles", "seed", "environment_steps")}
     for name, low in {"vehicles": 1, "seed": 0, "environment_steps": 0}.items():
         if type(counts[name]) is not int or counts[name] < low:
-            raise EarlierError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
+            raise UsageError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
     return Earlier(recipe, airframe, **counts)
 
 
@@ -65,13 +60,13 @@ def flown_before(folder: str, given: Mapping[str, object]) -> int:
 
 
 def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
-    """Raise EarlierError where a given recipe, airframe, vehicles, seed, steps or run is not that of the run.
+    """Raise UsageError where a given recipe, airframe, vehicles, seed, steps or run is not that of the run.
 
     Values may be text, as on a command line. None, "" and steps of 0 stand for those of the run.
     """
 
     def refuse(name: str, wanted: object) -> None:
-        raise EarlierError(
+        raise UsageError(
             f"run {folder}: {name}: found {given[name]}, wanted {wanted} as when it was started; leave it out to resume"
         )
 

@@ -23,6 +23,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation import hover_trim
@@ -45,10 +46,6 @@ STAGES = (0.0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's steps;
 # Policies whose scores differ by less are equals. One start of the 256 that ends early is worth nearly a point, and an
 # early policy that was lucky with it hovers less exactly than the later one.
 TIE = 1.0
-
-
-class RunError(RuntimeError):
-    """A run that cannot be started or resumed; one line says why and what to do."""
 
 
 class Run:
@@ -74,7 +71,7 @@ class Run:
         """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed. about:
         clock, command and commit, see `Run`.
 
-        Raises EarlierError where it exists already, RunError, RecipeError.
+        Raises UsageError, also where the folder exists already.
         """
         resumption.require_new(folder)
         recipe.require_fit(airframe)
@@ -88,14 +85,14 @@ class Run:
             run.bags = tuple(bags)
             _write_about(run)
         except OSError as error:
-            raise RunError(f"run {folder}: cannot be written ({error.strerror})") from None
+            raise UsageError(f"run {folder}: cannot be written ({error.strerror})") from None
         return run
 
     @classmethod
     def resume(cls, folder: Path, given: Mapping[str, object] | None = None, **about: Any) -> Run:
         """The run in a folder, with counters, buffer, optimisers and random state as they were saved.
 
-        given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises EarlierError where one of
+        given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises UsageError where one of
         them contradicts the run.
         """
         before = resumption.read(folder)
@@ -105,9 +102,9 @@ class Run:
         try:
             learner.restore(arrays, info["learner"])
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"run {folder}: state.safetensors: {error}; wanted the state of this recipe") from None
+            raise UsageError(f"run {folder}: state.safetensors: {error}; wanted the state of this recipe") from None
         if learner.finished:
-            raise RunError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
+            raise UsageError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
         run = cls(folder, learner, **about)
         run.best, run._earlier = _kept(run.policy_path), info["seconds"]
         run._highest = run.best.score if run.best else -math.inf
@@ -138,7 +135,7 @@ class Run:
                 file.write(json.dumps(line) + "\n")
             self._events.add(metrics, self.learner.steps)
         except OSError as error:
-            raise RunError(
+            raise UsageError(
                 f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed"
             ) from None
 
@@ -170,7 +167,7 @@ class Run:
         try:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
-            raise RunError(f"{path.parent}: cannot be written ({error.strerror}); what was saved can be resumed") from None
+            raise UsageError(f"{path.parent}: cannot be written ({error.strerror}); what was saved can be resumed") from None
         self.save_policy({"stage": {"steps": steps, "share": share}}, path=path)
 
     def save_policy(
@@ -271,10 +268,11 @@ def _kept(policy: Path) -> Evaluation | None:
     it may be older, and must not let a worse policy take its place."""
     if not policy.exists():
         return None
+    kept = checkpoint.load(policy).manifest.evaluation.get("validation")
     try:
-        return Evaluation.from_dict(checkpoint.load(policy).manifest.evaluation.get("validation"))
+        return Evaluation.from_dict(kept)
     except ValueError as error:
-        raise RunError(f"{policy}: validation: {error}; move the file away to resume without it") from None
+        raise UsageError(f"{policy}: validation: {error}; move the file away to resume without it") from None
 
 
 def _write_about(run: Run) -> None:
@@ -290,7 +288,7 @@ def _write_json(path: Path, data: Mapping[str, object]) -> None:
         temporary.write_text(json.dumps(data, indent=2) + "\n")
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); what was saved before still stands") from None
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); what was saved before still stands") from None
 
 
 def folder_for(recipe: Recipe, stamp: str) -> Path:

@@ -47,8 +47,7 @@ def train(
     folder for policy, metrics, evaluation and the state to go on from; None: only what is returned is kept. progress: is
     called with a line of text each second, such as `print`.
 
-    Raises RecipeError, AirframeError, ValueError for an argument out of range or a folder that holds a run, RunError where
-    the folder cannot be written.
+    Raises UsageError where recipe, airframe or folder cannot be used, and ValueError for an argument out of range.
 
     >>> policy, evaluation = train("default", steps=20_000, vehicles=64)
     >>> policy.outputs, evaluation.starts
@@ -79,7 +78,7 @@ def start(
 ) -> Run:
     """A new run in a folder that is given or follows from the recipe; see `train`. prefix: what users write before a name.
 
-    Raises RecipeError, AirframeError, ValueError for an argument out of range or a folder that holds a run, and RunError.
+    Raises what `train` raises.
     """
     require_run(vehicles, steps, seed, prefix)
     craft = airframes.load(airframe)
@@ -91,7 +90,7 @@ def start(
 def learn(run: Run, offline_steps: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
     """Learn from recordings for the offline steps, then fly and learn to the recipe's end (True) or `stopped()` (False).
 
-    show: gets a line on how it goes each second. A run that was stopped is saved and closed. Raises RunError.
+    show: gets a line on how it goes each second. A run that was stopped is saved and closed. Raises UsageError.
     """
     with training_process():
         finished = study(run, offline_steps, show, stopped) and fly_and_learn(run, show, stopped)

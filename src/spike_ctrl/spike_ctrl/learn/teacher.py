@@ -6,13 +6,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.learn.recipe_blocks import LearnedGuide, RecipeError
+from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.observation import LAYOUT
@@ -40,22 +41,22 @@ class PolicyGuide:
 def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:
     """The guide of a recipe for an airframe, at this rate of the states.
 
-    Raises RecipeError, also for a guide that has to be learned first, and CheckpointError for a file that does not fit.
+    Raises UsageError, also for a guide that has to be learned first, and CheckpointError for a file that does not fit.
     """
     if isinstance(recipe.guide, LearnedGuide):
         wanted = "`spike-ctrl train`, which trains it, or guide: RUN/teacher/policy.safetensors of such a run"
         found = f"a guide that the recipe {recipe.guide.recipe} trains first"
-        raise RecipeError(f"recipe {recipe.name}: guide: found {found}, wanted {wanted}")
+        raise UsageError(f"recipe {recipe.name}: guide: found {found}, wanted {wanted}")
     if isinstance(recipe.guide, Gains):
         return GeometricGuide(airframe, recipe.guide, rate_hz)
     if isinstance(recipe.guide, NamedObject):
-        return guide_protocol.make(recipe.guide, "guide", RecipeError, airframe)
+        return guide_protocol.make(recipe.guide, "guide", UsageError, airframe)
     expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": rate_hz}
     return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)
 
 
 def gains(recipe: Recipe) -> Gains:
-    """The gains of a recipe for who flies by the geometric guide only. Raises RecipeError where it names another guide."""
+    """The gains of a recipe for who flies by the geometric guide only. Raises UsageError where it names another guide."""
     if isinstance(recipe.guide, Gains):
         return recipe.guide
-    raise RecipeError(f"recipe {recipe.name}: guide: found {recipe.guide}, wanted gains of the geometric guide")
+    raise UsageError(f"recipe {recipe.name}: guide: found {recipe.guide}, wanted gains of the geometric guide")

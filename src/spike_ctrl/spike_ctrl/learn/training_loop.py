@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
-from spike_ctrl.learn.recipe_blocks import LearnedGuide, RecipeError
+from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import REPORT_PERIOD, Run, TrainingPace
 from spike_ctrl.policy.voltage_input import complete_of
@@ -93,9 +94,7 @@ def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
         return Run.resume(folder, **about)
     plan = recipes.find(guide.recipe).with_steps(guide.steps)
     if isinstance(plan.guide, LearnedGuide):
-        raise RecipeError(
-            f"recipe {plan.name}: guide: found one that is learned, wanted another for the recipe of a teacher"
-        )
+        raise UsageError(f"recipe {plan.name}: guide: found one that is learned, wanted another for the recipe of a teacher")
     run.save()  # so that the run can be resumed from here on
     first = Run.start(folder, plan, learner.airframe, guide.vehicles, learner.seed, **about)
     first.save()

@@ -8,7 +8,6 @@ more array, `graph`: the bytes of its step in ONNX. Nothing here is ever unpickl
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from spike_ctrl._files import atomic_file, resources
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.policy import manifest as manifests
 from spike_ctrl.policy import self_test
 from spike_ctrl.policy.manifest import GRAPH_FORMAT, TOLERANCE, CheckpointError, Contract, Manifest, require
-from spike_ctrl.policy.network_graph import GraphError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 from spike_ctrl.policy.ordered_runtime import OrderedPolicy
@@ -168,10 +167,8 @@ def place(path: str | os.PathLike[str]) -> Path:
         return path
     names = sorted(file.stem for file in resources.folder("models").glob("*.safetensors"))
     if path.name not in names:
-        near = difflib.get_close_matches(path.name, names, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
         known = f"known: {', '.join(names)} (or give a path to a .safetensors file)"
-        raise CheckpointError(f"model '{path}' not found; {known}{hint}")
+        raise CheckpointError(f"model '{path}' not found; {known}{meant(path.name, names)}")
     return resources.folder("models") / f"{path.name}.safetensors"
 
 
@@ -229,7 +226,7 @@ def _policy(weights: Mapping[str, NDArray[Any]], contract: Contract, graph: byte
         return SpikingPolicy(weights, contract.neuron, contract.voltage)
     try:
         policy = OnnxPolicy(graph or b"", weights, contract.voltage)
-    except GraphError as error:
+    except UsageError as error:
         raise CheckpointError(f"{name}: graph: {error}") from None
     for key, tensor in weights.items():
         if key not in policy.graph.weights:

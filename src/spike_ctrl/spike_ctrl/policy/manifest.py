@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from spike_ctrl._files import settings
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.voltage_input import VoltageInput
@@ -23,7 +24,7 @@ VOLTAGE_INPUTS = 19  # of the layout that ends with the voltage
 MOST_TOLERANCE = 1e-2  # of an action: a file that allows itself more proves nothing
 
 
-class CheckpointError(Exception):
+class CheckpointError(UsageError):
     """A file that cannot be trusted or written. One line: file, field, what was found, what is wanted."""
 
     def __init__(self, message: str):

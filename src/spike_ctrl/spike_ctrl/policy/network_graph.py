@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.errors import UsageError
+
 OPSET, MAX_IR_VERSION = 18, 10
 MAX_BYTES, MAX_NODES = 2**18, 2000
 MAX_WEIGHTS, MAX_RESULTS = 2**22, 2**18  # numbers: of one array of weights; of all results of one vehicle's step
@@ -44,13 +46,6 @@ ROUNDS, MAX_AXES = 64, 8  # of the search for sizes
 SIZE_OPERATORS = frozenset("Add Cast Concat Div Gather Identity Mul Reshape Shape Slice Squeeze Sub Unsqueeze".split())
 
 
-class GraphError(ValueError):
-    """A graph that must not or cannot run. One line: what was found, what is wanted."""
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
-
-
 @dataclass(frozen=True)
 class NetworkGraph:
     """A graph that passed all checks. data: the ONNX model, in bytes. weights: shape and type of each array that it needs.
@@ -66,12 +61,12 @@ class NetworkGraph:
     nodes: int
 
     def model(self, weights: Mapping[str, NDArray[Any]]) -> Any:
-        """The onnx.ModelProto with these weights as constants. Raises GraphError where they do not fit."""
+        """The onnx.ModelProto with these weights as constants. Raises UsageError where they do not fit."""
         onnx = _package()
         for name, (shape, kind) in self.weights.items():
             if name not in weights or weights[name].shape != shape or weights[name].dtype != kind:
                 found = f"{weights[name].dtype} {weights[name].shape}" if name in weights else "nothing"
-                raise GraphError(f"{name}: found {found}, wanted {kind} {shape}")
+                raise UsageError(f"{name}: found {found}, wanted {kind} {shape}")
         made = onnx.ModelProto.FromString(self.data)
         inputs = [value for value in made.graph.input if value.name not in self.weights]
         del made.graph.input[:]
@@ -81,16 +76,16 @@ class NetworkGraph:
 
 
 def parse(data: bytes) -> NetworkGraph:
-    """Read a graph and check everything about it. Raises GraphError, also where the package onnx is not installed."""
+    """Read a graph and check everything about it. Raises UsageError, also where the package onnx is not installed."""
     onnx = _package()
     if len(data) > MAX_BYTES:
-        raise GraphError(f"found {len(data)} bytes, wanted at most {MAX_BYTES}: weights belong beside the graph")
+        raise UsageError(f"found {len(data)} bytes, wanted at most {MAX_BYTES}: weights belong beside the graph")
     try:
         return _parse(data, onnx)
-    except GraphError:
+    except UsageError:
         raise
     except Exception as error:  # whatever the parser finds in hostile bytes, the caller gets one kind of error
-        raise GraphError(f"not a readable ONNX model: {error}") from None
+        raise UsageError(f"not a readable ONNX model: {error}") from None
 
 
 def _parse(data: bytes, onnx: Any) -> NetworkGraph:
@@ -105,7 +100,7 @@ def _parse(data: bytes, onnx: Any) -> NetworkGraph:
     outputs = {value.name: _shape(value) for value in model.graph.output}
     for name, there, values in (("inputs", inputs, model.graph.input), ("outputs", outputs, model.graph.output)):
         if len(there) != len(values):
-            raise GraphError(f"{name}: found {len(values)} with {len(there)} names, wanted a name for each")
+            raise UsageError(f"{name}: found {len(values)} with {len(there)} names, wanted a name for each")
     states = sum(name.startswith(STATE) for name in inputs)
     initial = tuple(_initial(constants, f"{INITIAL_STATE}{index}", onnx) for index in range(states))
     width_in, width_out = _check_face(inputs, outputs, initial)
@@ -113,7 +108,7 @@ def _parse(data: bytes, onnx: Any) -> NetworkGraph:
     weights = {name: about for name, about in inputs.items() if name != OBSERVATION and not name.startswith(STATE)}
     for name, (shape, _) in weights.items():
         if any(size is None for size in shape):
-            raise GraphError(f"{name}: found shape {shape}, wanted one without a free axis")
+            raise UsageError(f"{name}: found shape {shape}, wanted one without a free axis")
     return NetworkGraph(
         model.SerializeToString(),
         width_in,
@@ -133,38 +128,38 @@ def _package() -> Any:
         import onnx.reference
         import onnx.shape_inference
     except ImportError:
-        raise GraphError("the package onnx is not installed, wanted to read the network's graph: pip install onnx") from None
+        raise UsageError("the package onnx is not installed, wanted to read the network's graph: pip install onnx") from None
     return onnx
 
 
 def _check_versions(model: Any) -> None:
     if not 0 < model.ir_version <= MAX_IR_VERSION:
-        raise GraphError(f"ir_version: found {model.ir_version}, wanted 1 to {MAX_IR_VERSION}")
+        raise UsageError(f"ir_version: found {model.ir_version}, wanted 1 to {MAX_IR_VERSION}")
     found = [(opset.domain, opset.version) for opset in model.opset_import]
     if found != [("", OPSET)]:
-        raise GraphError(f"opset_import: found {found}, wanted [('', {OPSET})]: no operators but those of ONNX")
+        raise UsageError(f"opset_import: found {found}, wanted [('', {OPSET})]: no operators but those of ONNX")
     for field in ("functions", "training_info", "configuration"):
         if len(getattr(model, field, ())):
-            raise GraphError(f"{field}: found some, wanted none")
+            raise UsageError(f"{field}: found some, wanted none")
     for field in ("sparse_initializer", "quantization_annotation"):
         if len(getattr(model.graph, field)):
-            raise GraphError(f"{field}: found some, wanted none")
+            raise UsageError(f"{field}: found some, wanted none")
 
 
 def _check_nodes(graph: Any, onnx: Any) -> None:
     if len(graph.node) > MAX_NODES:
-        raise GraphError(f"found {len(graph.node)} operators, wanted at most {MAX_NODES}")
+        raise UsageError(f"found {len(graph.node)} operators, wanted at most {MAX_NODES}")
     for node in graph.node:
         if node.domain or node.op_type not in OPERATORS:
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             wanted = "one that computes a result of known size from its inputs alone, without control flow"
-            raise GraphError(f"operator {name}: found one that may not fly, wanted {wanted}")
+            raise UsageError(f"operator {name}: found one that may not fly, wanted {wanted}")
         for attribute in node.attribute:
             if attribute.name == "num_outputs" and attribute.i != len(node.output):  # onnx's own inference aborts here
-                raise GraphError(f"operator {node.op_type}: num_outputs: found {attribute.i}, wanted {len(node.output)}")
+                raise UsageError(f"operator {node.op_type}: num_outputs: found {attribute.i}, wanted {len(node.output)}")
             kinds = onnx.AttributeProto
             if attribute.type in (kinds.GRAPH, kinds.GRAPHS, kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS):
-                raise GraphError(
+                raise UsageError(
                     f"operator {node.op_type}, {attribute.name}: found a graph or a sparse array, wanted neither"
                 )
             for tensor in (attribute.t, *attribute.tensors):
@@ -173,7 +168,7 @@ def _check_nodes(graph: Any, onnx: Any) -> None:
 
 def _check_tensor(tensor: Any, onnx: Any) -> None:
     if tensor.data_location != onnx.TensorProto.DEFAULT or len(tensor.external_data):
-        raise GraphError(f"{tensor.name or 'a constant'}: found data in another file, wanted them in the graph")
+        raise UsageError(f"{tensor.name or 'a constant'}: found data in another file, wanted them in the graph")
 
 
 def _shape(value: Any) -> tuple[tuple[int | None, ...], np.dtype[Any]]:
@@ -181,22 +176,22 @@ def _shape(value: Any) -> tuple[tuple[int | None, ...], np.dtype[Any]]:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or kind.elem_type not in TYPES:
         wanted = ", ".join(map(str, TYPES.values()))
-        raise GraphError(f"{value.name}: found another type, wanted an array of {wanted}")
+        raise UsageError(f"{value.name}: found another type, wanted an array of {wanted}")
     shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim)
     if any(size is not None and size <= 0 for size in shape) or math.prod(size or 1 for size in shape) > MAX_WEIGHTS:
-        raise GraphError(f"{value.name}: found shape {shape}, wanted 1 to {MAX_WEIGHTS} numbers")
+        raise UsageError(f"{value.name}: found shape {shape}, wanted 1 to {MAX_WEIGHTS} numbers")
     return shape, TYPES[kind.elem_type]
 
 
 def _initial(constants: dict[str, Any], name: str, onnx: Any) -> NDArray[Any]:
     if name not in constants:
-        raise GraphError(f"{name}: found nothing, wanted the state before the first step")
+        raise UsageError(f"{name}: found nothing, wanted the state before the first step")
     try:
         found: NDArray[Any] = onnx.numpy_helper.to_array(constants[name])
     except Exception as error:
-        raise GraphError(f"{name}: cannot be read: {error}") from None
+        raise UsageError(f"{name}: cannot be read: {error}") from None
     if found.ndim < 1 or len(found) != 1 or not np.isfinite(found).all():
-        raise GraphError(f"{name}: found shape {found.shape}, wanted finite numbers (1, ...)")
+        raise UsageError(f"{name}: found shape {found.shape}, wanted finite numbers (1, ...)")
     return np.array(found[0])
 
 
@@ -207,16 +202,16 @@ def _check_face(inputs: dict[str, Any], outputs: dict[str, Any], initial: tuple[
     for there, name in ((inputs, OBSERVATION), (outputs, ACTION)):
         shape, kind = there.get(name, ((), None))
         if len(shape) != 2 or shape[0] is not None or shape[1] is None or kind != float32:
-            raise GraphError(f"{name}: found {kind} {list(shape)}, wanted float32 [vehicles, width]")
+            raise UsageError(f"{name}: found {kind} {list(shape)}, wanted float32 [vehicles, width]")
         widths.append(int(shape[1]))
     wanted = {ACTION, *(f"{NEXT_STATE}{index}" for index in range(len(initial)))}
     if set(outputs) != wanted:
-        raise GraphError(f"outputs: found {', '.join(outputs)}, wanted {', '.join(sorted(wanted))}")
+        raise UsageError(f"outputs: found {', '.join(outputs)}, wanted {', '.join(sorted(wanted))}")
     for index, first in enumerate(initial):
         about = (None, *first.shape), first.dtype
         for there, name in ((inputs, f"{STATE}{index}"), (outputs, f"{NEXT_STATE}{index}")):
             if there.get(name) != about:
-                raise GraphError(f"{name}: found {there.get(name)}, wanted {about}, as {INITIAL_STATE}{index}")
+                raise UsageError(f"{name}: found {there.get(name)}, wanted {about}, as {INITIAL_STATE}{index}")
     return widths[0], widths[1]
 
 
@@ -234,15 +229,15 @@ def _check_sizes(model: Any, onnx: Any) -> None:
             value.type.tensor_type.ClearField("shape")  # what the graph says of it counts for nothing here
         known = _known_sizes(single, onnx)
     except Exception as error:
-        raise GraphError(f"not a valid ONNX model: {error}") from None
+        raise UsageError(f"not a valid ONNX model: {error}") from None
     total = 0
     for node in single.graph.node:
         for name in filter(None, node.output):
             if known[name] is None:
-                raise GraphError(f"operator {node.op_type}: found a result whose size is not known, wanted one that is")
+                raise UsageError(f"operator {node.op_type}: found a result whose size is not known, wanted one that is")
             total += math.prod(known[name])
     if total > MAX_RESULTS:
-        raise GraphError(f"found {total} numbers computed in a step of one vehicle, wanted at most {MAX_RESULTS}")
+        raise UsageError(f"found {total} numbers computed in a step of one vehicle, wanted at most {MAX_RESULTS}")
 
 
 def _known_sizes(single: Any, onnx: Any) -> dict[str, Any]:

@@ -8,16 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl.policy.network_graph import (
-    ACTION,
-    MAX_IR_VERSION,
-    NEXT_STATE,
-    OBSERVATION,
-    OPSET,
-    STATE,
-    GraphError,
-    parse,
-)
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.policy.network_graph import ACTION, MAX_IR_VERSION, NEXT_STATE, OBSERVATION, OPSET, STATE, parse
 from spike_ctrl.policy.voltage_input import VoltageInput
 
 State = tuple[NDArray[Any], ...]
@@ -31,7 +23,7 @@ class OnnxPolicy:
     """
 
     def __init__(self, graph: bytes, weights: Mapping[str, NDArray[Any]], voltage: VoltageInput | None = None):
-        """Raises GraphError where the graph must not run, where weights do not fit it, or where a package is missing."""
+        """Raises UsageError where the graph must not run, where weights do not fit it, or where a package is missing."""
         self.graph, self.voltage = parse(graph), voltage
         states = range(len(self.graph.initial_state))
         self._states = [f"{STATE}{index}" for index in states]
@@ -45,13 +37,13 @@ class OnnxPolicy:
         try:
             action, after = self.step(np.zeros((vehicles, self.inputs), np.float32), before)
         except Exception as error:  # onnxruntime has many kinds of errors and no common one
-            raise GraphError(f"onnxruntime cannot run it: {error}") from None
+            raise UsageError(f"onnxruntime cannot run it: {error}") from None
         found, wanted = (
             [part.shape for part in (action, *after)],
             [(vehicles, self.outputs), *(part.shape for part in before)],
         )
         if found != wanted:
-            raise GraphError(f"results of {vehicles} vehicles: found shapes {found}, wanted {wanted}")
+            raise UsageError(f"results of {vehicles} vehicles: found shapes {found}, wanted {wanted}")
 
     @property
     def inputs(self) -> int:
@@ -119,7 +111,7 @@ def _session(graph: bytes) -> Any:
         import onnxruntime
     except ImportError:
         text = "the package onnxruntime is not installed, wanted to run the network's graph: pip install onnxruntime"
-        raise GraphError(text) from None
+        raise UsageError(text) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
@@ -127,4 +119,4 @@ def _session(graph: bytes) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has many kinds of errors and no common one
-        raise GraphError(f"onnxruntime refuses it: {error}") from None
+        raise UsageError(f"onnxruntime refuses it: {error}") from None

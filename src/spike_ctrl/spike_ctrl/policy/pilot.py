@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.policy.voltage_input import VoltageError, complete
+from spike_ctrl.policy.voltage_input import complete
 
 FRESH = 3  # periods: a state that waited in a queue for longer does not count in a warm-up
 PROBATION = 2000  # steps
@@ -170,7 +171,7 @@ class Pilot:
             return PilotAnswer(None, False, Reason.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite")
         try:
             observation = complete(self.flown.policy, observation, voltage)
-        except VoltageError as error:
+        except UsageError as error:
             return PilotAnswer(None, False, Reason.BAD_OBSERVATION, str(error))
         if commanded is not None and commanded.tick == self.tick:
             self._tell(commanded)

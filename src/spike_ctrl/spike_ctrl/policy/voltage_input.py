@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
 
 LAYOUT = "setpoint_frame_18_voltage"
 """Name of this layout of observations in a contract."""
-
-
-class VoltageError(ValueError):
-    """A policy that sees the voltage cannot be told it; one line: found and wanted."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,9 @@ class VoltageInput:
 
 
 def of_airframe(airframe: Airframe) -> VoltageInput:
-    """Around the battery's nominal voltage, in units of what it loses from full to empty. Raises VoltageError."""
+    """Around the battery's nominal voltage, in units of what it loses from full to empty. Raises UsageError."""
     if (battery := airframe.battery) is None:
-        raise VoltageError(f"found airframe {airframe.name} without a battery, wanted one whose voltage can be seen")
+        raise UsageError(f"found airframe {airframe.name} without a battery, wanted one whose voltage can be seen")
     return VoltageInput(battery.nominal, battery.full - battery.empty)
 
 
@@ -59,10 +56,10 @@ def complete_of(policy: Policy, observation: NDArray[Any], environment: Any) -> 
 def complete(policy: Policy, observation: NDArray[Any], voltage: Any = None) -> NDArray[Any]:
     """The observation that the policy takes, [in] or [N, in], from that of a state, [18] or [N, 18].
 
-    voltage: of the vehicle, or (N,), V; None: unknown. Raises VoltageError where the policy sees it and it is unknown.
+    voltage: of the vehicle, or (N,), V; None: unknown. Raises UsageError where the policy sees it and it is unknown.
     """
     if (seen := of_policy(policy)) is None:
         return observation
     if voltage is None or not np.isfinite(volts := np.asarray(voltage, np.float32)).all():
-        raise VoltageError("voltage: found none, wanted the battery's: the policy's observation ends with it")
+        raise UsageError("voltage: found none, wanted the battery's: the policy's observation ends with it")
     return np.concatenate([observation, seen.seen(volts).reshape(*observation.shape[:-1], 1)], axis=-1)

@@ -14,15 +14,13 @@ import termios
 import threading
 import tty
 
+from spike_ctrl._files.errors import UsageError
+
 LARGEST_DATAGRAM = 65535
 SILENT = 1.0  # s without a packet, after which another sender may be the autopilot
 REOPEN = 1.0  # s between attempts to open a serial line that was lost
 
 Sender = tuple[str, int] | None
-
-
-class ConnectionFault(ValueError):
-    """A connection cannot be made; the message names it, found and wanted."""
 
 
 class Connection:
@@ -80,7 +78,7 @@ class Connection:
         self._waited = 0.0
         try:
             self._line = _serial(self.text)
-        except ConnectionFault:
+        except UsageError:
             pass  # not back yet
 
     def believes(self, sender: Sender, now: float) -> bool:
@@ -114,25 +112,25 @@ class Connection:
 
 
 def check(text: str) -> None:
-    """Raises ConnectionFault where the text names no connection. Opens nothing."""
+    """Raises UsageError where the text names no connection. Opens nothing."""
     _parse_line(text) if text.startswith("serial:") else _address(text)
 
 
 def require(text: str) -> None:
-    """Raises ConnectionFault where it cannot be made now. A serial line is not opened: that restarts some devices."""
+    """Raises UsageError where it cannot be made now. A serial line is not opened: that restarts some devices."""
     check(text)
     if not text.startswith("serial:"):
         return _socket(text).close()
     device, _ = _parse_line(text)
     if not os.access(device, os.R_OK | os.W_OK):
         reason = "Permission denied" if os.path.exists(device) else "No such file or directory"
-        raise ConnectionFault(f"connection {text}: {device} cannot be opened ({reason})")
+        raise UsageError(f"connection {text}: {device} cannot be opened ({reason})")
 
 
 def require_port(text: str, who: str) -> None:
-    """Raises ConnectionFault where a vehicle that `who` starts here could not send to it: it is no port to listen on."""
+    """Raises UsageError where a vehicle that `who` starts here could not send to it: it is no port to listen on."""
     if not text.startswith("udpin:") or text.endswith(":0"):
-        raise ConnectionFault(f"{who}: connection: found '{text}', wanted udpin:HOST:PORT with a port of 1 to 65535")
+        raise UsageError(f"{who}: connection: found '{text}', wanted udpin:HOST:PORT with a port of 1 to 65535")
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -140,11 +138,11 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = place.rpartition(":")
     if kind not in ("udpin", "udpout") or not host or not port.isdecimal() or not int(port) <= 65535:
         wanted = "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD"
-        raise ConnectionFault(f"connection: found '{text}', wanted {wanted}")
+        raise UsageError(f"connection: found '{text}', wanted {wanted}")
     try:
         return socket.gethostbyname(host), int(port)
     except OSError as error:
-        raise ConnectionFault(f"connection {text}: host '{host}' is not known ({error.strerror})") from None
+        raise UsageError(f"connection {text}: host '{host}' is not known ({error.strerror})") from None
 
 
 def _socket(text: str) -> socket.socket:
@@ -156,7 +154,7 @@ def _socket(text: str) -> socket.socket:
             found.bind((host, port))
     except OSError as error:
         found.close()
-        raise ConnectionFault(f"connection {text}: cannot listen there ({error.strerror})") from None
+        raise UsageError(f"connection {text}: cannot listen there ({error.strerror})") from None
     return found
 
 
@@ -164,7 +162,7 @@ def _parse_line(text: str) -> tuple[str, int]:
     device, _, baud = text.removeprefix("serial:").rpartition(":")
     speed = getattr(termios, f"B{baud}", None) if baud.isdecimal() else None
     if not device or speed is None:
-        raise ConnectionFault(f"connection: found '{text}', wanted serial:DEVICE:BAUD with a usual rate, as 921600")
+        raise UsageError(f"connection: found '{text}', wanted serial:DEVICE:BAUD with a usual rate, as 921600")
     return device, speed
 
 
@@ -173,7 +171,7 @@ def _serial(text: str) -> int:
     try:
         line = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
-        raise ConnectionFault(f"connection {text}: {device} cannot be opened ({error.strerror})") from None
+        raise UsageError(f"connection {text}: {device} cannot be opened ({error.strerror})") from None
     try:
         tty.setraw(line)
         settings = termios.tcgetattr(line)
@@ -182,5 +180,5 @@ def _serial(text: str) -> int:
         termios.tcsetattr(line, termios.TCSANOW, settings)
     except termios.error as error:
         os.close(line)
-        raise ConnectionFault(f"connection {text}: {device} is no serial line ({error.args[-1]})") from None
+        raise UsageError(f"connection {text}: {device} is no serial line ({error.args[-1]})") from None
     return line

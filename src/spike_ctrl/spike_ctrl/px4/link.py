@@ -43,10 +43,6 @@ PARAMETER_NAME = re.compile(r"[A-Za-z0-9_]{1,16}")
 POSITION_VARIANCES = (0, 6, 11)  # of x, y, z in the upper triangle of ODOMETRY.pose_covariance
 
 
-class LinkError(ValueError):
-    """A set-point or request must not be sent; the message names the field, found and wanted."""
-
-
 class Link:
     """One companion's link to the autopilot (component 1 of `system`). Packets of others are counted and not used.
 
@@ -91,24 +87,24 @@ class Link:
         return self._write(messages.MAVLink_heartbeat_message(kind, none, 0, 0, messages.MAV_STATE_ACTIVE, 3), now)
 
     def rates(self, thrust: float, rates: Vector, now: float) -> bytes:
-        """Collective thrust 0..1 and body rates (rad/s, FLU): the command of the `rates` layout. Raises LinkError."""
+        """Collective thrust 0..1 and body rates (rad/s, FLU): the command of the `rates` layout. Raises ValueError."""
         _check(thrust, rates=rates)
         return self._attitude_target(dialect.RATES_MASK, (1.0, 0.0, 0.0, 0.0), frames.frd_from_flu(rates), thrust, now)
 
     def action(self, action: Sequence[float], airframe: Airframe, now: float) -> bytes:
-        """The command of an action in the airframe's layout. Raises LinkError."""
+        """The command of an action in the airframe's layout. Raises ValueError."""
         if airframe.action_layout == "motors":
             return self.motors(motor_speeds(action, airframe), now)
         return self.rates(*thrust_and_rates(action, airframe), now)
 
     def motors(self, speeds: Sequence[float], now: float) -> bytes:
-        """Commands 0..1 of the four rotors in the airframe's order: the command of the `motors` layout. Raises LinkError.
+        """Commands 0..1 of the four rotors in the airframe's order: the command of the `motors` layout. Raises ValueError.
 
         Only our own simulated vehicle takes it (`Version.takes_motors`).
         """
         for number, speed in enumerate(speeds):
             if not 0 <= speed <= 1:
-                raise LinkError(f"set-point: motor {number}: found {speed}, wanted 0 to 1")
+                raise ValueError(f"set-point: motor {number}: found {speed}, wanted 0 to 1")
         controls = [*(speeds[rotor] for rotor in dialect.MOTOR_ORDER), 0.0, 0.0, 0.0, 0.0]
         message = messages.MAVLink_set_actuator_control_target_message(
             round(now * 1e6), dialect.MOTOR_GROUP, self.system, dialect.COMPONENT, controls
@@ -116,15 +112,15 @@ class Link:
         return self._write(message, now)
 
     def attitude(self, thrust: float, quaternion: Quaternion, now: float) -> bytes:
-        """Collective thrust 0..1 and an attitude (FLU to ENU). Raises LinkError."""
+        """Collective thrust 0..1 and an attitude (FLU to ENU). Raises ValueError."""
         _check(thrust, quaternion=quaternion)
         if abs((norm := math.hypot(*quaternion)) - 1) > 0.01:
-            raise LinkError(f"set-point: quaternion: found norm {norm:g}, wanted 1")
+            raise ValueError(f"set-point: quaternion: found norm {norm:g}, wanted 1")
         q = frames.ned_frd_from_enu_flu(quaternion)
         return self._attitude_target(dialect.ATTITUDE_MASK, q, (0.0, 0.0, 0.0), thrust, now)
 
     def position(self, position: Vector, yaw: float, now: float) -> bytes:
-        """Position (m, ENU) and yaw (rad, from east) for the autopilot's own position loop. Raises LinkError."""
+        """Position (m, ENU) and yaw (rad, from east) for the autopilot's own position loop. Raises ValueError."""
         _check(0.0, position=position, yaw=(yaw,))
         message = messages.MAVLink_set_position_target_local_ned_message(
             _milliseconds(now), self.system, dialect.COMPONENT, messages.MAV_FRAME_LOCAL_NED, dialect.POSITION_MASK,
@@ -160,7 +156,7 @@ class Link:
         return self._command(messages.MAV_CMD_REQUEST_MESSAGE, now, message_id)
 
     def get_parameter(self, name: str, now: float) -> bytes:
-        """Ask for a parameter. ParameterReading follows. Raises LinkError for an impossible name."""
+        """Ask for a parameter. ParameterReading follows. Raises ValueError for an impossible name."""
         to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_param_request_read_message(*to, _parameter_id(name), -1), now)
 
@@ -310,14 +306,14 @@ def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float
     """Collective thrust (0..1) and body rates (rad/s, FLU) of an action of the `rates` layout.
 
     A collective of 0 is the airframe's hover thrust, -1 no thrust, 1 full thrust. Rates of +-1 are the airframe's limits.
-    Raises LinkError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
+    Raises ValueError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
     """
     airframe.require_layout("rates")
     collective, roll, pitch, yaw = map(float, action)
     if not (-1 <= collective <= 1 and -1 <= roll <= 1 and -1 <= pitch <= 1 and -1 <= yaw <= 1):
         names = ("collective", "roll rate", "pitch rate", "yaw rate")
         name, value = next((n, v) for n, v in zip(names, action, strict=True) if not -1 <= v <= 1)
-        raise LinkError(f"action: {name}: found {value}, wanted -1 to 1")
+        raise ValueError(f"action: {name}: found {value}, wanted -1 to 1")
     thrust = float(action_mapping.thrust(np.float64(collective), np.float64(airframe.hover)))
     a, b, c = airframe.max_rates
     return thrust, (roll * a, pitch * b, yaw * c)
@@ -326,21 +322,21 @@ def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float
 def motor_speeds(action: Sequence[float], airframe: Airframe) -> list[float]:
     """Commands 0..1 of the rotors for an action of the `motors` layout, in the airframe's order.
 
-    Raises LinkError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
+    Raises ValueError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
     """
     airframe.require_layout("motors")
     for number, value in enumerate(action):
         if not -1 <= value <= 1:
-            raise LinkError(f"action: motor {number}: found {value}, wanted -1 to 1")
+            raise ValueError(f"action: motor {number}: found {value}, wanted -1 to 1")
     return [float(action_mapping.command(np.float64(value))) for value in action]
 
 
 def _check(thrust: float, **vectors: Sequence[float]) -> None:
     if not 0 <= thrust <= 1:
-        raise LinkError(f"set-point: thrust: found {thrust}, wanted 0 to 1")
+        raise ValueError(f"set-point: thrust: found {thrust}, wanted 0 to 1")
     for name, vector in vectors.items():
         if not all(math.isfinite(value) for value in vector):
-            raise LinkError(f"set-point: {name}: found {tuple(vector)}, wanted finite numbers")
+            raise ValueError(f"set-point: {name}: found {tuple(vector)}, wanted finite numbers")
 
 
 def _deviation(variance: float) -> float:
@@ -350,7 +346,7 @@ def _deviation(variance: float) -> float:
 
 def _parameter_id(name: str) -> bytes:
     if not (name.isascii() and 1 <= len(name) <= 16):
-        raise LinkError(f"parameter: found name '{name}', wanted 1 to 16 ASCII characters")
+        raise ValueError(f"parameter: found name '{name}', wanted 1 to 16 ASCII characters")
     return name.encode()
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.preflight import Heard
 
 ROUNDS, ROUND = 10, 0.5  # times that parameters are written, and s until they are written again
-
-
-class ParameterWriteError(ValueError):
-    """Parameters that must not be written now; the message says why."""
 
 
 class WrittenParameter(NamedTuple):
@@ -48,13 +45,13 @@ def write(
 ) -> dict[str, WrittenParameter]:
     """Write the parameters that `wanted` names, until the autopilot tells them back or has had five seconds.
 
-    Gives those that have changed. Raises ParameterWriteError where the vehicle is armed or gets lost.
+    Gives those that have changed. Raises UsageError where the vehicle is armed or gets lost.
     """
     heard = companion.heard_of(clock())
     if heard.status is None:
         return {}
     if heard.status.armed:
-        raise ParameterWriteError("the vehicle is armed, wanted disarmed")
+        raise UsageError("the vehicle is armed, wanted disarmed")
     before: dict[str, float] = {}
     for _ in range(ROUNDS):
         now = clock()
@@ -62,7 +59,7 @@ def write(
         if not (values := wanted(heard := companion.heard_of(now))):
             break
         if heard.status is None or heard.status.armed:
-            raise ParameterWriteError("the autopilot was armed or lost meanwhile: not all was written")
+            raise UsageError("the autopilot was armed or lost meanwhile: not all was written")
         for name, value in values.items():
             connection.send(companion.link.set_parameter(name, type(before[name])(value), now))
         listen(connection, companion, clock, now + ROUND, lambda now: not wanted(companion.heard_of(now)))

@@ -12,15 +12,13 @@ import os
 import stat
 from pathlib import Path
 
+from spike_ctrl._files.errors import UsageError
+
 EPOCH_2015 = 1420070400.0  # s since 1970; signing counts from here in units of 10 us
 TICKS_PER_SECOND = 100_000
 NEW_STREAM_LAG = 60 * TICKS_PER_SECOND  # a new stream may lag behind this end's time by so much
 LONGEST = 1024  # bytes of a key file that are read
 BLOCK = 13  # bytes: link id, time stamp of 6, signature of 6
-
-
-class SigningError(ValueError):
-    """A key file cannot be used; the message names the file, found and wanted."""
 
 
 def read_key(path: str | Path) -> bytes:
@@ -29,9 +27,9 @@ def read_key(path: str | Path) -> bytes:
         with open(path, "rb") as file:
             mode, data = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read(LONGEST)
     except OSError as error:
-        raise SigningError(f"signing key {path}: cannot be read ({error.strerror})") from None
+        raise UsageError(f"signing key {path}: cannot be read ({error.strerror})") from None
     if mode & 0o077:
-        raise SigningError(f"signing key {path}: found mode {mode:o}, wanted 600: others may read or change it (chmod 600)")
+        raise UsageError(f"signing key {path}: found mode {mode:o}, wanted 600: others may read or change it (chmod 600)")
     if len(data) == 32:
         return data
     try:
@@ -39,7 +37,7 @@ def read_key(path: str | Path) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise SigningError(f"signing key {path}: found {len(data)} bytes, wanted 32 bytes or 64 hexadecimal digits")
+        raise UsageError(f"signing key {path}: found {len(data)} bytes, wanted 32 bytes or 64 hexadecimal digits")
     return key
 
 
@@ -53,7 +51,7 @@ class Signing:
 
     def __init__(self, key: bytes, link: int, wall: float, now: float):
         if len(key) != 32:
-            raise SigningError(f"signing key: found {len(key)} bytes, wanted 32")
+            raise UsageError(f"signing key: found {len(key)} bytes, wanted 32")
         self.key, self.link = key, link
         self._offset = wall - now - EPOCH_2015
         self._last = 0

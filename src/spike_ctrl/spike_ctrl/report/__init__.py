@@ -11,15 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl import __version__
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 
 
-class ReportError(ValueError):
-    """There can be no report on a path. The message is one line: the path, what was found, what is wanted."""
-
-
 def kind(path: Path) -> str:
-    """What a path is: "model", "run", "bag", or "runs" for a folder of runs. Raises ReportError for anything else."""
+    """What a path is: "model", "run", "bag", or "runs" for a folder of runs. Raises UsageError for anything else."""
     from spike_ctrl.report import told_run
 
     if path.suffix == ".safetensors" and checkpoint.place(path).is_file():
@@ -33,7 +30,7 @@ def kind(path: Path) -> str:
     if path.is_dir() and (path / "metadata.yaml").is_file():
         return "bag"
     found = "a folder" if path.is_dir() else "a file" if path.exists() else "nothing"
-    raise ReportError(
+    raise UsageError(
         f"{path}: found {found}, wanted a model (.safetensors), a run (a folder with metrics.jsonl), "
         "a folder of runs, or a bag"
     )
@@ -42,7 +39,7 @@ def kind(path: Path) -> str:
 def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
     """Write a report on models, runs and bags to the file `target`.
 
-    static: with pictures instead of interactive charts. Raises ReportError, BagError, CheckpointError, AirframeError.
+    static: with pictures instead of interactive charts. Raises UsageError.
     """
     kinds = [(path, kind(path)) for path in paths]
 
@@ -68,7 +65,7 @@ def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
     try:
         Path(target).write_text(page.page("spike_ctrl report", sections, about, static), encoding="utf-8")
     except OSError as error:
-        raise ReportError(f"{target}: cannot be written ({error.strerror})") from None
+        raise UsageError(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def thinned(length: int, most: int = 4000) -> np.ndarray:

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from spike_ctrl import plug_ins
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.energy import spiking_energy_pj
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
@@ -51,7 +52,7 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     if log is not None:
         parts.append(ladder_charts.ladder(log, int(log.received[0])))
         for _, charts_of in plug_ins.loaded("report_sections"):
-            if isinstance(charts_of, plug_ins.PlugInError):
+            if isinstance(charts_of, UsageError):
                 notes.append(f"left out: {charts_of}")
             else:
                 parts += charts_of(log, flight, int(log.received[0]))

@@ -16,7 +16,7 @@ from spike_ctrl.simulated_px4 import ground_truth
 def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg] | None:
     """The legs of the flight that lies in a folder as `bag` and `truth.csv`; None where the policy did not fly.
 
-    kinds: of the trajectories; duration: s of each. Raises BagError and TruthError.
+    kinds: of the trajectories; duration: s of each. Raises UsageError.
     """
     log, true = read_log(folder / "bag"), ground_truth.read(folder / "truth.csv")
     flown = None if log is None else path_error.flown_track(log, true)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spike_ctrl.report import ReportError
+from spike_ctrl._files.errors import UsageError
 
 PIXELS_PER_INCH, COLOURS = 120, 32
 INCHES, WIDE_INCHES = 5.6, 11.6
@@ -23,12 +23,12 @@ DASHES = {"dash": "--", "dot": ":", "dashdot": "-."}
 
 
 def image(figure: Any, title: str, wide: bool = False) -> str:
-    """The figure as an <img> element with the PNG inside. Raises ReportError for a trace that cannot be drawn."""
+    """The figure as an <img> element with the PNG inside. Raises UsageError for a trace that cannot be drawn."""
     return f'<img alt="{escape(title)}" src="data:image/png;base64,{base64.b64encode(png(figure, wide)).decode()}">'
 
 
 def png(figure: Any, wide: bool = False) -> bytes:
-    """The figure as PNG with a palette of COLOURS colours. Raises ReportError for a trace that cannot be drawn."""
+    """The figure as PNG with a palette of COLOURS colours. Raises UsageError for a trace that cannot be drawn."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
@@ -38,7 +38,7 @@ def png(figure: Any, wide: bool = False) -> bytes:
     FigureCanvasAgg(sheet)
     for trace in figure.data:
         if trace.type not in KNOWN:
-            raise ReportError(f"picture of '{trace.name}': found a trace of type {trace.type}, wanted {', '.join(KNOWN)}")
+            raise UsageError(f"picture of '{trace.name}': found a trace of type {trace.type}, wanted {', '.join(KNOWN)}")
     axes = _axes(figure, sheet)
     for trace in figure.data:
         name = "scene" if trace.type == "scatter3d" else (trace.yaxis or "y")

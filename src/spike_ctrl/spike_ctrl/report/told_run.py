@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files import json_lines, yaml_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.json_lines import BrokenLine
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report import ReportError
 
 LARGEST = 2**63
 
@@ -81,9 +81,9 @@ class ToldRun:
 
 
 def read(path: Path) -> ToldRun:
-    """The run in a folder. Raises ReportError if its metrics or its recipe cannot be read."""
+    """The run in a folder. Raises UsageError if its metrics or its recipe cannot be read."""
     file = path / "recipe.yaml"
-    recipe = yaml_file.read(file, "recipe", ReportError) if file.is_file() else {}
+    recipe = yaml_file.read(file, "recipe", UsageError) if file.is_file() else {}
     return ToldRun(path, metrics(path), _json(path / "run.json"), recipe if isinstance(recipe, dict) else {})
 
 
@@ -104,15 +104,15 @@ def steps(line: Mapping[str, float]) -> float:
 
 
 def metrics(path: Path) -> list[dict[str, float]]:
-    """The lines of a run's metrics.jsonl. A last line that a kill has cut off is left out. Raises ReportError."""
+    """The lines of a run's metrics.jsonl. A last line that a kill has cut off is left out. Raises UsageError."""
     file = path / "metrics.jsonl"
     try:
         found, _ = json_lines.read(file, _numbers, "metrics")
     except BrokenLine as error:
         told = f"found '{error.text[:40]}', wanted a JSON mapping to numbers"
-        raise ReportError(f"{file}, line {error.number}: {told}") from None
+        raise UsageError(f"{file}, line {error.number}: {told}") from None
     if not found:
-        raise ReportError(f"{file}: found no line, wanted metrics")
+        raise UsageError(f"{file}: found no line, wanted metrics")
     return found
 
 

@@ -160,7 +160,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         """Call a function of yours at a named step of every control step, after those that are inserted there already.
 
         step: reset, state, actuation, wind, dynamics, reward, sensors or observation, see `pipeline.CHANGES`. function:
-        takes a `StepView` of all vehicles, gives None or what changes. Raises InsertError, which is a ValueError, here for
+        takes a `StepView` of all vehicles, gives None or what changes. Raises UsageError, which is a ValueError, here for
         what cannot be inserted, and in `step` and `reset` for what the function gives.
         """
         if self._pipeline is None:

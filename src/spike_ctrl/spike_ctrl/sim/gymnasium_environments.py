@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import meant
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.sim.initial_states import InitialStates
@@ -135,9 +135,8 @@ def _changed(default: _Part, given: _Part | Mapping[str, Any], name: str) -> _Pa
     known = [field.name for field in dataclasses.fields(default)]
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-            raise ValueError(f"{name}: unknown name '{key}'; {hint}")
+            hint = meant(key, known) or f"; known: {', '.join(known)}"
+            raise ValueError(f"{name}: unknown name '{key}'{hint}")
     if isinstance(default, Randomisation) and "sensors" in given:
         given = {**given, "sensors": _changed(default.sensors, given["sensors"], f"{name}.sensors")}
     changed = dataclasses.replace(default, **given)

@@ -5,7 +5,6 @@ An environment without insertions runs one fused kernel and knows none of this.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, episode_kernels, rate_loop
 from spike_ctrl.sim.dynamics import DISTURBANCE_ROWS, ENDED, STEP, SUMS
@@ -43,10 +43,6 @@ BARE = ("actuation", "wind", "reward", "sensors", "observation")
 """Steps whose functions may give one array instead of a mapping: it is the first of the fields that they may change."""
 
 
-class InsertError(ValueError):
-    """A function that cannot be inserted, fails, or gives what its step does not take; one line names step and function."""
-
-
 @dataclass
 class _Insertion:
     step: str
@@ -60,32 +56,32 @@ class _Insertion:
         return f"insert {self.step}: {_label(self.function)}"
 
     def call(self, view: StepView) -> Mapping[str, Any]:
-        """What the function changes, by field. Raises InsertError."""
+        """What the function changes, by field. Raises UsageError."""
         try:
             found = self.function(view)
         except Exception as error:
             frame = error.__traceback__.tb_next if error.__traceback__ else None
             line = f" ({Path(frame.tb_frame.f_code.co_filename).name} line {frame.tb_lineno})" if frame else ""
-            raise InsertError(f"{self.name}: {type(error).__name__}: {error}{line}") from error
+            raise UsageError(f"{self.name}: {type(error).__name__}: {error}{line}") from error
         allowed = CHANGES[self.step]
         if found is None:
             return {}
         if not isinstance(found, Mapping):
             if self.step not in BARE:
                 wanted = f"None or a mapping of new {', '.join(allowed)}"
-                raise InsertError(f"{self.name}: found {type(found).__name__}, wanted {wanted}")
+                raise UsageError(f"{self.name}: found {type(found).__name__}, wanted {wanted}")
             return {allowed[0]: found}
         for key in found:
             if key not in allowed:
-                raise InsertError(f"{self.name}: found {key!r}, wanted among {', '.join(allowed)}")
+                raise UsageError(f"{self.name}: found {key!r}, wanted among {', '.join(allowed)}")
         return found
 
     def checked(self, key: str, values: Any, shape: tuple[int, ...], counts: Flags) -> Floats:
-        """The values as float32. Raises InsertError where they have another shape, or in a vehicle that counts no number."""
+        """The values as float32. Raises UsageError where they have another shape, or in a vehicle that counts no number."""
         wanted = f"wanted finite numbers of shape {shape}: {FIELDS[key].unit}"
 
-        def refuse(found: object) -> InsertError:
-            return InsertError(f"{self.name}: {key}: found {found}, {wanted}")
+        def refuse(found: object) -> UsageError:
+            return UsageError(f"{self.name}: {key}: found {found}, {wanted}")
 
         try:
             given = np.asarray(values)
@@ -121,14 +117,14 @@ class Pipeline:
         """Force and torque (N, 6) that acted in the last step, as `Environment.disturbance`; None: no wind is inserted."""
 
     def insert(self, step: str, function: InsertFunction, seed: int) -> None:
-        """Add a function at the end of those of the step. Raises InsertError."""
-        require_step(step, "insert", InsertError)
+        """Add a function at the end of those of the step. Raises UsageError."""
+        require_step(step, "insert", UsageError)
         if not callable(function) or isinstance(function, type):
-            raise InsertError(f"insert {step}: found {function!r}, wanted a function of a StepView, or an object called so")
+            raise UsageError(f"insert {step}: found {function!r}, wanted a function of a StepView, or an object called so")
         try:
             inspect.signature(function).bind(None)
         except TypeError as error:
-            raise InsertError(
+            raise UsageError(
                 f"insert {step}: {_label(function)}: {error}; wanted a function of one argument, the StepView"
             ) from None
         except ValueError:  # a builtin that tells no signature
@@ -237,9 +233,7 @@ class Pipeline:
 def require_step(step: object, key: str, error: type[Exception]) -> None:
     """Raise `error` for a step that the pipeline does not have. key: what errors call it."""
     if step not in CHANGES:
-        near = difflib.get_close_matches(str(step), CHANGES, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise error(f"{key}: found step {step!r}, wanted one of {', '.join(CHANGES)}{hint}")
+        raise error(f"{key}: found step {step!r}, wanted one of {', '.join(CHANGES)}{meant(step, CHANGES)}")
 
 
 def listed(inserts: Inserts | None) -> list[tuple[str, InsertFunction]]:
@@ -252,9 +246,9 @@ def listed(inserts: Inserts | None) -> list[tuple[str, InsertFunction]]:
 
 
 def require_no_reward(inserts: Inserts | None, who: str) -> None:
-    """Raise InsertError where a function would change a reward that nobody counts. who: what scores."""
+    """Raise UsageError where a function would change a reward that nobody counts. who: what scores."""
     if inserts and "reward" in inserts:
-        raise InsertError(f"insert reward: found with {who}, which scores a fixed reward, wanted none at this step")
+        raise UsageError(f"insert reward: found with {who}, which scores a fixed reward, wanted none at this step")
 
 
 def _label(function: Any) -> str:

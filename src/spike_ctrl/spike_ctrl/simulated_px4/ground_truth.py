@@ -7,15 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
 COLUMNS = ("time", "x", "y", "z", "qx", "qy", "qz", "qw", "vx", "vy", "vz", "p", "q", "r")
 INTERVAL = 0.0075  # s between two rows, at least: every second tick
-
-
-class TruthError(ValueError):
-    """A file cannot be written or read; one line names it."""
 
 
 class Truth(NamedTuple):
@@ -35,14 +32,14 @@ class Truth(NamedTuple):
 
 
 class Log:
-    """Writes a row at most every INTERVAL seconds. Raises TruthError."""
+    """Writes a row at most every INTERVAL seconds. Raises UsageError."""
 
     def __init__(self, path: Path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w")
         except OSError as error:
-            raise TruthError(f"--truth {path}: cannot be written ({error.strerror})") from None
+            raise UsageError(f"--truth {path}: cannot be written ({error.strerror})") from None
         self._file.write(",".join(COLUMNS) + "\n")
         self._seen = -INTERVAL
 
@@ -66,13 +63,13 @@ class Log:
 
 
 def read(path: Path) -> Truth:
-    """The states in a CSV file. Raises TruthError."""
+    """The states in a CSV file. Raises UsageError."""
     try:
         with path.open() as file:
             head = file.readline().strip()
             rows = np.loadtxt(file, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
-        raise TruthError(f"truth {path}: cannot be read ({error})") from None
+        raise UsageError(f"truth {path}: cannot be read ({error})") from None
     if head != ",".join(COLUMNS) or rows.shape[1:] != (len(COLUMNS),):
-        raise TruthError(f"truth {path}: found '{head[:60]}', wanted the columns {','.join(COLUMNS)}")
+        raise UsageError(f"truth {path}: found '{head[:60]}', wanted the columns {','.join(COLUMNS)}")
     return Truth(rows[:, 0], rows[:, 1:4], rows[:, 4:8], rows[:, 8:11], rows[:, 11:14])

@@ -39,7 +39,7 @@ def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpo
 
 
 def of_action(action: Sequence[float], airframe: Airframe) -> RateCommand | MotorCommand:
-    """The set-point that an action commands over the link, in the airframe's layout. Raises LinkError."""
+    """The set-point that an action commands over the link, in the airframe's layout. Raises ValueError."""
     if airframe.action_layout == "rates":
         return RateCommand(*link.thrust_and_rates(action, airframe))
     a, b, c, d = link.motor_speeds(action, airframe)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4 import dialect
 from spike_ctrl.px4.dialect import messages
-from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameterError, AutopilotParameters
+from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameters
 from spike_ctrl.simulated_px4.telemetry import parameter_message
 
 LISTED_PER_TICK = 2  # so that a list does not fill the socket's buffer
@@ -42,9 +43,9 @@ class ParameterService:
         value, complaint = dialect.parameter_from_wire(m.param_value, m.param_type), ""
         try:
             if type(value) is not type(self.parameters[m.param_id]):
-                raise AutopilotParameterError(f"parameter {m.param_id}: wrong type")
+                raise UsageError(f"parameter {m.param_id}: wrong type")
             self.parameters.set(m.param_id, value)
-        except (KeyError, AutopilotParameterError):
+        except (KeyError, UsageError):
             complaint = f"{m.param_id}: unknown or of another type"
         known = m.param_id in NAMES
         return parameter_message(self.parameters, NAMES.index(m.param_id)) if known else None, complaint

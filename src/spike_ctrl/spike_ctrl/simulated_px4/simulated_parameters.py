@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
+
+from spike_ctrl._files.errors import UsageError, meant
 
 DEFAULTS: dict[str, int | float] = {
     # Failsafes: offboard stream, remote control, ground station, battery, geofence, attitude
@@ -79,10 +80,6 @@ DEFAULTS: dict[str, int | float] = {
 NAMES = tuple(sorted(DEFAULTS))
 
 
-class AutopilotParameterError(ValueError):
-    """The vehicle has no such parameter, or the value has the wrong type; the message names it."""
-
-
 class AutopilotParameters(dict[str, int | float]):
     """Values by name, which `set` alone changes. An integer stays an integer and a float a float, as on PX4.
 
@@ -96,22 +93,21 @@ class AutopilotParameters(dict[str, int | float]):
             self.set(name, value)
 
     def set(self, name: str, value: int | float) -> None:
-        """Raises AutopilotParameterError, and changes nothing, where the name is unknown or the value has the wrong type."""
+        """Raises UsageError, and changes nothing, where the name is unknown or the value has the wrong type."""
         if name not in self:
-            near = difflib.get_close_matches(name, NAMES, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(NAMES)}"
-            raise AutopilotParameterError(f"parameter {name}: unknown{hint}")
+            hint = meant(name, NAMES) or f"; known: {', '.join(NAMES)}"
+            raise UsageError(f"parameter {name}: unknown{hint}")
         kind = type(DEFAULTS[name])
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind or not math.isfinite(value):
             wanted = "an integer" if kind is int else "a finite number"
-            raise AutopilotParameterError(f"parameter {name}: found {value!r}, wanted {wanted}")
+            raise UsageError(f"parameter {name}: found {value!r}, wanted {wanted}")
         self[name] = value
 
 
 def parse(text: str) -> tuple[str, int | float]:
-    """Name and value from NAME=VALUE. Raises AutopilotParameterError."""
+    """Name and value from NAME=VALUE. Raises UsageError."""
     name, equals, value = text.partition("=")
     try:
         return name, int(value)
@@ -121,4 +117,4 @@ def parse(text: str) -> tuple[str, int | float]:
         return name, float(value)
     except ValueError:
         wanted = "wanted NAME=VALUE, such as COM_OF_LOSS_T=0.2"
-        raise AutopilotParameterError(f"parameter '{text}': found {'no number' if equals else 'no ='}, {wanted}") from None
+        raise UsageError(f"parameter '{text}': found {'no number' if equals else 'no ='}, {wanted}") from None

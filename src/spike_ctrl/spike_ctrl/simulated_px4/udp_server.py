@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Packets, Vehicle
 
@@ -21,10 +22,6 @@ RANGES = {
 Address = tuple[str, int]
 
 
-class AddressError(ValueError):
-    """An address cannot be used; the message names it, found and wanted."""
-
-
 class Port(NamedTuple):
     """One link: its socket, and the address that it sends to. Like PX4, the vehicle sends first."""
 
@@ -33,26 +30,26 @@ class Port(NamedTuple):
 
 
 def address(text: str) -> Address:
-    """From HOST:PORT, the host looked up. Raises AddressError."""
+    """From HOST:PORT, the host looked up. Raises UsageError."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise AddressError(f"address: found '{text}', wanted HOST:PORT with a port of 0 to 65535")
+        raise UsageError(f"address: found '{text}', wanted HOST:PORT with a port of 0 to 65535")
     try:
         return socket.gethostbyname(host), int(port)
     except OSError as error:
-        raise AddressError(f"address: host '{host}' is not known ({error.strerror})") from None
+        raise UsageError(f"address: host '{host}' is not known ({error.strerror})") from None
 
 
 def open_port(local: Address, remote: Address) -> Port:
-    """A link from a local address (port 0: any free one). Raises AddressError where it cannot be bound or sent to."""
+    """A link from a local address (port 0: any free one). Raises UsageError where it cannot be bound or sent to."""
     if not remote[1]:
-        raise AddressError(f"address: found '{remote[0]}:0' to send to, wanted a port of 1 to 65535")
+        raise UsageError(f"address: found '{remote[0]}:0' to send to, wanted a port of 1 to 65535")
     found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         found.bind(local)
     except OSError as error:
         found.close()
-        raise AddressError(f"address {local[0]}:{local[1]}: cannot be bound ({error.strerror})") from None
+        raise UsageError(f"address {local[0]}:{local[1]}: cannot be bound ({error.strerror})") from None
     found.setblocking(False)
     return Port(found, remote)
 
@@ -60,7 +57,7 @@ def open_port(local: Address, remote: Address) -> Port:
 def open_ports(local: str | None, companion: str | None, station: str | None, instance: int) -> dict[str, Port]:
     """The links to the companion and, unless it is "none", to the ground station; each address is HOST:PORT.
 
-    None stands for PX4's own: 127.0.0.1, ports moved on by the instance. Raises AddressError.
+    None stands for PX4's own: 127.0.0.1, ports moved on by the instance. Raises UsageError.
     """
     host, port = address(local or f"127.0.0.1:{14580 + instance}")
     opened = {ONBOARD: open_port((host, port), address(companion or f"127.0.0.1:{14540 + instance}"))}
