@@ -6,7 +6,8 @@ import pytest
 import rclpy
 from rclpy.parameter import Parameter
 
-from spike_ctrl_ros.declared_parameters import NodeParameterError, checked, declare, parameter
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl_ros.declared_parameters import checked, declare, parameter
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,16 @@ def test_defaults_and_given_values_arrive_with_their_types(node_with):
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(node_with, given, wanted):
-    with pytest.raises(NodeParameterError) as error:
+    with pytest.raises(UsageError) as error:
         declare(node_with(given), Parameters)
     assert str(error.value) == wanted
 
 
 def test_values_are_checked_without_a_node_in_the_same_words():
     assert checked(Parameters, {"rate": 50}) == Parameters(rate=50.0)
-    with pytest.raises(NodeParameterError, match=r"^parameter 'vehicles': found 11, wanted 1 to 10$"):
+    with pytest.raises(UsageError, match=r"^parameter 'vehicles': found 11, wanted 1 to 10$"):
         checked(Parameters, {"vehicles": 11})
-    with pytest.raises(NodeParameterError, match=r"^unknown parameter 'vehicle'; did you mean 'vehicles'\?"):
+    with pytest.raises(UsageError, match=r"^unknown parameter 'vehicle'; did you mean 'vehicles'\?"):
         checked(Parameters, {"vehicle": 3})
 
 

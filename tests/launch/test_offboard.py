@@ -5,17 +5,17 @@ import types
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.link_events import Version
 from spike_ctrl_flight.offboard import OverMavlink, ToEmbedded
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 def test_motors_do_not_go_over_mavlink_to_px4():
-    with pytest.raises(NodeParameterError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
+    with pytest.raises(UsageError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
         OverMavlink(None, None, None, airframe.load("crazyflie"), "1.17")
-    with pytest.raises(NodeParameterError, match="found 'rates', wanted 'motors'; such a vehicle is commanded"):
+    with pytest.raises(UsageError, match="found 'rates', wanted 'motors'; such a vehicle is commanded"):
         ToEmbedded(None, None, None, airframe.load("sih_quadx"), "1.17")
 
 

@@ -7,7 +7,8 @@ import yaml
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.airframe import Airframe, AirframeError, BatteryModel
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import Airframe, BatteryModel
 
 NAMES = ("crazyflie", "crazyflie_l2f", "sih_quadx")
 
@@ -26,7 +27,7 @@ def mapping(**changes):
 
 
 def refusal(*arguments, of=airframe.from_dict):
-    with pytest.raises(AirframeError) as raised:
+    with pytest.raises(UsageError) as raised:
         of(*arguments)
     message = str(raised.value)
     assert "\n" not in message
@@ -174,5 +175,5 @@ def test_a_vehicle_that_differs_from_its_description_in_mass_thrust_and_lag():
     assert (other.mass, other.thrust(1.0), other.lag_up, other.rate_loop.delay) == pytest.approx((1.2, 4.0, 0.075, 0.015))
     assert other.thrust_to_weight == pytest.approx(4 * 4.0 / (1.2 * 9.81)) and other.rate_loop.proportional[0] == 0.15
     assert airframe.altered(craft) == craft
-    with pytest.raises(AirframeError, match=r"sih_quadx, mass x 2, thrust x 1, lag x 1: .*thrust/weight is 1\.02"):
+    with pytest.raises(UsageError, match=r"sih_quadx, mass x 2, thrust x 1, lag x 1: .*thrust/weight is 1\.02"):
         airframe.altered(craft, mass=2.0)

@@ -8,7 +8,7 @@ import pytest
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.sim import airframe_sampler, battery, dynamics
 from spike_ctrl.sim.airframe_sampler import (
@@ -125,13 +125,13 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_an_airframe_that_cannot_be_carried_is_refused_in_words(kind):
     change, words = BAD[kind]
-    with pytest.raises(AirframeError) as caught:
+    with pytest.raises(UsageError) as caught:
         carried(dataclasses.replace(CARRIER, name="odd", **change), CARRIER)
     assert str(caught.value).startswith("airframe odd: ") and words in str(caught.value)
 
 
 def test_an_airframe_outside_of_the_ranges_is_refused_by_its_first_figure():
-    with pytest.raises(AirframeError, match=r"^airframe crazyflie_real: thrust_to_weight: found 1.36, wanted 1.5 to 5$"):
+    with pytest.raises(UsageError, match=r"^airframe crazyflie_real: thrust_to_weight: found 1.36, wanted 1.5 to 5$"):
         airframe_sampler.require_within(airframes.load("crazyflie_real"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from extended import BATTERY, TERMS, flown
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim import battery, dynamics
 from spike_ctrl.sim.dynamics import (
     BATTERY_ROWS,
@@ -86,14 +86,14 @@ def test_what_cannot_be_is_refused_by_key_found_and_wanted(terms, message):
     data = airframe.to_dict(dataclasses.replace(PLAIN, battery=BATTERY))
     if len(terms.get("battery", {})) and "missing" not in message and "unknown" not in message:
         terms = {"battery": data["battery"] | terms["battery"]}
-    with pytest.raises(AirframeError, match=r".*") as found:
+    with pytest.raises(UsageError, match=r".*") as found:
         airframe.from_dict(data | terms)
     assert message in str(found.value)
 
 
 def test_a_dead_time_is_refused_for_a_rate_loop():
     data = airframe.to_dict(airframe.load("sih_quadx")) | {"dead_time": "0.01 s"}
-    with pytest.raises(AirframeError, match=r"dead_time: found 0\.01 s, wanted 0 with action_layout 'rates'"):
+    with pytest.raises(UsageError, match=r"dead_time: found 0\.01 s, wanted 0 with action_layout 'rates'"):
         airframe.from_dict(data)
 
 

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_learner.graph_run import open_run, require_graph
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 def test_a_run_that_is_resumed_takes_no_checkpoint_to_start_from():
     given = SimpleNamespace(resume="runs/x", start_from="model.safetensors")
-    with pytest.raises(NodeParameterError, match="'start_from': found model\\.safetensors, wanted none"):
+    with pytest.raises(UsageError, match="'start_from': found model\\.safetensors, wanted none"):
         open_run(given)
 
 
@@ -23,5 +23,5 @@ def test_a_run_that_is_resumed_takes_no_checkpoint_to_start_from():
 )
 def test_what_a_graph_cannot_train_is_refused(learner, words):
     run = SimpleNamespace(learner=SimpleNamespace(**learner, recipe=SimpleNamespace(algorithm="ppo")))
-    with pytest.raises(NodeParameterError, match=words):
+    with pytest.raises(UsageError, match=words):
         require_graph(run)

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import spike_ctrl
-from spike_ctrl.airframe import AirframeError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim.environment import Environment, SingleEnvironment
 from spike_ctrl.sim.reward_terms import RewardTerm
 
@@ -109,7 +109,7 @@ def test_the_arguments_reach_the_task():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"airframe": "crazyfly"}, AirframeError, "did you mean 'crazyflie'"),
+        ({"airframe": "crazyfly"}, UsageError, "did you mean 'crazyflie'"),
         ({"box": 0.0}, ValueError, "box: found 0.0, wanted 0.1 to 100 m"),
         ({"reward": {"positon": 1.0}}, ValueError, "reward: unknown name 'positon'; did you mean 'position'"),
         ({"reward": {"position": -1.0}}, ValueError, "reward: position: found -1.0, wanted 0 to 1e\\+06"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import GRAVITY, AirframeError
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.indi_guide import IndiGuide
@@ -111,5 +112,5 @@ def test_the_l1_adaptation_of_mini_quadlib_lifts_a_load_and_bears_a_moment_but_n
     level, _ = flown(craft, L1Guide(craft), seconds=10.0, wrench=(0, 0, 0, 15, 0, 0))
     pushed, _ = flown(craft, L1Guide(craft), seconds=6.0, wrench=(0.2, 0, 0, 0, 0, 0))
     assert still < 0.005 and lifted < 0.05 and level < 0.05 < 0.2 < pushed
-    with pytest.raises(AirframeError, match="action_layout: found 'rates', wanted 'motors'"):
+    with pytest.raises(UsageError, match="action_layout: found 'rates', wanted 'motors'"):
         L1Guide(CRAFTS["sih_quadx"])

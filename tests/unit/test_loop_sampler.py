@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl.airframe import GRAVITY, AirframeError
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.sim import airframe_sampler, dynamics, loop_sampler
 from spike_ctrl.sim.airframe_sampler import LOOP_LOGARITHMIC, RATES, carried, draw_vehicle, outside
@@ -129,7 +130,7 @@ def loop(**change):
     ],
 )
 def test_a_rate_loop_that_cannot_be_carried_is_refused_in_words(change, words):
-    with pytest.raises(AirframeError) as caught:
+    with pytest.raises(UsageError) as caught:
         carried(dataclasses.replace(CARRIER, name="odd", **change), CARRIER)
     assert str(caught.value).startswith("airframe odd: ") and words in str(caught.value)
 

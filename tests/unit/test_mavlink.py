@@ -8,7 +8,7 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4 import link as px4_link
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode
 from spike_ctrl.px4.link import Link
@@ -152,7 +152,7 @@ def test_an_action_becomes_thrust_and_rates_of_the_airframe():
 def test_an_action_beyond_its_range_or_of_another_layout_is_refused():
     with pytest.raises(ValueError, match="action: pitch rate: found nan, wanted -1 to 1"):
         px4_link.thrust_and_rates((0, 0, NAN, 0), airframe.load("sih_quadx"))
-    with pytest.raises(AirframeError, match="action_layout"):
+    with pytest.raises(UsageError, match="action_layout"):
         px4_link.thrust_and_rates((0, 0, 0, 0), airframe.load("crazyflie"))
 
 

@@ -42,7 +42,7 @@ def test_a_class_in_the_current_folder_is_found_and_the_path_is_left_as_it_was(f
 
 SHADOWED = """
 from spike_ctrl._files import named_object
-print(named_object.find("mine_1:draw", "network", ValueError)())
+print(named_object.find("mine_1:draw", "network")())
 """
 
 

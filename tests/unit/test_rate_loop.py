@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
@@ -128,7 +129,7 @@ def test_an_airframe_says_how_its_mixer_treats_little_thrust_and_old_hashes_hold
     data = airframe.to_dict(SIH)
     assert airframe.from_dict(data) == SIH
     data["rate_loop"]["airmode"] = "full"
-    with pytest.raises(airframe.AirframeError, match="airmode: found 'full', wanted one of disabled, roll_pitch"):
+    with pytest.raises(UsageError, match="airmode: found 'full', wanted one of disabled, roll_pitch"):
         airframe.from_dict(data)
 
 

@@ -105,10 +105,7 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from None
     base = {"model": checkpoint.about(data).sha256, "noise": options.noise, "error": "less the estimator's"}
-    about = {
-        name: base if name in WHO else base | {"code": named_object.sha256(name, "--who", UsageError)}
-        for name in options.who
-    }
+    about = {name: base if name in WHO else base | {"code": named_object.sha256(name, "--who")} for name in options.who}
     known = {
         (one["change"], one["seed"], one["flying"]): adapted_flight.ChangedFlight(**one)
         for one in flown

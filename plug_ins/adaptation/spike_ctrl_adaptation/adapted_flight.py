@@ -14,7 +14,7 @@ import numpy as np
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
@@ -227,10 +227,7 @@ def make_guide(name: str, airframe: Airframe, settings: FlightSettings) -> Guide
     """INDI's guide, or that of the class `module:Name`. Raises UsageError where it cannot be made."""
     if name == "indi":
         return IndiGuide(airframe, rate_hz=1.0 / settings.state.period)
-    try:
-        return guide_protocol.make(NamedObject(name), "--who", UsageError, airframe)
-    except AirframeError as error:
-        raise UsageError(f"--who: {name}: {error}") from None
+    return guide_protocol.make(NamedObject(name), "--who", airframe)
 
 
 def _flown(core: FlightCore) -> FlightCore:

@@ -62,7 +62,7 @@ class PidState(NamedTuple):
 class FirmwarePid:
     """The PID for a batch of vehicles of one airframe with motor commands: a `Guide` that needs nothing privileged.
 
-    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises AirframeError.
+    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises UsageError.
 
     >>> pid = FirmwarePid("crazyflie")
     >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point

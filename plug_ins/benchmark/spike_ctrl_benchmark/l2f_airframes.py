@@ -28,7 +28,7 @@ def without_air(ranges: AirframeRanges) -> AirframeRanges:
 def dynamics(vehicle: DrawnVehicle) -> dict[str, Any]:
     """What l2f calls the dynamics of a vehicle, as its JSON names them; rotors in our order, which is its own.
 
-    Raises ValueError for an airframe with drag, AirframeError for one that is not an X of four rotors.
+    Raises ValueError for an airframe with drag, UsageError for one that is not an X of four rotors.
     """
     craft = vehicle.airframe
     if any((craft.linear_drag, craft.angular_drag, *craft.body_drag, *craft.velocity_moment)):

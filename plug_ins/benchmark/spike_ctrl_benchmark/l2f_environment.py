@@ -31,7 +31,7 @@ class L2fEnvironment(Environment):
 
     carrier, task: as of `Environment`; the task draws airframes, without noise. draw: the vehicles, which have no battery
     (None: by the task's ranges, which may hold no drag, with the carrier's battery). Raises ModuleNotFoundError without l2f,
-    AirframeError and ValueError for what it cannot fly.
+    UsageError and ValueError for what it cannot fly.
     """
 
     def __init__(self, carrier: Airframe, vehicles: int, task: Task, draw: Draw | None = None) -> None:

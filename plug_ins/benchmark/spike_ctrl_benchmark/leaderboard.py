@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import spike_ctrl
 from spike_ctrl import plug_ins
 from spike_ctrl._files import named_object
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
@@ -41,12 +40,12 @@ def entry(name: str, airframe: Airframe) -> Entry:
     """The entry of that name: one of BASELINES, the name or path of a checkpoint, or module:Name of code.
 
     Code is called without arguments and gives what `evaluate` takes, such as a policy. Raises UsageError,
-    CheckpointError and AirframeError.
+    CheckpointError and UsageError.
     """
     if name in BASELINES:
         return Entry(baseline(name, airframe))
     if named_object.is_name(name):
-        return Entry(controllers.controller(NamedObject(name).make("POLICY", UsageError), airframe)[0])
+        return Entry(controllers.controller(NamedObject(name).make("POLICY"), airframe)[0])
     found = checkpoint.load(name)
     controllers.require_airframe(found, airframe, name)
     spiking = isinstance(found.policy, SpikingPolicy)

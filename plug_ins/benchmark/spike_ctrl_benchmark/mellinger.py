@@ -50,7 +50,7 @@ class MellingerState(NamedTuple):
 class Mellinger:
     """The controller for a batch of vehicles of one airframe with motor commands: a `Guide` that needs nothing privileged.
 
-    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises AirframeError.
+    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises UsageError.
 
     >>> mellinger = Mellinger("crazyflie")
     >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point

@@ -123,14 +123,13 @@ def _laid(path, place: list[float]):
 
 
 def _record(log, bag: Path, craft, options: argparse.Namespace) -> None:
-    from spike_ctrl.recordings import BagError
     from spike_ctrl_identify import flight_import, imported_bag
 
     about = {"uri": options.uri, "model": options.model, "trajectory": options.trajectory}
     try:
         found = flight_import.prepare(log.flight(bag, craft.name, about), craft)
         imported_bag.write(bag, found.ticks, craft, found.origin)
-    except BagError as error:
+    except UsageError as error:
         print(f"not recorded: {error}", file=sys.stderr)
         return
     print(f"bag: {bag}", flush=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.sim import airframe_sampler
@@ -35,7 +35,7 @@ def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, rang
     craft.require_layout(contract.action)
     if contract.action == "rates" and craft.max_rates != carrier.max_rates:
         found_rates, wanted = (" ".join(map("{:g}".format, one.max_rates)) for one in (craft, carrier))
-        raise AirframeError(
+        raise UsageError(
             f"airframe {craft.name}: max_rates: found {found_rates} rad/s, wanted {wanted}, as {carrier.name} has"
         )
     airframe_sampler.require_within(craft, ranges)

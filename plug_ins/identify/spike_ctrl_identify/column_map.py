@@ -16,10 +16,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files import settings, yaml_file
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting
 from spike_ctrl.px4 import frames
 from spike_ctrl_identify.csv_table import CsvTable
-from spike_ctrl_identify.logged_flight import AVERAGE_GRAVITY, LogError, Series
+from spike_ctrl_identify.logged_flight import AVERAGE_GRAVITY, Series
 
 ROTORS = ("front-right", "back-right", "back-left", "front-left")
 ANGLE = {"rad": 1.0, "deg": np.pi / 180}
@@ -134,7 +135,7 @@ class ColumnMap:
         return bool(self.recognised_by) and all(any(t.find(c) is not None for t in tables) for c in self.recognised_by)
 
     def series(self, tables: Sequence[CsvTable]) -> dict[str, Series]:
-        """The quantities in the tables of one flight. Raises LogError for a missing column.
+        """The quantities in the tables of one flight. Raises UsageError for a missing column.
 
         An optional quantity may lack all of its columns, but not some of them.
         """
@@ -154,7 +155,7 @@ class ColumnMap:
     def _one(self, table: CsvTable, entry: MappedColumns) -> Series:
         when = table.find(self.time)
         if when is None:
-            raise LogError(f"{table.path}: found no column {self.time}, wanted it as the time, by map {self.name}")
+            raise UsageError(f"{table.path}: found no column {self.time}, wanted it as the time, by map {self.name}")
         time = table.column(when) * TIME[self.time_unit]
         raw = np.column_stack([table.column(table.find(c)) for c in entry.columns])
         return Series(time, _converted(entry, raw))
@@ -166,19 +167,19 @@ def known() -> list[str]:
 
 
 def load(name: str) -> ColumnMap:
-    """A map by name, or by the path of a YAML file. Raises LogError that names the key."""
-    path = yaml_file.find(name, "map", LogError, MAPS)
-    return parse(yaml_file.read(path, "map", LogError), f"map {path}")
+    """A map by name, or by the path of a YAML file. Raises UsageError that names the key."""
+    path = yaml_file.find(name, "map", MAPS)
+    return parse(yaml_file.read(path, "map"), f"map {path}")
 
 
 def text(name: str) -> str:
-    """The YAML of a map that comes with this package. Raises LogError."""
-    return yaml_file.find(name, "map", LogError, MAPS).read_text(encoding="utf-8")
+    """The YAML of a map that comes with this package. Raises UsageError."""
+    return yaml_file.find(name, "map", MAPS).read_text(encoding="utf-8")
 
 
 def parse(data: Any, source: str) -> ColumnMap:
-    """A map from the contents of its YAML. source: what an error begins with. Raises LogError."""
-    found = settings.convert(MapFile, data, source, LogError)
+    """A map from the contents of its YAML. source: what an error begins with. Raises UsageError."""
+    found = settings.convert(MapFile, data, source)
     entries = {name: getattr(found.quantities, name) for name in data["quantities"]}
     quantities = tuple(_mapped(name, entry, f"{source}: quantities.{name}") for name, entry in entries.items())
     return ColumnMap(found.name, found.airframe, found.recognised_by, found.time.column, found.time.unit, quantities)
@@ -194,19 +195,21 @@ def _mapped(name: str, entry: Any, source: str) -> MappedColumns:
     for key, found in (("columns", entry.columns), ("order", order)):
         if len(set(found)) != len(found):
             wanted = next(known.metadata["wanted"] for known in fields(entry) if known.name == key)
-            raise LogError(f"{source}.{key}: found {list(found)}, wanted {wanted}")
+            raise UsageError(f"{source}.{key}: found {list(found)}, wanted {wanted}")
     unit, frame = getattr(entry, "unit", ""), getattr(entry, "frame", "")
     return MappedColumns(name, entry.columns, unit, frame, order, tuple(map(float, entry.signs)), entry.optional)
 
 
-def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> LogError:
+def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> UsageError:
     gone = next((c for c in entry.columns if all(t.find(c) is None for t in tables)), None)
     where = ", ".join(str(table.path) for table in tables)
     if gone is None:
-        return LogError(f"{where}: {entry.quantity}: found {', '.join(entry.columns)} in several files, wanted them in one")
+        return UsageError(
+            f"{where}: {entry.quantity}: found {', '.join(entry.columns)} in several files, wanted them in one"
+        )
     near = difflib.get_close_matches(gone, [c for t in tables for c in t.names if c not in entry.columns], 2)
     hint = f" (there is {' and '.join(near)})" if near else ""
-    return LogError(f"{where}: {entry.quantity}: found no column {gone}{hint}, wanted it by map {name}")
+    return UsageError(f"{where}: {entry.quantity}: found no column {gone}{hint}, wanted it by map {name}")
 
 
 def _converted(entry: MappedColumns, raw: np.ndarray) -> np.ndarray:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify.log_defects import gap_limit, outside, period
-from spike_ctrl_identify.logged_flight import QUANTITIES, STATE, LogError, Series
+from spike_ctrl_identify.logged_flight import QUANTITIES, STATE, Series
 
 SLOWEST = {"position": 0.12, "velocity": 0.12, "quaternion": 0.06, "rates": 0.06}
 """s: a state that is logged less often cannot be interpolated."""
@@ -48,19 +49,19 @@ def usable(name: str, series: Series) -> Series:
 
 
 def sampled(source: str, series: dict[str, Series]) -> ControlTicks:
-    """Sample the quantities of a flight, in order of time. source: what an error begins with. Raises LogError."""
+    """Sample the quantities of a flight, in order of time. source: what an error begins with. Raises UsageError."""
     for name in STATE:
         count = len(series[name].time) if name in series else 0
         if count < 3:
-            raise LogError(f"{source}: {name}: found {count} samples, wanted at least 3")
+            raise UsageError(f"{source}: {name}: found {count} samples, wanted at least 3")
         if not period(series[name]) <= SLOWEST[name]:
             found = 1e3 * period(series[name])
             wanted = f"wanted one at least each {1e3 * SLOWEST[name]:.0f} ms"
-            raise LogError(f"{source}: {name}: found a sample each {found:.0f} ms, {wanted}")
+            raise UsageError(f"{source}: {name}: found a sample each {found:.0f} ms, {wanted}")
     begin, end = max(series[n].time[0] for n in STATE), min(series[n].time[-1] for n in STATE)
     count = int((end - begin) * RATE_HZ + 1e-6) + 1
     if end <= begin or count < 2:
-        raise LogError(f"{source}: found no time at which {', '.join(STATE)} were all logged, wanted a flight")
+        raise UsageError(f"{source}: found no time at which {', '.join(STATE)} were all logged, wanted a flight")
     time = begin + np.arange(count) / RATE_HZ
     values = {name: _at(time, name, series[name]) for name in QUANTITIES if name in series and len(series[name].time)}
     known = np.all([np.isfinite(values[name]).all(1) for name in STATE], axis=0)

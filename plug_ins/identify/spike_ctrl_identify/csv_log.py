@@ -8,10 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_identify import column_map
 from spike_ctrl_identify.column_map import ColumnMap
 from spike_ctrl_identify.csv_table import CsvTable, read_table
-from spike_ctrl_identify.logged_flight import LogError, LoggedFlight
+from spike_ctrl_identify.logged_flight import LoggedFlight
 
 ENDINGS = (".csv", ".csv.gz")
 COUNTS = {
@@ -29,11 +30,11 @@ def reads(path: Path) -> bool:
 def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
     """Read a CSV file, or a folder of CSV files of one flight.
 
-    chosen: the map; None: the known one that recognises it. Raises LogError.
+    chosen: the map; None: the known one that recognises it. Raises UsageError.
     """
     files = sorted(file for file in path.iterdir() if file.name.endswith(ENDINGS)) if path.is_dir() else [path]
     if not files:
-        raise LogError(f"{path}: found no .csv and no .csv.gz in the folder, wanted the files of one flight")
+        raise UsageError(f"{path}: found no .csv and no .csv.gz in the folder, wanted the files of one flight")
     tables = [read_table(file) for file in files]
     chosen = chosen or _recognised(path, tables)
     hashes = [table.sha256 for table in tables]
@@ -56,7 +57,7 @@ def _recognised(path: Path, tables: Sequence[CsvTable]) -> ColumnMap:
     if found is None:
         names = ", ".join(tables[0].names[:6])
         wanted = "; ".join(f"{one.name} has {', '.join(one.recognised_by)}" for one in maps if one.recognised_by)
-        raise LogError(f"{path}: found columns {names} ..., which no map knows ({wanted}); wanted --map FILE.yaml")
+        raise UsageError(f"{path}: found columns {names} ..., which no map knows ({wanted}); wanted --map FILE.yaml")
     return found
 
 
@@ -71,7 +72,7 @@ def _beside(path: Path) -> tuple[dict, dict[str, int]]:
         return about, {COUNTS[name]: int(count) for name, count in counts.items() if name in COUNTS}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())
-        raise LogError(f"{file}: cannot be used ({why}), wanted keys and values, or no file") from None
+        raise UsageError(f"{file}: cannot be used ({why}), wanted keys and values, or no file") from None
 
 
 def _name(path: Path) -> str:

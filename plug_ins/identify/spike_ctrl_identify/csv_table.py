@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl_identify.logged_flight import LogError
+from spike_ctrl._files.errors import UsageError
 
 DELIMITERS = ",;\t"
 GZIP = b"\x1f\x8b"
@@ -38,40 +38,40 @@ class CsvTable(NamedTuple):
         return alike[0] if len(alike) == 1 else None
 
     def column(self, number: int) -> np.ndarray:
-        """A column (K,). Raises LogError if a cell of it is text."""
+        """A column (K,). Raises UsageError if a cell of it is text."""
         name = self.names[number]
         if name in self.words:
             line, text = self.words[name]
-            raise LogError(f"{self.path}: line {line}, column {name}: found {text!r}, wanted a number")
+            raise UsageError(f"{self.path}: line {line}, column {name}: found {text!r}, wanted a number")
         return self.values[:, number]
 
 
 def contents(path: Path) -> bytes:
-    """The contents of a file, decompressed if it is gzipped, whatever its name. Raises LogError."""
+    """The contents of a file, decompressed if it is gzipped, whatever its name. Raises UsageError."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if data.startswith(GZIP) else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LogError(f"{path}: found a damaged gzip file ({error}), wanted a whole one") from None
+        raise UsageError(f"{path}: found a damaged gzip file ({error}), wanted a whole one") from None
     except OSError as error:
-        raise LogError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def read_table(path: Path) -> CsvTable:
-    """Read a CSV file with one line of column names. Raises LogError."""
+    """Read a CSV file with one line of column names. Raises UsageError."""
     data = contents(path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise LogError(f"{path}: found bytes that are no text, wanted a CSV file") from None
+        raise UsageError(f"{path}: found bytes that are no text, wanted a CSV file") from None
     lines = text.splitlines()
     if not lines or not lines[0].strip():
-        raise LogError(f"{path}: found {'no line' if not lines else 'an empty first line'}, wanted a line of column names")
+        raise UsageError(f"{path}: found {'no line' if not lines else 'an empty first line'}, wanted a line of column names")
     delimiter = max(DELIMITERS, key=lines[0].count)
     names = tuple(name.strip().strip("\"'") for name in lines[0].split(delimiter))
     doubled = sorted({name for name in names if names.count(name) > 1 and name})
     if doubled:
-        raise LogError(f"{path}: column {doubled[0]}: found it twice, wanted each name once")
+        raise UsageError(f"{path}: column {doubled[0]}: found it twice, wanted each name once")
     body, notes = lines[1:], []
     while body and not body[-1].strip():
         body.pop()
@@ -79,7 +79,7 @@ def read_table(path: Path) -> CsvTable:
         body.pop()
         notes.append("the last line is cut off and left out")
     if not body:
-        raise LogError(f"{path}: found column names and no row, wanted rows")
+        raise UsageError(f"{path}: found column names and no row, wanted rows")
     values, words = _numbers(path, names, body, delimiter)
     return CsvTable(path, names, values, words, hashlib.sha256(data).hexdigest(), tuple(notes))
 
@@ -95,7 +95,9 @@ def _numbers(path: Path, names: tuple[str, ...], body: list[str], delimiter: str
     for row, line in enumerate(body):
         cells = line.split(delimiter)
         if len(cells) != len(names):
-            raise LogError(f"{path}: line {row + 2}: found {len(cells)} cells, wanted {len(names)} as in the line of names")
+            raise UsageError(
+                f"{path}: line {row + 2}: found {len(cells)} cells, wanted {len(names)} as in the line of names"
+            )
         for number, cell in enumerate(cells):
             text = cell.strip().strip("\"'")
             try:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl import __version__, plug_ins
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.recordings.bag_origin import read_origin
 from spike_ctrl.sim.environment import RATE_HZ
@@ -21,7 +22,7 @@ from spike_ctrl_identify import csv_log, log_defects
 from spike_ctrl_identify.column_map import ColumnMap
 from spike_ctrl_identify.control_ticks import COMMANDS, SLOWEST_COMMAND, ControlTicks, sampled, usable
 from spike_ctrl_identify.log_defects import Order
-from spike_ctrl_identify.logged_flight import STATE, LogError, LoggedFlight, Series
+from spike_ctrl_identify.logged_flight import STATE, LoggedFlight, Series
 
 DISORDER = {
     "unknown": "samples with empty cells or NaN are left out",
@@ -47,7 +48,7 @@ def read_flight(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
     """Read the log of one flight by the importer that knows it; a log that none knows is read as CSV.
 
     An importer is a module with `reads(path) -> bool` and `read(path, chosen) -> LoggedFlight`.
-    chosen: the map of a CSV; None: the known one that recognises it. Raises LogError; UsageError for a broken importer.
+    chosen: the map of a CSV; None: the known one that recognises it. Raises UsageError; UsageError for a broken importer.
     """
     for name in sorted(plug_ins.entries("importers")):
         importer = plug_ins.load("importers", name, f"{path}")
@@ -58,7 +59,7 @@ def read_flight(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
 
 
 def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
-    """Judge a flight and sample it each 10 ms. Raises LogError if it lacks a state or holds two flights."""
+    """Judge a flight and sample it each 10 ms. Raises UsageError if it lacks a state or holds two flights."""
     source = str(flight.path)
     series, orders = _in_order(source, flight.series)
     true = {name: usable(name, one) for name, one in series.items()}
@@ -99,7 +100,7 @@ def _in_order(source: str, series: dict[str, Series]) -> tuple[dict[str, Series]
         found[name], orders[name] = log_defects.ordered(one)
         if orders[name].back > log_defects.RESTART:
             found_ = f"{source}: {name}: found time going back by {orders[name].back:.1f} s"
-            raise LogError(f"{found_}, wanted one flight in a file")
+            raise UsageError(f"{found_}, wanted one flight in a file")
     return found, orders
 
 
@@ -228,12 +229,12 @@ def _stem(name: str) -> str:
 
 
 def require_new(targets: Sequence[Path]) -> None:
-    """Raises LogError where a bag exists or two logs would become one bag."""
+    """Raises UsageError where a bag exists or two logs would become one bag."""
     for number, target in enumerate(targets):
         if target.exists():
-            raise LogError(f"{target}: exists already, wanted the name of a new bag: import into another folder")
+            raise UsageError(f"{target}: exists already, wanted the name of a new bag: import into another folder")
         if target in targets[:number]:
-            raise LogError(f"{target}: found two logs of this name, wanted one: import them into different folders")
+            raise UsageError(f"{target}: found two logs of this name, wanted one: import them into different folders")
 
 
 def earlier_flights(folder: Path) -> list[tuple[str, str]]:

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.recordings import BagError
-
 QUANTITIES = {
     "position": 3,
     "quaternion": 4,
@@ -35,10 +33,6 @@ rad. What begins with `reference_` was measured from outside, by motion capture 
 """
 STATE = ("position", "quaternion", "velocity", "rates")  # without these there is no bag
 AVERAGE_GRAVITY = 9.80665  # m/s^2: what one g is in a data sheet
-
-
-class LogError(BagError):
-    """A log cannot be imported. The message is one line: the file, the column or field, what was found, what is wanted."""
 
 
 class Series(NamedTuple):

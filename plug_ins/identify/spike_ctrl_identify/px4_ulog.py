@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl_identify.column_map import ColumnMap, quaternion_from_ned
 from spike_ctrl_identify.csv_table import contents
-from spike_ctrl_identify.logged_flight import LogError, LoggedFlight, Series
+from spike_ctrl_identify.logged_flight import LoggedFlight, Series
 
 ENDINGS = (".ulg", ".ulg.gz")
 TOPICS = (
@@ -44,21 +45,21 @@ def reads(path: Path) -> bool:
 
 
 def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
-    """Read a ULog file, which names no airframe. Raises LogError, also for a chosen map: a ULog needs none."""
+    """Read a ULog file, which names no airframe. Raises UsageError, also for a chosen map: a ULog needs none."""
     if chosen is not None:
-        raise LogError(f"{path}: found a ULog and map {chosen.name}, wanted no --map: a ULog names its fields itself")
+        raise UsageError(f"{path}: found a ULog and map {chosen.name}, wanted no --map: a ULog names its fields itself")
     try:
         from pyulog import ULog
         from pyulog.exceptions import ULogException
     except ImportError:
-        raise LogError(f"{path}: reading a ULog needs pyulog, found none; pip install pyulog") from None
+        raise UsageError(f"{path}: reading a ULog needs pyulog, found none; pip install pyulog") from None
     data = contents(path)
     said = io.StringIO()  # pyulog prints what it finds damaged
     try:
         with contextlib.redirect_stdout(said):
             log = ULog(io.BytesIO(data), list(TOPICS))
     except (ULogException, struct.error, IndexError, ValueError, KeyError, OverflowError) as error:
-        raise LogError(f"{path}: found no ULog that can be read ({' '.join(str(error).split())}), wanted one") from None
+        raise UsageError(f"{path}: found no ULog that can be read ({' '.join(str(error).split())}), wanted one") from None
     topics: dict[str, Data] = {}
     for one in log.data_list:
         if len(one.data.get("timestamp", ())):
@@ -122,11 +123,11 @@ def _pose(path: Path, topics: Mapping[str, Data]) -> dict[str, Series]:
 
 
 def odometry(path: Path, topic: str, data: Data) -> dict[str, Series]:
-    """Pose and velocity of an odometry topic in ENU. Raises LogError for a frame that is neither NED nor body FRD."""
+    """Pose and velocity of an odometry topic in ENU. Raises UsageError for a frame that is neither NED nor body FRD."""
     time, attitude = _when(data), _vector(data, "q", 4)
     pose = int(np.asarray(data.get("pose_frame", [NED]))[0])
     if pose != NED:
-        raise LogError(f"{path}: {topic}: pose_frame: found {pose}, wanted {NED} (NED)")
+        raise UsageError(f"{path}: {topic}: pose_frame: found {pose}, wanted {NED} (NED)")
     moving = _vector(data, "velocity")
     frame = int(np.asarray(data.get("velocity_frame", [NED]))[0])
     if frame == BODY_FRD:
@@ -134,7 +135,7 @@ def odometry(path: Path, topic: str, data: Data) -> dict[str, Series]:
         moving[good] = Rotation.from_quat(attitude[good][:, [1, 2, 3, 0]]).apply(moving[good])
         moving[~good] = np.nan
     elif frame != NED:
-        raise LogError(f"{path}: {topic}: velocity_frame: found {frame}, wanted {NED} (NED) or {BODY_FRD} (body FRD)")
+        raise UsageError(f"{path}: {topic}: velocity_frame: found {frame}, wanted {NED} (NED) or {BODY_FRD} (body FRD)")
     return {
         "position": Series(time, enu(_vector(data, "position"))),
         "quaternion": Series(time, quaternion_from_ned(attitude)),
@@ -168,7 +169,7 @@ def _commands(path: Path, topics: Mapping[str, Data], parameters: Mapping[str, f
         controls = _vector(driven, "control", 12)
         count = int(np.isfinite(controls).any(0).sum())
         if count not in (0, 4):
-            raise LogError(f"{path}: actuator_motors: found {count} motors, wanted 4")
+            raise UsageError(f"{path}: actuator_motors: found {count} motors, wanted 4")
         found["motors"] = Series(_when(driven), controls[:, _order(path, parameters)])
     elif "actuator_outputs" in topics:
         found["motors"] = _outputs(path, topics["actuator_outputs"], parameters)
@@ -186,7 +187,7 @@ def _order(path: Path, parameters: Mapping[str, float]) -> list[int]:
         return [MOTOR_ORDER.index(ours) for ours in range(4)]
     corners = [CORNERS[(x > 0, y > 0)] for x, y in places if x and y]
     if sorted(corners) != [0, 1, 2, 3]:
-        raise LogError(f"{path}: CA_ROTOR*_PX, _PY: found motors at {places}, wanted one in each corner")
+        raise UsageError(f"{path}: CA_ROTOR*_PX, _PY: found motors at {places}, wanted one in each corner")
     return [corners.index(ours) for ours in range(4)]
 
 
@@ -198,11 +199,11 @@ def _outputs(path: Path, data: Data, parameters: Mapping[str, float]) -> Series:
         channel = next((n for n in range(1, 17) if parameters.get(f"PWM_MAIN_FUNC{n}") == function), None)
         if channel is None:
             wanted = f"wanted a PWM_MAIN_FUNC of {function} for motor {motor + 1}, or actuator_motors"
-            raise LogError(f"{path}: actuator_outputs: found no channel of motor {motor + 1}, {wanted}")
+            raise UsageError(f"{path}: actuator_outputs: found no channel of motor {motor + 1}, {wanted}")
         low, high = (parameters.get(f"PWM_MAIN_{end}{channel}") for end in ("MIN", "MAX"))
         if low is None or high is None or not low < high:
             found = f"found PWM_MAIN_MIN{channel} {low} and PWM_MAIN_MAX{channel} {high}"
-            raise LogError(f"{path}: actuator_outputs: {found}, wanted both, or actuator_motors")
+            raise UsageError(f"{path}: actuator_outputs: {found}, wanted both, or actuator_motors")
         pulse = np.asarray(data[f"output[{channel - 1}]"], float)
         columns.append(np.maximum((pulse - low) / (high - low), 0.0))  # below the lowest pulse: disarmed
     return Series(_when(data), np.column_stack(columns))

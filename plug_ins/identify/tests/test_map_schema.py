@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from spike_ctrl._files import settings
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_identify import column_map
-from spike_ctrl_identify.logged_flight import LogError
 
 SHIPPED = column_map.MAPS / "map.json"
 
@@ -32,6 +32,6 @@ def test_a_shipped_map_names_its_schema_and_fits_it(name):
 def test_what_the_loader_refuses_the_schema_refuses_too(key, value):
     data = copy.deepcopy(yaml.safe_load(column_map.text("cfclient")))
     data["quantities"]["rates"][key] = value
-    with pytest.raises(LogError, match=f"quantities.rates.{key}"):
+    with pytest.raises(UsageError, match=f"quantities.rates.{key}"):
         column_map.parse(data, "map")
     assert not jsonschema.Draft202012Validator(json.loads(SHIPPED.read_text())).is_valid(data)

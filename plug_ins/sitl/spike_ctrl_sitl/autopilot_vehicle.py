@@ -5,18 +5,18 @@ import time
 from typing import Any
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn import recipe, resumption, teacher
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.signing import Signing, read_key
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 from spike_ctrl_sitl.live_training.autopilot_simulator import AutopilotSimulator
 from spike_ctrl_sitl.live_training.return_to_start import ReturnLimits
 from spike_ctrl_sitl.live_training.room_episodes import Room, RoomEpisodes
 
 
 def on_autopilot(parameters: Any) -> tuple[AutopilotSimulator, Connection, Signing | None]:
-    """The vehicle's episodes, whose kernels are compiled, and the link to its autopilot. Raises NodeParameterError."""
+    """The vehicle's episodes, whose kernels are compiled, and the link to its autopilot. Raises UsageError."""
     p = parameters
     try:
         vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
@@ -25,7 +25,7 @@ def on_autopilot(parameters: Any) -> tuple[AutopilotSimulator, Connection, Signi
         signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
         connection = Connection(p.connection)
     except ValueError as error:
-        raise NodeParameterError(str(error)) from None
+        raise UsageError(str(error)) from None
     guide = GeometricGuide(vehicle, teacher.gains(plan))
     flight = AutopilotSimulator(episodes, guide, ReturnLimits(restarts=p.restarts))
     flight.compile()

@@ -44,7 +44,7 @@ def proof(layout: str) -> dict[str, int | bool]:
 
 
 def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[str, int | float | list[float]]:
-    """Fields of the set-point for an action of the layout. Raises ValueError and AirframeError."""
+    """Fields of the set-point for an action of the layout. Raises ValueError and UsageError."""
     if layout == "motors":
         control = motors(action, airframe)
         return {"timestamp": NOW, "timestamp_sample": NOW, "reversible_flags": 0, "control": control}
@@ -57,7 +57,7 @@ def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[
 
 
 def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
-    """Normalised thrust of PX4's motors 1 to 12, NaN for absent ones. Raises ValueError and AirframeError.
+    """Normalised thrust of PX4's motors 1 to 12, NaN for absent ones. Raises ValueError and UsageError.
 
     PX4 turns the thrust into a motor speed by THR_MDL_FAC; the preflight checks that this fits the airframe.
     """

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 from rclpy.node import Node
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 from spike_ctrl_uxrce import uxrce
 
 
 class OverUxrce:
-    """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises NodeParameterError."""
+    """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises UsageError."""
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
@@ -29,7 +29,7 @@ class OverUxrce:
 
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raises NodeParameterError where px4_msgs is missing, or does not fit that PX4 or its number."""
+        """Raises UsageError where px4_msgs is missing, or does not fit that PX4 or its number."""
         _kinds(system, px4)
 
     def send(self, action: Sequence[float], now: float) -> None:
@@ -46,13 +46,13 @@ class OverUxrce:
 
 
 def _kinds(system: int, px4: str) -> dict[str, type]:
-    """The messages that command PX4 of version `px4`. Raises NodeParameterError where they do not fit it."""
+    """The messages that command PX4 of version `px4`. Raises UsageError where they do not fit it."""
     if system != 1:  # PX4 number N subscribes at /px4_N
-        raise NodeParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
+        raise UsageError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
     kinds = installed()
     found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
     if (why := uxrce.unfit(px4, found)) is not None:
-        raise NodeParameterError(why)
+        raise UsageError(why)
     return kinds
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_uxrce import uxrce
 
 SIH, CRAZYFLIE = airframe.load("sih_quadx"), airframe.load("crazyflie")
@@ -56,7 +56,7 @@ def test_a_set_point_that_must_not_be_sent_is_refused():
         uxrce.motors((0.0, 0.0, math.nan, 0.0), CRAZYFLIE)
     with pytest.raises(ValueError, match=r"action: pitch rate: found 1\.5"):
         uxrce.set_point("rates", (0.0, 0.0, 1.5, 0.0), SIH)
-    with pytest.raises(AirframeError):
+    with pytest.raises(UsageError):
         uxrce.motors((0.0,) * 4, SIH)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 from spike_ctrl_uxrce import uxrce
 from spike_ctrl_uxrce.uxrce_link import OverUxrce
 
@@ -74,9 +74,7 @@ def test_the_proof_of_life_leaves_with_a_command_and_never_without(px4_msgs, nam
 def test_messages_of_another_px4_are_refused(px4_msgs):
     fields = dict(uxrce.FIELDS["ActuatorMotors"]) | {"control": "float[16]"}
     px4_msgs.ActuatorMotors = message("ActuatorMotors", fields)
-    with pytest.raises(
-        NodeParameterError, match=r"ActuatorMotors.control: found float\[16\], wanted float\[12\]; for PX4 1.15"
-    ):
+    with pytest.raises(UsageError, match=r"ActuatorMotors.control: found float\[16\], wanted float\[12\]; for PX4 1.15"):
         OverUxrce(FakeNode(), None, Companion(Link(), 100), airframe.load("crazyflie"), "1.15")
 
 

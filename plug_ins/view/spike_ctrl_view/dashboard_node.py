@@ -4,7 +4,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -27,7 +28,7 @@ class Dashboard(ProcessNode):
             from rich.console import Console
             from rich.live import Live
         except ImportError:
-            raise NodeParameterError("watch needs the package rich: pip install rich") from None
+            raise UsageError("watch needs the package rich: pip install rich") from None
         self.console, self.live = Console(), None
         self.graph, self.filter = WatchedGraph(self), TypedFilter(self.parameters.topics)
         if not self.parameters.seconds:

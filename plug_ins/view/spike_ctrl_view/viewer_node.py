@@ -16,10 +16,11 @@ from io import StringIO
 import numpy as np
 from spike_ctrl_msgs.msg import Spikes
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -57,7 +58,7 @@ class Viewer(ProcessNode):
         try:
             import viser
         except ImportError:
-            raise NodeParameterError("watch --web needs the package viser: pip install viser") from None
+            raise UsageError("watch --web needs the package viser: pip install viser") from None
         require_free(p.port)
         self.graph, self.tick = WatchedGraph(self), -1
         self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
@@ -145,13 +146,13 @@ def _no_way_in(*_: object, **__: object) -> None:
 
 
 def require_free(port: int) -> None:
-    """Raises NodeParameterError where a port is in use, in place of which viser would take another."""
+    """Raises UsageError where a port is in use, in place of which viser would take another."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind((HOST, port))
         except OSError as error:
-            raise NodeParameterError(f"parameter 'port': port {port}: {error.strerror}") from None
+            raise UsageError(f"parameter 'port': port {port}: {error.strerror}") from None
 
 
 def main() -> None:

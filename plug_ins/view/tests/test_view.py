@@ -27,10 +27,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from spike_ctrl_msgs.msg import FlightState, Spikes, SupervisorStatus, VehicleState
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 from spike_ctrl_view import scene, viewer_node
 from spike_ctrl_view.typed_filter import typed
 
@@ -175,7 +175,7 @@ def test_a_port_that_is_in_use_is_refused_by_name():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(NodeParameterError, match=f"parameter 'port': port {port}: Address already in use"):
+        with pytest.raises(UsageError, match=f"parameter 'port': port {port}: Address already in use"):
             viewer_node.require_free(port)
 
 

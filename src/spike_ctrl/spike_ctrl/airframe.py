@@ -29,10 +29,6 @@ MAX_DEAD_TIME = 0.04  # s
 OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery")
 
 
-class AirframeError(UsageError):
-    """An airframe file that cannot be used; the message names file, key, found and wanted."""
-
-
 def _quantity(unit: str, count: int, low: float, high: float, description: str, default: Any = dataclasses.MISSING) -> Any:
     """A setting that is written with its unit, as "0.027 kg" or "1 2 3 m"; bounds are those of each number."""
 
@@ -44,12 +40,12 @@ def _quantity(unit: str, count: int, low: float, high: float, description: str, 
         except ValueError:
             numbers = ()
         if len(numbers) != count or len(words) == count:
-            raise AirframeError(f"{source}: {key}: found '{value}', wanted {shape} and the unit '{unit}'")
+            raise UsageError(f"{source}: {key}: found '{value}', wanted {shape} and the unit '{unit}'")
         if (found := " ".join(words[count:])) != unit:
-            raise AirframeError(f"{source}: {key}: found unit '{found}', wanted '{unit}'")
+            raise UsageError(f"{source}: {key}: found unit '{found}', wanted '{unit}'")
         for number in numbers:
             if not low <= number <= high:
-                raise AirframeError(f"{source}: {key}: found {number:g} {unit}, wanted {low:g} to {high:g}")
+                raise UsageError(f"{source}: {key}: found {number:g} {unit}, wanted {low:g} to {high:g}")
         return numbers[0] if count == 1 else numbers
 
     def schema() -> dict[str, Any]:
@@ -156,9 +152,9 @@ class Airframe:
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:12]
 
     def require_layout(self, layout: str) -> None:
-        """Raise AirframeError where the airframe is not commanded by `layout`."""
+        """Raise UsageError where the airframe is not commanded by `layout`."""
         if self.action_layout != layout:
-            raise AirframeError(f"airframe {self.name}: action_layout: found '{self.action_layout}', wanted '{layout}'")
+            raise UsageError(f"airframe {self.name}: action_layout: found '{self.action_layout}', wanted '{layout}'")
 
 
 def rotor_speed(curve: Sequence[float], thrust: Any) -> Any:
@@ -172,7 +168,7 @@ def rotor_speed(curve: Sequence[float], thrust: Any) -> Any:
 def load(source: str | Path | Airframe) -> Airframe:
     """The airframe of that name among config/airframes, or the one in the YAML file at that path (.yaml or .yml, or a Path).
 
-    An Airframe is given back as it is. Raises AirframeError on an unknown name, a missing file, bad YAML, and on a wrong
+    An Airframe is given back as it is. Raises UsageError on an unknown name, a missing file, bad YAML, and on a wrong
     key, unit, type or range.
 
     >>> load("crazyflie").mass
@@ -180,13 +176,13 @@ def load(source: str | Path | Airframe) -> Airframe:
     """
     if isinstance(source, Airframe):
         return source
-    path = source if isinstance(source, Path) else yaml_file.find(source, "airframe", AirframeError)
-    return from_dict(yaml_file.read(path, "airframe", AirframeError), source=f"airframe {path}")
+    path = source if isinstance(source, Path) else yaml_file.find(source, "airframe")
+    return from_dict(yaml_file.read(path, "airframe"), source=f"airframe {path}")
 
 
 def from_dict(data: object, source: str = "airframe") -> Airframe:
     """Build and validate an Airframe from a mapping as YAML gives it. `source` is named in errors."""
-    airframe = settings.convert(Airframe, data, source, AirframeError)
+    airframe = settings.convert(Airframe, data, source)
     _validate(airframe, source)
     return airframe
 
@@ -223,7 +219,7 @@ def _given(part: Airframe | RateLoop | BatteryModel) -> Iterator[tuple[dataclass
 
 def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float = 1.0) -> Airframe:
     """The vehicle that is really there, where it is not the one described: factors of the mass, of the rotors' thrust, and
-    of the lag between a command and what it does, motors and rate loop alike. Raises AirframeError for what cannot fly.
+    of the lag between a command and what it does, motors and rate loop alike. Raises UsageError for what cannot fly.
     """
     loop = craft.rate_loop and dataclasses.replace(craft.rate_loop, delay=lag * craft.rate_loop.delay)
     other = dataclasses.replace(
@@ -241,7 +237,7 @@ def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float 
 
 def _validate(airframe: Airframe, source: str) -> None:
     for problem in _problems(airframe):
-        raise AirframeError(f"{source}: {problem}")
+        raise UsageError(f"{source}: {problem}")
 
 
 def _problems(craft: Airframe) -> Iterator[str]:

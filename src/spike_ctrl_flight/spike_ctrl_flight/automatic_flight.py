@@ -14,7 +14,7 @@ from spike_ctrl_flight.operator_services import parse_place
 
 
 class AutomaticFlight:
-    """An automatic flight as the supervisor's parameters `p` plan it. Raises NodeParameterError for an impossible one."""
+    """An automatic flight as the supervisor's parameters `p` plan it. Raises UsageError for an impossible one."""
 
     def __init__(self, p: Any, envelope: Envelope):
         self.anywhere = not p.setpoint

@@ -9,8 +9,9 @@ from typing import Any
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_flight.operator_services import SERVICES, parse_place
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -42,7 +43,7 @@ class FlightOperator(ProcessNode):
             from spike_ctrl_ros.convert import fill
 
             if not p.setpoint:
-                raise NodeParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
+                raise UsageError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
             position, yaw = parse_place(p.setpoint)
             about: dict[str, Any] = {"trajectory": p.trajectory, "yaw": yaw, "size": p.size, "period": p.period}
             self.question = fill(SetTarget.Request(), position=list(position), **about)

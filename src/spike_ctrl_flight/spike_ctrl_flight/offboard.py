@@ -10,21 +10,21 @@ from typing import Protocol
 from rclpy.node import Node
 
 from spike_ctrl import plug_ins
-from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.parameter_rules import Unmet
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 class AutopilotLink(Protocol):
-    """The way of commands to an autopilot. Its constructor takes what `make` is given, and raises NodeParameterError."""
+    """The way of commands to an autopilot. Its constructor takes what `make` is given, and raises UsageError."""
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str): ...
 
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raise NodeParameterError where commands for this airframe cannot go over the link. Opens nothing."""
+        """Raise UsageError where commands for this airframe cannot go over the link. Opens nothing."""
         ...
 
     def send(self, action: Sequence[float], now: float) -> None:
@@ -42,7 +42,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> type[AutopilotLink]:
-    """The link of that name. Raises NodeParameterError for a name that is unknown, not installed or broken."""
+    """The link of that name. Raises UsageError for a name that is unknown, not installed or broken."""
     if name in OURS:
         return OURS[name]
     found: type[AutopilotLink] = plug_ins.load("autopilot_links", name, "parameter 'link'")
@@ -50,19 +50,19 @@ def find(name: str) -> type[AutopilotLink]:
 
 
 def make(link: str, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str) -> AutopilotLink:
-    """The link of that name, opened. Raises NodeParameterError."""
+    """The link of that name, opened. Raises UsageError."""
     return find(link)(node, connection, companion, airframe, px4)
 
 
 def _check_layout(airframe: Airframe, layout: str) -> None:
     try:
         airframe.require_layout(layout)
-    except AirframeError as error:
+    except UsageError as error:
         other = {
             "rates": "PX4 takes motors over link:=uxrce only, our own vehicle over link:=embedded",
             "motors": "such a vehicle is commanded over link:=mavlink",
         }
-        raise NodeParameterError(f"{error}; {other[layout]}") from None
+        raise UsageError(f"{error}; {other[layout]}") from None
 
 
 class OverMavlink:
@@ -74,7 +74,7 @@ class OverMavlink:
 
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raises NodeParameterError for an airframe of another layout."""
+        """Raises UsageError for an airframe of another layout."""
         _check_layout(airframe, "rates")
 
     def send(self, action: Sequence[float], now: float) -> None:
@@ -93,7 +93,7 @@ class ToEmbedded:
 
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raises NodeParameterError for an airframe of another layout."""
+        """Raises UsageError for an airframe of another layout."""
         _check_layout(airframe, "motors")
 
     def send(self, action: Sequence[float], now: float) -> None:

@@ -2,19 +2,19 @@
 
 import math
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight.request import Request
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 SERVICES = {request.name.lower(): request for request in Request if request is not Request.SHUT_DOWN}
 
 
 def parse_place(text: str) -> tuple[tuple[float, float, float], float]:
-    """Position (m, ENU) and yaw (rad) from x,y,z or x,y,z,yaw. Raises NodeParameterError."""
+    """Position (m, ENU) and yaw (rad) from x,y,z or x,y,z,yaw. Raises UsageError."""
     try:
         found = [float(word) for word in text.split(",")]
     except ValueError:
         found = []
     if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
-        raise NodeParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
+        raise UsageError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
     x, y, z, *yaw = found
     return (x, y, z), sum(yaw)

@@ -62,7 +62,7 @@ class Parameters(FlightOptions):
 
 
 def plan_flight(p: Parameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
-    """Vehicle, settings, preflight and automatic flight. Raises NodeParameterError where they are impossible."""
+    """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
     vehicle, settings, wanted = flight_settings(p)
     settings = for_adaptation(settings) if p.adapt else settings
     if p.model:

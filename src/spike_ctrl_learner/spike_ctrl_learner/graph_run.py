@@ -7,22 +7,22 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl._files import provenance
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run, folder_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 from spike_ctrl_ros.spin import NodeError
 
 
 def open_run(parameters: Any) -> Run:
-    """parameters: of the learner. Raises NodeParameterError, and NodeError where a checkpoint cannot be begun with."""
+    """parameters: of the learner. Raises UsageError, and NodeError where a checkpoint cannot be begun with."""
     p = parameters
     about: dict[str, Any] = {
         "clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit(),
     }  # fmt: skip
     if p.resume and p.start_from:
-        raise NodeParameterError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
+        raise UsageError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
     try:
         if p.resume:
             found = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
@@ -36,19 +36,19 @@ def open_run(parameters: Any) -> Run:
     except CheckpointError as error:
         raise NodeError(str(error)) from None
     except ValueError as error:
-        raise NodeParameterError(str(error)) from None
+        raise UsageError(str(error)) from None
     require_graph(found)
     return found
 
 
 def require_graph(run: Run) -> None:
-    """Raise NodeParameterError where a run cannot be trained in a graph."""
+    """Raise UsageError where a run cannot be trained in a graph."""
     if run.learner.explorer:
-        raise NodeParameterError(
+        raise UsageError(
             f"recipe: algorithm: found {run.learner.recipe.algorithm}, which explores by itself, wanted one that "
             "learns from any flight; train it in one process: spike-ctrl train"
         )
     if run.learner.voltage is not None:
-        raise NodeParameterError(
+        raise UsageError(
             "recipe: network.voltage: found true, wanted false in a graph, whose states lack it; train: spike-ctrl train"
         )

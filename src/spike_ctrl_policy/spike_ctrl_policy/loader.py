@@ -9,6 +9,7 @@ import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime, voltage_input
@@ -18,7 +19,6 @@ from spike_ctrl.policy.pilot import Flown
 from spike_ctrl.sim.observation import LAYOUT, SIZE
 from spike_ctrl.snn.weight_shapes import weight_shapes
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 ACTIONS = 4
 LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
@@ -85,7 +85,7 @@ def loader_for(
 ) -> Loader:  # fmt: skip
     """The loader of a node. name: of an airframe, or its file. model, allowed_models: files; empty: none.
 
-    Raises NodeParameterError.
+    Raises UsageError.
     """
     vehicle = airframe.load(name)
     layout = layout_of(model) if realtime and model else LAYOUT
@@ -111,17 +111,15 @@ def layout_of(model: str) -> str:
 
 
 def require_numba() -> None:
-    """Raises NodeParameterError where numba is not installed."""
+    """Raises UsageError where numba is not installed."""
     try:
         import spike_ctrl.policy.compiled_runtime  # noqa: F401
     except ImportError as error:
-        raise NodeParameterError(
-            f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy"
-        ) from None
+        raise UsageError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
 
 
 def listed(path: str, model: str) -> AllowedModels | None:
-    """The list of files that may fly, if there is one. Raises NodeParameterError, also where the model is not in it."""
+    """The list of files that may fly, if there is one. Raises UsageError, also where the model is not in it."""
     if not path:
         return None
     found = allow_list.read(path)

@@ -24,11 +24,12 @@ from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, TrainingStatus, Transition, VehicleAction, VehicleState
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.recordings import BagError, message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl_record.publishers import message_class, offered, profile, type_name
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -75,12 +76,12 @@ class Recorder(ProcessNode):
             try:
                 validate_topic_name(name)
             except InvalidTopicNameException:
-                raise NodeParameterError(f"parameter 'topics': found '{name}', wanted names of topics") from None
+                raise UsageError(f"parameter 'topics': found '{name}', wanted names of topics") from None
         path = Path(p.bag or time.strftime("bags/%Y%m%d-%H%M%S"))
         try:
             self.writer = BagWriter(path, self.store, max_bytes=int(p.segment_mb * MEGABYTE))
         except BagError as error:
-            raise NodeParameterError(f"parameter 'bag': {error}") from None
+            raise UsageError(f"parameter 'bag': {error}") from None
         self.why, self.lost = "", 0
         self.heard: dict[str, tuple[Subscription, tuple[ReliabilityPolicy, DurabilityPolicy]]] = {}
         self.unknown: set[str] = set()

@@ -14,12 +14,13 @@ import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import recorded_policy, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -41,7 +42,7 @@ class Replayer(ProcessNode):
         super().__init__("replayer")
         self.parameters = p = declare(self, Parameters)
         if not p.bag:
-            raise NodeParameterError("parameter 'bag': found '', wanted the folder of a bag")
+            raise UsageError("parameter 'bag': found '', wanted the folder of a bag")
         self.recording = recording = read(p.bag, replay.TOPICS)
         model = checkpoint.load(p.model) if p.model else None
         data = checkpoint.read(p.model) if p.model else b""
@@ -52,10 +53,10 @@ class Replayer(ProcessNode):
         assert policy is not None  # `judged` refuses a recording without answers
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
-            raise NodeParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
+            raise UsageError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
         if choice.contract.voltage is not None:
             found = f"found a checkpoint that sees the battery's voltage, {choice.words}"
-            raise NodeParameterError(f"parameter 'model': {found}, wanted another; spike-ctrl replay {p.bag} replays it")
+            raise UsageError(f"parameter 'model': {found}, wanted another; spike-ctrl replay {p.bag} replays it")
         for note in recording.notes:
             self.get_logger().warning(note)
         # The checkpoint of the epoch that a state names answers at once, without a warm-up. Epochs count from 1 here.

@@ -25,10 +25,6 @@ Parameters = TypeVar("Parameters")
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
-class NodeParameterError(UsageError):
-    """A parameter is unknown, has the wrong type or is out of range; one line that names it."""
-
-
 def parameter(default: Any, description: str, *, read_only: bool = True, **limits: Any) -> Any:
     """A field of a dataclass of parameters, of the type of its default. limits: low, high and choices of `setting`."""
     return setting(default, description, read_only=read_only, **limits)
@@ -37,7 +33,7 @@ def parameter(default: Any, description: str, *, read_only: bool = True, **limit
 def declare(node: Node, parameters: type[Parameters]) -> Parameters:
     """Declare the fields of a dataclass as parameters of the node. Gives an instance with their values.
 
-    Raises NodeParameterError for a value that does not fit, and for a given parameter that is unknown.
+    Raises UsageError for a value that does not fit, and for a given parameter that is unknown.
     """
     fields = _fields(parameters)
     given = node._parameter_overrides  # rclpy has no public way to read parameters that are not declared
@@ -51,7 +47,7 @@ def declare(node: Node, parameters: type[Parameters]) -> Parameters:
 
 
 def checked(parameters: type[Parameters], given: Mapping[str, object]) -> Parameters:
-    """An instance of the dataclass with the given values, else its defaults. Raises NodeParameterError as `declare` does.
+    """An instance of the dataclass with the given values, else its defaults. Raises UsageError as `declare` does.
 
     Launch files use it to refuse, before any node runs, what a node would refuse.
     """
@@ -59,7 +55,7 @@ def checked(parameters: type[Parameters], given: Mapping[str, object]) -> Parame
     for name in given:
         if name not in fields:
             hint = meant(name, fields) or f"; known keys: {', '.join(sorted(fields))}"
-            raise NodeParameterError(f"unknown parameter '{name}'{hint}")
+            raise UsageError(f"unknown parameter '{name}'{hint}")
     return parameters(**{name: _checked(fields[name], value) for name, value in given.items()})
 
 
@@ -68,8 +64,8 @@ def _fields(parameters: Any) -> dict[str, dataclasses.Field[Any]]:
 
 
 def _checked(field: dataclasses.Field[Any], value: object) -> Any:
-    """The value, cast to the type of the field. Raises NodeParameterError."""
-    return settings.read(type(field.default), field.metadata, value, "", f"parameter '{field.name}'", NodeParameterError)
+    """The value, cast to the type of the field. Raises UsageError."""
+    return settings.read(type(field.default), field.metadata, value, "", f"parameter '{field.name}'")
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
@@ -96,7 +92,7 @@ def _check_changes(fields: dict[str, dataclasses.Field[Any]], changes: list[Para
             if change.name in fields:
                 _checked(fields[change.name], change.value)
             elif change.name == "use_sim_time":  # rclpy declares it as changeable
-                raise NodeParameterError(f"parameter '{change.name}': read-only: give it when the node starts")
-    except NodeParameterError as error:
+                raise UsageError(f"parameter '{change.name}': read-only: give it when the node starts")
+    except UsageError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

@@ -22,7 +22,6 @@ from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 from spike_ctrl_ros.node import ProcessNode
 
 PERIOD = 0.1  # s between checks for signals
@@ -94,9 +93,9 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
 
 
 def checked_priority(name: str, text: str) -> int:
-    """A priority of SCHED_FIFO from text. name: of the variable or argument. Raises NodeParameterError."""
+    """A priority of SCHED_FIFO from text. name: of the variable or argument. Raises UsageError."""
     if text and not (text.isdecimal() and int(text) <= 99):
-        raise NodeParameterError(f"{name}: found '{text}', wanted 0 to 99")
+        raise UsageError(f"{name}: found '{text}', wanted 0 to 99")
     return int(text or 0)
 
 
@@ -115,7 +114,7 @@ def _hurry(priority: int) -> None:
         for thread in os.listdir("/proc/self/task"):
             os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
-        raise NodeParameterError(
+        raise UsageError(
             f"{PRIORITY}: this node takes {priority}, which this user may not set: raise `ulimit -r`, or leave it out"
         ) from None
 
@@ -141,4 +140,4 @@ def _init(arguments: list[str] | None) -> None:
         # rclpy's own signal handlers would close the context before `close` could send.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # the error of wrong arguments has no public name; this is its base
-        raise NodeParameterError(str(error).partition(", at ")[0]) from None
+        raise UsageError(str(error).partition(", at ")[0]) from None

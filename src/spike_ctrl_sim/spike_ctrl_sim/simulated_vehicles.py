@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe, resumption
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 def simulated(parameters: Any) -> tuple[Rollout, Recipe]:
-    """The vehicles, whose kernels are compiled, and the recipe. Raises NodeParameterError.
+    """The vehicles, whose kernels are compiled, and the recipe. Raises UsageError.
 
     A resumed run draws starts that it has not flown yet.
     """
@@ -25,5 +25,5 @@ def simulated(parameters: Any) -> tuple[Rollout, Recipe]:
         environment.reset()
         environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
     except ValueError as error:
-        raise NodeParameterError(str(error)) from None
+        raise UsageError(str(error)) from None
     return Rollout(environment, p.seed + flown, plan.jump_start), plan

@@ -40,7 +40,7 @@ class Room:
     half: float = within(4.0, 1.5, 50.0)
 
     def __post_init__(self):
-        ranges.check(self, "room", UsageError)
+        ranges.check(self, "room")
         if self.height < self.half + FLOOR:
             raise UsageError(f"room: height: found {self.height} m, wanted at least {self.half + FLOOR}, half + {FLOOR}")
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.kernel import FASTMATH, kernel
-from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import (
@@ -47,7 +48,7 @@ class Body:
         heading = [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
         dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
         if airframe.dead_time:
-            raise AirframeError(f"airframe {airframe.name}: dead_time: found {airframe.dead_time:g} s, wanted 0 beside PX4")
+            raise UsageError(f"airframe {airframe.name}: dead_time: found {airframe.dead_time:g} s, wanted 0 beside PX4")
         self._extension = dynamics.extension(airframe, dt)
         self._arms = dynamics.geometry(airframe)
         self._acceleration: Vector = (0.0, 0.0, 0.0)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spike_ctrl._files.errors import UsageError
+
 SCHEMA = {"type": "string", "pattern": r"^[^\W\d][\w.]*:[^\W\d][\w.]*$"}
 SCHEMAS: tuple[dict[str, Any], ...] = (SCHEMA, {"type": "object", "properties": {"class": SCHEMA}, "required": ["class"]})
 """JSON Schemas of code in a file: by its name, or a mapping of its name as `class` and its arguments."""
@@ -29,27 +31,27 @@ class NamedObject:
     def __str__(self) -> str:
         return self.name
 
-    def make(self, key: str, error: type[Exception], *given: Any, **more: Any) -> Any:
-        """What the class makes of the given arguments and its own. key: what errors call it. Raises `error` where it
-        does not take them."""
-        kind = find(self.name, key, error)
+    def make(self, key: str, *given: Any, **more: Any) -> Any:
+        """What the class makes of the given arguments and its own. key: what errors call it. Raises UsageError where it
+        does not take them or refuses them."""
+        kind = find(self.name, key)
         try:
             return kind(*given, **more, **self.arguments)
-        except TypeError as found:
-            raise error(f"{key}: {self.name}: {found}") from found
+        except (TypeError, UsageError) as found:
+            raise UsageError(f"{key}: {self.name}: {found}") from found
 
-    def function(self, key: str, error: type[Exception]) -> Callable[..., Any]:
+    def function(self, key: str) -> Callable[..., Any]:
         """The function of that name, which takes the arguments too; of a class, what it makes of them. key, error: as of
         `make`."""
-        found = find(self.name, key, error)
+        found = find(self.name, key)
         if inspect.isclass(found):
-            return self.make(key, error)  # type: ignore[no-any-return]
+            return self.make(key)  # type: ignore[no-any-return]
         if not self.arguments:
             return found
         try:
             inspect.signature(found).bind_partial(**self.arguments)
         except TypeError as wrong:
-            raise error(f"{key}: {self.name}: {wrong}") from None
+            raise UsageError(f"{key}: {self.name}: {wrong}") from None
         return functools.partial(found, **self.arguments)
 
 
@@ -60,44 +62,44 @@ def is_name(text: object) -> bool:
     return all(part.isidentifier() for part in text.replace(":", ".").split("."))
 
 
-def find(name: str, key: str, error: type[Exception]) -> Callable[..., Any]:
+def find(name: str, key: str) -> Callable[..., Any]:
     """The class or function of that name, from `sys.path` or the current folder.
 
-    key: what errors call it. Raises `error` for a name of another form, and where module or attribute are not found.
+    key: what errors call it. Raises UsageError for a name of another form, and where module or attribute are not found.
     """
     if not is_name(name):
-        raise error(f"{key}: found {name!r}, wanted module:Name, as mypackage.module:MyClass")
+        raise UsageError(f"{key}: found {name!r}, wanted module:Name, as mypackage.module:MyClass")
     path, _, attribute = name.partition(":")
     with _current_folder_last():
         try:
             module = importlib.import_module(path)
         except ModuleNotFoundError as missing:
             if missing.name is None or not f"{path}.".startswith(f"{missing.name}."):
-                raise error(f"{key}: {path} imports {missing.name}, which is not installed") from missing
-            raise error(
+                raise UsageError(f"{key}: {path} imports {missing.name}, which is not installed") from missing
+            raise UsageError(
                 f"{key}: found no module {missing.name} for {name!r}, wanted one in {os.getcwd()} or on PYTHONPATH"
             ) from None
         except Exception as broken:
-            raise error(f"{key}: {path} cannot be imported: {type(broken).__name__}: {broken}") from broken
+            raise UsageError(f"{key}: {path} cannot be imported: {type(broken).__name__}: {broken}") from broken
     found = getattr(module, attribute, None)
     if found is None:
         known = ", ".join(sorted(n for n, value in vars(module).items() if _is_own(value, module))) or "none"
-        raise error(f"{key}: found no {attribute} in {path}, wanted one of its classes and functions: {known}")
+        raise UsageError(f"{key}: found no {attribute} in {path}, wanted one of its classes and functions: {known}")
     if not callable(found):
-        raise error(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
+        raise UsageError(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
     return found  # type: ignore[no-any-return]
 
 
-def sha256(name: str, key: str, error: type[Exception]) -> str:
+def sha256(name: str, key: str) -> str:
     """Of the file of that class or function, so that what was measured of it is not taken for what it has become."""
-    return hashlib.sha256(Path(inspect.getfile(find(name, key, error))).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(inspect.getfile(find(name, key))).read_bytes()).hexdigest()
 
 
-def require(instance: object, members: tuple[str, ...], key: str, name: str, error: type[Exception]) -> None:
-    """Raise `error` where the object that `name` made lacks one of these methods."""
+def require(instance: object, members: tuple[str, ...], key: str, name: str) -> None:
+    """Raise UsageError where the object that `name` made lacks one of these methods."""
     lacking = [member for member in members if not callable(getattr(instance, member, None))]
     if lacking:
-        raise error(f"{key}: found {name} without {', '.join(lacking)}, wanted the methods {', '.join(members)}")
+        raise UsageError(f"{key}: found {name} without {', '.join(lacking)}, wanted the methods {', '.join(members)}")
 
 
 def _is_own(value: object, module: Any) -> bool:

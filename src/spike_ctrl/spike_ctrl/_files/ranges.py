@@ -28,19 +28,19 @@ def within(default: float, low: float, high: float, description: str = "", unit:
     return setting(default, description, low=low, high=high, unit=unit)
 
 
-def check(settings: Any, source: str, error: type[Exception]) -> None:
-    """Raise `error` for the first number outside its bounds, in a dataclass with `within` fields and in those nested in it.
+def check(settings: Any, source: str) -> None:
+    """Raise UsageError for the first number outside its bounds in a dataclass of `within` fields and in those nested in it.
 
     source: what the message begins with, such as the file.
     """
     for known in fields(settings):
         value = getattr(settings, known.name)
         if is_dataclass(value):
-            check(value, f"{source}: {known.name}", error)
+            check(value, f"{source}: {known.name}")
         elif {"low", "high"} <= known.metadata.keys():
             low, high = known.metadata["low"], known.metadata["high"]
             if not low <= value <= high:  # NaN is in no range
-                raise error(f"{source}: {known.name}: found {value}, wanted {low:g} to {high:g}")
+                raise UsageError(f"{source}: {known.name}: found {value}, wanted {low:g} to {high:g}")
 
 
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from spike_ctrl._files import ranges
-from spike_ctrl._files.errors import meant
+from spike_ctrl._files.errors import UsageError, meant
 
 Settings = TypeVar("Settings")
 WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping"}
@@ -29,55 +29,54 @@ def convert(
     kind: type[Settings],
     data: object,
     source: str,
-    error: type[Exception],
     prefix: str = "",
     without: Collection[str] = (),
     needed: Collection[str] = (),
 ) -> Settings:
-    """The dataclass that a mapping gives; keys that it lacks take their defaults. Raises `error` in one line.
+    """The dataclass that a mapping gives; keys that it lacks take their defaults. Raises UsageError in one line.
 
     source: what an error begins with, such as the file. prefix: path of `data` in it, as "task.". without: fields that are
     no keys here. needed: fields that must be given in spite of their defaults.
     """
     known = {name: field for name, field in _fields(kind).items() if name not in without}
     needed = [name for name, field in known.items() if name in needed or _required(field)]
-    found = require_keys(data, known, source, error, prefix, needed)
+    found = require_keys(data, known, source, prefix, needed)
     hints = _hints(typing.cast(Any, kind))
-    values = {key: read(hints[key], known[key].metadata, item, source, prefix + key, error) for key, item in found.items()}
+    values = {key: read(hints[key], known[key].metadata, item, source, prefix + key) for key, item in found.items()}
     return kind(**values)
 
 
 def require_keys(
-    data: object, known: Iterable[str], source: str, error: type[Exception], prefix: str = "", needed: Iterable[str] = ()
+    data: object, known: Iterable[str], source: str, prefix: str = "", needed: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The data, a mapping that has all needed keys and no unknown one. Raises `error` for any other."""
+    """The data, a mapping that has all needed keys and no unknown one. Raises UsageError for any other."""
     if not isinstance(data, dict):
         where = f"{source}: {prefix}".rstrip(":. ")
-        raise error(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
+        raise UsageError(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
     known = list(known)
     for key in data:
         if key not in known:
             hint = meant(key, known) or f"; known keys: {', '.join(known)}"
-            raise error(f"{source}: unknown key '{prefix}{key}'{hint}")
+            raise UsageError(f"{source}: unknown key '{prefix}{key}'{hint}")
     for key in needed:
         if key not in data:
-            raise error(f"{source}: key '{prefix}{key}' is missing")
+            raise UsageError(f"{source}: key '{prefix}{key}' is missing")
     return data
 
 
-def read(hint: Any, about: Mapping[str, Any], item: object, source: str, key: str, error: type[Exception]) -> Any:
-    """A value of this type within the limits of its field's metadata `about`. Raises `error`, which calls it `key`."""
+def read(hint: Any, about: Mapping[str, Any], item: object, source: str, key: str) -> Any:
+    """A value of this type within the limits of its field's metadata `about`. Raises UsageError, which calls it `key`."""
     import msgspec
 
     if reader := about.get("read"):
         return reader(item, source, key)
     hint = _not_none(hint)
     if dataclasses.is_dataclass(hint):
-        return convert(typing.cast(type, hint), item, source, error, f"{key}.")
+        return convert(typing.cast(type, hint), item, source, f"{key}.")
     try:  # YAML 1.1 reads 1e-3 as text
         return msgspec.convert(item, _bounded(hint, about), strict=not (hint is float and isinstance(item, str)))
     except msgspec.ValidationError:
-        raise error(f"{source}: {key}: found {item!r}, wanted {wanted(hint, about, item)}".removeprefix(": ")) from None
+        raise UsageError(f"{source}: {key}: found {item!r}, wanted {wanted(hint, about, item)}".removeprefix(": ")) from None
 
 
 def wanted(hint: Any, about: Mapping[str, Any], item: object) -> str:

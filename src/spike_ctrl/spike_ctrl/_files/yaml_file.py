@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from spike_ctrl._files import resources
-from spike_ctrl._files.errors import meant
+from spike_ctrl._files.errors import UsageError, meant
 
 LONGEST = 1_000_000  # bytes of a file
 
 
-def find(name: str, kind: str, error: type[Exception], folder: Path | None = None) -> Path:
-    """The configuration file called `name`. Raises `error` if there is none.
+def find(name: str, kind: str, folder: Path | None = None) -> Path:
+    """The configuration file called `name`. Raises UsageError if there is none.
 
     name: a name in the folder (default: config/KINDs), or a path that ends in .yaml or .yml. kind: for example "airframe".
     """
@@ -25,26 +25,26 @@ def find(name: str, kind: str, error: type[Exception], folder: Path | None = Non
     known = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in known:
         listed = f"known: {', '.join(known)} (or give a path to a .yaml file)"
-        raise error(f"{kind} '{name}' not found; {listed}{meant(name, known)}")
+        raise UsageError(f"{kind} '{name}' not found; {listed}{meant(name, known)}")
     return folder / f"{name}.yaml"
 
 
-def read(path: Path, kind: str, error: type[Exception]) -> object:
-    """The contents of a YAML file. Raises `error` if it cannot be read, is too long, is not YAML, or has a key twice."""
+def read(path: Path, kind: str) -> object:
+    """The contents of a YAML file. Raises UsageError if it cannot be read, is too long, is not YAML, or has a key twice."""
     try:
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
     except OSError as found:
-        raise error(f"{kind} {path}: cannot be read ({found.strerror})") from None
+        raise UsageError(f"{kind} {path}: cannot be read ({found.strerror})") from None
     if len(data) > LONGEST:
-        raise error(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
+        raise UsageError(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
     try:
         return yaml.load(data.decode("utf-8"), _StrictLoader)
     except RecursionError:
-        raise error(f"{kind} {path}: not valid YAML (nested too deep)") from None
+        raise UsageError(f"{kind} {path}: not valid YAML (nested too deep)") from None
     # dates, numbers and tags raise too
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as found:
-        raise error(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
+        raise UsageError(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
 
 
 def leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:

@@ -212,8 +212,8 @@ def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
     found: dict[str, list[InsertFunction]] = {}
     for text in given:
         step, _, name = text.partition("=")
-        require_step(step, "--insert", UsageError)
-        found.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}", UsageError))
+        require_step(step, "--insert")
+        found.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}"))
     return found
 
 

@@ -58,7 +58,7 @@ class GeometricGuide:
     With `rates` actions the attitude PD becomes a set-point for the body rates that decays the error as fast, and the
     airframe's own rate loop does the rest; rotor speeds are of no use then.
 
-    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises AirframeError.
+    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises UsageError.
 
     >>> guide = GeometricGuide("crazyflie")
     >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point

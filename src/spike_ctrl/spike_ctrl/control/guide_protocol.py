@@ -47,8 +47,8 @@ class Guide(Protocol):
         ...
 
 
-def make(named: NamedObject, key: str, error: type[Exception], airframe: Airframe) -> Guide:
-    """The guide that a class makes for an airframe. key: what errors call it. Raises `error`, also where it is no guide."""
-    guide = named.make(key, error, airframe)
-    named_object.require(guide, METHODS, key, named.name, error)
+def make(named: NamedObject, key: str, airframe: Airframe) -> Guide:
+    """The guide that a class makes for an airframe. key: what errors call it. Raises UsageError where it is none."""
+    guide = named.make(key, airframe)
+    named_object.require(guide, METHODS, key, named.name)
     return guide  # type: ignore[no-any-return]

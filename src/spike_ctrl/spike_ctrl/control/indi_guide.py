@@ -43,7 +43,7 @@ class IndiGuide:
 
     It has to see every step that is flown. Where another commands, the action in the state has to be that one's. It takes
     commands to act at once, as long as the filters are slow beside the airframe's dead time.
-    airframe: an `Airframe`, its name or its file's path. cutoff: of the filters, Hz. Raises AirframeError.
+    airframe: an `Airframe`, its name or its file's path. cutoff: of the filters, Hz. Raises UsageError.
 
     >>> guide = IndiGuide("crazyflie")
     >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point

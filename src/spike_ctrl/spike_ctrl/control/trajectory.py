@@ -63,7 +63,7 @@ class Trajectory:
         if not callable(self.kind) and self.kind not in _SHAPES:
             hint = meant(self.kind, _SHAPES)
             raise UsageError(f"trajectory: found '{self.kind}', wanted one of {', '.join(_SHAPES)} or a function{hint}")
-        ranges.check(self, f"trajectory {self.name}", UsageError)
+        ranges.check(self, f"trajectory {self.name}")
         if len(self.centre) != 3 or not all(math.isfinite(c) for c in self.centre):
             raise UsageError(f"trajectory {self.name}: centre: found {self.centre}, wanted three finite numbers")
 

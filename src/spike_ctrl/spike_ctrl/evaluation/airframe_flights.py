@@ -80,7 +80,7 @@ def fly_airframes(
     """Fly so many airframes, drawn with this seed. carrier: what they are simulated as, such as `any_quad` or `any_rates`.
 
     ranges: from which they are drawn (None: `ANY` of the carrier's layout). simulator: makes the vehicles.
-    shown: takes the share that is done. Raises AirframeError and ValueError for a carrier that cannot carry them.
+    shown: takes the share that is done. Raises UsageError and ValueError for a carrier that cannot carry them.
     """
     ranges = ranges or ANY[carrier.action_layout]
     task = Task(box=1e3, episode_steps=EPISODE_STEPS + 1, airframes=ranges)

@@ -64,7 +64,7 @@ def evaluate(
     ranges: whole airframes are drawn from them, see `airframe_sampler`; their carrier is the airframe.
     inserts: physics of your own, see `Environment.insert`; none at the step reward, which the score does not count.
 
-    Raises CheckpointError for a file that cannot be flown, AirframeError for an airframe, TypeError for what cannot fly,
+    Raises CheckpointError for a file that cannot be flown, UsageError for an airframe, TypeError for what cannot fly,
     ValueError for actions of another shape, UsageError for what cannot be inserted.
 
     >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]

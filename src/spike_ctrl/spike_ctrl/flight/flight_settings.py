@@ -97,7 +97,7 @@ class FlightSettings:
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise UsageError(f"supervisor: layout: found '{self.layout}', wanted one of {', '.join(LAYOUTS)}")
-        ranges.check(self, "supervisor", UsageError)
+        ranges.check(self, "supervisor")
         _check_order(self)
 
     @property

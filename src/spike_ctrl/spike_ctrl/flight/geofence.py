@@ -39,7 +39,7 @@ class Cage:
     doubt_share: float = within(0.9, 0.0, 0.99, "Most of it that is left out where the position is in doubt.", "")
 
     def __post_init__(self) -> None:
-        ranges.check(self, "cage", UsageError)
+        ranges.check(self, "cage")
         numbers = (*self.low, *self.high)
         if len(self.low) != 3 or len(self.high) != 3 or not all(math.isfinite(v) for v in numbers):
             raise UsageError(f"cage: found {self.low} to {self.high}, wanted two corners of three finite numbers")

@@ -61,10 +61,10 @@ def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generat
 def from_name(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
     """The module of that name. Raises UsageError where it does not fit."""
     with seeded(generator):
-        module = code.make("network", UsageError, inputs=inputs, outputs=outputs, generator=generator)
+        module = code.make("network", inputs=inputs, outputs=outputs, generator=generator)
     if not isinstance(module, nn.Module):
         raise UsageError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
-    named_object.require(module, ("initial_state", "step"), "network", code.name, UsageError)
+    named_object.require(module, ("initial_state", "step"), "network", code.name)
     _try(module, code.name, inputs, outputs)
     return module
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from spike_ctrl._files import named_object
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
@@ -302,8 +301,8 @@ class Learner:
 def _method(recipe: Recipe, *given: Any) -> Algorithm:
     if isinstance(recipe.algorithm, NamedObject):
         with actors.seeded(given[-1]):
-            method = recipe.algorithm.make("algorithm", UsageError, recipe, *given)
-        named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, UsageError)
+            method = recipe.algorithm.make("algorithm", recipe, *given)
+        named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name)
         return method  # type: ignore[no-any-return]
     own: Algorithm = METHODS[recipe.algorithm](recipe, *given)
     return own

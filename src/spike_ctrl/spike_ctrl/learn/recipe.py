@@ -63,10 +63,10 @@ def _algorithm(value: Any, source: str, key: str) -> str | NamedObject:
 def _network(value: Any, source: str, key: str) -> NetworkSettings:
     code = code_of(value, source, key)
     if code is None:
-        return settings.convert(NetworkSettings, value, source, UsageError, f"{key}.")
+        return settings.convert(NetworkSettings, value, source, f"{key}.")
     arguments = dict(code.arguments)
     ours = {"slope": {"kind": "fixed"}} | {name: arguments.pop(name) for name in ("slope", "voltage") if name in arguments}
-    network = settings.convert(NetworkSettings, ours, source, UsageError, f"{key}.")
+    network = settings.convert(NetworkSettings, ours, source, f"{key}.")
     return dataclasses.replace(network, code=NamedObject(code.name, arguments))
 
 
@@ -79,7 +79,7 @@ def _guide(value: Any, source: str, key: str) -> Gains | NamedObject | LearnedGu
         wanted = "gains, module:Name, a path to a .safetensors file, or a recipe that trains it"
         raise UsageError(f"{source}: {key}: found {value!r}, wanted {wanted}")
     kind: type[LearnedGuide | Gains] = LearnedGuide if "recipe" in value else Gains
-    return settings.convert(kind, value, source, UsageError, f"{key}.")
+    return settings.convert(kind, value, source, f"{key}.")
 
 
 _ALGORITHM = settings.any_of({"enum": list(ALGORITHMS)}, *named_object.SCHEMAS)
@@ -119,7 +119,7 @@ class Recipe:
         Raises UsageError where they are out of range.
         """
         schedule = dataclasses.replace(self.schedule, steps=steps) if steps else self.schedule
-        ranges.check(schedule, f"recipe {self.name}: schedule", UsageError)
+        ranges.check(schedule, f"recipe {self.name}: schedule")
         guide = self.guide
         if steps and isinstance(guide, LearnedGuide):
             guide = dataclasses.replace(guide, steps=max(1000, round(guide.steps * steps / self.schedule.steps)))
@@ -138,7 +138,7 @@ class Recipe:
 
 def find(name: str) -> Recipe:
     """The recipe of that name among config/recipes, or the one in the YAML file at that path."""
-    return load(yaml_file.find(name, "recipe", UsageError))
+    return load(yaml_file.find(name, "recipe"))
 
 
 def sensors(name: str) -> SensorSettings:
@@ -167,7 +167,7 @@ def resumed(folder: Path) -> tuple[Recipe, dict[str, Any]]:
 
 def load(path: Path) -> Recipe:
     """Read a recipe from a YAML file. Raises UsageError."""
-    return from_dict(yaml_file.read(Path(path), "recipe", UsageError), f"recipe {path}")
+    return from_dict(yaml_file.read(Path(path), "recipe"), f"recipe {path}")
 
 
 def from_dict(data: Any, source: str = "recipe") -> Recipe:
@@ -176,7 +176,7 @@ def from_dict(data: Any, source: str = "recipe") -> Recipe:
     base: the name or path of another recipe, whose blocks these keys change.
     """
     data = _with_reward(_upon_base(data, source, ()))
-    recipe = settings.convert(Recipe, data, source, UsageError)
+    recipe = settings.convert(Recipe, data, source)
     for key in sorted(_foreign(recipe) & set(data)):
         users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
         raise UsageError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
@@ -235,10 +235,10 @@ def _upon_base(data: Any, source: str, above: tuple[str, ...]) -> Any:
         wanted = "the name of a recipe that is not made from this one"
         raise UsageError(f"{source}: base: found {name!r}, wanted {wanted}")
     try:
-        path = yaml_file.find(name, "recipe", UsageError)
+        path = yaml_file.find(name, "recipe")
     except UsageError as error:
         raise UsageError(f"{source}: base: {error}") from None
-    below = _upon_base(yaml_file.read(path, "recipe", UsageError), f"recipe {path}", (*above, name))
+    below = _upon_base(yaml_file.read(path, "recipe"), f"recipe {path}", (*above, name))
     rest = {key: value for key, value in data.items() if key != "base"}
     network = rest.get("network")
     if (

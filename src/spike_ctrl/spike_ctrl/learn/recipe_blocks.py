@@ -42,7 +42,7 @@ class TermSettings:
 
 def _reward(value: object, source: str, key: str) -> str | Coefficients:
     if isinstance(value, dict):
-        return settings.convert(Coefficients, value, source, UsageError, f"{key}.")
+        return settings.convert(Coefficients, value, source, f"{key}.")
     if value not in STAGES:
         wanted = ", ".join(known.name for known in fields(Coefficients))
         raise UsageError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(STAGES)} or weights of {wanted}")
@@ -55,11 +55,11 @@ def _terms(value: object, source: str, key: str) -> dict[str, TermSettings]:
     for name in value:
         if not str(name).isidentifier() or name in (*TERMS, "survive"):
             raise UsageError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
-    return {name: settings.convert(TermSettings, term, source, UsageError, f"{key}.{name}.") for name, term in value.items()}
+    return {name: settings.convert(TermSettings, term, source, f"{key}.{name}.") for name, term in value.items()}
 
 
 def _airframes(value: object, source: str, key: str) -> AirframeRanges:
-    return airframe_sampler.from_dict(value, f"{source}: {key}", UsageError)
+    return airframe_sampler.from_dict(value, f"{source}: {key}")
 
 
 def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedObject | None:
@@ -82,7 +82,7 @@ def _inserts(value: object, source: str, key: str) -> dict[str, tuple[NamedObjec
         raise UsageError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
     found: dict[str, tuple[NamedObject, ...]] = {}
     for step, functions in value.items():
-        require_step(step, f"{source}: {key}", UsageError)
+        require_step(step, f"{source}: {key}")
         several = functions if isinstance(functions, list) else [functions]
         place, wanted = f"{key}.{step}", "module:name, {function: module:name, ...} with its arguments, or a list of them"
         named = [code_of(one, source, place, "function") or code_of(one, source, place) for one in several]
@@ -153,15 +153,14 @@ class TaskSettings:
     def reward_terms(self) -> tuple[RewardTerm, ...]:
         """The terms of your own, with the functions that their names stand for. Raises UsageError."""
         return tuple(
-            RewardTerm(name, named_object.find(term.function, f"task.terms.{name}.function", UsageError), term.weight)
+            RewardTerm(name, named_object.find(term.function, f"task.terms.{name}.function"), term.weight)
             for name, term in self.terms.items()
         )
 
     def inserts(self) -> dict[str, tuple[InsertFunction, ...]]:
         """The functions that are inserted, by their step. Raises UsageError."""
         return {
-            step: tuple(code.function(f"task.insert.{step}", UsageError) for code in several)
-            for step, several in self.insert.items()
+            step: tuple(code.function(f"task.insert.{step}") for code in several) for step, several in self.insert.items()
         }
 
     def inserted_physics(self) -> dict[str, tuple[InsertFunction, ...]]:

@@ -138,11 +138,14 @@ def parse(text: Any, name: str) -> Manifest:
     if type(number) is not int or number not in _NOT_OF:
         raise CheckpointError(f"{name}: format: found {number!r}, wanted {' or '.join(map(str, _NOT_OF))}")
     needed = [known.name for known in fields(Manifest) if known.name not in _NEW]
-    settings.require_keys(found, (*needed, *_NEW), name, CheckpointError, needed=needed)
-    contract = settings.convert(
-        Contract, found["contract"], name, CheckpointError, "contract.", without=(_NOT_OF[number],), needed=_NOT_OF.values()
-    )
-    manifest = settings.convert(Manifest, found | {"contract": contract}, name, CheckpointError)
+    try:
+        settings.require_keys(found, (*needed, *_NEW), name, needed=needed)
+        contract = settings.convert(
+            Contract, found["contract"], name, "contract.", without=(_NOT_OF[number],), needed=_NOT_OF.values()
+        )
+        manifest = settings.convert(Manifest, found | {"contract": contract}, name)
+    except UsageError as error:
+        raise CheckpointError(str(error)) from None
     sizes = list(contract.sizes)
     if len(sizes) < 3 if number == FORMAT else len(sizes) != 2:
         wanted = "inputs, hidden widths, outputs" if number == FORMAT else "inputs, outputs"

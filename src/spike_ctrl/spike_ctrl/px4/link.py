@@ -306,7 +306,7 @@ def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float
     """Collective thrust (0..1) and body rates (rad/s, FLU) of an action of the `rates` layout.
 
     A collective of 0 is the airframe's hover thrust, -1 no thrust, 1 full thrust. Rates of +-1 are the airframe's limits.
-    Raises ValueError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
+    Raises ValueError for an action beyond [-1, 1], UsageError for an airframe of another layout.
     """
     airframe.require_layout("rates")
     collective, roll, pitch, yaw = map(float, action)
@@ -322,7 +322,7 @@ def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float
 def motor_speeds(action: Sequence[float], airframe: Airframe) -> list[float]:
     """Commands 0..1 of the rotors for an action of the `motors` layout, in the airframe's order.
 
-    Raises ValueError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
+    Raises ValueError for an action beyond [-1, 1], UsageError for an airframe of another layout.
     """
     airframe.require_layout("motors")
     for number, value in enumerate(action):

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import Checkpoint, Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -184,7 +184,7 @@ def hover(contract: Contract) -> float | None:
     """Throttle u in 0..1 at which the airframe of a contract hovers. None if that airframe is unknown here."""
     try:
         found = airframe.load(contract.airframe)
-    except AirframeError:
+    except UsageError:
         return None
     return found.hover if found.hash == contract.airframe_hash else None
 

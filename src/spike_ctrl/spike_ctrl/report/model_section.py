@@ -47,7 +47,7 @@ class FlownModel:
 def fly(path: Path) -> FlownModel:
     """Evaluate the model at `path` on the frozen starts, and fly it from FLIGHTS other starts.
 
-    Raises CheckpointError, AirframeError.
+    Raises CheckpointError, UsageError.
     """
     loaded = checkpoint.load(path)
     contract = loaded.manifest.contract

@@ -83,7 +83,7 @@ class ToldRun:
 def read(path: Path) -> ToldRun:
     """The run in a folder. Raises UsageError if its metrics or its recipe cannot be read."""
     file = path / "recipe.yaml"
-    recipe = yaml_file.read(file, "recipe", UsageError) if file.is_file() else {}
+    recipe = yaml_file.read(file, "recipe") if file.is_file() else {}
     return ToldRun(path, metrics(path), _json(path / "run.json"), recipe if isinstance(recipe, dict) else {})
 
 

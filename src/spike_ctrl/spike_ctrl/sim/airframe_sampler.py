@@ -26,8 +26,9 @@ import numpy as np
 
 from spike_ctrl._files import settings
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
-from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe, AirframeError
+from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe
 from spike_ctrl.sim import dynamics, loop_sampler
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 
@@ -192,20 +193,20 @@ def draw_vehicle(ranges: AirframeRanges, carrier: Airframe, seed: int, vehicle: 
 def sides(airframe: Airframe) -> tuple[float, float]:
     """Distance (m) of the rotors from the roll axis and from the pitch axis.
 
-    Raises AirframeError for anything but an X of four rotors whose arms mirror each other.
+    Raises UsageError for anything but an X of four rotors whose arms mirror each other.
     """
     for name in ("rotor_x", "rotor_y"):
         reach = np.abs(getattr(airframe, name))
         if len(reach) != 4:
-            raise AirframeError(f"airframe {airframe.name}: {name}: found {len(reach)} rotors, wanted four")
+            raise UsageError(f"airframe {airframe.name}: {name}: found {len(reach)} rotors, wanted four")
         if np.ptp(reach) > 1e-3 * reach.max():
             found = f"found {reach.min():g} to {reach.max():g} m"
-            raise AirframeError(f"airframe {airframe.name}: {name}: {found}, wanted one distance for all four rotors")
+            raise UsageError(f"airframe {airframe.name}: {name}: {found}, wanted one distance for all four rotors")
     return float(np.abs(airframe.rotor_y).mean()), float(np.abs(airframe.rotor_x).mean())
 
 
 def arm(airframe: Airframe) -> float:
-    """Distance (m) of a rotor from the centre. Raises AirframeError as `sides`."""
+    """Distance (m) of a rotor from the centre. Raises UsageError as `sides`."""
     return math.hypot(*sides(airframe))
 
 
@@ -236,7 +237,7 @@ class CarriedPlant(NamedTuple):
 
 
 def carried(airframe: Airframe, carrier: Airframe) -> CarriedPlant:
-    """The vehicle with the carrier's arms that flies as this one does. Raises AirframeError where there is none.
+    """The vehicle with the carrier's arms that flies as this one does. Raises UsageError where there is none.
 
     Exact for a square X. One whose sides differ has other gyroscopic coupling between its rates. Its battery is not carried
     over: the carrier's counts.
@@ -244,7 +245,7 @@ def carried(airframe: Airframe, carrier: Airframe) -> CarriedPlant:
     airframe.require_layout(carrier.action_layout)
     if airframe.rotor_spin != carrier.rotor_spin:
         found = f"found {airframe.rotor_spin}, wanted {carrier.rotor_spin}, as airframe {carrier.name}"
-        raise AirframeError(f"airframe {airframe.name}: rotor_spin: {found}")
+        raise UsageError(f"airframe {airframe.name}: rotor_spin: {found}")
     roll, pitch = (theirs / ours for theirs, ours in zip(sides(carrier), sides(airframe), strict=True))
     ratio = np.array([roll, pitch, math.sqrt(roll * pitch)], np.float32)
     plant, extension = dynamics.nominal_plant(airframe), dynamics.nominal_extension(airframe)
@@ -273,7 +274,7 @@ def put(buffer: Floats, vehicle: int, drawn: DrawnVehicle, carrier: Airframe) ->
 def figures(airframe: Airframe) -> dict[str, float]:
     """The factors of the scaling laws that describe an airframe, or the square X that has its authority over roll and pitch.
 
-    Linear drag counts as drag of the body. Raises AirframeError as `sides`.
+    Linear drag counts as drag of the body. Raises UsageError as `sides`.
     """
     m, length, (jx, jy, jz), (c0, c1, c2) = airframe.mass, arm(airframe), airframe.inertia, airframe.thrust_curve
     roll, pitch = sides(airframe)
@@ -312,17 +313,17 @@ def outside(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()) -> li
 
 
 def require_within(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()) -> None:
-    """Raise AirframeError for an airframe that could not be drawn, naming the first figure that is outside."""
+    """Raise UsageError for an airframe that could not be drawn, naming the first figure that is outside."""
     if problems := outside(airframe, ranges):
-        raise AirframeError(f"airframe {airframe.name}: {problems[0]}")
+        raise UsageError(f"airframe {airframe.name}: {problems[0]}")
 
 
-def from_dict(data: object, source: str, error: type[Exception]) -> AirframeRanges:
-    """The ranges that a mapping gives, the others as they are by default. Raises `error`."""
-    ranges = settings.convert(AirframeRanges, data, source, error)
+def from_dict(data: object, source: str) -> AirframeRanges:
+    """The ranges that a mapping gives, the others as they are by default. Raises UsageError."""
+    ranges = settings.convert(AirframeRanges, data, source)
     for known in fields(ranges):
         value = getattr(ranges, known.name)
         if isinstance(value, tuple) and value[0] > value[1]:
             limits = f"{known.metadata['low']:g} to {known.metadata['high']:g}"
-            raise error(f"{source}: {known.name}: found {value}, wanted {limits}, the lower first")
+            raise UsageError(f"{source}: {known.name}: found {value}, wanted {limits}, the lower first")
     return ranges

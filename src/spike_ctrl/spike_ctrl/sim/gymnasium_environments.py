@@ -89,7 +89,7 @@ def make_env(
 
     A step earns survive - position |p|^2 - velocity |v|^2 - attitude |q|^2 - action |u - hover|^2, less weight times cost of
     each of the terms of your own. inserts: physics of your own by the name of their step, `{"wind": gust}`: see
-    `Environment.insert`. Raises AirframeError for an airframe, ValueError for a number out of range or an unknown name.
+    `Environment.insert`. Raises UsageError for an airframe, ValueError for a number out of range or an unknown name.
 
     >>> make_env("crazyflie", vehicles=64).reset(seed=0)[0].shape
     (64, 18)
@@ -140,5 +140,5 @@ def _changed(default: _Part, given: _Part | Mapping[str, Any], name: str) -> _Pa
     if isinstance(default, Randomisation) and "sensors" in given:
         given = {**given, "sensors": _changed(default.sensors, given["sensors"], f"{name}.sensors")}
     changed = dataclasses.replace(default, **given)
-    ranges.check(changed, name, ValueError)
+    ranges.check(changed, name)
     return changed

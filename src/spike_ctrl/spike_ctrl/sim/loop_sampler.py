@@ -21,7 +21,8 @@ import math
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError, RateLoop, rotor_speed
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import GRAVITY, Airframe, RateLoop, rotor_speed
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
 SUBSTEP = 0.01 / SUBSTEPS  # s, in which the filters' shares of a new value are compared
@@ -44,10 +45,10 @@ def loop_lag(airframe: Airframe) -> float:
 
 
 def loop_of(airframe: Airframe) -> RateLoop:
-    """The airframe's rate loop. Raises AirframeError where it has none."""
+    """The airframe's rate loop. Raises UsageError where it has none."""
     airframe.require_layout("rates")
     if airframe.rate_loop is None:
-        raise AirframeError(f"airframe {airframe.name}: rate_loop: found none, wanted one")
+        raise UsageError(f"airframe {airframe.name}: rate_loop: found none, wanted one")
     return airframe.rate_loop
 
 
@@ -87,7 +88,7 @@ def _cutoff(share: float) -> float:
 
 
 def carried_loop(airframe: Airframe, carrier: Airframe) -> Floats:
-    """Factors (4,) with which the carrier's loop becomes the airframe's. Raises AirframeError where there are none."""
+    """Factors (4,) with which the carrier's loop becomes the airframe's. Raises UsageError where there are none."""
     ours, theirs = loop_of(airframe), loop_of(carrier)
     for name in SAME:
         _require_equal(airframe, carrier, f"rate_loop.{name}", getattr(ours, name), getattr(theirs, name))
@@ -107,7 +108,7 @@ def carried_loop(airframe: Airframe, carrier: Airframe) -> Floats:
 def _require_equal(airframe: Airframe, carrier: Airframe, name: str, found: object, wanted: object) -> None:
     if found == wanted or (not isinstance(found, str) and np.allclose(np.array(found), np.array(wanted), EQUAL)):
         return
-    raise AirframeError(f"airframe {airframe.name}: {name}: found {found}, wanted {wanted}, as airframe {carrier.name} has")
+    raise UsageError(f"airframe {airframe.name}: {name}: found {found}, wanted {wanted}, as airframe {carrier.name} has")
 
 
 def told_hover(airframe: Airframe, told_thrust: float) -> float:

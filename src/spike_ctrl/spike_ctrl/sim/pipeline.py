@@ -118,7 +118,7 @@ class Pipeline:
 
     def insert(self, step: str, function: InsertFunction, seed: int) -> None:
         """Add a function at the end of those of the step. Raises UsageError."""
-        require_step(step, "insert", UsageError)
+        require_step(step, "insert")
         if not callable(function) or isinstance(function, type):
             raise UsageError(f"insert {step}: found {function!r}, wanted a function of a StepView, or an object called so")
         try:
@@ -230,10 +230,10 @@ class Pipeline:
         return self._begun if step == "reset" else ~self._begun
 
 
-def require_step(step: object, key: str, error: type[Exception]) -> None:
-    """Raise `error` for a step that the pipeline does not have. key: what errors call it."""
+def require_step(step: object, key: str) -> None:
+    """Raise UsageError for a step that the pipeline does not have. key: what errors call it."""
     if step not in CHANGES:
-        raise error(f"{key}: found step {step!r}, wanted one of {', '.join(CHANGES)}{meant(step, CHANGES)}")
+        raise UsageError(f"{key}: found step {step!r}, wanted one of {', '.join(CHANGES)}{meant(step, CHANGES)}")
 
 
 def listed(inserts: Inserts | None) -> list[tuple[str, InsertFunction]]:

@@ -14,8 +14,9 @@ import math
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.kernel import inlined, kernel
-from spike_ctrl.airframe import Airframe, AirframeError, RateLoop
+from spike_ctrl.airframe import Airframe, RateLoop
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -53,7 +54,7 @@ def constants(airframe: Airframe, dt: float, floor: float = action_mapping.LEAST
 
 def _of(airframe: Airframe) -> RateLoop:
     if airframe.rate_loop is None:
-        raise AirframeError(f"airframe {airframe.name}: rate_loop: found none, wanted one")
+        raise UsageError(f"airframe {airframe.name}: rate_loop: found none, wanted one")
     return airframe.rate_loop
 
 
