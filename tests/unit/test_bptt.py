@@ -23,7 +23,7 @@ AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 
 
 def recipe(**model_gradient):
-    settings = {"updates": 2, "vehicles": 2 * TILE, "pool": 4 * TILE, "segment": 20, "change": 0.1} | model_gradient
+    settings = {"updates": 2, "vehicles": 2 * TILE, "pool": 4 * TILE, "segment": 20, "action_rate": 0.1} | model_gradient
     return recipes.from_dict(
         {
             "name": "tiny",

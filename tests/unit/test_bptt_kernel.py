@@ -31,15 +31,15 @@ OBJECTIVE = Objective(
     0.25,
     0.14,
     far=0.5,
-    wall=2.0,
-    wall_at=0.3,
-    haste=0.5,
-    haste_at=0.7,
-    lean=1.0,
+    boundary=2.0,
+    boundary_at=0.3,
+    speed=0.5,
+    speed_at=0.7,
+    tilt=1.0,
     upright=0.8,
-    spin=0.2,
-    spin_at=1.5,
-    change=0.3,
+    body_rate=0.2,
+    body_rate_at=1.5,
+    action_rate=0.3,
     decay=1.0,
     limit=1e9,
 )
@@ -133,11 +133,11 @@ class Segment:
                 + objective.velocity * speed.square().sum()
                 + objective.attitude * angle.square().sum()
                 + objective.action * (commands[-1] - self.rest).square().sum()
-                + objective.wall * (p.abs() - objective.wall_at).clamp(min=0).square().sum()
-                + objective.haste * (speed - objective.haste_at).clamp(min=0).square().sum()
-                + objective.lean * (objective.upright - rotation(q)[:, 2, 2]).clamp(min=0).square().sum()
-                + objective.spin * (state[:, 10:13].norm(dim=-1) - objective.spin_at).clamp(min=0).square().sum()
-                + objective.change * (commands[-1] - commands[-2]).square().sum()
+                + objective.boundary * (p.abs() - objective.boundary_at).clamp(min=0).square().sum()
+                + objective.speed * (speed - objective.speed_at).clamp(min=0).square().sum()
+                + objective.tilt * (objective.upright - rotation(q)[:, 2, 2]).clamp(min=0).square().sum()
+                + objective.body_rate * (state[:, 10:13].norm(dim=-1) - objective.body_rate_at).clamp(min=0).square().sum()
+                + objective.action_rate * (commands[-1] - commands[-2]).square().sum()
             )
         cost.backward()
         return {name: p.grad.numpy() for name, p in network.named_parameters()}, torch.stack(states).detach(), commands
@@ -221,7 +221,7 @@ def test_the_kernel_flies_as_environment_and_network_do(name):
 def test_a_decay_of_zero_leaves_only_what_an_action_costs_by_itself():
     segment = Segment(10, [0])
     segment.fly()
-    free = OBJECTIVE._replace(action=0.0, change=0.0, decay=0.0)
+    free = OBJECTIVE._replace(action=0.0, action_rate=0.0, decay=0.0)
     # The cost of step t is on the state after it, which still depends on u_t; without decay all later ones count too.
     near, far = segment.pull(free), segment.pull(free._replace(decay=1.0))
     assert 0 < np.linalg.norm(near["output.bias"]) < np.linalg.norm(far["output.bias"])

@@ -83,9 +83,9 @@ def test_where_all_is_lost_the_label_counts_most_and_where_nothing_can_be_lost_l
     """Half of the vehicles stand in states that are worth everything, half in some that are worth nothing."""
     method = Learner(recipe(), AIRFRAME, VEHICLES, 0).method
     value = torch.where(torch.arange(VEHICLES) < VEHICLES // 2, method.best, 0.0)
-    stake = method.stake(value.expand(10, -1), torch.ones(10, VEHICLES))
-    assert stake.mean() == pytest.approx(1, rel=1e-5)
-    assert stake[0, -1] / stake[0, 0] == pytest.approx(1 / method.settings.least_stake, rel=1e-4)
+    importance = method.importance(value.expand(10, -1), torch.ones(10, VEHICLES))
+    assert importance.mean() == pytest.approx(1, rel=1e-5)
+    assert importance[0, -1] / importance[0, 0] == pytest.approx(1 / method.settings.least_importance, rel=1e-4)
 
 
 def test_the_final_state_of_an_episode_teaches_nothing():

@@ -85,9 +85,9 @@ def test_states_battery_and_their_gradients_over_steps_are_those_of_automatic_di
 
 OBJECTIVE = Objective(
     *map(np.float32, (1.0, 0.1, 0.25, 0.14)),
-    far=np.float32(0.5), wall=np.float32(2.0), wall_at=np.float32(0.3), haste=np.float32(0.5), haste_at=np.float32(0.7),
-    lean=np.float32(1.0), upright=np.float32(0.8), spin=np.float32(0.2), spin_at=np.float32(1.5),
-    change=np.float32(0.3), decay=np.float32(1), limit=np.float32(1e9),
+    far=np.float32(0.5), boundary=np.float32(2.0), boundary_at=np.float32(0.3), speed=np.float32(0.5),
+    speed_at=np.float32(0.7), tilt=np.float32(1.0), upright=np.float32(0.8), body_rate=np.float32(0.2),
+    body_rate_at=np.float32(1.5), action_rate=np.float32(0.3), decay=np.float32(1), limit=np.float32(1e9),
 )  # fmt: skip
 
 

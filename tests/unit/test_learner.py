@@ -90,7 +90,7 @@ def test_a_restored_learner_forgot_none_of_its_episodes_and_counters():
     original, twin = learner(), learner()
     learn(original, flights(105), iterations=3)
     twin.restore(*original.state())
-    assert twin.leave() == original.leave()
+    assert twin.rollout_settings() == original.rollout_settings()
     assert twin.progress == original.progress == 105 * VEHICLES / 16000
     wanted, found = original.iterate(), twin.iterate()
     assert {k: v for k, v in found.items() if k != "guide_share"} == {k: v for k, v in wanted.items() if k != "guide_share"}
@@ -198,17 +198,17 @@ def test_the_leave_follows_the_steps_flown():
     found = []
     for steps in (0, 4000, 8000, 12000, 16000, 20000):
         student.environment_steps = steps
-        found.append((student.leave().horizon, student.leave().curriculum, student.finished))
+        found.append((student.rollout_settings().horizon, student.rollout_settings().curriculum, student.finished))
     assert found == [(25, 0, False), (15, 0.25, False), (5, 0.5, False), (5, 0.75, False), (5, 1, True), (5, 1, True)]
-    assert student.leave().noise == 0.1
+    assert student.rollout_settings().noise == 0.1
     quieter = learner(jump_start={"noise": 0.4, "noise_left": 0.25})
-    assert quieter.leave().noise == 0.4
+    assert quieter.rollout_settings().noise == 0.4
     quieter.environment_steps = quieter.recipe.schedule.steps // 2
-    assert quieter.leave().noise == pytest.approx(0.2)  # by equal factors
+    assert quieter.rollout_settings().noise == pytest.approx(0.2)  # by equal factors
     quieter.environment_steps = quieter.recipe.schedule.steps
-    assert quieter.leave().noise == pytest.approx(0.1)
-    assert learner(task={"reward": "end"}).leave().curriculum == 1
-    assert learner(jump_start={"until": 0.0}).leave().horizon == 5
+    assert quieter.rollout_settings().noise == pytest.approx(0.1)
+    assert learner(task={"reward": "end"}).rollout_settings().curriculum == 1
+    assert learner(jump_start={"until": 0.0}).rollout_settings().horizon == 5
 
 
 def test_weights_and_learning_rate_follow_the_steps_flown():

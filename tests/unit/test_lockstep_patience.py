@@ -51,11 +51,11 @@ def test_a_learner_that_is_gone_is_told_the_second_time():
 
 def test_a_learner_that_learns_is_waited_for_and_warned_about_each_minute():
     _, said = patience(3, [], 2 * LONG)
-    assert said[0].info == "tick 3: waiting for the learner's leave for 5 s"
+    assert said[0].info == "tick 3: waiting for the learner's permission for 5 s"
     assert [index + 1 for index, verdict in enumerate(said) if verdict.warning] == [LONG, 2 * LONG]
-    assert said[LONG - 1].warning == "tick 3: waiting for the learner's leave for 60 s"
+    assert said[LONG - 1].warning == "tick 3: waiting for the learner's permission for 60 s"
 
 
 def test_whom_it_waits_for_next_is_said_too():
     state, _ = waited(Waiting(), 0, ["learner"])
-    assert waited(state, 0, [])[1].info == "tick 0: waiting for the learner's leave for 10 s"
+    assert waited(state, 0, [])[1].info == "tick 0: waiting for the learner's permission for 10 s"

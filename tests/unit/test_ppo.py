@@ -35,7 +35,7 @@ def test_ppo_explores_by_itself_and_learns_from_its_own_flight(tmp_path):
     about = {"clock": itertools.count().__next__, "command": "spike-ctrl train", "commit": ""}
     run, lines = Run.start(tmp_path / "run", recipe(), AIRFRAME, VEHICLES, 0, **about), []
     run.report = lines.append
-    assert run.learner.explorer is run.learner.method and run.learner.leave().noise == 0
+    assert run.learner.explorer is run.learner.method and run.learner.rollout_settings().noise == 0
     before = run.learner.flying_weights()
     train(run, lambda line: None, lambda: False)
     lines = [line for line in lines if "actor_loss" in line]

@@ -94,7 +94,7 @@ def test_the_floor_is_the_reward_of_standing_level_at_the_nearest_point_of_the_w
 
 
 def test_as_a_distance_it_falls_evenly_from_the_set_point_to_the_wall():
-    learned = derive([START], 1.5, HOVER, root=0.5)
+    learned = derive([START], 1.5, HOVER, exponent=0.5)
     away = np.array([0.0, 0.015, 0.15, 0.75, 1.5])
     np.testing.assert_allclose(learned(1 - away**2), 0.3 * (1 - away / 1.5), atol=1e-4)
     assert learned(np.array([1.3])) == pytest.approx(0.3)  # terms of your own may add a bonus

@@ -120,7 +120,7 @@ def test_changes_of_the_action_cost_where_both_steps_count():
 def test_a_cost_on_changes_makes_the_actor_smoother():
     found = []
     for change in (0.0, 10.0):
-        learner = algorithm(rate=1e-2, change=change)
+        learner = algorithm(rate=1e-2, action_rate=change)
         batch = learner.batch(sequences(10, 8))
         for _ in range(60):
             learner.update_actor(batch, bc=1.0, q=0.0, slope=SLOPE)

@@ -11,7 +11,7 @@ from spike_ctrl.learn import recipe
 from spike_ctrl.learn.learner import Learner, RolloutSettings
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
-from spike_ctrl_learner.training_messages import checkpoint_message, leave_message, status_message
+from spike_ctrl_learner.training_messages import checkpoint_message, rollout_message, status_message
 from spike_ctrl_ros.convert import nanoseconds, view
 from spike_ctrl_sim.transition_messages import state_message, transition_message
 
@@ -26,8 +26,8 @@ def test_a_checkpoint_holds_the_weights_that_fly_and_its_own_sum():
     assert all(np.array_equal(loaded.weights[name], value) for name, value in LEARNER.flying_weights().items())
 
 
-def test_a_leave_says_until_when_and_how_it_is_flown():
-    found = leave_message(RolloutSettings(50.0, 0.1, 0.25), 600, 3, 7_000_000)
+def test_a_rollout_says_until_when_and_how_it_is_flown():
+    found = rollout_message(RolloutSettings(50.0, 0.1, 0.25), 600, 3, 7_000_000)
     assert (found.epoch, found.until_tick, found.horizon, found.curriculum) == (3, 600, 50.0, 0.25)
     assert nanoseconds(found.header.stamp) == 7_000_000
 

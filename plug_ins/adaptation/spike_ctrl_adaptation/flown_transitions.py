@@ -87,8 +87,8 @@ def recipe() -> Recipe:
         task=replace(found.task, reward="end", box=BOX),
         replay=replace(found.replay, window=60, critic_batch=24, actor_batch=16),
         td3bc=replace(
-            found.td3bc, burn_in=20, bc=1.0, bc_end=1.0, root=0.5, alpha=10.0, gamma=0.98, critic_updates=4, actor_updates=2,
-            q_full=0.4, q_from=0.3,
+            found.td3bc, burn_in=20, bc=1.0, bc_end=1.0, exponent=0.5, alpha=10.0, gamma=0.98, critic_updates=4,
+            actor_updates=2, q_full=0.4, q_from=0.3,
         ),
         schedule=replace(found.schedule, learning_rate=3e-4, learning_rate_end=3e-5, averaging=1.0),
     )  # fmt: skip

@@ -71,7 +71,7 @@ class Px4Backend(ProcessNode):
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-        self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
+        self.create_subscription(JumpStart, "jump_start", self.on_order, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
         start_timer(self, PERIOD, self.on_time)
@@ -132,9 +132,9 @@ class Px4Backend(ProcessNode):
         for text in step.news:
             self.get_logger().info(text)
 
-    def on_leave(self, message: JumpStart) -> None:
+    def on_order(self, message: JumpStart) -> None:
         with self.lock:
-            self.flight.leave(RolloutOrder(*(getattr(message, name) for name in RolloutOrder._fields)))
+            self.flight.take(RolloutOrder(*(getattr(message, name) for name in RolloutOrder._fields)))
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         with self.lock:

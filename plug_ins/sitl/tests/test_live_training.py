@@ -38,14 +38,14 @@ class Live:
     """Vehicle, companion and flight; `policy(observation)` and the guide answer at once, as the graph's nodes would."""
 
     def __init__(
-        self, rig, policy, seed=0, horizon=0.0, leave=10**9, parameters=None, noise=0.0, steps=60, limits=None, mass=1.0
+        self, rig, policy, seed=0, horizon=0.0, until=10**9, parameters=None, noise=0.0, steps=60, limits=None, mass=1.0
     ):
         self.rig = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4} | (parameters or {}), noise=noise)
         self.craft, self.policy = airframe.altered(airframe.load("sih_quadx"), mass, 1.0, 1.0), policy
         plan = recipe.from_dict({"name": "short", "task": {"episode_steps": steps, "start": {"position": 2, "yaw": 1}}})
         episodes, guide = RoomEpisodes(plan, self.craft, Room(), seed), GeometricGuide(self.craft, GAINS)
         self.flight = AutopilotSimulator(episodes, guide, limits or return_to_start.ReturnLimits())
-        self.flight.leave(RolloutOrder(1, leave, horizon, 0.0, 0.0))
+        self.flight.take(RolloutOrder(1, until, horizon, 0.0, 0.0))
         self.companion, self.guide = Companion(Link(), 100), GeometricGuide(self.craft, GAINS)
         self.integral = self.guide.initial_state(1)
         self.rows, self.news, self.lowest, self.samples, self.due = [], [], math.inf, 0, 0.0
@@ -249,14 +249,14 @@ def test_a_failsafe_of_the_autopilot_is_not_disturbed_and_the_flight_goes_on_aft
 
 
 def test_without_the_learners_order_it_hovers_and_flies_on_when_it_comes(live):
-    flight = live(leave=50)
+    flight = live(until=50)
     flight.fly(lambda: flight.episodes(), 60)
     assert [sent.tick for sent in flight.rows] == list(range(50)) and flight.rows[-1].rows.flags[0] & TRUNCATED
     flight.fly(lambda: flight.flight.phase is ReturnPhase.READY, 30)
     seen = flight.rig.now
     flight.fly(lambda: flight.rig.now > seen + 3, 5)
     assert flight.flight.waits and len(flight.rows) == 50 and flight.rig.height > 1
-    flight.flight.leave(RolloutOrder(2, 400, 0.0, 0.0, 0.0))
+    flight.flight.take(RolloutOrder(2, 400, 0.0, 0.0, 0.0))
     flight.fly(lambda: len(flight.episodes()) == 2, 10)
     assert {sent.epoch for sent in flight.rows[50:]} == {2}
 

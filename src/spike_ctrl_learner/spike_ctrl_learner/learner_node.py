@@ -1,6 +1,6 @@
-"""learner: stores the transitions of the graph, trains on them, and sends checkpoints with the leave to fly on.
+"""learner: stores the transitions of the graph, trains on them, and sends checkpoints with permission to fly on.
 
-While it learns from one iteration, the simulator flies the next. The leaves fix which checkpoint flies which tick; which
+While it learns from one iteration, the simulator flies the next. Its orders fix which checkpoint flies which tick; which
 node is faster does not matter. So equal seeds give equal runs.
 """
 
@@ -17,7 +17,7 @@ from spike_ctrl.learn.run import REPORT_PERIOD, TrainingPace
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_learner.graph_run import open_run
-from spike_ctrl_learner.training_messages import checkpoint_message, leave_message, status_message
+from spike_ctrl_learner.training_messages import checkpoint_message, rollout_message, status_message
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
@@ -45,7 +45,7 @@ class LearnerNode(ProcessNode):
         super().__init__("learner")
         self.run = open_run(declare(self, Parameters))
         self.learner, self.pace = self.run.learner, TrainingPace(self.run)
-        self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
+        self.rollout_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)
         self.create_subscription(Transition, "transition", self.on_transition, qos.LOCKSTEP)
@@ -58,19 +58,19 @@ class LearnerNode(ProcessNode):
         self.get_logger().info(f"run {self.run.folder}: recipe {self.learner.recipe.name}")
 
     def on_begin(self) -> None:
-        """Give the first leave once simulator and policy listen: two iterations, to fly one and learn from the other."""
-        if not self.begun and self.rival.clear and heard(self, self.leave_out) and heard(self, self.checkpoint_out):
+        """Let the first two iterations be flown once simulator and policy listen: to fly one and learn from the other."""
+        if not self.begun and self.rival.clear and heard(self, self.rollout_out) and heard(self, self.checkpoint_out):
             self.destroy_timer(self.begin)
             self.begun = True
             self.grant(2 * self.learner.ticks_per_iteration)
 
     def grant(self, ticks: int) -> None:
-        """Send the exploring policy, and the leave to fly it for so many more ticks."""
+        """Send the exploring policy, and how it is flown for so many more ticks."""
         self.epoch += 1
         self.granted += ticks
         name, now = f"{self.run.folder.name}/{self.epoch}", self.get_clock().now().nanoseconds
         self.checkpoint_out.publish(checkpoint_message(self.learner, name, self.epoch, now))
-        self.leave_out.publish(leave_message(self.learner.leave(), self.granted, self.epoch, now))
+        self.rollout_out.publish(rollout_message(self.learner.rollout_settings(), self.granted, self.epoch, now))
 
     def on_transition(self, message: Transition) -> None:
         if self.finished:

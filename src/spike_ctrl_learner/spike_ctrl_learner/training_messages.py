@@ -29,9 +29,9 @@ def checkpoint_message(learner: Learner, name: str, epoch: int, stamp: int) -> C
     return fill(Checkpoint(), stamp=stamp, epoch=epoch, name=name, sha256=digest, data=data)
 
 
-def leave_message(leave: RolloutSettings, until_tick: int, epoch: int, stamp: int) -> JumpStart:
-    """The leave to fly the checkpoint of this epoch until that tick. stamp: ns."""
-    about: dict[str, Any] = {"horizon": leave.horizon, "noise": leave.noise, "curriculum": leave.curriculum}
+def rollout_message(settings: RolloutSettings, until_tick: int, epoch: int, stamp: int) -> JumpStart:
+    """Lets the checkpoint of this epoch be flown until that tick. stamp: ns."""
+    about: dict[str, Any] = {"horizon": settings.horizon, "noise": settings.noise, "curriculum": settings.curriculum}
     return fill(JumpStart(), stamp=stamp, epoch=epoch, until_tick=until_tick, **about)
 
 

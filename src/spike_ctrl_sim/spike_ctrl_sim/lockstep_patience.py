@@ -62,7 +62,7 @@ def waited(before: Waiting, tick: int, absent: Collection[str]) -> tuple[Waiting
         return now._replace(
             alone=True
         ), WaitVerdict()  # at the end of a training it goes first, and the launch ends the others
-    who = ", ".join(absent) or "the learner's leave"
+    who = ", ".join(absent) or "the learner's permission"
     text = f"tick {tick}: waiting for {who} for {seconds:.0f} s"
     said = now._replace(awaited=who)
     if now.waits % LONG == 0:

@@ -2,7 +2,7 @@
 
 Each tick it publishes the state, waits for both answers, moves the vehicles and publishes the transition. It sends a
 state that stays unanswered again each second; after five seconds it ends with an error that names who is missing. The
-learner's leaves say up to which tick it may fly, and it waits for a slow learner. When the learner is gone, the vehicles
+learner's orders say up to which tick it may fly, and it waits for a slow learner. When the learner is gone, the vehicles
 fly on with the last policy.
 """
 
@@ -61,8 +61,8 @@ class Simulator(ProcessNode):
         self.tick = 0
         self.seen: VehicleStates | None = None
         self.answers: dict[str, NDArray[np.float32]] = {}
-        self.leaves: deque[JumpStart] = deque()
-        self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
+        self.orders: deque[JumpStart] = deque()
+        self.order = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
         self.waiting, self.silent = Waiting(), False
         self.counts = AnswerCounts()
@@ -71,7 +71,7 @@ class Simulator(ProcessNode):
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
         self.clock_out = self.create_publisher(Clock, "/clock", qos.STREAM)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-        self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
+        self.create_subscription(JumpStart, "jump_start", self.on_order, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
         self.pace = start_timer(self, 1 / RATE_HZ, self.on_deadline) if p.realtime else None
@@ -79,21 +79,21 @@ class Simulator(ProcessNode):
         start_timer(self, 1.0, self.diagnose)
         self.rival = RivalWatch(self, "state")
 
-    def on_leave(self, message: JumpStart) -> None:
-        self.leaves.append(message)
+    def on_order(self, message: JumpStart) -> None:
+        self.orders.append(message)
         if self.seen is None:
             self.show()
 
     def show(self) -> None:
-        """Publish the state of this tick, if the learner has given leave to fly it."""
-        while self.tick >= self.leave.until_tick and self.leaves:
-            self.leave = self.leaves.popleft()
-        if self.tick >= self.leave.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
+        """Publish the state of this tick, if the learner permits to fly it."""
+        while self.tick >= self.order.until_tick and self.orders:
+            self.order = self.orders.popleft()
+        if self.tick >= self.order.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
             return
-        self.environment.coefficients = self.task.coefficients(self.leave.curriculum)
+        self.environment.coefficients = self.task.coefficients(self.order.curriculum)
         self.seen = seen = self.rollout.see()
         self.answers = {}
-        self.message = state_message(self.tick, self.leave.epoch, self.tick * TICK, **seen._asdict())
+        self.message = state_message(self.tick, self.order.epoch, self.tick * TICK, **seen._asdict())
         self.sent, self.waiting = time.monotonic(), self.waiting._replace(waits=0)
         self.asked = self.asked if self.silent else self.sent
         self.state_out.publish(self.message)
@@ -131,25 +131,25 @@ class Simulator(ProcessNode):
         late = len(self.answers) < len(ANSWERS)
         self.counts.missed += late and self.tick > 0
         # Unless a certain checkpoint must answer, the policy may be silent: it is in shadow, and the guide flies.
-        if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
+        if not late or (self.tick > 0 and self.order.epoch == 0 and "guide/action" in self.answers):
             self.advance(self.seen)
 
     def advance(self, seen: VehicleStates) -> None:
         """The next tick: the vehicles fly on from the states that were answered."""
-        leave, guide, policy = self.leave, self.answers["guide/action"], self.answers.get("policy/action")
+        order, guide, policy = self.order, self.answers["guide/action"], self.answers.get("policy/action")
         self.silent = policy is None
         try:
             if policy is None:
-                rows, _ = self.rollout.fly(seen, guide, guide, leave.horizon, 0.0)
+                rows, _ = self.rollout.fly(seen, guide, guide, order.horizon, 0.0)
             else:
-                rows, _ = self.rollout.fly(seen, policy, guide, leave.horizon, leave.noise)
+                rows, _ = self.rollout.fly(seen, policy, guide, order.horizon, order.noise)
         except UsageError as error:
             self.failure = f"tick {self.tick}: {error}"
             return
         if policy is None:
             rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
             self.counts.stood_in += 1
-        self.transition_out.publish(transition_message(self.tick, leave.epoch, self.tick * TICK, rows))
+        self.transition_out.publish(transition_message(self.tick, order.epoch, self.tick * TICK, rows))
         self.tick += 1
         self.seen = None
         if self.pace is not None:
@@ -166,7 +166,7 @@ class Simulator(ProcessNode):
                 self.wait(self.absent())
             return
         missing = [f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in self.answers]
-        found = unanswered(self.tick, self.leave.epoch, missing, self.asked, self.sent, now)
+        found = unanswered(self.tick, self.order.epoch, missing, self.asked, self.sent, now)
         if found.failure:
             self.failure = found.failure
         if found.resend:
@@ -183,8 +183,8 @@ class Simulator(ProcessNode):
         if found.info:
             self.get_logger().info(found.info)
         if found.learner_gone:
-            self.get_logger().error(f"tick {self.tick}: the learner is gone; flying on with epoch {self.leave.epoch}")
-            self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
+            self.get_logger().error(f"tick {self.tick}: the learner is gone; flying on with epoch {self.order.epoch}")
+            self.order.until_tick = self.tick + int(PATIENCE * RATE_HZ)
             self.show()
 
     def publish_vehicle(self) -> None:

@@ -95,8 +95,8 @@ class AutopilotSimulator:
         self._settings = settings_for(guide.airframe, RATE_HZ)
         self._track = StateTrack()
         self._integral = guide.initial_state(1)
-        self._leave: RolloutOrder | None = None
-        self._leaves: deque[RolloutOrder] = deque()
+        self._order: RolloutOrder | None = None
+        self._orders: deque[RolloutOrder] = deque()
         self._open: _Open | None = None
         self._epoch = self._silent = 0
         self._cut = ""
@@ -116,9 +116,9 @@ class AutopilotSimulator:
         """Why the flight ended, in words; empty while it goes on and after an ordered end."""
         return self.reset.failure if self.phase is ReturnPhase.ENDED else ""
 
-    def leave(self, leave: RolloutOrder) -> None:
+    def take(self, order: RolloutOrder) -> None:
         """Take an order of the learner."""
-        self._leaves.append(leave)
+        self._orders.append(order)
 
     @property
     def waits(self) -> bool:
@@ -205,15 +205,15 @@ class AutopilotSimulator:
 
     def _covered(self, ahead: int = 1) -> bool:
         """Whether the learner's orders cover the row `ahead` of the next. They must also cover the row of a final state."""
-        while self._leaves and (self._leave is None or self.tick + ahead >= self._leave.until_tick):
-            self._leave = self._leaves.popleft()
-        return self._leave is not None and self.tick + ahead < self._leave.until_tick
+        while self._orders and (self._order is None or self.tick + ahead >= self._order.until_tick):
+            self._order = self._orders.popleft()
+        return self._order is not None and self.tick + ahead < self._order.until_tick
 
     def _begin(self, now: float) -> tuple[float, ...] | None:
-        while self._leaves:  # the newest policy flies the whole episode
-            self._leave = self._leaves.popleft()
-        self.episodes.begin(self._leave)
-        self._epoch, self._cut = self._leave.epoch, ""
+        while self._orders:  # the newest policy flies the whole episode
+            self._order = self._orders.popleft()
+        self.episodes.begin(self._order)
+        self._epoch, self._cut = self._order.epoch, ""
         self.reset = return_to_start.begun(self.reset, now)
         return self._show(self.episodes.see(self.sample))
 
@@ -234,7 +234,7 @@ class AutopilotSimulator:
         if self.phase is not ReturnPhase.EPISODE:
             self._cut = self._cut or self.reset.reason or "the flight ends"
         elif not self._covered(2):
-            self._cut = self._cut or "the learner has not given leave"
+            self._cut = self._cut or "the learner has not permitted it"
         seen = self.episodes.see(self.sample, self._cut)
         sent = [self._row(was.shown.seen, was, seen)]
         if not seen.final:

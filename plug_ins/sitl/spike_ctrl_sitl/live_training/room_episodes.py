@@ -108,10 +108,10 @@ class RoomEpisodes:
         x, y, z = (float(value) for value in low)
         return SetPoint((x, y, self.room.height + z), yaw=float(high))
 
-    def begin(self, leave: RolloutOrder) -> None:
+    def begin(self, order: RolloutOrder) -> None:
         """Begin an episode under an order of the learner."""
-        self._step, self._noise, self._coefficients = -1, leave.noise, self.task.coefficients(leave.curriculum)
-        self.jump_start.begin(np.ones(1, bool), leave.horizon)
+        self._step, self._noise, self._coefficients = -1, order.noise, self.task.coefficients(order.curriculum)
+        self.jump_start.begin(np.ones(1, bool), order.horizon)
 
     def see(self, sample: Sample, cut: str = "") -> RoomState:
         """The next state as guide and policy see it. cut: a reason from outside the episode to end it here."""

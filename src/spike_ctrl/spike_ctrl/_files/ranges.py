@@ -16,16 +16,19 @@ def setting(default: Any = dataclasses.MISSING, description: str = "", **limits:
     default: a function, such as dict, is called for each new one. low, high: inclusive bounds of a number, or of each in a
     tuple. unit. choices: allowed values. length: least and most items of a tuple. wanted: what errors say, where type and
     bounds are not enough. read: function of value, source and key that takes the place of the check; schema: function that
-    gives its JSON Schema. unwritten: no key of a file sets it.
+    gives its JSON Schema. unwritten: no key of a file sets it. formerly: the key's name in the version before, which is
+    still read, with a warning.
     """
     made: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     return dataclasses.field(**made, metadata={"description": description} | given)
 
 
-def within(default: float, low: float, high: float, description: str = "", unit: str | None = None) -> Any:
+def within(
+    default: float, low: float, high: float, description: str = "", unit: str | None = None, formerly: str | None = None
+) -> Any:
     """A number with the inclusive bounds `low` and `high`: see `setting`."""
-    return setting(default, description, low=low, high=high, unit=unit)
+    return setting(default, description, low=low, high=high, unit=unit, formerly=formerly)
 
 
 def check(settings: Any, source: str) -> None:

@@ -14,6 +14,7 @@ import math
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -40,10 +41,32 @@ def convert(
     """
     known = {name: field for name, field in _fields(kind).items() if name not in without}
     needed = [name for name, field in known.items() if name in needed or _required(field)]
-    found = require_keys(data, known, source, prefix, needed)
+    found = require_keys(renamed(kind, data, source, prefix), known, source, prefix, needed)
     hints = _hints(typing.cast(Any, kind))
     values = {key: read(hints[key], known[key].metadata, item, source, prefix + key) for key, item in found.items()}
     return kind(**values)
+
+
+def renamed(kind: Any, data: Any, source: str, prefix: str = "") -> Any:
+    """The data with its keys under their present names, block by block; a warning tells each former one.
+
+    Raises UsageError where both names are there.
+    """
+    if not isinstance(data, dict):
+        return data
+    found, hints = dict(data), _hints(kind)
+    for name, field in _fields(kind).items():
+        former = field.metadata.get("formerly", name)
+        if former != name and former in found:
+            old, new = f"{prefix}{former}", f"{prefix}{name}"
+            if name in found:
+                raise UsageError(f"{source}: {old}: found beside {new}, which is its new name, wanted {new} alone")
+            told = f"{source}: {old} is now called {new}; the next version refuses {old}"
+            warnings.warn(told, FutureWarning, stacklevel=2)
+            found[name] = found.pop(former)
+        if name in found and dataclasses.is_dataclass(block := _not_none(hints[name])):
+            found[name] = renamed(block, found[name], source, f"{prefix}{name}.")
+    return found
 
 
 def require_keys(

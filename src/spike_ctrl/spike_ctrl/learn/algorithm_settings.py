@@ -21,7 +21,7 @@ class TD3BCSettings:
     td_lambda: float = within(0.0, 0.0, 1.0, "Lambda of the critic's targets; 0: one step.")
     tau: float = within(0.01, 1e-6, 1.0, "Rate at which the target networks follow.")
     alpha: float = within(2.0, 0.0, 1e3, "Weight of the critic's value in the actor's loss.")
-    change: float = within(0.0, 0.0, 1e3, "Weight of the action's squared change from step to step.")
+    action_rate: float = within(0.0, 0.0, 1e3, "Weight of the action's squared change from step to step.", formerly="change")
     critic: str = setting("twin", "Two critics, or one that splits value and advantage.", choices=("twin", "advantage"))
     history: int = within(HISTORY, 0, HISTORY, "Actions in the critics' observation.", "steps")
     sizes: bool = setting(False, "Whether critics also see the sizes of position error, tilt, velocity and rates.")
@@ -33,7 +33,7 @@ class TD3BCSettings:
         "What critics learn: floored, the shaped reward; shifted, reward_scale (r - reward_shift), crash_reward at a crash.",
         choices=("floored", "shifted"),
     )
-    root: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.")
+    exponent: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.", formerly="root")
     reward_scale: float = within(1.0, 1e-6, 1e6, "Factor of a shifted reward.")
     reward_shift: float = within(0.0, -1e12, 1e12, "Subtracted from a shifted reward; it can make it pay to crash.")
     crash_reward: float = within(0.0, -1e12, 1e12, "Shifted reward of a crash.")
@@ -61,7 +61,7 @@ class PPOSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 1.0, "Discount per step.")
-    root: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.")
+    exponent: float = within(1.0, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.", formerly="root")
     gae: float = within(0.95, 0.0, 1.0, "Lambda of the advantages.")
     deviation: float = within(0.5, 1e-3, 10.0, "Deviation of the exploration at the start.")
     deviation_end: float = within(0.0, 0.0, 10.0, "Deviation at the end, reached by equal factors; 0: it is learned.")
@@ -75,10 +75,12 @@ class DistillationSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 0.9999, "Discount per step.")
-    root: float = within(0.5, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.")
+    exponent: float = within(0.5, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.", formerly="root")
     td_lambda: float = within(0.95, 0.0, 1.0, "Lambda of the critic's targets.")
     critic_rate: float = within(1e-3, 1e-7, 1.0, "Learning rate of the critic.")
-    least_stake: float = within(0.02, 0.0, 1.0, "Weight of a state in which nothing can be lost.")
+    least_importance: float = within(
+        0.02, 0.0, 1.0, "Weight of a state in which nothing can be lost.", formerly="least_stake"
+    )
     epochs: int = within(2, 1, 100, "Passes over the flight.")
     sequences: int = within(64, 1, 100_000, "Vehicles in one minibatch.")
 
@@ -97,15 +99,19 @@ class ModelGradientSettings:
     noise: float = within(0.02, 0.0, 2.0, "Deviation of the noise on the actions.")
     position: float = within(1.0, 0.0, 100.0, "Factor on the reward's weight of the position.")
     far: float = within(100.0, 0.01, 100.0, "Distance from which on the cost of the position is linear.", "m")
-    wall: float = within(2.0, 0.0, 1e3, "Weight of the squared distance beyond `wall_at` on each axis.")
-    wall_at: float = within(0.9, 0.0, 100.0, "See `wall`.", "m")
-    haste: float = within(0.0, 0.0, 1e3, "Weight of the squared velocity beyond `haste_at`.")
-    haste_at: float = within(2.5, 0.0, 100.0, "See `haste`.", "m/s")
-    lean: float = within(0.0, 0.0, 1e3, "Weight of the squared tilt beyond `lean_at`, as a cosine.")
-    lean_at: float = within(0.6, 0.0, math.pi, "See `lean`.", "rad")
-    spin: float = within(0.0, 0.0, 1e3, "Weight of the squared body rates beyond `spin_at`.")
-    spin_at: float = within(8.0, 0.0, 100.0, "See `spin`.", "rad/s")
-    change: float = within(0.3, 0.0, 1e3, "Weight of the command's squared change from step to step.")
+    boundary: float = within(
+        2.0, 0.0, 1e3, "Weight of the squared distance beyond `boundary_at` on each axis.", formerly="wall"
+    )
+    boundary_at: float = within(0.9, 0.0, 100.0, "See `boundary`.", "m", formerly="wall_at")
+    speed: float = within(0.0, 0.0, 1e3, "Weight of the squared velocity beyond `speed_at`.", formerly="haste")
+    speed_at: float = within(2.5, 0.0, 100.0, "See `speed`.", "m/s", formerly="haste_at")
+    tilt: float = within(0.0, 0.0, 1e3, "Weight of the squared tilt beyond `tilt_at`, as a cosine.", formerly="lean")
+    tilt_at: float = within(0.6, 0.0, math.pi, "See `tilt`.", "rad", formerly="lean_at")
+    body_rate: float = within(0.0, 0.0, 1e3, "Weight of the squared body rates beyond `body_rate_at`.", formerly="spin")
+    body_rate_at: float = within(8.0, 0.0, 100.0, "See `body_rate`.", "rad/s", formerly="spin_at")
+    action_rate: float = within(
+        0.3, 0.0, 1e3, "Weight of the command's squared change from step to step.", formerly="change"
+    )
     decay: float = within(0.98, 0.0, 1.0, "Factor on the state's gradient per step.")
     limit: float = within(1e6, 1e-3, 1e9, "Largest norm of the state's gradient, vehicle by vehicle.")
     gradient_clip: float = within(1.0, 1e-6, 1e6, "Largest norm of the gradient of the weights.")

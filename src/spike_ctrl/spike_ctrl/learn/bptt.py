@@ -6,8 +6,9 @@ with plants of the learner's own model, so the method serves the embedded simula
 move; the policy is told of their velocity as it is in flight, PREVIEW seconds ahead.
 
     cost = - reward (with `position` times its weight, linear from the distance `far` on)
-           + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2
-           + lean max(0, cos lean_at - cos tilt)^2 + spin max(0, |rates| - spin_at)^2 + change |u_t - u_{t-1}|^2
+           + boundary sum_i max(0, |p_i| - boundary_at)^2 + speed max(0, |v| - speed_at)^2
+           + tilt max(0, cos tilt_at - cos tilt)^2 + body_rate max(0, |rates| - body_rate_at)^2
+           + action_rate |u_t - u_{t-1}|^2
 
 The spiking network is flown by a kernel of its own, `bptt_kernel`; any other module by `module_gradient`, where
 torch differentiates the network.
@@ -189,7 +190,7 @@ class ModelGradient:
             self.optimiser.step()
             actors.project_(self.actor)
             average.follow(self.actor)
-        weights = (objective.position, objective.velocity, objective.attitude, objective.action, objective.change)
+        weights = (objective.position, objective.velocity, objective.attitude, objective.action, objective.action_rate)
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
@@ -335,7 +336,7 @@ class ModelGradient:
         task = self.recipe.task
         r = task.coefficients(task.stage(progress))
         reward = {"position": s.position * r.position} | {n: getattr(r, n) for n in ("velocity", "attitude", "action")}
-        reward["upright"] = math.cos(s.lean_at)
+        reward["upright"] = math.cos(s.tilt_at)
         ours = {name: getattr(s, name) for name in Objective._fields if name not in reward}
         weights: dict[str, Any] = {name: np.float32(value) for name, value in (reward | ours).items()}
         return Objective(**weights)

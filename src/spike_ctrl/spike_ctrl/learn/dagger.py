@@ -1,7 +1,7 @@
 """On-policy distillation: the guide tells what it would do in every state that the policy visits, and rewards say where that
 matters (DAgger, Ross et al. 2011, on what was flown last).
 
-    loss = mean over steps of stake D(label, action) / mean stake,    stake = 1 - V / best
+    loss = mean over steps of importance D(label, action) / mean importance,    importance = 1 - V / best
 
 D is the divergence of two shares of full power, see `divergence`. V is what the policy itself earns from a state on, learned
 from its rewards; best is what a perfect hover earns for ever. Most steps are flown near the set-point, where little can be
@@ -37,8 +37,8 @@ class Dagger:
     ) -> None:
         self.settings, self.schedule = recipe.distillation, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
-        self.step_worth = recipe.task.floored(airframe.hover, self.settings.root)
-        self.best = self.step_worth.unit / (1 - self.settings.gamma)
+        self.step_worth = recipe.task.floored(airframe.hover, self.settings.exponent)
+        self.best = self.step_worth.scale / (1 - self.settings.gamma)
         with actors.seeded(generator):
             self.critic = Critic(recipe.critic_width)
         self.actor_optimiser = torch.optim.Adam(actor.parameters(), foreach=True)
@@ -67,7 +67,7 @@ class Dagger:
             s = self.settings
             target = values[:-1] + generalised_advantages(reward, values, crashed, ended, first, s.gamma, s.td_lambda)
             self.critic.follow(target[flown > 0])
-            stake = self.stake(values[:-1], flown)
+            importance = self.importance(values[:-1], flown)
             after = actors.unroll(self.actor, observation, self.hidden, slope, begins)[1]
         found: list[tuple[float, float]] = []
         for _ in range(s.epochs):
@@ -76,7 +76,7 @@ class Dagger:
                 action, _, rates = actors.unroll(
                     self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows]
                 )
-                weight, kept = stake[:, rows], flown[:, rows]
+                weight, kept = importance[:, rows], flown[:, rows]
                 miss = (weight * divergence(action, label[:, rows])).sum() / kept.sum().clamp(min=1)
                 actors.descend_(self.actor_optimiser, miss, self.actor)
                 average.follow(self.actor)
@@ -89,10 +89,10 @@ class Dagger:
         spikes = {f"spike_rate_{i}": float(share) for i, share in enumerate(rates)}
         return {"imitation_loss": imitation, "critic_loss": critic, "learning_rate": rate} | spikes
 
-    def stake(self, values: torch.Tensor, flown: torch.Tensor) -> torch.Tensor:
+    def importance(self, values: torch.Tensor, flown: torch.Tensor) -> torch.Tensor:
         """What the label weighs in states [T, N] of these values: 1 on average, 0 in states in which nothing was flown."""
-        stake: torch.Tensor = flown * (1 - values / self.best).clamp(min=self.settings.least_stake)
-        return stake * flown.sum() / stake.sum().clamp(min=1e-6)
+        importance: torch.Tensor = flown * (1 - values / self.best).clamp(min=self.settings.least_importance)
+        return importance * flown.sum() / importance.sum().clamp(min=1e-6)
 
     # --- resuming ---
 

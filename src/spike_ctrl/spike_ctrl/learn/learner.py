@@ -106,7 +106,7 @@ class Learner:
     def finished(self) -> bool:
         return self.steps >= self.recipe.schedule.steps
 
-    def leave(self) -> RolloutSettings:
+    def rollout_settings(self) -> RolloutSettings:
         """How the vehicles are to fly from here on."""
         jump, progress = self.recipe.jump_start, self.progress
         share = min(1.0, progress / jump.until) if jump.until > 0 else 1.0

@@ -3,8 +3,8 @@
 The cost of step t is that of the state it led to and of its command u_t:
 
     position |p|^2 (linear in |p| from `far` on) + velocity |v|^2 + attitude |angle|^2 + action |u - rest|^2
-    + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2 + lean max(0, upright - z)^2
-    + spin max(0, |rates| - spin_at)^2 + change |u_t - u_{t-1}|^2
+    + boundary sum_i max(0, |p_i| - boundary_at)^2 + speed max(0, |v| - speed_at)^2 + tilt max(0, upright - z)^2
+    + body_rate max(0, |rates| - body_rate_at)^2 + action_rate |u_t - u_{t-1}|^2
 
 p and v are relative to the set-point, which may move; z is the cosine of the tilt. On its way back through the flight
 the gradient with respect to a vehicle's state is restrained at each step (`decay`, `limit`).
@@ -36,15 +36,15 @@ class Objective(NamedTuple):
     attitude: float
     action: float
     far: float  # m
-    wall: float
-    wall_at: float  # m
-    haste: float
-    haste_at: float  # m/s
-    lean: float
+    boundary: float
+    boundary_at: float  # m
+    speed: float
+    speed_at: float  # m/s
+    tilt: float
     upright: float
-    spin: float
-    spin_at: float  # rad/s
-    change: float
+    body_rate: float
+    body_rate_at: float  # rad/s
+    action_rate: float
     decay: float  # of the gradient with respect to the state, per step
     limit: float  # of its norm, vehicle by vehicle
 
@@ -84,13 +84,13 @@ def _over(value: Number, threshold: Number) -> Number:
 
 
 @inlined
-def _beyond(p: Number, wall_at: Number) -> Number:
+def _beyond(p: Number, boundary: Number) -> Number:
     """How far (m) outside of the walls, with the sign of the side."""
-    return _over(abs(p), wall_at) * (_ONE if p > _ZERO else -_ONE)
+    return _over(abs(p), boundary) * (_ONE if p > _ZERO else -_ONE)
 
 
 @inlined
-def _lean_over(buffer: Floats, lane: Number, upright: Number) -> Number:
+def _tilt_over(buffer: Floats, lane: Number, upright: Number) -> Number:
     """By how much the cosine of the tilt is below `upright`."""
     qx, qy = buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]]
     return _over(upright - _ONE + _TWO * (qx * qx + qy * qy), _ZERO)
@@ -115,13 +115,13 @@ def cost(
         distance, speed, far = math.sqrt(position), math.sqrt(velocity), objective.far
         total += objective.position * (far * (_TWO * distance - far) if distance > far else position)
         total += objective.velocity * velocity + objective.attitude * attitude + objective.action * action
-        total += objective.haste * _over(speed, objective.haste_at) ** 2
-        total += objective.lean * _lean_over(buffer, lane, objective.upright) ** 2
-        total += objective.spin * _over(_rate(buffer, lane), objective.spin_at) ** 2
+        total += objective.speed * _over(speed, objective.speed_at) ** 2
+        total += objective.tilt * _tilt_over(buffer, lane, objective.upright) ** 2
+        total += objective.body_rate * _over(_rate(buffer, lane), objective.body_rate_at) ** 2
         for i in range(3):
-            total += objective.wall * _beyond(buffer[lane + AT[i]], objective.wall_at) ** 2
+            total += objective.boundary * _beyond(buffer[lane + AT[i]], objective.boundary_at) ** 2
         for i in range(4):
-            total += objective.change * (command[i, b] - before[i, b]) ** 2
+            total += objective.action_rate * (command[i, b] - before[i, b]) ** 2
     return total
 
 
@@ -132,14 +132,14 @@ def _add_gradient_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number
     position = objective.position * (objective.far / distance if distance > objective.far else _ONE)
     errors_vjp_lane(buffer, lane, adjoint, at, (position, _ZERO, objective.attitude))
     for i in range(3):
-        adjoint[at + AT[i]] += _TWO * objective.wall * _beyond(buffer[lane + AT[i]], objective.wall_at)
-    weight = np.float32(8.0) * objective.lean * _lean_over(buffer, lane, objective.upright)
+        adjoint[at + AT[i]] += _TWO * objective.boundary * _beyond(buffer[lane + AT[i]], objective.boundary_at)
+    weight = np.float32(8.0) * objective.tilt * _tilt_over(buffer, lane, objective.upright)
     adjoint[at + AT[QUATERNION]] += weight * buffer[lane + AT[QUATERNION]]
     adjoint[at + AT[QUATERNION + 1]] += weight * buffer[lane + AT[QUATERNION + 1]]
     rate = _rate(buffer, lane)
-    spin = _TWO * objective.spin * (_ONE - objective.spin_at / rate) if rate > objective.spin_at else _ZERO
+    by_rate = _TWO * objective.body_rate * (_ONE - objective.body_rate_at / rate) if rate > objective.body_rate_at else _ZERO
     for i in range(3):
-        adjoint[at + AT[RATES + i]] += spin * buffer[lane + AT[RATES + i]]
+        adjoint[at + AT[RATES + i]] += by_rate * buffer[lane + AT[RATES + i]]
 
 
 @kernel(**BLOCKWISE)
@@ -156,7 +156,7 @@ def add_gradient(buffer: Floats, block: int, adjoint: Floats, course: Floats, ti
             buffer[base + AT[VELOCITY + 2] + lane] - course[2, b] / tick,
         )
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
-        over = objective.haste * (_ONE - objective.haste_at / speed) if speed > objective.haste_at else _ZERO
+        over = objective.speed * (_ONE - objective.speed_at / speed) if speed > objective.speed_at else _ZERO
         weight = _TWO * (objective.velocity + over)
         adjoint[at + AT[VELOCITY] + lane] += weight * vx
         adjoint[at + AT[VELOCITY + 1] + lane] += weight * vy
@@ -166,8 +166,8 @@ def add_gradient(buffer: Floats, block: int, adjoint: Floats, course: Floats, ti
 @inlined
 def command_gradient(u: Number, before: Number, rest: Number, objective: Objective) -> tuple[Number, Number]:
     """The gradient of what a command u costs, with respect to it and to the command before it."""
-    change = _TWO * objective.change * (u - before)
-    return change + _TWO * objective.action * (u - rest), -change
+    by_change = _TWO * objective.action_rate * (u - before)
+    return by_change + _TWO * objective.action * (u - rest), -by_change
 
 
 @inlined

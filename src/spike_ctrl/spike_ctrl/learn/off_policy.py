@@ -44,7 +44,7 @@ class OffPolicy:
             if airframe is None:
                 wanted = "wanted the ShapedReward of the task where no airframe tells what a hover earns"
                 raise ValueError(f"td3bc.reward: found 'floored', {wanted}")
-            floored = recipe.task.floored(airframe.hover, s.root)
+            floored = recipe.task.floored(airframe.hover, s.exponent)
         self.algorithm = self.make_algorithm(actor, CriticInputs(s.history, widths, s.sizes), floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:

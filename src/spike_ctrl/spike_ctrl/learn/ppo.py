@@ -35,7 +35,7 @@ class PPO:
             raise ValueError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
         self.settings, self.schedule = recipe.ppo, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
-        self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.root)
+        self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.exponent)
         with actors.seeded(generator):
             self.critic = Critic(recipe.critic_width)
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])

@@ -40,9 +40,10 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 
 # Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before.
 NEW: dict[str, Any] = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
-NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
+NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "exponent": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
-NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, "shadow": 0.0, "spin": 0.0, "spin_at": 8.0}
+NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, "shadow": 0.0}
+NEW |= {"body_rate": 0.0, "body_rate_at": 8.0}
 NEW |= {"sensors": {key: value for key, value in dataclasses.asdict(SensorSettings()).items() if key not in NEW}}
 
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
@@ -227,7 +228,8 @@ def _foreign(recipe: Recipe) -> set[str]:
 
 
 def _upon_base(data: Any, source: str, above: tuple[str, ...]) -> Any:
-    """The mappings laid over those of the recipe that they name as their base."""
+    """The mappings laid over those of the recipe that they name as their base, all keys under their present names."""
+    data = settings.renamed(Recipe, data, source)
     if not isinstance(data, dict) or "base" not in data:
         return data
     name = data["base"]

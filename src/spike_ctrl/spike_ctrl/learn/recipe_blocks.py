@@ -139,14 +139,14 @@ class TaskSettings:
         """The weights of the reward at this progress of its curriculum."""
         return curriculum(stage) if isinstance(self.reward, str) else self.reward
 
-    def floored(self, hover: float, root: float = 1.0) -> ShapedReward:
+    def floored(self, hover: float, exponent: float = 1.0) -> ShapedReward:
         """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
 
-        root: see `reward_shaping`. Raises UsageError.
+        exponent: see `reward_shaping`. Raises UsageError.
         """
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
         try:
-            return reward_shaping.derive(stages, self.box, hover, self.reward_terms(), root)
+            return reward_shaping.derive(stages, self.box, hover, self.reward_terms(), exponent)
         except ValueError as error:
             raise UsageError(f"task.reward: {error}") from None
 

@@ -147,7 +147,7 @@ class TD3BC:
         state = self.actor.initial_state(batch.action.shape[1])
         action, _, rates = actors.unroll(self.actor, batch.observation[:-1], state, slope)
         imitation, opinion = self.actor_losses(batch, action)
-        loss = bc * imitation + q * opinion + self.settings.change * self._change(batch, action)
+        loss = bc * imitation + q * opinion + self.settings.action_rate * self._change(batch, action)
         actors.descend_(self.actor_optimiser, loss, self.actor, clip=self.settings.gradient_clip)
         average_(self.actor_target, self.actor, self.settings.tau)
         losses = {"actor_loss": loss.item(), "imitation_loss": imitation.item(), "q_loss": opinion.item()}

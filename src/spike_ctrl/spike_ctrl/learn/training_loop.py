@@ -45,8 +45,8 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
     state = learner.flying_policy().initial_state(learner.vehicles)
     pace, shown, shown_steps = TrainingPace(run), clock(), learner.environment_steps
     while not learner.finished and not stopped():
-        policy, leave = learner.flying_policy(), learner.leave()
-        environment.coefficients = learner.recipe.task.coefficients(leave.curriculum)
+        policy, settings = learner.flying_policy(), learner.rollout_settings()
+        environment.coefficients = learner.recipe.task.coefficients(settings.curriculum)
         for _ in range(learner.ticks_per_iteration):
             seen = rollout.see()
             first = (seen.flags & FIRST) > 0
@@ -57,7 +57,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
             if learner.explorer:
                 action = learner.explorer.explore(seen.observation, action)
             advice, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, seen.plant)
-            rows, _ = rollout.fly(seen, action, advice, leave.horizon, leave.noise)
+            rows, _ = rollout.fly(seen, action, advice, settings.horizon, settings.noise)
             learner.receive(rows)
         metrics = learner.iterate()
         pace.keep()
