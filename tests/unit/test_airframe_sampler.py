@@ -81,7 +81,7 @@ def test_an_airframe_depends_on_seed_vehicle_and_episode_alone():
 def flown(buffer, arms):
     """States of 16 vehicles after a second of the same random commands."""
     commands = np.random.default_rng(3).uniform(0.4, 0.7, (100, 16, 4))
-    constants = tuple(np.float32(value) for value in battery.NONE)
+    constants = battery.BatteryConstants(*map(np.float32, battery.BatteryConstants()))
     for command in commands:
         dynamics.write(buffer, dynamics.COMMAND_ROWS, command)
         dynamics.step(buffer, np.float32(0.01), arms, constants)

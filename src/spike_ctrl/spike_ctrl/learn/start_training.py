@@ -39,13 +39,14 @@ def train(
     seed: int = 0,
     run: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
     """Train a policy in this process and fly its frozen evaluation.
 
     recipe, airframe: a name among config/, the path of a YAML file, or an object. vehicles: that fly at once. steps: of all
     vehicles together, all schedules stretch with them; 0: those of the recipe. seed: of everything random. run: a new
     folder for policy, metrics, evaluation and the state to go on from; None: only what is returned is kept. progress: is
-    called with a line of text each second, such as `print`.
+    called with a line of text each second, such as `print`. clock: gives seconds.
 
     Raises UsageError where recipe, airframe or folder cannot be used, and ValueError for an argument out of range.
 
@@ -56,7 +57,7 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if run is None else Path(run)
         command, commit = provenance.command(), provenance.commit()
-        begun = start(folder, recipe, airframe, vehicles, steps, seed, clock=time.monotonic, command=command, commit=commit)
+        begun = start(folder, recipe, airframe, vehicles, steps, seed, clock=clock, command=command, commit=commit)
         learn(begun, 0, progress or (lambda line: None), lambda: False)
         evaluation = begun.finish()
         return Trained(checkpoint.load(begun.policy_path).policy, evaluation)

@@ -10,6 +10,7 @@ Charge and voltage move once a step, after the rotors; the fall of the voltage w
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
@@ -20,44 +21,61 @@ from spike_ctrl.airframe import Airframe
 
 _ZERO, _ONE, _QUARTER = np.float32(0.0), np.float32(1.0), np.float32(0.25)
 _DEGREE = 5  # of the polynomial in the voltage that stands for the power, whose vector instructions numba lacks
-NONE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def constants(airframe: Airframe, dt: float) -> Scalars:
-    """Of the battery, for steps of `dt` seconds, as 13 float32; without a battery, those by which nothing changes.
+class BatteryConstants(NamedTuple):
+    """Of a battery, for steps of one length; float32 where kernels take them. By default nothing changes.
 
-    Empty voltage, full - empty, sag, share of a step in the sag, charge that load 1 takes in a step; middle and reciprocal
-    half-width of the range of voltages, six coefficients of the factor on commands in it.
+    factor0..5: coefficients of the factor on commands in z = (voltage - middle) per_half_range, which is in [-1, 1].
     """
+
+    empty: float = 0.0  # V
+    span: float = 0.0  # V, full - empty
+    sag: float = 0.0  # V at load 1
+    share: float = 0.0  # of the way to the settled voltage in a step
+    drain: float = 0.0  # charge that load 1 takes in a step
+    middle: float = 0.0  # V, of the range of voltages
+    per_half_range: float = 0.0  # 1/V
+    factor0: float = 1.0
+    factor1: float = 0.0
+    factor2: float = 0.0
+    factor3: float = 0.0
+    factor4: float = 0.0
+    factor5: float = 0.0
+
+
+def constants(airframe: Airframe, dt: float) -> BatteryConstants:
+    """Of the battery of an airframe, for steps of `dt` seconds; without a battery, those by which nothing changes."""
     if (b := airframe.battery) is None:
-        return tuple(np.float32(value) for value in NONE)
+        return BatteryConstants(*map(np.float32, BatteryConstants()))
     share = -math.expm1(-dt / b.sag_time) if b.sag_time else 1.0
     low, high = b.empty - 1.5 * b.sag, b.full
     fit = Chebyshev.interpolate(b.factor, _DEGREE, [low, high])
     factor = Polynomial(np.polynomial.chebyshev.cheb2poly(fit.coef), [-1, 1]).coef
     found = [b.empty, b.full - b.empty, b.sag, share, dt / b.endurance, (low + high) / 2, 2 / (high - low)]
-    return tuple(np.float32(value) for value in [*found, *np.pad(factor, (0, _DEGREE + 1 - len(factor)))])
+    return BatteryConstants(*map(np.float32, [*found, *np.pad(factor, (0, _DEGREE + 1 - len(factor)))]))
 
 
 @inlined
-def unpack_constants(b: Floats) -> Scalars:
-    """An array of `constants` as the tuple that the functions here take."""
-    return b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12]
+def unpack_constants(b: Floats) -> BatteryConstants:
+    """An array of `constants` as the functions here take them."""
+    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12])
 
 
 @inlined
-def command_factor(voltage: Number, b: Scalars) -> Number:
+def command_factor(voltage: Number, b: BatteryConstants) -> Number:
     """Set-point of a rotor over its command: (V / nominal)^exponent."""
-    z = (voltage - b[5]) * b[6]
-    return b[7] + z * (b[8] + z * (b[9] + z * (b[10] + z * (b[11] + z * b[12]))))
+    z = (voltage - b.middle) * b.per_half_range
+    return b.factor0 + z * (b.factor1 + z * (b.factor2 + z * (b.factor3 + z * (b.factor4 + z * b.factor5))))
 
 
 @inlined
-def factor_slope(voltage: Number, b: Scalars) -> Number:
+def factor_slope(voltage: Number, b: BatteryConstants) -> Number:
     """Derivative of `command_factor` with respect to the voltage."""
-    z = (voltage - b[5]) * b[6]
+    z = (voltage - b.middle) * b.per_half_range
     two, three, four, five = np.float32(2.0), np.float32(3.0), np.float32(4.0), np.float32(5.0)
-    return b[6] * (b[8] + z * (two * b[9] + z * (three * b[10] + z * (four * b[11] + z * five * b[12]))))
+    by_z = b.factor1 + z * (two * b.factor2 + z * (three * b.factor3 + z * (four * b.factor4 + z * five * b.factor5)))
+    return b.per_half_range * by_z
 
 
 @inlined
@@ -67,23 +85,23 @@ def load_of(r0: Number, r1: Number, r2: Number, r3: Number) -> Number:
 
 
 @inlined
-def settled(charge: Number, load: Number, b: Scalars) -> Number:
+def settled(charge: Number, load: Number, b: BatteryConstants) -> Number:
     """Voltage at this charge once it has sagged under this load."""
-    return b[0] + b[1] * charge - b[2] * load
+    return b.empty + b.span * charge - b.sag * load
 
 
 @inlined
-def drained(charge: Number, voltage: Number, load: Number, b: Scalars) -> tuple[Number, Number]:
+def drained(charge: Number, voltage: Number, load: Number, b: BatteryConstants) -> tuple[Number, Number]:
     """Charge and voltage after a step with this load."""
-    left = charge - b[4] * load
+    left = charge - b.drain * load
     left = left if left > _ZERO else _ZERO
-    return left, voltage + b[3] * (settled(left, load, b) - voltage)
+    return left, voltage + b.share * (settled(left, load, b) - voltage)
 
 
 @inlined
-def drained_vjp(charge: Number, load: Number, b: Scalars, by_charge: Number, by_voltage: Number) -> Scalars:
+def drained_vjp(charge: Number, load: Number, b: BatteryConstants, by_charge: Number, by_voltage: Number) -> Scalars:
     """The gradient with respect to charge, voltage and load before a step, from that of charge and voltage after it."""
-    by_settled = b[3] * by_voltage
-    alive = _ONE if charge > b[4] * load else _ZERO
-    by_left = alive * (by_charge + b[1] * by_settled)
-    return by_left, by_voltage - by_settled, -b[2] * by_settled - b[4] * by_left
+    by_settled = b.share * by_voltage
+    alive = _ONE if charge > b.drain * load else _ZERO
+    by_left = alive * (by_charge + b.span * by_settled)
+    return by_left, by_voltage - by_settled, -b.sag * by_settled - b.drain * by_left
