@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_ctrl._files import json_lines, named_object, output_paths, ranges
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
@@ -100,10 +99,7 @@ def run(options: argparse.Namespace) -> int:
     if options.whirl:
         return _fly_in_a_whirl(options, who, for_adaptation(settings), data)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        flown, whole = json_lines.read(folder / FLIGHTS, dict, "flight")
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    flown, whole = json_lines.read(folder / FLIGHTS, dict, "flight")
     base = {"model": checkpoint.about(data).sha256, "noise": options.noise, "error": "less the estimator's"}
     about = {name: base if name in WHO else base | {"code": named_object.sha256(name, "--who")} for name in options.who}
     known = {

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
 from spike_ctrl_identify import identify_verb as identify
 
@@ -54,19 +53,16 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
     from spike_ctrl_identify import acceptance
 
     found, plan = identify.identified(options, f"{Path(options.airframe).stem}_identified")
-    try:
-        about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
-        run = Run.start(folder, plan.with_steps(options.steps), found.airframe, 256, options.seed, **about)
-        print(f"run {run.folder}: recipe {plan.name}", flush=True)
-        stop = stop_signals()
-        finished = learn(run, 0, show_progress, lambda: bool(stop))
-        end_progress()
-        if not finished:
-            print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
-            return 130
-        run.finish()
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+    run = Run.start(folder, plan.with_steps(options.steps), found.airframe, 256, options.seed, **about)
+    print(f"run {run.folder}: recipe {plan.name}", flush=True)
+    stop = stop_signals()
+    finished = learn(run, 0, show_progress, lambda: bool(stop))
+    end_progress()
+    if not finished:
+        print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
+        return 130
+    run.finish()
     print("evaluating ...", flush=True)
     policy = checkpoint.load(run.policy_path).policy
     checks = acceptance.checks(policy, found.airframe, run.learner.recipe.task.randomisation)

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 from spike_ctrl import airframe
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn import recipe, resumption, teacher
 from spike_ctrl.px4.connection import Connection
@@ -18,14 +17,11 @@ from spike_ctrl_sitl.live_training.room_episodes import Room, RoomEpisodes
 def on_autopilot(parameters: Any) -> tuple[AutopilotSimulator, Connection, Signing | None]:
     """The vehicle's episodes, whose kernels are compiled, and the link to its autopilot. Raises UsageError."""
     p = parameters
-    try:
-        vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
-        flown = resumption.flown_before(p.resume, dataclasses.asdict(p))
-        episodes = RoomEpisodes(plan, vehicle, Room(p.height, p.room), p.seed + flown)
-        signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
-        connection = Connection(p.connection)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
+    flown = resumption.flown_before(p.resume, dataclasses.asdict(p))
+    episodes = RoomEpisodes(plan, vehicle, Room(p.height, p.room), p.seed + flown)
+    signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
+    connection = Connection(p.connection)
     guide = GeometricGuide(vehicle, teacher.gains(plan))
     flight = AutopilotSimulator(episodes, guide, ReturnLimits(restarts=p.restarts))
     flight.compile()

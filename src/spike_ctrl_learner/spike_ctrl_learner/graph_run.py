@@ -35,8 +35,6 @@ def open_run(parameters: Any) -> Run:
                 learner.start_from(checkpoint.load(p.start_from, expect=vars(learner.contract())).weights)
     except CheckpointError as error:
         raise NodeError(str(error)) from None
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     require_graph(found)
     return found
 

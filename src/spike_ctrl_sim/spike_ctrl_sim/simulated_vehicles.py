@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl import airframe
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe, resumption
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.rollout import Rollout, training_environment
@@ -18,12 +17,9 @@ def simulated(parameters: Any) -> tuple[Rollout, Recipe]:
     A resumed run draws starts that it has not flown yet.
     """
     p = parameters
-    try:
-        vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
-        flown = resumption.flown_before(p.resume, dataclasses.asdict(p))
-        environment = training_environment(plan, vehicle, p.vehicles)
-        environment.reset()
-        environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
+    flown = resumption.flown_before(p.resume, dataclasses.asdict(p))
+    environment = training_environment(plan, vehicle, p.vehicles)
+    environment.reset()
+    environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
     return Rollout(environment, p.seed + flown, plan.jump_start), plan

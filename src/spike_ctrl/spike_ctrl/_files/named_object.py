@@ -37,7 +37,7 @@ class NamedObject:
         kind = find(self.name, key)
         try:
             return kind(*given, **more, **self.arguments)
-        except (TypeError, UsageError) as found:
+        except (TypeError, ValueError) as found:
             raise UsageError(f"{key}: {self.name}: {found}") from found
 
     def function(self, key: str) -> Callable[..., Any]:

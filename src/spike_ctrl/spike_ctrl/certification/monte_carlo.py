@@ -107,10 +107,7 @@ class Campaign:
             key = next(key for key in plan if found.get(key) != plan[key])
             raise UsageError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
         flown = folder / FLIGHTS
-        try:
-            outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+        outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
         self.outcomes = {outcome.seed: outcome for outcome in outcomes}
 
     def missing(self, flights: int) -> list[int]:

@@ -80,12 +80,9 @@ def _check_names(options: argparse.Namespace) -> None:
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.learn.recipe_blocks import require_run
 
-    try:
-        plan = recipes.find(options.recipe or ("offline" if options.from_bag else "default"))
-        plan.require_fit(airframes.load(options.airframe or "crazyflie"))
-        require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    plan = recipes.find(options.recipe or ("offline" if options.from_bag else "default"))
+    plan.require_fit(airframes.load(options.airframe or "crazyflie"))
+    require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
 
 
 def _begin_and_train(options: argparse.Namespace) -> int:
@@ -94,15 +91,12 @@ def _begin_and_train(options: argparse.Namespace) -> int:
     named = {name: getattr(options, name) for name in NAMED}
     given = {name: value for name, value in named.items() if value is not None}
     about: dict[str, Any] = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
-    try:
-        if options.from_bag:
-            begun = _run_from_bags(options.from_bag, options.online, given, about)
-        elif options.resume:
-            begun = Run.resume(options.resume, named, **about)
-        else:
-            begun = _new_run(**given, about=about)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    if options.from_bag:
+        begun = _run_from_bags(options.from_bag, options.online, given, about)
+    elif options.resume:
+        begun = Run.resume(options.resume, named, **about)
+    else:
+        begun = _new_run(**given, about=about)
     print(f"run {begun.folder}: recipe {begun.learner.recipe.name}", flush=True)
     return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
 
@@ -155,7 +149,7 @@ def _new_run(
     *, about: dict[str, Any], recipe: str = "default", airframe: str = "crazyflie", vehicles: int = 256, seed: int = 0,
     steps: int = 0, run: Path | None = None, bags: Sequence[Path] = (),
 ) -> Run:  # fmt: skip
-    """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
+    """The run that these arguments ask for. Raises UsageError."""
     from spike_ctrl.learn import start_training
     from spike_ctrl.learn.run import folder_for
 

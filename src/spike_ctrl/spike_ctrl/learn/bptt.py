@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
@@ -99,17 +100,17 @@ class ModelGradient:
         s = recipe.model_gradient
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
-                raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
+                raise UsageError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         if terms := recipe.task.terms:
-            raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
+            raise UsageError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
         recipe.task.require_no_inserts("model_gradient, which differentiates kernels that call no Python")
         self._fused = self.fuses and isinstance(actor, SpikingNetwork)
         if self._fused and actor.neuron.detach_reset:
-            raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
+            raise UsageError("network.detach_reset: found true, wanted false for model_gradient")
         hears = self._fused and actor.neuron.recurrent and not recipe.network.voltage
         if s.shadow and not (hears and airframe.action_layout == "motors"):
             wanted = "wanted 0 but for a recurrent spiking network that commands motors and sees no voltage"
-            raise ValueError(f"model_gradient.shadow: found {s.shadow:g}, {wanted}")
+            raise UsageError(f"model_gradient.shadow: found {s.shadow:g}, {wanted}")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim.observation import SIZE
 
 UNIT = (*[1.0] * 3, *[1.0] * 9, *[2.0] * 3, *[5.0] * 3, *[0.5] * 3, *[3.0] * 3)
@@ -42,7 +43,7 @@ class DenseNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if inputs != SIZE:
-            raise ValueError(f"inputs: found {inputs}, wanted {SIZE}: the observation of a quadrotor")
+            raise UsageError(f"inputs: found {inputs}, wanted {SIZE}: the observation of a quadrotor")
         self.rate = rate
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise((len(UNIT), *hidden)):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
@@ -23,7 +24,7 @@ class OffPolicy:
     """Learns from stored flight, whoever flew it; needs no model of the vehicle.
 
     widths: of the rows; what is not a quadrotor has others, and no airframe. floored: what it then learns of the reward; for
-    a quadrotor that follows from the recipe's task. Raises ValueError.
+    a quadrotor that follows from the recipe's task. Raises UsageError.
     """
 
     def __init__(
@@ -43,13 +44,13 @@ class OffPolicy:
         if s.reward == "floored" and floored is None:
             if airframe is None:
                 wanted = "wanted the ShapedReward of the task where no airframe tells what a hover earns"
-                raise ValueError(f"td3bc.reward: found 'floored', {wanted}")
+                raise UsageError(f"td3bc.reward: found 'floored', {wanted}")
             floored = recipe.task.floored(airframe.hover, s.exponent)
         self.algorithm = self.make_algorithm(actor, CriticInputs(s.history, widths, s.sizes), floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
             found = recipe.replay.capacity
-            raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
+            raise UsageError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
         self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, s.history, widths)
         self.recorded: SequenceBuffer | None = None
         self.blind = False
@@ -63,11 +64,11 @@ class OffPolicy:
     def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:
         """Draw from recorded flight too: all windows until there are some of our own flight, then half of them, as Ball et
         al. (2023) do. blind: the critics are not to know rotor speeds and disturbance, because the recordings do not.
-        Raises ValueError where the recipe has reward terms or an inserted reward, which recomputed rewards lack."""
+        Raises UsageError where the recipe has reward terms or an inserted reward, which recomputed rewards lack."""
         if blind and (terms := self.recipe.task.terms):
-            raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none: the rewards of flights are recomputed")
+            raise UsageError(f"task.terms: found {', '.join(terms)}, wanted none: the rewards of flights are recomputed")
         if blind and "reward" in self.recipe.task.insert:
-            raise ValueError("task.insert: found reward, wanted none at this step: the rewards of flights are recomputed")
+            raise UsageError("task.insert: found reward, wanted none at this step: the rewards of flights are recomputed")
         self.recorded, self.blind = recorded, blind
 
     def receive(self, rows: Rows) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
@@ -32,7 +33,7 @@ class PPO:
         self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator
     ) -> None:
         if recipe.jump_start.horizon or recipe.jump_start.rest:
-            raise ValueError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
+            raise UsageError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
         self.settings, self.schedule = recipe.ppo, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
         self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.exponent)

@@ -262,8 +262,8 @@ class ScheduleSettings:
 
 
 def require_run(vehicles: int, steps: int, seed: int, prefix: str = "") -> None:
-    """Raise ValueError for what no run can have. steps: 0 for the recipe's. prefix: what users write before a name."""
+    """Raise UsageError for what no run can have. steps: 0 for the recipe's. prefix: what users write before a name."""
     require({"vehicles": vehicles, "seed": seed}, RUN_LIMITS, prefix)
     limits = ScheduleSettings.__dataclass_fields__["steps"].metadata
     if steps and not limits["low"] <= steps <= limits["high"]:
-        raise ValueError(f"{prefix}steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
+        raise UsageError(f"{prefix}steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 
@@ -100,7 +101,7 @@ class SequenceBuffer:
     def __init__(self, capacity: int, vehicles: int, history: int = HISTORY, widths: Widths = QUADROTOR):
         self.ticks, self.history = capacity // vehicles, history
         if self.ticks < 2 * HISTORY:
-            raise ValueError(f"capacity: found {capacity}, wanted at least {2 * HISTORY * vehicles} ({vehicles} vehicles)")
+            raise UsageError(f"capacity: found {capacity}, wanted at least {2 * HISTORY * vehicles} ({vehicles} vehicles)")
         self.vehicles = vehicles
         self.count = 0  # ticks ever added
         shape = (self.ticks, vehicles)

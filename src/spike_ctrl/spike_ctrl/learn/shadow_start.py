@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.sim.airframe_sampler import FASTEST
@@ -49,10 +50,10 @@ def held(plant: Floats, arms: Floats) -> Floats:
 def after_shadow(policy: SpikingPolicy, observation: Floats, command: Floats) -> PolicyState:
     """The memory of a policy that begins with none, saw observation [T, in, B], and was told command [T, out, B], u in 0..1.
 
-    Raises ValueError for a policy that cannot be told.
+    Raises UsageError for a policy that cannot be told.
     """
     if policy.telling is None:
-        raise ValueError("network: found none that hears its own last layer, wanted recurrent: true to be told in shadow")
+        raise UsageError("network: found none that hears its own last layer, wanted recurrent: true to be told in shadow")
     state = policy.initial_state(observation.shape[2])
     for seen, commanded in zip(observation, command, strict=True):
         own, state = policy.step(seen.T, state)

@@ -48,7 +48,7 @@ def train(
     folder for policy, metrics, evaluation and the state to go on from; None: only what is returned is kept. progress: is
     called with a line of text each second, such as `print`. clock: gives seconds.
 
-    Raises UsageError where recipe, airframe or folder cannot be used, and ValueError for an argument out of range.
+    Raises UsageError where recipe, airframe or folder cannot be used, or a number is out of range.
 
     >>> policy, evaluation = train("default", steps=20_000, vehicles=64)
     >>> policy.outputs, evaluation.starts

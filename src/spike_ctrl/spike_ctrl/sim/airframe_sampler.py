@@ -211,18 +211,18 @@ def arm(airframe: Airframe) -> float:
 
 
 def require_carrier(airframe: Airframe, differ: Randomisation) -> None:
-    """Raise ValueError where an airframe cannot carry those that are drawn, or plants are to differ in another way too."""
+    """Raise UsageError where an airframe cannot carry those that are drawn, or plants are to differ in another way too."""
     arm(airframe)
     if airframe.action_layout == "rates":
         loop_sampler.loop_of(airframe)
         if airframe.battery or dynamics.nominal_extension(airframe).any():
             found = f"found airframe {airframe.name} with a battery, body_drag or velocity_moment"
-            raise ValueError(f"task.airframes: {found}, wanted none of them with the layout 'rates'")
+            raise UsageError(f"task.airframes: {found}, wanted none of them with the layout 'rates'")
     elif airframe.battery is None:
         found = f"found airframe {airframe.name} without a battery"
-        raise ValueError(f"task.airframes: {found}, wanted one with a battery, which carries those that are drawn")
+        raise UsageError(f"task.airframes: {found}, wanted one with a battery, which carries those that are drawn")
     if not np.array_equal(differ.array(), Randomisation().array()):
-        raise ValueError(
+        raise UsageError(
             "task.randomisation: found factors of the plant, wanted only noise and sensors beside task.airframes"
         )
 

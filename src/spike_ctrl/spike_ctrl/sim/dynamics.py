@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel, spliced
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import battery
@@ -338,11 +339,11 @@ def _delay(buffer: Floats, rate: Number) -> None:
 def delay(buffer: Floats, rate_hz: float) -> None:
     """Replace new rotor commands by those in force under each vehicle's dead time; call it once a control step.
 
-    Raises ValueError where the dead time is longer than HISTORY control steps.
+    Raises UsageError where the dead time is longer than HISTORY control steps.
     """
     late = float(rows(buffer)[:, DEAD_TIME].max()) * rate_hz
     if late > HISTORY + 1e-3:
-        raise ValueError(f"dead_time: found {late:.1f} control steps at {rate_hz:g} Hz, wanted at most {HISTORY}")
+        raise UsageError(f"dead_time: found {late:.1f} control steps at {rate_hz:g} Hz, wanted at most {HISTORY}")
     _delay(buffer, np.float32(rate_hz))
 
 

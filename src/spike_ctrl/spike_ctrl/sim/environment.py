@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from spike_ctrl._files.arrays import Flags, Floats
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomisation, rate_loop
 from spike_ctrl.sim.action_mapping import at_hover
@@ -64,14 +65,14 @@ def _reach(sensors: SensorSettings) -> Floats:
 
 
 def require_short_delays(airframe: Airframe, differ: Randomisation) -> None:
-    """Raise ValueError where a command may be later than MAX_DELAY control steps, or a rate loop has a dead time."""
+    """Raise UsageError where a command may be later than MAX_DELAY control steps, or a rate loop has a dead time."""
     if differ.dead_time and airframe.action_layout == "rates":
         found = f"found {differ.dead_time:g} s for airframe {airframe.name}, whose action_layout is 'rates'"
-        raise ValueError(f"randomisation.dead_time: {found}, wanted 0; randomisation.delay delays its commands")
+        raise UsageError(f"randomisation.dead_time: {found}, wanted 0; randomisation.delay delays its commands")
     longest = RATE_HZ * (airframe.dead_time + differ.dead_time) + differ.delay
     if longest > MAX_DELAY + 1e-6:
         found = f"found delays of up to {1e3 * longest / RATE_HZ:g} ms, wanted at most {1e3 * MAX_DELAY / RATE_HZ:g} ms"
-        raise ValueError(f"dead_time, randomisation.dead_time, randomisation.delay: {found} in total")
+        raise UsageError(f"dead_time, randomisation.dead_time, randomisation.delay: {found} in total")
 
 
 def _read_only(copy: Floats) -> Floats:
@@ -115,7 +116,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         inserts: Inserts | None = None,
     ) -> None:
         if vehicles < 1:
-            raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
+            raise UsageError(f"vehicles: found {vehicles}, wanted at least 1")
         self.airframe, self.task = airframe, task
         self.num_envs = vehicles
         sensors = task.randomisation.sensors

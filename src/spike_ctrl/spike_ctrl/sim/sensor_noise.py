@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 
 MAX_AGE = 4  # control steps by which a sample may be late
@@ -66,7 +67,7 @@ class SensorSettings:
 
 
 class SensorErrors:
-    """The errors of N vehicles' estimates, `rate_hz` samples a second. Raises ValueError for samples that are too late."""
+    """The errors of N vehicles' estimates, `rate_hz` samples a second. Raises UsageError for samples that are too late."""
 
     ARRAYS = ("walk", "bias", "delay")
 
@@ -74,7 +75,7 @@ class SensorErrors:
         oldest = rate_hz * (sensors.delay + sensors.jitter)
         if oldest > MAX_AGE * rate_hz / 100 + 1e-6:
             found = f"found {1e3 * (sensors.delay + sensors.jitter):g} ms in total"
-            raise ValueError(f"sensors.delay, sensors.jitter: {found}, wanted at most {10 * MAX_AGE} ms")
+            raise UsageError(f"sensors.delay, sensors.jitter: {found}, wanted at most {10 * MAX_AGE} ms")
         self.sensors, self.rate_hz = sensors, rate_hz
         times = np.repeat([sensors.position_time, sensors.velocity_time, sensors.attitude_time, 0.0], 3)
         kept = [math.exp(-1 / (rate_hz * time)) if time else 0.0 for time in times]
