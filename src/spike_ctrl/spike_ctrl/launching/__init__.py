@@ -1,6 +1,5 @@
 """Runs standard ROS 2 launch files: with ROS 2's own `launch` if it is installed, else with a small runner.
 
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl import launching
 from spike_ctrl._files import resources
 launching.run(resources.find("launch", "sim_train.launch.py"), ["vehicles:=64"])
@@ -11,7 +10,7 @@ from typing import Any
 
 from spike_ctrl.launching.installed import become
 
-__all__ = ["UsageError", "arguments", "become", "run"]
+__all__ = ["arguments", "become", "run"]
 
 
 def __getattr__(name: str) -> Any:
