@@ -5,6 +5,8 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+import itertools
+import json
 import re
 import subprocess
 import sys
@@ -238,6 +240,13 @@ def test_training_gives_the_policy_and_its_evaluation_and_keeps_the_run_where_it
     )
     with pytest.raises(ValueError, match="exists already"):
         spike_ctrl.train(plan, run=tmp_path / "run")
+
+
+def test_the_time_of_a_training_is_that_of_the_clock_it_is_given(tmp_path):
+    about = {"steps": 4096, "vehicles": 32, "clock": itertools.count(step=1000).__next__}
+    spike_ctrl.train("default", run=tmp_path / "run", **about)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines and all(line["seconds"] >= 1000 and line["seconds"] % 1000 == 0 for line in lines)
 
 
 @pytest.mark.parametrize(

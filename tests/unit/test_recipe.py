@@ -217,6 +217,46 @@ def test_recipes_that_are_each_others_base_are_refused(tmp_path):
         recipes.load(one)
 
 
+FORMER = {
+    "td3bc": {"change": "action_rate", "root": "exponent"},
+    "ppo": {"root": "exponent"},
+    "distillation": {"root": "exponent", "least_stake": "least_importance"},
+    "model_gradient": {
+        "wall": "boundary", "wall_at": "boundary_at", "haste": "speed", "haste_at": "speed_at", "lean": "tilt",
+        "lean_at": "tilt_at", "spin": "body_rate", "spin_at": "body_rate_at", "change": "action_rate",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("block", "old", "new"), [(block, *pair) for block, keys in FORMER.items() for pair in keys.items()]
+)
+def test_a_former_key_says_the_same_and_a_warning_names_file_and_both_keys(tmp_path, block, old, new):
+    def written(*keys):
+        text = f"name: mine\nalgorithm: {block}\n{block}: {{{', '.join(f'{key}: 0.4' for key in keys)}}}\n"
+        (tmp_path / "mine.yaml").write_text(text)
+        return tmp_path / "mine.yaml"
+
+    path = written(old)
+    with pytest.warns(FutureWarning) as told:
+        before = recipes.load(path)
+    assert [str(one.message) for one in told] == [
+        f"recipe {path}: {block}.{old} is now called {block}.{new}; the next version refuses {block}.{old}"
+    ]
+    assert before == recipes.load(written(new)) != recipes.load(written())
+    assert old not in recipes.to_dict(before)[block]
+    with pytest.raises(
+        UsageError, match=rf"^recipe \S+: {block}.{old}: found beside {block}.{new}, .*wanted {block}.{new} alone"
+    ):
+        recipes.load(written(new, old))
+
+
+def test_a_former_key_changes_the_base_that_has_the_present_one():
+    assert recipes.find("td3bc").td3bc.action_rate != 0.7
+    with pytest.warns(FutureWarning, match="td3bc.change"):
+        assert recipes.from_dict({"base": "td3bc", "td3bc": {"change": 0.7}}).td3bc.action_rate == 0.7
+
+
 def test_a_shift_of_the_reward_is_taken_for_what_it_was_and_refused_beside_a_floor():
     old = recipes.from_dict({"name": "x", "td3bc": {"reward_shift": 1.0}})  # as recipes of version 0.1
     assert old.td3bc.reward == "shifted"

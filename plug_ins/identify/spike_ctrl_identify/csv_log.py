@@ -71,8 +71,7 @@ def _beside(path: Path) -> tuple[dict, dict[str, int]]:
         counts = about.get("row_counts", {})
         return about, {COUNTS[name]: int(count) for name, count in counts.items() if name in COUNTS}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        why = " ".join(str(error).split())
-        raise UsageError(f"{file}: cannot be used ({why}), wanted keys and values, or no file") from None
+        raise UsageError(f"{file}: cannot be used ({error}), wanted keys and values, or no file") from None
 
 
 def _name(path: Path) -> str:

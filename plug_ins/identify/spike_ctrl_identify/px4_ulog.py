@@ -59,7 +59,7 @@ def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
         with contextlib.redirect_stdout(said):
             log = ULog(io.BytesIO(data), list(TOPICS))
     except (ULogException, struct.error, IndexError, ValueError, KeyError, OverflowError) as error:
-        raise UsageError(f"{path}: found no ULog that can be read ({' '.join(str(error).split())}), wanted one") from None
+        raise UsageError(f"{path}: found no ULog that can be read ({error}), wanted one") from None
     topics: dict[str, Data] = {}
     for one in log.data_list:
         if len(one.data.get("timestamp", ())):

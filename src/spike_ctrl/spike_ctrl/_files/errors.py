@@ -12,6 +12,9 @@ class UsageError(ValueError):
     `spike-ctrl` and the nodes print the line and end with exit code 2. Every other exception is a bug and is raised.
     """
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
 
 def meant(word: object, known: Iterable[str]) -> str:
     """The known name that is nearest to an unknown one, as the end of a message; empty where none is near."""

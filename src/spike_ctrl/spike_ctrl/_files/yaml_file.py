@@ -44,7 +44,7 @@ def read(path: Path, kind: str) -> object:
         raise UsageError(f"{kind} {path}: not valid YAML (nested too deep)") from None
     # dates, numbers and tags raise too
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as found:
-        raise UsageError(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
+        raise UsageError(f"{kind} {path}: not valid YAML ({found})") from None
 
 
 def leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:

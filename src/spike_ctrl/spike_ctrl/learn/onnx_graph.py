@@ -42,7 +42,7 @@ class OnnxGraphError(UsageError):
     """A module that cannot be written as a graph. One line: the module, why, what is wanted."""
 
     def __init__(self, module: nn.Module, why: str):
-        super().__init__(" ".join(f"{type(module).__name__}: {why}".split()))
+        super().__init__(f"{type(module).__name__}: {why}")
 
 
 def weights_of(module: nn.Module) -> dict[str, np.ndarray]:

@@ -27,9 +27,6 @@ MOST_TOLERANCE = 1e-2  # of an action: a file that allows itself more proves not
 class CheckpointError(UsageError):
     """A file that cannot be trusted or written. One line: file, field, what was found, what is wanted."""
 
-    def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
-
 
 def _neuron(found: Any, source: str, key: str) -> Neuron:
     if not isinstance(found, dict) or set(found) - {"recurrent"} != {"reset"}:

@@ -8,6 +8,3 @@ from spike_ctrl._files.errors import UsageError
 
 class BagError(UsageError):
     """A bag cannot be written, repaired or read. The message is one line: the bag, what was found, what is wanted."""
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(str(message).split()))
