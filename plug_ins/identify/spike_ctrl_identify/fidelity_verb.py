@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
 
 GROUP = "recordings"
@@ -89,11 +89,9 @@ def _page(options: argparse.Namespace, craft, ways, flights) -> None:
     output_paths.require_file("--output", picture)
     title = f"Fidelity of {craft.name}"
     about = f"{', '.join(flight.name for flight in flights)}; made by spike_ctrl {__version__}"
-    try:
+    with refused(f"--output {options.output}: cannot be written"):
         options.output.write_text(
             page.page(title, [fidelity_section.section(craft, ways, flights)], about), encoding="utf-8"
         )
         fidelity_section.save_png(craft, ways, flights[0], picture)
-    except OSError as error:
-        raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     print(f"page: {options.output}\npicture: {picture}")

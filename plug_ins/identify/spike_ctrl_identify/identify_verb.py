@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left, show_line
 
 GROUP = "recordings"
@@ -56,10 +56,8 @@ def run(options: argparse.Namespace) -> int:
 
     output_paths.require_file("--output", identification.recipe_path(options.output))
     found, plan = identified(options, options.output.stem)
-    try:
+    with refused(f"--output {options.output}: cannot be written"):
         recipe = identification.write(options.output, found, options.bags, plan, provenance.command())
-    except OSError as error:
-        raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     print(f"airframe: {options.output}\nrecipe: {recipe}")
     print(f"train with: spike-ctrl train {recipe} --airframe {options.output}")
     return 0

@@ -9,7 +9,7 @@ import argparse
 import re
 from pathlib import Path
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 GROUP = "fly"
 EXAMPLES = """
@@ -31,9 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     if not re.fullmatch(r"[A-Za-z0-9_]+", options.world):
         raise UsageError(f"--world: found '{options.world}', wanted letters, digits and _")
-    try:
+    with refused(f"--output {options.output}: cannot be written"):
         for path in model_files.write(airframe.load(options.airframe), options.output, options.world):
             print(path)
-    except OSError as error:
-        raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     return 0

@@ -21,7 +21,7 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl._files import atomic_file
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl_studies import figures
 from spike_ctrl_studies.study import DIFFERS, OPEN, Lines, Report, StudyFinding, StudyOptions, Unit, UnitResult
 
@@ -148,11 +148,9 @@ def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> 
 
 def _write(path: Path, data: bytes) -> None:
     """Replace a file of the folder. Raises UsageError."""
-    try:
+    with refused(f"{path}: cannot be written", "; what was measured before still stands"):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror}); what was measured before still stands") from None
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UsageError(ValueError):
@@ -14,6 +15,15 @@ class UsageError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))
+
+
+@contextmanager
+def refused(what: str, so: str = "") -> Iterator[None]:
+    """Work with a user's files: an OSError becomes a UsageError. what: as "FILE: cannot be read". so: ends the line."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{what} ({error.strerror}){so}") from None
 
 
 def meant(word: object, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 
 def require_file(what: str, path: Path, made: bool = False, replaced: bool = False) -> None:
@@ -44,10 +44,8 @@ def require_bag(path: Path) -> None:
 
 def write_json(what: str, path: Path, figures: object) -> None:
     """Write figures as JSON. Raises UsageError, which names the option `what`, where that fails."""
-    try:
+    with refused(f"{what} {path}: cannot be written"):
         path.write_text(json.dumps(figures, indent=2) + "\n")
-    except OSError as error:
-        raise _refusal(what, path, error) from None
 
 
 def _require_folder(what: str, path: Path, folder: Path) -> None:
@@ -62,32 +60,23 @@ def _require_folder(what: str, path: Path, folder: Path) -> None:
 
 
 def _require_writable(what: str, path: Path, mode: int) -> None:
-    try:
+    with refused(f"{what} {path}: cannot be written"):
         if stat.S_ISREG(mode):
             os.close(os.open(path, os.O_WRONLY))
         elif not os.access(path, os.W_OK):  # not opened: opening a pipe without a reader blocks
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise _refusal(what, path, error) from None
 
 
 def _require_entry(what: str, path: Path, folder: Path) -> None:
-    try:
+    with refused(f"{what} {path}: cannot be written"):
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise _refusal(what, path, error) from None
 
 
 def _mode(what: str, path: Path, there: Path) -> int | None:
     """st_mode of what is at `there`, None if nothing is. Raises UsageError if it cannot be read."""
-    try:
-        return os.stat(there).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise _refusal(what, path, error) from None
-
-
-def _refusal(what: str, path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{what} {path}: cannot be written ({error.strerror})")
+    with refused(f"{what} {path}: cannot be written"):
+        try:
+            return os.stat(there).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from spike_ctrl._files import resources
-from spike_ctrl._files.errors import UsageError, meant
+from spike_ctrl._files.errors import UsageError, meant, refused
 
 LONGEST = 1_000_000  # bytes of a file
 
@@ -31,11 +31,9 @@ def find(name: str, kind: str, folder: Path | None = None) -> Path:
 
 def read(path: Path, kind: str) -> object:
     """The contents of a YAML file. Raises UsageError if it cannot be read, is too long, is not YAML, or has a key twice."""
-    try:
+    with refused(f"{kind} {path}: cannot be read"):
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
-    except OSError as found:
-        raise UsageError(f"{kind} {path}: cannot be read ({found.strerror})") from None
     if len(data) > LONGEST:
         raise UsageError(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from spike_ctrl._files import ranges
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 if TYPE_CHECKING:
     from spike_ctrl.flight.path_error import FlownLeg
@@ -61,10 +61,8 @@ def run(options: argparse.Namespace) -> int:
     out = options.output or Path("build/flight_demo") / time.strftime("%Y%m%d-%H%M%S")
     if os.path.exists(out):  # False where its name is too long
         raise UsageError(f"--output: found {out}, wanted a folder that is not there yet")
-    try:
+    with refused(f"--output {out}: cannot be written"):
         out.mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(f"--output {out}: cannot be written ({error.strerror})") from None
     code = _fly(out, options.arguments)
     if not any(out.iterdir()):  # refused: the launch has said why
         out.rmdir()

@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation import hover_trim
@@ -77,15 +77,13 @@ class Run:
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
         _ = learner.graph  # a network that no checkpoint can hold is refused before it is trained
-        try:
+        with refused(f"run {folder}: cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
             (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
             run = cls(folder, learner, **about)
             run.bags = tuple(bags)
             _write_about(run)
-        except OSError as error:
-            raise UsageError(f"run {folder}: cannot be written ({error.strerror})") from None
         return run
 
     @classmethod
@@ -130,14 +128,10 @@ class Run:
         """Write metrics to JSONL and TensorBoard."""
         plain = {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in metrics.items()}
         line = {"seconds": round(self.seconds, 3)} | plain
-        try:
+        with refused(f"run {self.folder}: metrics cannot be written", "; what was saved can be resumed"):
             with open(self.folder / "metrics.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
             self._events.add(metrics, self.learner.steps)
-        except OSError as error:
-            raise UsageError(
-                f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed"
-            ) from None
 
     def validate(self) -> Evaluation:
         """Fly the averaged policy on the validation starts and keep it as policy.safetensors if none was better."""
@@ -164,10 +158,8 @@ class Run:
         """Keep the averaged policy as it is now. Raises CheckpointError."""
         steps, share = self.learner.steps, round(self.learner.progress, 4)
         path = self.folder / "stages" / f"{steps:012d}.safetensors"
-        try:
+        with refused(f"{path.parent}: cannot be written", "; what was saved can be resumed"):
             path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{path.parent}: cannot be written ({error.strerror}); what was saved can be resumed") from None
         self.save_policy({"stage": {"steps": steps, "share": share}}, path=path)
 
     def save_policy(
@@ -284,11 +276,9 @@ def _write_about(run: Run) -> None:
 
 def _write_json(path: Path, data: Mapping[str, object]) -> None:
     temporary = path.with_suffix(".json.tmp")
-    try:
+    with refused(f"{path}: cannot be written", "; what was saved before still stands"):
         temporary.write_text(json.dumps(data, indent=2) + "\n")
         os.replace(temporary, path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror}); what was saved before still stands") from None
 
 
 def folder_for(recipe: Recipe, stamp: str) -> Path:

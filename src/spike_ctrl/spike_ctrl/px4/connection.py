@@ -14,7 +14,7 @@ import termios
 import threading
 import tty
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 LARGEST_DATAGRAM = 65535
 SILENT = 1.0  # s without a packet, after which another sender may be the autopilot
@@ -139,10 +139,8 @@ def _address(text: str) -> tuple[str, int]:
     if kind not in ("udpin", "udpout") or not host or not port.isdecimal() or not int(port) <= 65535:
         wanted = "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD"
         raise UsageError(f"connection: found '{text}', wanted {wanted}")
-    try:
+    with refused(f"connection {text}: host '{host}' is not known"):
         return socket.gethostbyname(host), int(port)
-    except OSError as error:
-        raise UsageError(f"connection {text}: host '{host}' is not known ({error.strerror})") from None
 
 
 def _socket(text: str) -> socket.socket:
@@ -168,10 +166,8 @@ def _parse_line(text: str) -> tuple[str, int]:
 
 def _serial(text: str) -> int:
     device, speed = _parse_line(text)
-    try:
+    with refused(f"connection {text}: {device} cannot be opened"):
         line = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError as error:
-        raise UsageError(f"connection {text}: {device} cannot be opened ({error.strerror})") from None
     try:
         tty.setraw(line)
         settings = termios.tcgetattr(line)

@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 EPOCH_2015 = 1420070400.0  # s since 1970; signing counts from here in units of 10 us
 TICKS_PER_SECOND = 100_000
@@ -23,11 +23,9 @@ BLOCK = 13  # bytes: link id, time stamp of 6, signature of 6
 
 def read_key(path: str | Path) -> bytes:
     """The 32 bytes of a key file, which holds them raw or as 64 hexadecimal digits, and which only its owner may read."""
-    try:
+    with refused(f"signing key {path}: cannot be read"):
         with open(path, "rb") as file:
             mode, data = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read(LONGEST)
-    except OSError as error:
-        raise UsageError(f"signing key {path}: cannot be read ({error.strerror})") from None
     if mode & 0o077:
         raise UsageError(f"signing key {path}: found mode {mode:o}, wanted 600: others may read or change it (chmod 600)")
     if len(data) == 32:

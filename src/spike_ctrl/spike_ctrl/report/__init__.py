@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl import __version__
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.policy import checkpoint
 
 
@@ -62,10 +62,8 @@ def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
         elif found == "bag":
             sections.append(bag_section.section(path, [m.path for m in models]))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
-    try:
+    with refused(f"{target}: cannot be written"):
         Path(target).write_text(page.page("spike_ctrl report", sections, about, static), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def thinned(length: int, most: int = 4000) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
@@ -35,11 +35,9 @@ class Log:
     """Writes a row at most every INTERVAL seconds. Raises UsageError."""
 
     def __init__(self, path: Path):
-        try:
+        with refused(f"--truth {path}: cannot be written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w")
-        except OSError as error:
-            raise UsageError(f"--truth {path}: cannot be written ({error.strerror})") from None
         self._file.write(",".join(COLUMNS) + "\n")
         self._seen = -INTERVAL
 

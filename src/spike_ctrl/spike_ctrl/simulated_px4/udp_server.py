@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Packets, Vehicle
 
@@ -34,10 +34,8 @@ def address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"address: found '{text}', wanted HOST:PORT with a port of 0 to 65535")
-    try:
+    with refused(f"address: host '{host}' is not known"):
         return socket.gethostbyname(host), int(port)
-    except OSError as error:
-        raise UsageError(f"address: host '{host}' is not known ({error.strerror})") from None
 
 
 def open_port(local: Address, remote: Address) -> Port:
