@@ -31,9 +31,8 @@ def find(name: str, kind: str, folder: Path | None = None) -> Path:
 
 def read(path: Path, kind: str) -> object:
     """The contents of a YAML file. Raises UsageError if it cannot be read, is too long, is not YAML, or has a key twice."""
-    with refused(f"{kind} {path}: cannot be read"):
-        with path.open("rb") as file:
-            data = file.read(LONGEST + 1)
+    with refused(f"{kind} {path}: cannot be read"), path.open("rb") as file:
+        data = file.read(LONGEST + 1)
     if len(data) > LONGEST:
         raise UsageError(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
     try:

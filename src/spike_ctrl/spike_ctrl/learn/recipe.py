@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,21 +148,6 @@ def sensors(name: str) -> SensorSettings:
         known = "such as real, whose task.randomisation.sensors says how they err"
         raise UsageError(f"recipe {name}: task.randomisation.sensors: found no errors, wanted some, {known}")
     return found
-
-
-def resumed(folder: Path) -> tuple[Recipe, dict[str, Any]]:
-    """Recipe and particulars (airframe, vehicles, seed, environment_steps) of the run in a folder."""
-    for name in ("run.json", "recipe.yaml", "state.safetensors"):
-        if not (folder / name).exists():
-            raise UsageError(f"run {folder}: {name} is missing, so there is nothing to resume")
-    try:
-        about = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"run {folder}: run.json: {error}") from None
-    wanted = ("airframe_hash", "vehicles", "seed", "environment_steps")
-    if not isinstance(about, dict) or not set(wanted) <= set(about):
-        raise UsageError(f"run {folder}: run.json: found {str(about)[:60]}, wanted {', '.join(wanted)}")
-    return load(folder / "recipe.yaml"), about
 
 
 def load(path: Path) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -32,11 +33,18 @@ def require_new(folder: Path) -> None:
 
 def read(folder: Path) -> Earlier:
     """The run in a folder. Raises UsageError for one that is incomplete or damaged."""
-    recipe, about = recipes.resumed(folder)
+    for name in ("run.json", "recipe.yaml", "airframe.yaml", "state.safetensors"):
+        if not (folder / name).exists():
+            raise UsageError(f"run {folder}: {name} is missing, so there is nothing to resume")
+    try:
+        about = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"run {folder}: run.json: {error}") from None
+    wanted = ("airframe_hash", "vehicles", "seed", "environment_steps")
+    if not isinstance(about, dict) or not set(wanted) <= set(about):
+        raise UsageError(f"run {folder}: run.json: found {str(about)[:60]}, wanted {', '.join(wanted)}")
     if about.get("bags"):
         raise UsageError(f"run {folder}: has learnt from bags, which it does not hold; start it anew with --from-bag")
-    if not (folder / "airframe.yaml").exists():
-        raise UsageError(f"run {folder}: airframe.yaml is missing, so there is nothing to resume")
     airframe = airframes.load(folder / "airframe.yaml")
     if airframe.hash != about["airframe_hash"]:
         raise UsageError(f"run {folder}: airframe.yaml: found hash {airframe.hash}, wanted {about['airframe_hash']}")
@@ -44,7 +52,7 @@ def read(folder: Path) -> Earlier:
     for name, low in {"vehicles": 1, "seed": 0, "environment_steps": 0}.items():
         if type(counts[name]) is not int or counts[name] < low:
             raise UsageError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
-    return Earlier(recipe, airframe, **counts)
+    return Earlier(recipes.load(folder / "recipe.yaml"), airframe, **counts)
 
 
 def flown_before(folder: str, given: Mapping[str, object]) -> int:

@@ -23,9 +23,8 @@ BLOCK = 13  # bytes: link id, time stamp of 6, signature of 6
 
 def read_key(path: str | Path) -> bytes:
     """The 32 bytes of a key file, which holds them raw or as 64 hexadecimal digits, and which only its owner may read."""
-    with refused(f"signing key {path}: cannot be read"):
-        with open(path, "rb") as file:
-            mode, data = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read(LONGEST)
+    with refused(f"signing key {path}: cannot be read"), open(path, "rb") as file:
+        mode, data = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read(LONGEST)
     if mode & 0o077:
         raise UsageError(f"signing key {path}: found mode {mode:o}, wanted 600: others may read or change it (chmod 600)")
     if len(data) == 32:
