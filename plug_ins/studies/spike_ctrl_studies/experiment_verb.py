@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl_studies import study_runner
     from spike_ctrl_studies.figures import MissingPackage
-    from spike_ctrl_studies.study import ExperimentError, StudyOptions
+    from spike_ctrl_studies.study import StudyOptions
 
     _require_bags(options)
     craft = airframe.load(options.airframe)
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         folder = study_runner.run(options.name, asked, clock=time.monotonic, unit_clock=time.process_time, **about)
-    except (ExperimentError, MissingPackage) as error:
+    except MissingPackage as error:
         raise UsageError(str(error)) from None
     except KeyboardInterrupt:
         end_progress()

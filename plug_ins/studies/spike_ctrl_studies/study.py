@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl_studies import SUMMARIES
 from spike_ctrl_studies.figures import Figure
 
@@ -18,7 +19,7 @@ Lines = list[dict[str, Any]]
 AGREES, DIFFERS, OPEN = "agrees", "differs", "open"
 
 
-class ExperimentError(ValueError):
+class ExperimentError(UsageError):
     """An experiment cannot run or continue. The message is one line that says why and what to do."""
 
 

@@ -13,8 +13,8 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from spike_ctrl._files.ray_cluster import ONE_THREAD
 from spike_ctrl_studies import study
+from spike_ctrl_studies.ray_cluster import ONE_THREAD
 from spike_ctrl_studies.study import ExperimentError, Unit, UnitContext, UnitResult
 
 END_SECONDS = 5.0  # time for a worker to end before it is killed

@@ -41,7 +41,7 @@ SHIPPED: dict[str, dict[str, str]] = {
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",
         "launch_arguments": "backend simulation connection system signing_key height room px4 speed",
     },
-    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout"},
+    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout --ray"},
     "spike_ctrl_uxrce": {"autopilot_links": "uxrce"},
     "spike_ctrl_view": {"verbs": "watch film", "launch_arguments": "viewer"},
 }

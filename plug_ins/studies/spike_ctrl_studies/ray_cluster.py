@@ -7,25 +7,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from spike_ctrl_studies.study import ExperimentError
+
 Result = TypeVar("Result")
 REACH_SECONDS = 5.0  # to connect
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
-class ClusterError(ValueError):
-    """There is no Ray, no cluster, or a task was lost with its machine. The message is one line."""
-
-
 def require() -> None:
-    """Raises ClusterError if Ray is not installed."""
+    """Raises ExperimentError if Ray is not installed."""
     try:
         import ray  # noqa: F401
     except ImportError:
-        raise ClusterError("--ray needs the package ray: pip install 'spike_ctrl[ray]', or pip install ray") from None
+        raise ExperimentError("--ray needs the package ray: pip install 'spike_ctrl[ray]', or pip install ray") from None
 
 
 def results(function: Callable[..., Result], tasks: Mapping[str, tuple[Any, ...]], address: str) -> Iterator[Result]:
-    """function(*arguments) of all tasks, by their names, as they end; one core and one thread each. Raises ClusterError."""
+    """function(*arguments) of all tasks, by their names, as they end; one core and one thread each.
+
+    Raises ExperimentError if Ray is not installed, if the cluster does not answer, or if a task was lost with its machine.
+    """
     require()
     import ray
 
@@ -33,7 +34,7 @@ def results(function: Callable[..., Result], tasks: Mapping[str, tuple[Any, ...]
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": ONE_THREAD})
     except Exception as error:
-        raise ClusterError(
+        raise ExperimentError(
             f"--ray {address}: found no cluster that answers ({_line(error)}), wanted one started by ray start"
         ) from None
     running: dict[Any, str] = {}
@@ -48,7 +49,7 @@ def results(function: Callable[..., Result], tasks: Mapping[str, tuple[Any, ...]
                     yield ray.get(reference)
                 except ray.exceptions.RayError as error:
                     why = getattr(error, "cause", None) or error  # what the task raised, without the traceback there
-                    raise ClusterError(f"{name}: lost on the cluster ({_line(why)})") from None
+                    raise ExperimentError(f"{name}: lost on the cluster ({_line(why)})") from None
     finally:
         with suppress(Exception):
             for reference in running:
@@ -61,7 +62,7 @@ def _line(error: Exception) -> str:
 
 
 def _reach(address: str) -> None:
-    """Raises ClusterError if nothing listens at the address HOST:PORT. Ray itself would try for minutes."""
+    """Raises ExperimentError if nothing listens at the address HOST:PORT. Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return  # for example "auto": Ray notices at once if there is no cluster
@@ -69,4 +70,4 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ClusterError(f"--ray {address}: cannot be reached ({why}), wanted a cluster started by ray start") from None
+        raise ExperimentError(f"--ray {address}: cannot be reached ({why}), wanted a cluster started by ray start") from None
