@@ -37,7 +37,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_sitl": {
-        "verbs": "px4 gazebo truth",
+        "verbs": "demo px4 gazebo truth",
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",
         "launch_arguments": "backend simulation connection system signing_key height room px4 speed",
     },
