@@ -8,7 +8,6 @@ from spike_ctrl import airframe
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog, NamedAt, ToldEstimates, read_log
 from spike_ctrl.report.flight_charts import ChartedFlight
-from spike_ctrl.report.static_charts import png
 from spike_ctrl_adaptation.adaptation_charts import charts
 from spike_ctrl_adaptation.plant_estimate import unchanged
 
@@ -93,6 +92,7 @@ def test_only_what_was_identified_has_a_row(chart):
 
 
 def test_it_can_be_drawn_as_a_picture(chart):
+    png = pytest.importorskip("spike_ctrl_view.static_charts").png
     assert png(chart.figure, wide=True).startswith(b"\x89PNG")
 
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spike_ctrl import __version__
 from spike_ctrl.policy import checkpoint
+
+if TYPE_CHECKING:
+    from spike_ctrl.report.page import Draw
 
 
 class ReportError(ValueError):
@@ -39,10 +43,10 @@ def kind(path: Path) -> str:
     )
 
 
-def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
+def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> None:
     """Write a report on models, runs and bags to the file `target`.
 
-    static: with pictures instead of interactive charts. Raises ReportError, BagError, CheckpointError, AirframeError.
+    draw: how charts are drawn in place of interactive ones. Raises ReportError, BagError, CheckpointError, AirframeError.
     """
     kinds = [(path, kind(path)) for path in paths]
 
@@ -66,7 +70,7 @@ def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
             sections.append(bag_section.section(path, [m.path for m in models]))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     try:
-        Path(target).write_text(page.page("spike_ctrl report", sections, about, static), encoding="utf-8")
+        Path(target).write_text(page.page("spike_ctrl report", sections, about, draw), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{target}: cannot be written ({error.strerror})") from None
 
