@@ -14,11 +14,11 @@ import yaml
 from spike_ctrl import airframe, report
 from spike_ctrl.cli import main
 from spike_ctrl.recordings import recorded_transitions
-from spike_ctrl.recordings.bag_origin import read_origin
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.reward import START, reward
 from spike_ctrl_identify import column_map
+from spike_ctrl_identify.flight_import import read_origin
 
 CRAZYFLIE = airframe.load("crazyflie")
 YAW_RATE = 0.5  # rad/s, to the left
