@@ -20,6 +20,7 @@ from spike_ctrl._files.printable import printable
 from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
+from spike_ctrl.recordings.reader import newest
 
 TOPICS = {
     "flight_state": f"{TYPES}FlightState",
@@ -117,7 +118,7 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         received=times,
         stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
         position=np.array([message.position for _, message in states]),
-        set_point=_in_force(found["set_point"], times),
+        set_point=newest(found["set_point"], times, 3, lambda message: message.position),
         rung=np.array([message.rung for _, message in status], np.int64),
         rung_received=np.array([when for when, _ in status], np.int64),
         events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
@@ -166,13 +167,6 @@ def _commanding(commands: Timed) -> tuple[NamedAt, ...]:
         if not found or found[-1].name != name:
             found.append(NamedAt(when, name))
     return tuple(found)
-
-
-def _in_force(set_points: Timed, received: np.ndarray) -> np.ndarray:
-    """Position (T, 3) of the newest set-point at each time in `received`; NaN before the first one."""
-    times = np.array([when for when, _ in set_points], np.int64)
-    positions = np.array([[np.nan] * 3, *(message.position for _, message in set_points)])
-    return positions[np.searchsorted(times, received, side="right")]
 
 
 def _event(text: str) -> tuple[str, str]:
