@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_ray import FakeRay
 from output import children
 from scipy.stats import binom
 from struck_flight import fault, fly
@@ -166,12 +165,15 @@ def test_a_flight_that_is_over_is_not_kept():
 
 def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):
     here = [found.outcome for found in Campaign(tmp_path / "here", MODEL).fly(2, 1, lambda: 0.0)]
-    monkeypatch.setitem(sys.modules, "ray", FakeRay())
-    there = [found.outcome for found in Campaign(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, ray="here")]
+
+    def elsewhere(function, tasks):
+        return (function(*arguments) for arguments in tasks.values())
+
+    there = [found.outcome for found in Campaign(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, elsewhere)]
     assert list(map(repr, there)) == list(map(repr, here))
     monkeypatch.setattr(monte_carlo, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
     with pytest.raises(UsageError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
-        list(Campaign(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, ray="here"))
+        list(Campaign(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, elsewhere))
 
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):

@@ -73,10 +73,6 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
             ["experiment", "headline", "--recipe", "rates"],
             "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default",
         ),
-        (["demo", "-o", "/proc/x/y"], "--output /proc/x/y: cannot be written (No such file or directory)"),
-        (["demo", "--plants", "noise:=loud"], "the value of noise: found 'loud', wanted float"),
-        (["demo", "--plants", "seed:=-1"], "seed: found -1, wanted 0 to 4294967295"),
-        (["demo", "--plants", "-o", "figures"], "--output: found figures with --plants, wanted none: it writes no files"),
         (["gazebo", "-o", "/proc/x"], "--output /proc/x: cannot be written (No such file or directory)"),
         (["gazebo", "--world", "a b/c"], "--world: found 'a b/c', wanted letters, digits and _"),
         (["ask", "take_off", "--setpoint", "0,0,1"], "--setpoint: found with take_off, wanted only with set_target"),
@@ -104,13 +100,6 @@ def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys)
     assert f"checkpoint: {shipped}, the same by the hash" in capsys.readouterr().out
     assert report.kind(Path(shipped)) == "model"
     assert refused(capsys, "inspect", "models/none.safetensors").endswith("cannot be read: No such file or directory")
-
-
-def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_path, capfd):
-    assert main.main(["demo", "foo:=1", "-o", str(tmp_path / "out")]) == 2
-    shown = capfd.readouterr()
-    assert shown.out == "" and shown.err.startswith("launch: unknown argument 'foo'") and shown.err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("verb", ["identify", "retrain"])

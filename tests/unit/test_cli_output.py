@@ -115,11 +115,6 @@ def test_retrain_refuses_a_run_that_exists_before_it_identifies(tmp_path, capsys
     assert refused(capsys, "retrain", "no-bag", "--run", str(tmp_path)).startswith(f"run {tmp_path}: exists already; name ")
 
 
-def test_a_demo_whose_folder_has_too_long_a_name_is_refused(tmp_path, capsys):
-    long = tmp_path / ("a" * 300)
-    assert refused(capsys, "demo", "--output", str(long)) == f"--output {long}: cannot be written (File name too long)"
-
-
 def test_where_results_can_be_written_nothing_is_left_behind_by_the_look(tmp_path):
     there = tmp_path / "there.json"
     there.write_text("kept")

@@ -37,7 +37,7 @@ def test_an_old_run_is_resumed_to_its_end_and_reported(tmp_path, capsys):
     assert json.loads((run / "run.json").read_text())["environment_steps"] == 4096
     contract = checkpoint.load(run / "policy.safetensors").manifest.contract
     assert contract == checkpoint.load(OLD / "policy.safetensors").manifest.contract
-    report.write(page, [run], static=True)
+    report.write(page, [run])
     assert "968119fa8d9c" in page.read_text() and "best validation return" in page.read_text()
 
 
@@ -51,7 +51,7 @@ def test_an_old_bag_is_replayed_up_to_the_rounding_of_its_processor_and_reported
     # Without leave to round, nothing but equal bits will do, and the hint says what helps.
     assert main(["replay", str(bag), "--model", str(OLD / "policy.safetensors")]) == (equal < 150)
     assert ("another kind of processor rounds so, see --rounding" in capsys.readouterr().out) == (equal < 150)
-    report.write(page, [bag], static=True)
+    report.write(page, [bag])
     assert f"{equal} of 150" in page.read_text()
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from differentiable_control import advance
 from extended import TERMS, extended_step
 
 from spike_ctrl import airframe
@@ -19,7 +20,7 @@ from spike_ctrl.learn.module_gradient import SegmentConditions
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.differentiable_step import Vehicles, advance
+from spike_ctrl.sim.differentiable_step import Vehicles
 from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates

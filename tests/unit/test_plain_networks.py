@@ -268,14 +268,14 @@ def test_a_recorded_flight_is_replayed_bit_by_bit_and_reported_without_spikes(gr
     assert f"equal bit by bit: {300 * vehicles} of {300 * vehicles} actions with a known state" in lines
     assert "SPIKE_RATE" not in {fault.name for fault, *_ in guard_replay.fault_rows(guard_replay.judge(recording, 100.0))}
     page = tmp_path / "report.html"
-    report.write(page, [bag], static=True)
+    report.write(page, [bag])
     assert "nets:GRU: no spikes are known of it" in page.read_text()
 
 
 def test_a_model_is_reported_beside_a_spiking_one(gru, tmp_path):
     model, page = tmp_path / "gru.safetensors", tmp_path / "report.html"
     model.write_bytes(gru[1])
-    report.write(page, [model, resources.find("models", "crazyflie.safetensors")], static=True)
+    report.write(page, [model, resources.find("models", "crazyflie.safetensors")])
     text = page.read_text()
     assert "18 - 4, nets:GRU" in text and "no spikes" in text and "Spikes" in text
 

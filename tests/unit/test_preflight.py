@@ -358,29 +358,3 @@ def test_a_clock_that_is_not_good_enough_says_whose_lateness_it_is():
     assert "the link is slow" in link.fix and "the autopilot's clock jumps or stalls" in theirs.fix
     assert preflight.audit_clock(Clock(0.001, 0.001, 4.9), Wanted(speed=5.0))[0].blocks is False
     assert preflight.audit_clock(Clock(0.001, 0.001, 5.0), WANTED)[0].blocks
-
-
-def test_the_fence_that_a_flight_leaves_is_refused_inside_the_room_of_a_training():
-    """What `preflight --set` writes for a flight, 6 and 6 m, lies inside a room of 4 m around a height of 5 m."""
-    for_flight = {"GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0}
-    (ceiling,) = parameter_rules.audit_room(for_flight, 5.0, 4.0)
-    assert ceiling.what == "GF_MAX_VER_DIST: found 6, wanted 0 or more than 9.0 m, the ceiling of the room"
-    cage = ceiling.fix.split("--cage=")[1].split()[0]
-    settings = settings_for(CRAFT, 100.0, cage)
-    values = parameter_rules.to_set(GOOD | for_flight, settings, CRAFT, WANTED)
-    assert parameter_rules.audit_room(for_flight | values, 5.0, 4.0) == []
-    assert parameter_rules.audit_room({"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0}, 5.0, 4.0) == []
-
-
-@pytest.mark.parametrize(
-    ("changed", "found"),
-    [
-        ({}, set()),
-        ({"MAV_FWDEXTSP": 0}, {"MAV_FWDEXTSP"}),
-        ({"MC_AIRMODE": 2, "THR_MDL_FAC": 0.3}, {"MC_AIRMODE", "THR_MDL_FAC"}),
-        ({"GF_MAX_VER_DIST": 6.0}, {"GF_MAX_VER_DIST"}),
-    ],
-)
-def test_a_training_is_barred_by_a_fence_in_its_room_and_by_commands_that_mean_something_else(changed, found):
-    told = {name: DEFAULT[name] for name in parameter_rules.TRAINING} | changed  # PX4's own defaults pass
-    assert names(parameter_rules.audit_training(told, CRAFT, 5.0, 4.0)) == found

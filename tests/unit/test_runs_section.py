@@ -88,7 +88,7 @@ def test_the_tables_tell_figures_with_units_and_intervals_and_what_each_run_was(
 
 def test_a_report_on_a_folder_of_runs_names_the_runs_in_it(runs, tmp_path, capsys):
     target = tmp_path / "page.html"
-    assert main(["report", str(runs), "--still", "-o", str(target)]) == 0
+    assert main(["report", str(runs), "-o", str(target)]) == 0
     page = target.read_text()
     assert all(str(runs / name) in page for name in ("a0", "a1", "a2", "b")) and "teacher" not in page
     assert report.kind(runs.parent) == "runs"

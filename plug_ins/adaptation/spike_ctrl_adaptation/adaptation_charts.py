@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from plotly.subplots import make_subplots
 
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.event_words import recognised
-from spike_ctrl.recordings.flight_log import FlightLog, NamedAt, ToldEstimates
+from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, curve, styled
 from spike_ctrl.report.page import Chart
+from spike_ctrl_adaptation.adapter_log import AdapterLog, NamedAt, ToldEstimates, adapter_log
 
 # Rows of the chart: title with unit, and the quantities in it. One in which nothing was ever identified is left out.
 ROWS = (
@@ -35,12 +37,17 @@ HEIGHT = 150  # pixels of a row
 
 def charts(log: FlightLog, flight: ChartedFlight, begun: int) -> list[Chart]:
     """The chart, or nothing where no adapter estimated and nothing was offered. begun: time of 0 s, ns."""
+    return drawn(adapter_log(log.messages), log.events, flight, begun)
+
+
+def drawn(log: AdapterLog, events: Sequence[FlightEvent], flight: ChartedFlight, begun: int) -> list[Chart]:
+    """`charts` of a log that is read. events: of the supervisor."""
     rows = _rows(log.estimates)
     if not rows and not log.offers:
         return []
     titles = ["policies", "distance from the set-point (m)", *(title for title, _ in rows)]
     sheet = make_subplots(len(titles), 1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.25 / len(titles))
-    for kind, marks in _happenings(log).items():
+    for kind, marks in _happenings(log, events).items():
         look = {"color": KINDS[kind], "size": 11, "symbol": "diamond", "line": {"color": "#fff", "width": 1}}
         times, names = [(when - begun) * 1e-9 for when, _ in marks], [name for _, name in marks]
         sheet.add_trace(
@@ -96,7 +103,7 @@ def _add_estimate(sheet: go.Figure, seconds: np.ndarray, told: ToldEstimates, na
         sheet.add_trace(line, row=row, col=1)
 
 
-def _happenings(log: FlightLog) -> dict[str, list[tuple[int, str]]]:
+def _happenings(log: AdapterLog, events: Sequence[FlightEvent]) -> dict[str, list[tuple[int, str]]]:
     """Kind of what happened to policies: when (ns), and the name of the policy."""
     found: dict[str, list[tuple[int, str]]] = {kind: [] for kind in KINDS}
     found["offered"] = [(when, _short(name)) for when, name in log.offers]
@@ -104,14 +111,14 @@ def _happenings(log: FlightLog) -> dict[str, list[tuple[int, str]]]:
     found["takes over"] = [
         (one.received, _short(one.name)) for one in log.commanding if one.name in offered and first[one.name] is one
     ]
-    for event in log.events:
+    for event in events:
         says = recognised(event.text)
         if says.kind in DECIDED:
             found[DECIDED[says.kind]].append((event.received, _short(says.checkpoint)))
     return found
 
 
-def _bands(log: FlightLog, begun: int, end: float) -> list[Band]:
+def _bands(log: AdapterLog, begun: int, end: float) -> list[Band]:
     """Which policy commanded from when to when, each in a colour of its own."""
     changes = [*log.commanding, NamedAt(round(begun + end * 1e9), "")]
     names = list(dict.fromkeys(one.name for one in log.commanding if one.name))

@@ -5,11 +5,10 @@ import pytest
 from recorded import Bag
 
 from spike_ctrl import airframe
-from spike_ctrl.flight.faults import Rung
-from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog, NamedAt, ToldEstimates, read_log
+from spike_ctrl.recordings.flight_log import FlightEvent, read_log
 from spike_ctrl.report.flight_charts import ChartedFlight
-from spike_ctrl.report.static_charts import png
-from spike_ctrl_adaptation.adaptation_charts import charts
+from spike_ctrl_adaptation.adaptation_charts import drawn
+from spike_ctrl_adaptation.adapter_log import AdapterLog, NamedAt, ToldEstimates, adapter_log
 from spike_ctrl_adaptation.plant_estimate import unchanged
 
 SECOND, BEGUN = 10**9, 50 * 10**9
@@ -18,15 +17,6 @@ FIRST, CHILD, WORSE = "models/a.safetensors", "models/a.safetensors+1", "models/
 
 def at(seconds):
     return BEGUN + round(seconds * SECOND)
-
-
-def log_of(estimates, offers=(), commanding=(), events=()):
-    ticks = np.arange(2000)
-    received = BEGUN + ticks * 10_000_000
-    return FlightLog(
-        ticks, received, ticks / 100, np.zeros((2000, 3)), np.zeros((2000, 3)), np.array([int(Rung.SNN)]), received[:1],
-        tuple(events), ticks, received, estimates, tuple(offers), tuple(commanding),
-    )  # fmt: skip
 
 
 NOTHING = ToldEstimates(np.empty(0, np.int64), {})
@@ -51,7 +41,7 @@ def chart():
         FlightEvent(at(14), "warning", f"{WORSE} (epoch 2) rolled back to {CHILD} (epoch 1): 0.55 m off, 0.05 m before"),
     ]
     offers = [NamedAt(at(9), CHILD), NamedAt(at(11.6), WORSE)]
-    found = charts(log_of(told, offers, [NamedAt(at(s), name) for s, name in names], events), FLIGHT, BEGUN)
+    found = drawn(AdapterLog(told, offers, [NamedAt(at(s), name) for s, name in names]), events, FLIGHT, BEGUN)
     assert [one.title for one in found] == ["Adaptation"]
     return found[0]
 
@@ -93,11 +83,12 @@ def test_only_what_was_identified_has_a_row(chart):
 
 
 def test_it_can_be_drawn_as_a_picture(chart):
+    png = pytest.importorskip("spike_ctrl_view.static_charts").png
     assert png(chart.figure, wide=True).startswith(b"\x89PNG")
 
 
 def test_a_flight_without_an_adapter_has_no_such_chart():
-    assert charts(log_of(NOTHING, commanding=[NamedAt(at(1), FIRST)]), FLIGHT, BEGUN) == []
+    assert drawn(AdapterLog(NOTHING, commanding=[NamedAt(at(1), FIRST)]), [], FLIGHT, BEGUN) == []
 
 
 def test_what_the_adapter_tells_comes_back_from_a_bag(tmp_path):
@@ -113,7 +104,7 @@ def test_what_the_adapter_tells_comes_back_from_a_bag(tmp_path):
     bag.write("/command", "FlightCommand", 2 * SECOND, commander=0, checkpoint_id=CHILD)
     bag.write("/policy/checkpoint", "Checkpoint", SECOND, name=CHILD)
     bag.writer.close()
-    log = read_log(tmp_path / "bag")
+    log = adapter_log(read_log(tmp_path / "bag").messages)
     assert log.estimates.received.tolist() == [SECOND, 2 * SECOND]
     assert np.allclose(log.estimates.values["lift_low"], told["lift_low"], rtol=1e-3)
     np.testing.assert_array_equal(log.estimates.values["drag"], [np.nan, 0.5])

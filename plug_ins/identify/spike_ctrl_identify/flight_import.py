@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spike_ctrl import __version__, plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.recordings.bag_origin import read_origin
+from spike_ctrl.recordings import bag_origin
+from spike_ctrl.recordings.bag_messages import messages
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify import csv_log, log_defects
 from spike_ctrl_identify.column_map import ColumnMap
@@ -244,3 +245,11 @@ def earlier_flights(folder: Path) -> list[tuple[str, str]]:
         origin = read_origin(bag.parent)
         found += [(str(bag.parent), origin["sha256"])] if origin else []
     return found
+
+
+def read_origin(path: Path) -> dict[str, Any] | None:
+    """The origin of the flight in a bag; None if it was not imported. Raises BagError."""
+    for topic, kind, _, message in messages(path, []):  # an import writes its origin first
+        found = (topic.rpartition("/")[2], kind) == (bag_origin.TOPIC, bag_origin.KIND)
+        return bag_origin.parse(message().data, path) if found else None
+    return None

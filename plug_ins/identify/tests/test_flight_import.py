@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import yaml
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, report
 from spike_ctrl.cli import main
 from spike_ctrl.recordings import recorded_transitions
-from spike_ctrl.recordings.bag_origin import read_origin
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.reward import START, reward
 from spike_ctrl_identify import column_map
+from spike_ctrl_identify.flight_import import read_origin
 
 CRAZYFLIE = airframe.load("crazyflie")
 YAW_RATE = 0.5  # rad/s, to the left
@@ -368,7 +368,7 @@ def test_a_verb_that_a_bag_cannot_serve_says_in_one_line_what_it_lacks(tmp_path,
 def test_a_report_on_a_flight_without_set_point_makes_up_no_error(tmp_path, capsys):
     log = {name: column for name, column in turning().items() if not name.startswith("ctrltarget")}
     run(save(tmp_path / "a.csv", log), "-o", tmp_path / "bags")
-    assert main.main(["report", str(tmp_path / "bags" / "a"), "--still", "-o", str(tmp_path / "a.html")]) == 0
+    report.write(tmp_path / "a.html", [tmp_path / "bags" / "a"], lambda *_: "")
     page = (tmp_path / "a.html").read_text()
     assert "unknown: no set-point was recorded" in page and "a.csv, sha256" in page
     assert "RMS error" not in page and "fail:" not in page

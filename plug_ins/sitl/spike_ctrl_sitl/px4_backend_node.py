@@ -20,7 +20,7 @@ from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
-from spike_ctrl.px4.parameter_rules import TRAINING, Unmet, audit_training
+from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
@@ -37,6 +37,7 @@ from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
 from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
 from spike_ctrl_sitl.live_training.return_to_start import ReturnPhase
 from spike_ctrl_sitl.live_training.room_episodes import RolloutOrder
+from spike_ctrl_sitl.training_rules import TRAINING, audit_training
 
 PERIOD, PATIENCE = 0.02, 5.0  # s
 

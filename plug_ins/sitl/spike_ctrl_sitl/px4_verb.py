@@ -46,8 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.px4 import px4_parameters
-    from spike_ctrl_sitl import sitl_process
+    from spike_ctrl_sitl import px4_environment, sitl_process
 
     ranges.require(vars(options), RANGES, "--")
     if options.kind == "sih" and options.airframe:
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     given: dict[str, str] = {}
     craft = airframe.load(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
     if options.kind == "hil":
-        given = sitl_process.exports(px4_parameters.environment(craft, options.rate, options.speed))
+        given = sitl_process.exports(px4_environment.environment(craft, options.rate, options.speed))
     folder = Path(options.px4).expanduser().absolute()
     about = (folder, Path.is_file, shutil.which)
     sitl_process.px4(options.kind, *about, given)  # before anything is written

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.px4.px4_parameters import SIH_NOISE, speed_factor
+from spike_ctrl.px4.px4_parameters import SIH_NOISE
+from spike_ctrl_sitl.px4_environment import speed_factor
 
 BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
 SIH_BOARD = Path("boards/px4/sitl/sih.px4board")  # PX4 has this build since v1.18; it needs no Gazebo

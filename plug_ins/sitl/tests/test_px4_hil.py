@@ -22,7 +22,7 @@ from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl_sitl import px4_environment
 from spike_ctrl_sitl.px4_hil.simulation import Simulation, SimulationError
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
@@ -118,11 +118,11 @@ def test_motors_turn_in_the_order_of_px4(craft, faster, axis, sign):
 
 
 def test_the_parameters_for_px4_describe_the_same_vehicle(craft):
-    found = px4_parameters.parameters(craft, 250)
+    found = px4_environment.parameters(craft, 250)
     assert (found["CA_ROTOR1_PX"], found["CA_ROTOR1_PY"], found["CA_ROTOR1_KM"]) == (-0.2, -0.2, 0.02)  # back left, CCW
     assert (found["CA_ROTOR3_PX"], found["CA_ROTOR3_PY"], found["CA_ROTOR3_KM"]) == (-0.2, 0.2, -0.02)  # back right, CW
     assert found["MPC_THR_HOVER"] == pytest.approx(0.4905) and found["THR_MDL_FAC"] == 0
-    assert px4_parameters.parameters(airframe.load("crazyflie"), 500)["IMU_GYRO_RATEMAX"] == 800
+    assert px4_environment.parameters(airframe.load("crazyflie"), 500)["IMU_GYRO_RATEMAX"] == 800
 
 
 def test_motors_of_a_disarmed_vehicle_stand_whatever_the_controls(craft):

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from spike_ctrl._files import ray_cluster
-from spike_ctrl_studies import worker_pool
+from spike_ctrl_studies import ray_cluster, worker_pool
 from spike_ctrl_studies.study import Unit
 from spike_ctrl_studies.worker_pool import Event, Origin
-
-
-def require() -> None:
-    """Raises UsageError if Ray is not installed."""
-    ray_cluster.require()
 
 
 def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], float], origin: Origin) -> Iterator[Event]:
     """Measure all units of an experiment, one core each. There is an event when a unit is finished, but no progress.
 
-    name: of the experiment. Raises UsageError if Ray is not installed, if the cluster does not answer, or if a unit
-    was lost with its machine.
+    name: of the experiment. Raises UsageError as `ray_cluster.results`.
     """
     tasks = {f"unit {unit.name}": (name, tuple(unit), clock, dict(origin)) for unit in units}
-    yield from ray_cluster.results(_measure, tasks, address)
+    return ray_cluster.results(_measure, tasks, address)
 
 
 def _measure(name: str, unit: tuple, clock: Callable[[], float], origin: Origin) -> Event:

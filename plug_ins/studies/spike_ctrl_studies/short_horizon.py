@@ -18,7 +18,7 @@ from torch import nn
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import average_
-from spike_ctrl.learn.bptt import ModelGradient, VehicleTile
+from spike_ctrl.learn.bptt import Job, ModelGradient
 from spike_ctrl.learn.critics import CriticInputs, Ensemble
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Widths
@@ -71,9 +71,9 @@ class ShortHorizon(ModelGradient):
         found: torch.Tensor = UNIT * critic(seen, 1)[0]
         return found
 
-    def _fly_module(self, tile: VehicleTile, noise: Any, unseen: Any, sight: Any, objective: Objective, k: float) -> Any:
+    def _fly_module(self, job: Job, objective: Objective, k: float) -> Any:
         self._seen, self._given = [], []
-        errors = super()._fly_module(tile, noise, unseen, sight, objective, k)
+        errors = super()._fly_module(job, objective, k)
         self._learn(objective)
         return errors
 

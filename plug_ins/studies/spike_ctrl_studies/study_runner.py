@@ -9,7 +9,7 @@ from pathlib import Path
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl._files.time_left import time_left
-from spike_ctrl_studies import cluster, figures, study, worker_pool
+from spike_ctrl_studies import cluster, figures, ray_cluster, study, worker_pool
 from spike_ctrl_studies.study import StudyOptions, Unit
 from spike_ctrl_studies.study_folder import ROOT, Folder, table_cells, unfinished
 from spike_ctrl_studies.worker_pool import Done, Event, Failed, Origin, Progress
@@ -40,7 +40,7 @@ def run(
     experiment = study.find(name)
     figures.require()
     if ray:
-        cluster.require()
+        ray_cluster.require()
     units = experiment.units(options)
     path = out or unfinished(name, options, units) or ROOT / f"{name}-{stamp}"
     folder = Folder(path, name, options, units, origin)

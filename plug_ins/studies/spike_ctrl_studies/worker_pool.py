@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.ray_cluster import ONE_THREAD
 from spike_ctrl_studies import study
+from spike_ctrl_studies.ray_cluster import ONE_THREAD
 from spike_ctrl_studies.study import Unit, UnitContext, UnitResult
 
 END_SECONDS = 5.0  # time for a worker to end before it is killed

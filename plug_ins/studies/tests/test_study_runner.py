@@ -1,5 +1,6 @@
 """An experiment's folder and runner: what is finished is kept and not measured again, and what differs is refused."""
 
+import argparse
 import csv
 import json
 import os
@@ -14,7 +15,7 @@ from fake_ray import FakeRay
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
-from spike_ctrl_studies import SUMMARIES, study, study_folder, study_runner, worker_pool
+from spike_ctrl_studies import SUMMARIES, ray_option, study, study_folder, study_runner, worker_pool
 from spike_ctrl_studies.figures import MissingPackage
 from spike_ctrl_studies.study import StudyOptions, Unit
 
@@ -285,6 +286,15 @@ def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_pat
     with pytest.raises(UsageError, match=r"unit n-1: lost on the cluster \(node died\)"):
         run(tmp_path / "out", ray="here")
     assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()
+
+
+def test_certify_flies_on_a_cluster_where_ray_names_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    for address, results in (("", None), ("here", [8, 1024])):
+        options = argparse.Namespace(ray=address, elsewhere=None)
+        assert ray_option.run(options) is None
+        tasks = {"flights 0 to 3": (2, 3), "flights 4 to 7": (4, 5)}
+        assert (options.elsewhere and sorted(options.elsewhere(pow, tasks))) == results
 
 
 # --- the verb ---

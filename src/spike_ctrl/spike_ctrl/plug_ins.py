@@ -36,13 +36,13 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_sitl": {
-        "verbs": "px4 gazebo truth",
+        "verbs": "demo px4 gazebo truth",
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",
         "launch_arguments": "backend simulation connection system signing_key height room px4 speed",
     },
-    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout"},
+    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout --ray"},
     "spike_ctrl_uxrce": {"autopilot_links": "uxrce"},
-    "spike_ctrl_view": {"verbs": "watch film", "launch_arguments": "viewer"},
+    "spike_ctrl_view": {"verbs": "watch film", "verb_options": "--still", "launch_arguments": "viewer"},
 }
 """What the packages below plug_ins/ add, so that a name whose package is missing leads to the package."""
 

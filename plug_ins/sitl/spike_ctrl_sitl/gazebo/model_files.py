@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, OPTIONAL_TERMS, Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
-from spike_ctrl.px4.px4_parameters import rotors, thrust_model
+from spike_ctrl.px4.px4_parameters import thrust_model
+from spike_ctrl_sitl.px4_environment import rotors
 
 TOP_SPEED = 1000.0  # rad/s at u = 1; the value is free, k follows from it
 ROTOR_SHARE = 1 / 128  # of the vehicle's mass, for each rotor: Gazebo wants a mass at every joint

@@ -53,13 +53,13 @@ def run(options: argparse.Namespace) -> int | None:
 
 def _serve(options, craft) -> int:
     """Fly until a signal (0) or until PX4 is gone (1)."""
-    from spike_ctrl.px4 import px4_parameters
+    from spike_ctrl_sitl import px4_environment
     from spike_ctrl_sitl.px4_hil import sensors, tcp_server
     from spike_ctrl_sitl.px4_hil.simulation import RATES, Simulation, SimulationError
 
     ranges.require(vars(options), {"rate": RATES, "patience": (0.1, 3600)}, "--")
     if options.px4_environment:
-        print(px4_parameters.environment(craft, options.rate, options.speed))
+        print(px4_environment.environment(craft, options.rate, options.speed))
         return 0
     stop = stop_signals()
     place = sensors.parse_place(options.home) if options.home is not None else sensors.Place()

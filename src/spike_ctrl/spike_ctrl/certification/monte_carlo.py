@@ -8,14 +8,14 @@ import multiprocessing
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files import json_lines, ray_cluster
+from spike_ctrl._files import json_lines
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
@@ -36,6 +36,10 @@ class FlownSeed(NamedTuple):
 
     outcome: FlightOutcome
     cpu: float
+
+
+Elsewhere: TypeAlias = Callable[[Callable[..., list[FlownSeed]], Mapping[str, tuple[Any, ...]]], Iterator[list[FlownSeed]]]
+"""Calls a function with the arguments of each task, by the tasks' names, on other machines; gives results as they end."""
 
 
 def code() -> str:
@@ -114,15 +118,17 @@ class Campaign:
         """Seeds of the first so many flights that have not been flown."""
         return [seed for seed in range(self.first, self.first + flights) if seed not in self.outcomes]
 
-    def fly(self, flights: int, workers: int, clock: Callable[[], float], ray: str = "") -> Iterator[FlownSeed]:
+    def fly(
+        self, flights: int, workers: int, clock: Callable[[], float], elsewhere: Elsewhere | None = None
+    ) -> Iterator[FlownSeed]:
         """Fly what is missing; each flight is kept as soon as it has ended. clock: CPU seconds of its process.
 
-        ray: address of a cluster that flies in place of this computer's workers; raises UsageError.
+        elsewhere: flies in place of this computer's workers.
         """
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for part in _fly_all(missing, self.family, self.model, workers, clock, ray):
+            for part in _fly_all(missing, self.family, self.model, workers, clock, elsewhere):
                 for found in part:
                     self.outcomes[found.outcome.seed] = found.outcome
                     file.write(json.dumps(found.outcome._asdict()) + "\n")
@@ -131,14 +137,19 @@ class Campaign:
 
 
 def _fly_all(
-    seeds: Sequence[int], family: str | None, model: Path, workers: int, clock: Callable[[], float], ray: str
+    seeds: Sequence[int],
+    family: str | None,
+    model: Path,
+    workers: int,
+    clock: Callable[[], float],
+    elsewhere: Elsewhere | None,
 ) -> Iterator[list[FlownSeed]]:
     who, data = str(model), checkpoint.read(model)
     parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
-    if ray:
+    if elsewhere:
         sources = code()
         tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock) for part in parts}
-        yield from ray_cluster.results(_fly_there, tasks, ray)
+        yield from elsewhere(_fly_there, tasks)
     elif workers == 1 or len(parts) <= 1:
         for seed in seeds:
             yield _fly(who, data, [seed], family, clock)

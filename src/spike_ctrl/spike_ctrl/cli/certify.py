@@ -30,7 +30,6 @@ EXAMPLES = """
 spike-ctrl certify models/sih_quadx.safetensors
 spike-ctrl certify models/sih_quadx.safetensors --flights 10000 --workers 2
 spike-ctrl certify models/sih_quadx.safetensors --flights 1000 --family none     # healthy flights only: false alarms
-spike-ctrl certify models/sih_quadx.safetensors --flights 100000 --ray 192.168.1.5:6379  # on a cluster
 spike-ctrl certify models/sih_quadx.safetensors --replay 1234     # that flight again: its bag, and a report on it
 spike-ctrl certify models/sih_quadx.safetensors --falsify policy guide/flipped --flights 100   # search for the worst
 """
@@ -41,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint")
     parser.add_argument("--flights", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
-    parser.add_argument("--ray", default="", metavar="ADDRESS", help="fly on this Ray cluster instead")
+    parser.set_defaults(elsewhere=None)  # of `Campaign.fly`; an option of a plug-in may set it
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
     parser.add_argument("--family", metavar="FAMILY", help="faults of one family; none: healthy flights (default: all)")
     parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL[-FAMILY])")
@@ -55,7 +54,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from spike_ctrl._files import ray_cluster
     from spike_ctrl.certification.injected_fault import FAMILIES
     from spike_ctrl.certification.monte_carlo import Campaign
 
@@ -69,8 +67,6 @@ def run(options: argparse.Namespace) -> int:
         return _replay(options, folder)
     if options.falsify:
         return _falsify(options, folder)
-    if options.ray:
-        ray_cluster.require()
     campaign = Campaign(folder, options.model, options.first, options.family)
     _fly(campaign, options)
     return _tell(campaign, options)
@@ -82,7 +78,7 @@ def _fly(campaign: Campaign, options: argparse.Namespace) -> None:
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
         print(f"{campaign.folder}: {options.flights - missing} of {options.flights} flights are there")
-    for found in campaign.fly(options.flights, options.workers, time.process_time, options.ray):
+    for found in campaign.fly(options.flights, options.workers, time.process_time, options.elsewhere):
         done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:

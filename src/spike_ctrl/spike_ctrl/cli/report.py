@@ -17,14 +17,13 @@ spike-ctrl report models/crazyflie.safetensors
 spike-ctrl report runs                                                   # all runs in the folder, side by side
 spike-ctrl report runs/a runs/b -o compared.html                         # and each of them
 spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.html
-spike-ctrl report models/crazyflie.safetensors --still -o models/crazyflie.html    # pictures: a small page
 """
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a model, a run, a folder of runs, or a bag")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
-    parser.add_argument("--still", action="store_true", help="pictures in place of interactive charts: 200 kB, not 6 MB")
+    parser.set_defaults(draw=None)  # of `report.write`; an option of a plug-in may set it
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,6 +33,6 @@ def run(options: argparse.Namespace) -> int:
 
     output_paths.require_file("--output", options.output)
     with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
-        report.write(options.output, options.paths, options.still)
+        report.write(options.output, options.paths, options.draw)
     print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
     return 0

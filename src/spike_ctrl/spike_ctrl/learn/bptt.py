@@ -37,6 +37,7 @@ from spike_ctrl.learn import bptt_kernel, module_gradient
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt_kernel import Sight, Tape
+from spike_ctrl.learn.module_gradient import SegmentConditions
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.recipe import Recipe
@@ -86,8 +87,15 @@ class VehicleTile:
             moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in SensorErrors.ARRAYS}
         return {name: getattr(self, name) for name in self.ARRAYS} | moving | memory
 
+    def flown_on(self, steps: int, sight: Sight | None) -> None:
+        """A segment of so many steps has been flown, and seen so."""
+        if sight is not None:
+            self.seen[:] = sight.recent[-MAX_AGE:]
+        self.flown += 1
+        self.courses.time += steps / RATE_HZ
 
-Job = tuple[VehicleTile, np.ndarray, np.ndarray, Sight | None]  # noise of actions and observations, and how it is seen
+
+Job = tuple[VehicleTile, SegmentConditions]
 
 
 class ModelGradient:
@@ -180,10 +188,10 @@ class ModelGradient:
         for index in range(at_once):
             tile = self.tiles[first + index]
             self._restart(tile, self._ended(tile), first + index)
-            noise = s.noise * self.random.standard_normal((s.segment, 4, self.size), dtype=np.float32)
-            unseen = self._sensor_noise()
-            jobs.append((tile, noise, unseen, self._sight(tile, unseen)))
+            jobs.append((tile, self._conditions(tile)))
         errors = self._fly_fused(jobs, objective, k) if self._fused else self._fly_module(jobs[0], objective, k)
+        for tile, flight in jobs:
+            tile.flown_on(s.segment, flight.sight)
         self.updates += 1
         norm = torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip).item()
         finite = math.isfinite(norm)
@@ -207,23 +215,14 @@ class ModelGradient:
 
     def _fly_module(self, job: Job, objective: Objective, k: float) -> np.ndarray:
         """`_fly_fused` for a module that torch differentiates."""
-        (tile, noise, unseen, sight), steps = job, self.settings.segment
-        unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
-        delay = self._delay(tile)
-        course = tile.courses.displacement(steps, 1 / RATE_HZ)
-        volts = self._volts if self.recipe.network.voltage else None
-        flight = module_gradient.SegmentConditions(noise, unseen, delay, course, sight, volts)
+        tile, flight = job
         flown = module_gradient.fly(
             lambda observation, state: self.step(observation, state, k),
             tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
         )  # fmt: skip
         self.optimiser.zero_grad(set_to_none=False)
         torch.autograd.backward(flown.cost)
-        if sight is not None:
-            tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.memory, tile.command[:] = flown.state, flown.command
-        tile.flown += 1
-        tile.courses.time += steps / RATE_HZ
         return flown.errors
 
     def step(self, observation: torch.Tensor, state: State, k: float) -> tuple[torch.Tensor, State]:
@@ -232,30 +231,28 @@ class ModelGradient:
 
     def _segment(self, job: Job, tape: Tape, gradient: NetworkArrays, objective: Objective, k: np.float32) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
-        tile, noise, unseen, sight = job
+        tile, (noise, unseen, delay, course, sight, _) = job
         tape.begin(tile.membrane, tile.spike, tile.command)
         for array in _flat(gradient):
             array[:] = 0
-        delay = self._delay(tile)
-        steps = self.settings.segment
-        unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
-        course = tile.courses.displacement(steps, 1 / RATE_HZ)
         errors = bptt_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
         end = tile.buffer.copy()
         bptt_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
-        if sight is not None:
-            tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.end()
-        tile.flown += 1
-        tile.courses.time += steps / RATE_HZ
         return errors
 
-    def _delay(self, tile: VehicleTile) -> np.ndarray:
-        """Control steps from a command to its effect (N,), whole ones and those of the dead time."""
+    def _conditions(self, tile: VehicleTile) -> SegmentConditions:
+        """What a tile's next segment meets."""
+        steps = self.settings.segment
+        noise = self.settings.noise * self.random.standard_normal((steps, 4, self.size), dtype=np.float32)
+        unseen = self._sensor_noise()
+        sight = self._sight(tile, unseen)
+        unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         late, dead_time = (dynamics.read(tile.buffer, row, self.size) for row in (DELAY, DEAD_TIME))
-        delay: np.ndarray = late + RATE_HZ * dead_time
-        return delay
+        course = tile.courses.displacement(steps, 1 / RATE_HZ)
+        volts = self._volts if self.recipe.network.voltage else None
+        return SegmentConditions(noise, unseen, late + RATE_HZ * dead_time, course, sight, volts)
 
     def _sensor_noise(self) -> np.ndarray:
         shape = (self.settings.segment, OBSERVATION_SIZE, self.size)

@@ -19,7 +19,7 @@ from spike_ctrl.learn.bptt_kernel import Sight
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
-from spike_ctrl.sim.differentiable_step import Vehicles, observe
+from spike_ctrl.sim.differentiable_step import Vehicles
 from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
@@ -69,7 +69,7 @@ def fly(
     )
     commands = [torch.from_numpy(u.T.copy()) for u in command]
     flown, total = vehicles.state(), torch.zeros(())
-    seen, past = observe(flown, vehicles), []
+    seen, past = vehicles.observation(), []
     if flight.sight is not None:
         past = [torch.from_numpy(before.T.copy()) for before in flight.sight.recent[:MAX_AGE]]
     for t in range(steps):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
@@ -275,10 +275,9 @@ def _write_about(run: Run) -> None:
 
 
 def _write_json(path: Path, data: Mapping[str, object]) -> None:
-    temporary = path.with_suffix(".json.tmp")
+    text = (json.dumps(data, indent=2) + "\n").encode()
     with refused(f"{path}: cannot be written", "; what was saved before still stands"):
-        temporary.write_text(json.dumps(data, indent=2) + "\n")
-        os.replace(temporary, path)
+        atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, text))
 
 
 def folder_for(recipe: Recipe, stamp: str) -> Path:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, UNKNOWN_INNOVATION
 from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import dialect, link_events
-from spike_ctrl.px4.dialect import Landed, messages
+from spike_ctrl.px4.dialect import CommandResult, Landed, messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Heard
 
@@ -110,8 +109,8 @@ class Companion:
             self.heard = now
             if isinstance(event, link_events.Odometry):
                 samples.append(self._sample(event))
-            elif (take := _TAKE.get(type(event))) is not None:
-                take(self, event)
+            else:
+                self._take(event)
             if self._doubtful and self._disarmed:  # it may be another autopilot now, or have other values
                 self.parameters.clear()
                 self._doubtful = False
@@ -138,51 +137,40 @@ class Companion:
                 self._home = event.position
         return sample
 
-    def _take_mode(self, event: link_events.FlightMode) -> None:
-        self._mode = event
-        if event.armed is None:
-            self._modes.append(event.now)
-        else:
-            self._beat = event
-
-    def _take_power(self, event: link_events.PowerStatus) -> None:
-        self._power = event
-        self._had_remote_control |= event.remote_control
-
-    def _take_landed(self, event: link_events.LandedState) -> None:
-        self._landed = event
-        self._landings.append(event.now)
-
-    def _take_word(self, event: link_events.EstimatorStatus) -> None:
-        self._word = event
-        self._words.append(event.now)
-
-    def _take_force(self, event: link_events.SpecificForce) -> None:
-        self._force = self._force.felt(event.force, event.now)
-
-    def _take_reset(self, event: link_events.EstimatorReset) -> None:
-        self._resets.append(event.now)
-
-    def _take_parameter(self, event: link_events.ParameterReading) -> None:
-        if len(self.parameters) >= MOST_PARAMETERS and event.name not in self.parameters:
-            return
-        self.parameters[event.name] = event.value
-        self._read[event.name] = event.now
-
-    def _take_answer(self, event: link_events.Acknowledged) -> None:
-        accepted = event.result is dialect.CommandResult.ACCEPTED
-        if self._arming and accepted and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM:
-            self._arming, self._armed = False, event.now
-
-    def _take_offset(self, event: link_events.ClockOffset) -> None:
-        self._offsets.append(event)
-
-    def _take_version(self, event: link_events.Version) -> None:
-        self.version = event
-
-    def _take_words(self, event: link_events.StatusText) -> None:
-        self.said.append(event)
-        self._station_lost = STATION_LOST.get(event.text, self._station_lost)
+    def _take(self, event: link_events.Event) -> None:
+        """Remember what an event says."""
+        match event:
+            case link_events.FlightMode(armed=None):
+                self._mode = event
+                self._modes.append(event.now)
+            case link_events.FlightMode():
+                self._mode = self._beat = event
+            case link_events.PowerStatus():
+                self._power = event
+                self._had_remote_control |= event.remote_control
+            case link_events.LandedState():
+                self._landed = event
+                self._landings.append(event.now)
+            case link_events.EstimatorStatus():
+                self._word = event
+                self._words.append(event.now)
+            case link_events.EstimatorReset():
+                self._resets.append(event.now)
+            case link_events.SpecificForce():
+                self._force = self._force.felt(event.force, event.now)
+            case link_events.ParameterReading():
+                if len(self.parameters) < MOST_PARAMETERS or event.name in self.parameters:
+                    self.parameters[event.name], self._read[event.name] = event.value, event.now
+            case link_events.Acknowledged(command=messages.MAV_CMD_COMPONENT_ARM_DISARM, result=CommandResult.ACCEPTED):
+                if self._arming:
+                    self._arming, self._armed = False, event.now
+            case link_events.ClockOffset():
+                self._offsets.append(event)
+            case link_events.Version():
+                self.version = event
+            case link_events.StatusText():
+                self.said.append(event)
+                self._station_lost = STATION_LOST.get(event.text, self._station_lost)
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
@@ -333,19 +321,6 @@ class Companion:
 
 
 _NO_WORD = link_events.EstimatorStatus(-math.inf, UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS)
-_TAKE: dict[type, Callable[[Companion, Any], None]] = {
-    link_events.FlightMode: Companion._take_mode,
-    link_events.PowerStatus: Companion._take_power,
-    link_events.LandedState: Companion._take_landed,
-    link_events.Acknowledged: Companion._take_answer,
-    link_events.EstimatorStatus: Companion._take_word,
-    link_events.EstimatorReset: Companion._take_reset,
-    link_events.SpecificForce: Companion._take_force,
-    link_events.ParameterReading: Companion._take_parameter,
-    link_events.ClockOffset: Companion._take_offset,
-    link_events.Version: Companion._take_version,
-    link_events.StatusText: Companion._take_words,
-}
 
 
 def _rate(times: deque[float], now: float) -> float:

@@ -110,9 +110,7 @@ def to_set(
     return values
 
 
-FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
 COMMANDS = ("MAV_FWDEXTSP", "MC_AIRMODE", "THR_MDL_FAC")  # with other values a command means something else, or nothing
-TRAINING = (*FENCE, *COMMANDS)  # what a training on an autopilot reads; its other failsafes are the user's own
 # m. PX4 v1.17 and later correct the home's altitude by single satellite fixes in the first 120 s after a take-off. In PX4's
 # own simulation, with fixes that are .5 m off, it moved by 1 to 2.5 m within seconds in 19 of 20 flights.
 HOME_WANDER = 2.5
@@ -128,29 +126,6 @@ SIMULATED: dict[str, float] = {
 def simulated(airframe: Airframe) -> dict[str, float]:
     """Parameters of a simulated vehicle of this airframe, as the preflight wants them."""
     return SIMULATED | {"COM_OF_LOSS_T": LOSS_TIME[airframe.action_layout]}
-
-
-def audit_room(found: Mapping[str, float], height: float, room: float) -> list[Unmet]:
-    """Whether PX4's fence lies around a room for training: its centre at `height` (m) above home, `room` (m) to its walls.
-
-    found: values of FENCE by name; 0 is no fence. `preflight --set` for a flight leaves a fence that lies inside.
-    """
-    top, side = height + room, math.hypot(room, room)
-    fix = f"spike-ctrl preflight --set --cage={-room:g},{-room:g},-0.5,{room:g},{room:g},{top:g} writes what the room needs"
-    return [
-        Unmet(f"{name}: found {found[name]:g}, wanted 0 or more than {needed:.1f} m, the {where} of the room", fix)
-        for name, needed, where in zip(FENCE, (side, top), ("far corner", "ceiling"), strict=True)
-        if name in found and not (found[name] == 0 or found[name] > needed)
-    ]
-
-
-def audit_training(found: Mapping[str, float], airframe: Airframe, height: float, room: float) -> list[Unmet]:
-    """What bars a training of this airframe: the fence, as audit_room says, and commands that mean something else.
-
-    found: values of TRAINING by name.
-    """
-    rules = [rule for rule in (_FORWARDED, *_thrust_rules(airframe)) if rule.name in COMMANDS]
-    return [*audit_room(found, height, room), *_unmet(found, rules)]
 
 
 class _Rule(NamedTuple):
@@ -175,6 +150,11 @@ def audit_parameters(
 ) -> list[Unmet]:
     """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
     return _unmet(found, _rules(settings, airframe, wanted, home, version))
+
+
+def audit_commands(found: Mapping[str, float], airframe: Airframe) -> list[Unmet]:
+    """Parameters with which this airframe's commands mean something else, or nothing. found: values of COMMANDS by name."""
+    return _unmet(found, [rule for rule in (_FORWARDED, *_thrust_rules(airframe)) if rule.name in COMMANDS])
 
 
 _FORWARDED = _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points")

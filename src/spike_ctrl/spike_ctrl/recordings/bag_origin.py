@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.bag_messages import messages
 
 TOPIC, KIND = "origin", "std_msgs/msg/String"
 
@@ -21,13 +20,6 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         return found | {"source": str(found["source"]), "sha256": str(found["sha256"])}
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise BagError(f"{path}: {TOPIC}: found {error}, wanted what `spike-ctrl import` writes") from None
-
-
-def read_origin(path: Path) -> dict[str, Any] | None:
-    """The origin of the flight in a bag; None if it was not imported. Raises BagError."""
-    for topic, kind, _, message in messages(path, []):  # an import writes its origin first
-        return parse(message().data, path) if topic.rpartition("/")[2] == TOPIC and kind == KIND else None
-    return None
 
 
 def require_separate(flights: Sequence[tuple[str, str]]) -> None:

@@ -7,7 +7,6 @@ log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.printable import printable
 from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
+from spike_ctrl.recordings.reader import newest
 
 TOPICS = {
     "flight_state": f"{TYPES}FlightState",
@@ -30,8 +29,6 @@ TOPICS = {
     "policy/checkpoint": f"{TYPES}Checkpoint",
     "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
 }
-POLICY = 0  # commander, of FlightCommand
-ADAPTER = "adapter"  # the node whose diagnostics are its estimates of the vehicle
 
 
 class FlightEvent(NamedTuple):
@@ -45,20 +42,6 @@ class FlightEvent(NamedTuple):
     text: str
 
 
-class NamedAt(NamedTuple):
-    """A policy by its name, and when (received, ns) it was offered or began to command; "" for whoever is no policy."""
-
-    received: int
-    name: str
-
-
-class ToldEstimates(NamedTuple):
-    """E estimates by the adapter. received (E,): ns. values (E,): by name, NaN where not told."""
-
-    received: np.ndarray
-    values: dict[str, np.ndarray]
-
-
 @dataclass(frozen=True)
 class FlightLog:
     """A flight of T states, S reports of the supervisor and C commands. Times named `received` are the recorder's, ns.
@@ -70,8 +53,8 @@ class FlightLog:
     rung, rung_received (S,): the rung that each report names, and when the report came.
     events: the messages in these reports, oldest first.
     command_tick, command_received (C,): the state that each command answers, and when the command came.
-    estimates: of an adapter. offers: the policies that were offered. commanding: who commanded from when on.
     settings: of the flight, by their paths (docs/flight_settings.md); empty in a bag that has none.
+    messages: all of TOPICS, by topic, each with the time when it was received.
     """
 
     tick: np.ndarray
@@ -84,10 +67,8 @@ class FlightLog:
     events: tuple[FlightEvent, ...]
     command_tick: np.ndarray
     command_received: np.ndarray
-    estimates: ToldEstimates
-    offers: tuple[NamedAt, ...]
-    commanding: tuple[NamedAt, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    messages: Mapping[str, Timed] = field(default_factory=dict)
 
     def rung_at(self, received: np.ndarray) -> np.ndarray:
         """The rung in force at the times `received` (ns), same shape. It is SILENT before the first report."""
@@ -117,29 +98,15 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         received=times,
         stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
         position=np.array([message.position for _, message in states]),
-        set_point=_in_force(found["set_point"], times),
+        set_point=newest(found["set_point"], times, 3, lambda message: message.position),
         rung=np.array([message.rung for _, message in status], np.int64),
         rung_received=np.array([when for when, _ in status], np.int64),
         events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
         command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
         command_received=np.array([when for when, _ in found["command"]], np.int64),
-        estimates=_estimates(found["diagnostics"]),
-        offers=tuple(NamedAt(when, printable(message.name)) for when, message in found["policy/checkpoint"]),
-        commanding=_commanding(found["command"]),
         settings=_settings(found[settings_table.TOPIC]),
+        messages=found,
     )
-
-
-def _estimates(diagnostics: Timed) -> ToldEstimates:
-    told = [
-        (when, {pair.key: pair.value for pair in status.values})
-        for when, message in diagnostics
-        for status in message.status
-        if status.name == ADAPTER
-    ]
-    names = dict.fromkeys(name for _, values in told for name in values)
-    columns = {name: np.array([_number(values.get(name, "")) for _, values in told]) for name in names}
-    return ToldEstimates(np.array([when for when, _ in told], np.int64), columns)
 
 
 def _settings(found: list[tuple[int, Any]]) -> dict[str, Any]:
@@ -149,30 +116,6 @@ def _settings(found: list[tuple[int, Any]]) -> dict[str, Any]:
     except (IndexError, ValueError):
         return {}
     return settings if isinstance(settings, dict) else {}
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _commanding(commands: Timed) -> tuple[NamedAt, ...]:
-    """The changes of who commands."""
-    found: list[NamedAt] = []
-    for when, message in commands:
-        name = printable(message.checkpoint_id) if message.commander == POLICY else ""
-        if not found or found[-1].name != name:
-            found.append(NamedAt(when, name))
-    return tuple(found)
-
-
-def _in_force(set_points: Timed, received: np.ndarray) -> np.ndarray:
-    """Position (T, 3) of the newest set-point at each time in `received`; NaN before the first one."""
-    times = np.array([when for when, _ in set_points], np.int64)
-    positions = np.array([[np.nan] * 3, *(message.position for _, message in set_points)])
-    return positions[np.searchsorted(times, received, side="right")]
 
 
 def _event(text: str) -> tuple[str, str]:

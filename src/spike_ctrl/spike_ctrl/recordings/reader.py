@@ -6,7 +6,7 @@ Bags of other tools and truncated bags are read as far as possible. Only the sta
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,13 +160,10 @@ def _actions(found: Timed | None, states: States, topic: str, notes: list[str]) 
     action = np.full((ticks, vehicles, 4), np.nan, np.float32)
     tick, epoch, received = np.full(ticks, -1, np.int64), np.zeros(ticks, np.int64), np.zeros(ticks, np.int64)
     name = np.full(ticks, "", object)
-    rows = _rows_by_tick(states)
-    for when, message in found:
-        row = rows.get(message.tick)
-        if row is None or tick[row] >= 0 or message.action.size != 4 * vehicles:
-            continue
-        tick[row], epoch[row], received[row], name[row] = message.tick, message.epoch, when, message.checkpoint_id
-        action[row] = message.action.reshape(vehicles, 4)
+    for row, when, message in _rows(found, states):
+        if tick[row] < 0 and message.action.size == 4 * vehicles:
+            tick[row], epoch[row], received[row], name[row] = message.tick, message.epoch, when, message.checkpoint_id
+            action[row] = message.action.reshape(vehicles, 4)
     return Actions(tick, epoch, received, name, action, layout)
 
 
@@ -179,8 +176,10 @@ def _layout(found: Timed, topic: str, notes: list[str]) -> str | None:
     return str(layouts[0])
 
 
-def _rows_by_tick(states: States) -> dict[int, int]:
-    return {int(tick): row for row, tick in enumerate(states.tick)}
+def _rows(found: Timed, states: States) -> Iterator[tuple[int, int, Any]]:
+    """Of each message about a recorded state: the state's row, when the message was received, the message."""
+    rows = {int(tick): row for row, tick in enumerate(states.tick)}
+    return ((rows[message.tick], when, message) for when, message in found if message.tick in rows)
 
 
 def _status(found: Timed | None) -> PolicyReports | None:
@@ -217,10 +216,8 @@ def _applied(found: Timed | None, states: States) -> Applied | None:
     arrays = {name: np.full((ticks, vehicles, size), np.nan, np.float32) for name, size in shapes.items()}
     arrays["reward"] = np.full((ticks, vehicles), np.nan, np.float32)
     flags = np.zeros((ticks, vehicles), np.uint8)
-    rows = _rows_by_tick(states)
-    for _, message in found:
-        row = rows.get(message.tick)
-        if row is not None and message.vehicles == vehicles:
+    for row, _, message in _rows(found, states):
+        if message.vehicles == vehicles:
             flags[row] = message.flags
             for name, array in arrays.items():
                 array[row] = getattr(message, name).reshape(array.shape[1:])
@@ -234,10 +231,8 @@ def _commands(found: Timed | None, states: States, notes: list[str]) -> Commands
         return None
     action = np.full((len(states.tick), 4), np.nan, np.float32)
     commander = np.zeros(len(states.tick), np.uint8)
-    rows = _rows_by_tick(states)
-    for _, message in found:
-        if (row := rows.get(message.tick)) is not None:
-            action[row], commander[row] = message.action, message.commander
+    for row, _, message in _rows(found, states):
+        action[row], commander[row] = message.action, message.commander
     return Commands(action, commander, layout)
 
 
@@ -247,26 +242,25 @@ def _poses(found: Timed | None, states: States) -> Poses | None:
     sizes = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3}
     arrays = {name: np.full((len(states.tick), size), np.nan) for name, size in sizes.items()}
     stamp = np.full(len(states.tick), np.nan)
-    rows = _rows_by_tick(states)
-    for _, message in found:
-        if (row := rows.get(message.tick)) is not None:
-            stamp[row] = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
-            for name, array in arrays.items():
-                array[row] = getattr(message, name)
+    for row, _, message in _rows(found, states):
+        stamp[row] = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+        for name, array in arrays.items():
+            array[row] = getattr(message, name)
     return Poses(stamp, **arrays)
 
 
 def _sensed(found: dict[str, Timed], states: States) -> Sensed | None:
     if states.flags.shape[1] != 1 or not any(found.get(name) for name in ("set_point", "battery", "imu")):
         return None
-    set_point = _newest(found.get("set_point"), states, 3, lambda message: message.position)
-    voltage = _newest(found.get("battery"), states, 1, lambda message: [message.voltage])[:, 0]
-    force = _newest(found.get("imu"), states, 3, lambda m: [getattr(m.linear_acceleration, axis) for axis in "xyz"])
+    at = states.received
+    set_point = newest(found.get("set_point", ()), at, 3, lambda message: message.position)
+    voltage = newest(found.get("battery", ()), at, 1, lambda message: [message.voltage])[:, 0]
+    force = newest(found.get("imu", ()), at, 3, lambda m: [getattr(m.linear_acceleration, axis) for axis in "xyz"])
     return Sensed(set_point, voltage, force)
 
 
-def _newest(found: Timed | None, states: States, size: int, value: Callable[[Any], Any]) -> np.ndarray:
-    """Values (T, size) of the newest message at each state; NaN before the first."""
-    times = np.array([when for when, _ in found or ()], np.int64)
-    values = np.array([[np.nan] * size, *(value(message) for _, message in found or ())])
-    return values[np.searchsorted(times, states.received, side="right")]
+def newest(found: Sequence[tuple[int, Any]], received: np.ndarray, size: int, value: Callable[[Any], Any]) -> np.ndarray:
+    """Values (T, size) of the newest message at each time in `received` (T,), ns; NaN before the first."""
+    times = np.array([when for when, _ in found], np.int64)
+    values = np.array([[np.nan] * size, *(value(message) for _, message in found)])
+    return values[np.searchsorted(times, received, side="right")]

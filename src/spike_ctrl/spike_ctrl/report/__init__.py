@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spike_ctrl import __version__
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.policy import checkpoint
+
+if TYPE_CHECKING:
+    from spike_ctrl.report.page import Draw
 
 
 def kind(path: Path) -> str:
@@ -36,10 +40,10 @@ def kind(path: Path) -> str:
     )
 
 
-def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
+def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> None:
     """Write a report on models, runs and bags to the file `target`.
 
-    static: with pictures instead of interactive charts. Raises UsageError.
+    draw: how charts are drawn in place of interactive ones. Raises UsageError.
     """
     kinds = [(path, kind(path)) for path in paths]
 
@@ -63,7 +67,7 @@ def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
             sections.append(bag_section.section(path, [m.path for m in models]))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     with refused(f"{target}: cannot be written"):
-        Path(target).write_text(page.page("spike_ctrl report", sections, about, static), encoding="utf-8")
+        Path(target).write_text(page.page("spike_ctrl report", sections, about, draw), encoding="utf-8")
 
 
 def thinned(length: int, most: int = 4000) -> np.ndarray:

@@ -25,7 +25,7 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recording import PolicyReports, Recording, latencies
 from spike_ctrl.report import ladder_charts, thinned
 from spike_ctrl.report.colours import COLOURS
-from spike_ctrl.report.flight_charts import Band, ChartedFlight, Neurons, banded, charts, curve, hover_verdict, styled
+from spike_ctrl.report.flight_charts import Band, ChartedFlight, Neurons, banded, charts, hover_verdict, lines, styled
 from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
 
@@ -257,50 +257,32 @@ def _faults(recording: Recording, rate_hz: float, flight: ChartedFlight) -> Char
 
 def _imported(recording: Recording, flight: ChartedFlight) -> list[Chart]:
     """Battery, and how far the estimate was from the reference, where the log has them."""
-    found = []
+    found, at = [], thinned(len(flight.seconds))
     if recording.sensed is not None and np.isfinite(recording.sensed.voltage).any():
-        at, sheet = thinned(len(flight.seconds)), go.Figure()
-        sheet.add_trace(curve(flight.seconds[at], recording.sensed.voltage[at], "battery", 0))
-        sheet.update_xaxes(title_text="time (s)")
-        sheet.update_yaxes(title_text="V")
-        found.append(Chart("Battery", styled(sheet), "As it was logged."))
+        sheet = lines(flight.seconds[at], [("battery", recording.sensed.voltage[at])], "V")
+        found.append(Chart("Battery", sheet, "As it was logged."))
     if recording.reference is not None and recording.poses is not None:
-        at, sheet = thinned(len(flight.seconds)), go.Figure()
         off = 100 * (recording.poses.position - recording.reference.position)[at]
-        for axis, name in enumerate(("x", "y", "z")):
-            sheet.add_trace(curve(flight.seconds[at], off[:, axis], name, axis))
-        sheet.update_xaxes(title_text="time (s)")
-        sheet.update_yaxes(title_text="cm")
-        found.append(
-            Chart("Estimate minus reference", styled(sheet), "Position as the vehicle and as the reference saw it.")
-        )
+        sheet = lines(flight.seconds[at], zip("xyz", off.T, strict=True), "cm")
+        found.append(Chart("Estimate minus reference", sheet, "Position as the vehicle and as the reference saw it."))
     return found
 
 
 def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
-    sheet, seconds = go.Figure(), np.arange(len(compared.over_time))
-    for number, axis in enumerate(replay.AXES[recording.answers.layout]):
-        sheet.add_trace(curve(seconds, compared.over_time[:, number], axis, number))
-    sheet.update_xaxes(title_text="time (s)")
-    sheet.update_yaxes(title_text="rms difference", rangemode="tozero")
-    return Chart("Disagreement", styled(sheet), "Between replayed and recorded actions of all vehicles, for each second.")
+    curves = zip(replay.AXES[recording.answers.layout], compared.over_time.T, strict=True)
+    sheet = lines(np.arange(len(compared.over_time)), curves, "rms difference", rangemode="tozero")
+    return Chart("Disagreement", sheet, "Between replayed and recorded actions of all vehicles, for each second.")
 
 
 def _status(recording: Recording, status: PolicyReports, flight: ChartedFlight) -> list[Chart]:
     found = []
     x = np.interp(status.tick, recording.states.tick, flight.seconds)
-    rates = go.Figure()
-    for layer, values in enumerate(status.spike_rate.T):
-        rates.add_trace(curve(x, values, f"layer {layer}", layer, showlegend=True))
-    if rates.data and flight.neurons is None:
-        rates.update_xaxes(title_text="time (s)")
-        rates.update_yaxes(title_text="share of neurons", rangemode="tozero")
-        found.append(Chart("Reported spike rates", styled(rates), "Reported by the policy node once a second."))
-    times = go.Figure()
-    for number, (name, values) in enumerate((("inference", status.inference_time), ("age of the state", status.state_age))):
-        times.add_trace(curve(x, 1e3 * values, name, number))
-    times.update_xaxes(title_text="time (s)")
-    times.update_yaxes(title_text="ms", rangemode="tozero")
+    layers = [(f"layer {layer}", values) for layer, values in enumerate(status.spike_rate.T)]
+    if layers and flight.neurons is None:
+        rates = lines(x, layers, "share of neurons", rangemode="tozero").update_traces(showlegend=True)
+        found.append(Chart("Reported spike rates", rates, "Reported by the policy node once a second."))
+    curves = [("inference", 1e3 * status.inference_time), ("age of the state", 1e3 * status.state_age)]
+    times = lines(x, curves, "ms", rangemode="tozero")
     reasons = [f"{Reason(int(r)).name} {(status.reason == r).sum()} times" for r in np.unique(status.reason)]
-    found.append(Chart("Policy node", styled(times), f"Times that the node reported. Its states: {', '.join(reasons)}."))
+    found.append(Chart("Policy node", times, f"Times that the node reported. Its states: {', '.join(reasons)}."))
     return found

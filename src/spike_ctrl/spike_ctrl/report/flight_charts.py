@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -197,14 +197,10 @@ def _error(flights: Sequence[ChartedFlight]) -> Chart:
 
 
 def _attitude(flight: ChartedFlight) -> Chart:
-    sheet, at = go.Figure(), thinned(len(flight.seconds))
+    at = thinned(len(flight.seconds))
     angles = _broken(flight, at, attitude(flight.observation[at]))
-    for number, (name, values) in enumerate(zip(("roll", "pitch", "yaw"), angles.T, strict=True)):
-        sheet.add_trace(curve(flight.seconds[at], values, name, number))
-    sheet.update_xaxes(title_text="time (s)")
-    sheet.update_yaxes(title_text="angle (degrees)")
-    sheet = banded(styled(sheet), flight.bands)
-    return Chart("Attitude", sheet, f"{flight.name}; body FLU in the set-point's frame.")
+    sheet = lines(flight.seconds[at], zip(("roll", "pitch", "yaw"), angles.T, strict=True), "angle (degrees)")
+    return Chart("Attitude", banded(sheet, flight.bands), f"{flight.name}; body FLU in the set-point's frame.")
 
 
 def _actions(flight: ChartedFlight) -> Chart:
@@ -245,14 +241,13 @@ def _raster(flight: ChartedFlight, neurons: Neurons) -> Chart:
 
 
 def _rates(flight: ChartedFlight, neurons: Neurons) -> Chart:
-    sheet, at = go.Figure(), thinned(len(neurons.spikes))
+    at, curves = thinned(len(neurons.spikes)), []
     for layer, (low, high) in enumerate(pairwise(neurons.edges)):
         rate = np.nan_to_num(neurons.spikes[:, low:high]).mean(1)
         smooth = np.convolve(np.pad(rate, 5, mode="edge"), np.ones(11) / 11, mode="valid")
-        sheet.add_trace(curve(flight.seconds[at], smooth[at], f"layer {layer}, mean {rate.mean():.2f}", layer))
-    sheet.update_xaxes(title_text="time (s)")
-    sheet.update_yaxes(title_text="share of neurons per step", rangemode="tozero")
-    return Chart("Spike rates", styled(sheet), "Mean over each layer and eleven steps.")
+        curves.append((f"layer {layer}, mean {rate.mean():.2f}", smooth[at]))
+    sheet = lines(flight.seconds[at], curves, "share of neurons per step", rangemode="tozero")
+    return Chart("Spike rates", sheet, "Mean over each layer and eleven steps.")
 
 
 def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
@@ -314,6 +309,14 @@ def curve(x: ArrayLike, y: ArrayLike, name: str, number: int, **options: Any) ->
     """A line over x in the colour `number`. options: further arguments of plotly's Scatter."""
     look = {"color": COLOURS[number % len(COLOURS)], "width": 1.5}
     return go.Scatter(x=x, y=y, name=name, mode="lines", line=look, **options)
+
+
+def lines(x: ArrayLike, curves: Iterable[tuple[str, ArrayLike]], label: str, **options: Any) -> go.Figure:
+    """Curves, each with its name, over the time x (s). label: of the y axis. options: further arguments of plotly for it."""
+    sheet = go.Figure([curve(x, y, name, number) for number, (name, y) in enumerate(curves)])
+    sheet.update_xaxes(title_text="time (s)")
+    sheet.update_yaxes(title_text=label, **options)
+    return styled(sheet)
 
 
 def logarithmic_axis(values: Collection[float]) -> dict[str, object]:

@@ -20,7 +20,7 @@ from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.report.colours import COLOURS
-from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, charts, hover_verdict, styled
+from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, charts, hover_verdict, lines, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
@@ -116,21 +116,19 @@ def side_by_side(models: Sequence[FlownModel]) -> Section:
         names = [column.replace("_", " ") for column in COLUMNS]
         bars.add_trace(go.Bar(x=names, y=returns, name=m.name, marker={"color": COLOURS[number % len(COLOURS)]}))
     bars.update_yaxes(title_text="mean return")
-    errors = go.Figure()
-    for number, m in enumerate(models):
+    errors = []
+    for m in models:
         stacked = np.stack([flight.error for flight in m.flights])
-        look = {"color": COLOURS[number % len(COLOURS)], "width": 2}
         alive = np.isfinite(stacked).sum(0)
         mean = np.divide(np.nansum(stacked, axis=0), alive, out=np.full(len(alive), np.nan), where=alive > 0)
-        errors.add_trace(go.Scatter(x=m.flights[0].seconds, y=mean, name=m.name, mode="lines", line=look))
-    errors.update_xaxes(title_text="time (s)")
-    errors.update_yaxes(title_text="distance (m)", rangemode="tozero")
+        errors.append((m.name, mean))
+    drawn = lines(models[0].flights[0].seconds, errors, "distance (m)", rangemode="tozero").update_traces(line_width=2)
     return Section(
         "Side by side",
         [
             Table(head, rows),
             Chart("Return", styled(bars), f"Frozen evaluation, {models[0].evaluation.starts} starts."),
-            Chart("Position error", styled(errors), f"Mean of {FLIGHTS} flights that have not crashed."),
+            Chart("Position error", drawn, f"Mean of {FLIGHTS} flights that have not crashed."),
         ],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
@@ -121,6 +121,8 @@ class Tiles:
 
 
 Part: TypeAlias = Table | Chart | Tiles | str
+Draw: TypeAlias = Callable[[Any, str, bool], str]
+"""HTML of a plotly figure, with its title, and whether it takes the whole width."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,17 @@ class Section:
     notes: Sequence[str] = field(default=())
 
 
-def page(title: str, sections: Sequence[Section], about: str = "", static: bool = False) -> str:
+def page(title: str, sections: Sequence[Section], about: str = "", draw: Draw | None = None) -> str:
     """The page as HTML.
 
-    about: a line below the title. static: pictures instead of interactive charts, and no script. Otherwise the head holds
-    plotly's script once, for all charts.
+    about: a line below the title. draw: draws all charts, and the page has no script. Without it charts are interactive,
+    and the head holds plotly's script once, for all of them.
     """
     from plotly.offline import get_plotlyjs
 
-    plotly, printing = ("", "") if static else (f"<script>{get_plotlyjs()}</script>", f"<script>{PRINT}</script>")
+    plotly, printing = ("", "") if draw else (f"<script>{get_plotlyjs()}</script>", f"<script>{PRINT}</script>")
     links = " ".join(f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections))
-    body = "\n".join(_section(i, section, static) for i, section in enumerate(sections))
+    body = "\n".join(_section(i, section, draw) for i, section in enumerate(sections))
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
@@ -154,12 +156,12 @@ def page(title: str, sections: Sequence[Section], about: str = "", static: bool 
     )
 
 
-def _section(number: int, section: Section, static: bool) -> str:
+def _section(number: int, section: Section, draw: Draw | None) -> str:
     """A section as HTML. Consecutive charts share a grid, and consecutive tables share a row."""
     lines = [f'<section id="section-{number}"><h2>{escape(section.title)}</h2>']
     if section.notes:
         lines.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
-    drawn = ((type(part), _part(part, f"chart-{number}-{index}", static)) for index, part in enumerate(section.parts))
+    drawn = ((type(part), _part(part, f"chart-{number}-{index}", draw)) for index, part in enumerate(section.parts))
     for kind, parts in groupby(drawn, key=lambda pair: pair[0]):
         inside = "".join(text for _, text in parts)
         frame = {Chart: "grid", Table: "tables"}.get(kind)
@@ -167,9 +169,9 @@ def _section(number: int, section: Section, static: bool) -> str:
     return "\n".join([*lines, "</section>"])
 
 
-def _part(part: Chart | Table | Tiles | str, name: str, static: bool) -> str:
+def _part(part: Chart | Table | Tiles | str, name: str, draw: Draw | None) -> str:
     if isinstance(part, Chart):
-        return _chart(part, name, static)
+        return _chart(part, name, draw)
     if isinstance(part, Table):
         return _table(part)
     return (
@@ -179,11 +181,9 @@ def _part(part: Chart | Table | Tiles | str, name: str, static: bool) -> str:
     )
 
 
-def _chart(chart: Chart, name: str, static: bool) -> str:
-    if static:
-        from spike_ctrl.report.static_charts import image
-
-        drawn = image(chart.figure, chart.title, chart.wide)
+def _chart(chart: Chart, name: str, draw: Draw | None) -> str:
+    if draw:
+        drawn = draw(chart.figure, chart.title, chart.wide)
     else:
         config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": BUTTONS}
         drawn = chart.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)

@@ -1,28 +1,18 @@
-"""The simulated control step as differentiable functions of torch tensors, for policies that are plain torch modules.
+"""The simulated control step and its gradient on torch tensors, for policies that are plain torch modules.
 
 The state of B vehicles is one float32 tensor [B, S]: position, quaternion, velocity, body rates and rotor speeds, S = 17;
 with `rates` actions also what the rate loop keeps (set-point 4, integral 3, filtered rates 3, their derivative 3), S = 30.
 An extended airframe (see `dynamics`) adds the battery's charge and voltage, S = 19 or 32. Its dead time is the caller's.
 Positions are relative to the set-point, whose yaw is 0. Forward and backward are the kernels of `block_step`.
-
-    vehicles = Vehicles(environment.buffer, motion(airframe), vehicles=64)
-    state = vehicles.state()
-    state, observation = control_step(state, action, vehicles)
-    observation.square().sum().backward()    # gradients of `state` and `action`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, kernel
-from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.block_step import (
     SIZES,
     SUBSTEPS_OF,
@@ -41,10 +31,6 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import unpack
 
-STATE_COLUMNS = STATE_ROWS.stop
-SIZE_OF = {"motors": STATE_COLUMNS, "rates": STATE_COLUMNS + LOOP_ROWS.stop - LOOP_ROWS.start}
-"""S for each action layout of a plain airframe."""
-
 
 class Vehicles:
     """B vehicles with their true plants, which do not change; their states go through `advance` as tensors.
@@ -56,7 +42,7 @@ class Vehicles:
         if not 0 < vehicles <= buffer.size // ROWS:
             raise ValueError(f"vehicles: found {vehicles}, wanted 1 to {buffer.size // ROWS}, as the buffer has")
         self.buffer, self.motion, self.vehicles = buffer.copy(), motion, vehicles
-        parts = [STATE_ROWS], [slice(0, STATE_COLUMNS)]
+        parts = [STATE_ROWS], [STATE_ROWS]
         if motion.layout == "rates":
             parts[0].append(LOOP_ROWS)
             parts[1].append(slice(LOOP, BATTERY))
@@ -117,66 +103,6 @@ class Vehicles:
         constants = motion.arms, motion.extension, motion.dt, motion.loop, motion.late
         _retreat(self.buffer, *constants, in_force, kept, adjoint, by_u)
         return torch.from_numpy(by_u[0, :, : self.vehicles].T.copy())
-
-
-def observe(state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
-    """The observations [B, 18] of states [B, S]."""
-    return _observed(state, vehicles)
-
-
-def advance(state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
-    """The states [B, S] one control step after `state`, with the commands u [B, 4] in [0, 1] that take effect in it."""
-    wanted = ((vehicles.vehicles, vehicles.size), (vehicles.vehicles, 4))
-    for name, tensor, shape in zip(("state", "u"), (state, u), wanted, strict=True):
-        if tensor.shape != shape or tensor.dtype != torch.float32:
-            raise ValueError(f"{name}: found {tensor.dtype} {tuple(tensor.shape)}, wanted torch.float32 {shape}")
-    return _advanced(state, u, vehicles)
-
-
-def control_step(state: torch.Tensor, action: torch.Tensor, vehicles: Vehicles) -> tuple[torch.Tensor, torch.Tensor]:
-    """One control step, from states [B, S] and actions [B, 4] to the next states and their observations [B, 18].
-
-    Actions are clipped to [-1, 1] and take effect at once.
-    """
-    after = advance(state, command(action.clamp(-1.0, 1.0)), vehicles)
-    return after, observe(after, vehicles)
-
-
-class _Advance(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
-        vehicles.put(state)
-        ctx.vehicles, ctx.step = vehicles, vehicles.advance(u)
-        return vehicles.state()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        adjoint = ctx.vehicles.adjoint(gradient)
-        by_u = ctx.vehicles.retreat(*ctx.step, adjoint)
-        return ctx.vehicles.gradient(adjoint), by_u, None
-
-
-class _Observe(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
-        ctx.save_for_backward(state)
-        ctx.vehicles = vehicles
-        vehicles.put(state)
-        return vehicles.observation()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (state,) = ctx.saved_tensors
-        adjoint = ctx.vehicles.adjoint(torch.zeros_like(state))
-        ctx.vehicles.put(state)
-        ctx.vehicles.observe_back(gradient, adjoint)
-        return ctx.vehicles.gradient(adjoint), None
-
-
-_advanced: Callable[[torch.Tensor, torch.Tensor, Vehicles], torch.Tensor] = _Advance.apply
-_observed: Callable[[torch.Tensor, Vehicles], torch.Tensor] = _Observe.apply
 
 
 def _array(tensor: torch.Tensor) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
@@ -20,54 +20,31 @@ from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.sim.sensor_noise import SensorSettings
 
 UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
+    class _Options(TypedDict, total=False):
+        box: float
+        episode_steps: int
+        start: InitialStates | Mapping[str, Any]
+        randomisation: Randomisation | Mapping[str, Any]
+        reward: Coefficients | Mapping[str, Any]
+        terms: Sequence[RewardTerm]
+        inserts: Inserts | None
+
+
 _Part = TypeVar("_Part", InitialStates, Randomisation, SensorSettings, Coefficients)
 
 
 @overload
 def make_env(
-    airframe: str | Path | Airframe = ...,
-    vehicles: None = None,
-    *,
-    box: float = ...,
-    episode_steps: int = ...,
-    start: InitialStates | Mapping[str, Any] = ...,
-    randomisation: Randomisation | Mapping[str, Any] = ...,
-    reward: Coefficients | Mapping[str, Any] = ...,
-    terms: Sequence[RewardTerm] = ...,
-    inserts: Inserts | None = ...,
+    airframe: str | Path | Airframe = ..., vehicles: None = None, **options: Unpack[_Options]
 ) -> SingleEnvironment: ...
-
-
 @overload
-def make_env(
-    airframe: str | Path | Airframe,
-    vehicles: int,
-    *,
-    box: float = ...,
-    episode_steps: int = ...,
-    start: InitialStates | Mapping[str, Any] = ...,
-    randomisation: Randomisation | Mapping[str, Any] = ...,
-    reward: Coefficients | Mapping[str, Any] = ...,
-    terms: Sequence[RewardTerm] = ...,
-    inserts: Inserts | None = ...,
-) -> Environment: ...
-
-
+def make_env(airframe: str | Path | Airframe, vehicles: int, **options: Unpack[_Options]) -> Environment: ...
 @overload
-def make_env(
-    airframe: str | Path | Airframe = ...,
-    *,
-    vehicles: int,
-    box: float = ...,
-    episode_steps: int = ...,
-    start: InitialStates | Mapping[str, Any] = ...,
-    randomisation: Randomisation | Mapping[str, Any] = ...,
-    reward: Coefficients | Mapping[str, Any] = ...,
-    terms: Sequence[RewardTerm] = ...,
-    inserts: Inserts | None = ...,
-) -> Environment: ...
-
-
+def make_env(airframe: str | Path | Airframe = ..., *, vehicles: int, **options: Unpack[_Options]) -> Environment: ...
 def make_env(
     airframe: str | Path | Airframe = "crazyflie",
     vehicles: int | None = None,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats, Sums
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics
+
+if TYPE_CHECKING:
+    from typing import Self  # not in Python 3.10
 
 
 class Field:

@@ -214,10 +214,7 @@ class Vehicle:
         if isinstance(setpoint, _DIRECT):
             return setpoint
         if isinstance(setpoint, CascadeTarget):
-            command, self._integral = cascade.position_command(
-                self._estimate, setpoint, self._integral, self.parameters, TICK
-            )
-            return command
+            return self._to_place(self._estimate, setpoint, self._integral)
         thrust, quaternion = setpoint
         return cascade.attitude_command(self._estimate.quaternion, quaternion, thrust, self.parameters)
 

@@ -91,7 +91,8 @@ def _fly(out: Path, arguments: list[str]) -> int:
 
 
 def _judge(out: Path) -> int:
-    from spike_ctrl.report import flight_demo
+    from spike_ctrl_sitl import flight_demo
+
 
     legs = flight_demo.judge(out, KINDS, DURATION)
     if legs is None:
@@ -109,7 +110,8 @@ def _fly_plants(given: dict[str, str]) -> int:
     from spike_ctrl._files import resources
     from spike_ctrl.control import trajectory
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl.simulated_px4 import plant_sweep, udp_server
+    from spike_ctrl.simulated_px4 import udp_server
+    from spike_ctrl_sitl import plant_sweep
 
     known = {"model": str(resources.find("models", "sih_quadx.safetensors")), "airframe": "sih_quadx"}
     known |= {"noise": NOISE, "seed": "0"}

@@ -12,7 +12,7 @@ from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.report.colours import COLOURS
-from spike_ctrl.report.static_charts import png
+from spike_ctrl_view.static_charts import png
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 

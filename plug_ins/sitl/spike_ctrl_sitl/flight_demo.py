@@ -9,8 +9,9 @@ from pathlib import Path
 from spike_ctrl.flight import path_error
 from spike_ctrl.flight.path_error import FlownLeg
 from spike_ctrl.recordings.flight_log import read_log
-from spike_ctrl.report import bag_section, page, track_section
+from spike_ctrl.report import bag_section, page
 from spike_ctrl.simulated_px4 import ground_truth
+from spike_ctrl_sitl import track_section
 
 
 def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg] | None:

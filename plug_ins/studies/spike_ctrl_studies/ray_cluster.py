@@ -23,7 +23,10 @@ def require() -> None:
 
 
 def results(function: Callable[..., Result], tasks: Mapping[str, tuple[Any, ...]], address: str) -> Iterator[Result]:
-    """function(*arguments) of all tasks, by their names, as they end; one core and one thread each. Raises UsageError."""
+    """function(*arguments) of all tasks, by their names, as they end; one core and one thread each.
+
+    Raises UsageError if Ray is not installed, if the cluster does not answer, or if a task was lost with its machine.
+    """
     require()
     import ray
 
