@@ -15,12 +15,11 @@ import numpy as np
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.certification.answer_injection import AnswerInjection
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.operator_injection import OperatorInjection
 from spike_ctrl.certification.plant_injection import PlantInjection
-from spike_ctrl.certification.state_injection import StateInjection
+from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
@@ -103,13 +102,12 @@ class FlightCore:
         self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
         self.vehicle.begin_in_the_air(scenario.start)
         self.clock = VirtualClock()
-        faults = {
-            place: [f for f in scenario.faults if f.place == place] for place in ("policy", "guide", "state", "unseen")
+        self.of_states = [SignalInjection(fault, OF_STATES) for fault in scenario.struck("state", "unseen")]
+        self.of_answers = {
+            name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
         }
-        self.state_tampering = [StateInjection(fault) for fault in faults["state"] + faults["unseen"]]
-        self.tampering = {name: [AnswerInjection(fault) for fault in faults[name]] for name in ("policy", "guide")}
-        self.link, self.processes = LinkInjection(scenario.faults), ProcessInjection(scenario.faults)
-        self.operator = OperatorInjection(scenario.faults)
+        self.link, self.processes = LinkInjection(scenario.struck("link")), ProcessInjection(scenario.struck("process"))
+        self.operator = OperatorInjection(scenario.struck("operator"))
         self.plant = PlantInjection(scenario, self.vehicle.plant)
         start = SetPoint(scenario.start, yaw=math.pi / 2)
         self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
@@ -187,8 +185,8 @@ class FlightCore:
             0, now, now, estimate.position, estimate.quaternion, estimate.velocity, estimate.rates,
             vehicle.estimator.reset_counter, quality=vehicle.estimator.quality,
         )  # fmt: skip
-        for tampering in self.state_tampering:
-            sample = tampering(sample, now)
+        for injection in self.of_states:
+            sample = injection(sample, now)
         sample = self._held_against_force(sample, now)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
@@ -285,8 +283,8 @@ class FlightCore:
             action, who = found.action, Identity(flown.name, flown.epoch)
             rates = flown.policy.spike_rates(self.pilot.state)
         numbers = tuple(action[0].tolist())
-        for tampering in self.tampering[name]:
-            numbers = tampering(numbers, now)
+        for injection in self.of_answers[name]:
+            numbers = injection(numbers, now)
         answer = Answer(tick, now, numbers, self.settings.layout, who, tuple(rates))
         if self.record is not None:
             self.record.answer(now, answer)

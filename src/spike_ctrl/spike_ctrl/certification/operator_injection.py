@@ -46,7 +46,7 @@ class OperatorInjection:
     """The faults of the operator of one flight."""
 
     def __init__(self, faults: Sequence[InjectedFault]):
-        self.faults = [fault for fault in faults if fault.place == "operator"]
+        self.faults = faults
 
     def plan(self, flight: Operated) -> None:
         """Let them happen in this flight."""
