@@ -17,7 +17,6 @@ from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.take_off import spooling_up
 
 
 class CommandedBy(Enum):
@@ -120,7 +119,7 @@ def _choose(
     if ladder.rung is Rung.SNN:
         return answer_of(policy, CommandedBy.POLICY)
     if ladder.rung is Rung.GUIDE:
-        spooling = spooling_up(ladder, now, settings.ladder)
+        spooling = ladder.spools_up(now, settings.ladder)
         # The rotors rest until the vehicle is armed, and spool up after that, even if the autopilot already reports that it
         # flies. Later the guide commands, even if the autopilot reports a landing: rotors at rest would be a fall.
         waiting = ladder.armed_since is None and not status.airborne

@@ -1,13 +1,13 @@
 """The state of the ladder SNN, GUIDE, HOLD, LAND, SILENT: where a flight is, the facts of one step, and a change of rung.
 
-The rules that decide about a change are in ladder.py and the files that it calls.
+The rules that decide about a change: ladder.py; about what an operator asks for: operator_requests.py.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
@@ -60,6 +60,10 @@ class Ladder(NamedTuple):
         """Whether the autopilot must hold at once, or else hear nothing more: it does not fly the motor commands."""
         unheard = self.latched is not None and self.latched.fault is Fault.MOTORS_NOT_FLOWN
         return unheard and self.rung is Rung.HOLD and not self.confirmed
+
+    def spools_up(self, now: float, limits: LadderLimits) -> bool:
+        """Whether the rotors are still coming up to speed after arming for a take-off."""
+        return self.taking_off and self.armed_since is not None and now - self.armed_since <= limits.spool_up
 
     @property
     def steady(self) -> bool:
@@ -158,27 +162,8 @@ class Move(NamedTuple):
     events: tuple[Event, ...] = ()
 
 
-class LadderChanges(TypedDict, total=False):
-    """Fields of the ladder that a change of rung sets beside the rung itself."""
-
-    wanted: bool
-    wanted_since: float
-    armed: bool
-    taking_off: bool
-    armed_since: float | None
-    latched: Finding | None
-    approved: Identity | None
-
-
 def change_rung(
-    ladder: Ladder,
-    rung: Rung,
-    kind: EventKind,
-    cause: Cause,
-    facts: Facts,
-    target: Target | None = None,
-    changes: LadderChanges | None = None,
-    detail: str = "",
+    ladder: Ladder, rung: Rung, kind: EventKind, cause: Cause, facts: Facts, target: Target | None = None, detail: str = ""
 ) -> Move:
     """To another rung, for this cause. A wish, a take-off and a recovery end there."""
     event = Event(facts.now, kind, cause, rung, ladder.rung, detail=detail)
@@ -198,9 +183,12 @@ def change_rung(
         asked_at=-math.inf,
         may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),
     )
-    if changes:
-        after = after._replace(**changes)
-    return Move(after, target, None, (event,))
+    return Move(after, target, events=(event,))
+
+
+def fall_to(rung: Rung, ladder: Ladder, finding: Finding, facts: Facts, kind: EventKind = EventKind.STEPPED_DOWN) -> Move:
+    """Down to a rung for a fault, after which the operator must ask again."""
+    return change_rung(ladder._replace(latched=finding), rung, kind, finding, facts)
 
 
 def hold_here(sample: Sample) -> Target:
