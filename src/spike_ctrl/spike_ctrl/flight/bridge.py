@@ -19,7 +19,7 @@ from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import KEPT_STATES, Action, received_at
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
 from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
@@ -108,13 +108,13 @@ def obeys_supervisor(
 
 def admit_command(
     passed: PassedCommand, tick: int, action: Action, layout: str, rests: bool, now: float, settings: FlightSettings
-) -> tuple[PassedCommand, tuple[Finding, ...]]:
+) -> tuple[PassedCommand, Findings]:
     """Whether the bridge may send this command to the autopilot: only if there is no finding.
 
     rests: the command is the supervisor's own. As its last one it may repeat a tick or answer an old state, once.
     """
 
-    def refuse(fault: Fault, detail: str) -> tuple[PassedCommand, tuple[Finding, ...]]:
+    def refuse(fault: Fault, detail: str) -> tuple[PassedCommand, Findings]:
         return passed, (Finding(fault, detail),)
 
     if layout != settings.layout:

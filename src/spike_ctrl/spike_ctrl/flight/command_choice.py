@@ -13,7 +13,7 @@ from typing import NamedTuple
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.flight.answer_checks import Action, AnswerSource, Identity, limit_slew, received_at
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.faults import Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.state_checks import Sample
@@ -58,7 +58,7 @@ class CommandSources(NamedTuple):
 
 def choose_command(
     sent: SentCommand, sources: CommandSources, ladder: Ladder, before: Rung, now: float, settings: FlightSettings
-) -> tuple[SentCommand, Command | None, tuple[Finding, ...]]:
+) -> tuple[SentCommand, Command | None, Findings]:
     """The command of this step, or None. before: the rung before this step."""
     status, sample = sources.autopilot, sources.sample
     if sample is None or status is None:
@@ -76,7 +76,7 @@ def choose_command(
         if handing_over and not sent.rested and now - (sent.at or 0.0) > settings.answers.silent:
             return SentCommand(sent.tick, sent.at, None, True), _last(sample, status, settings), ()
         return sent, None, ()
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     action = chosen.action
     if chosen.commander is not CommandedBy.REST:
         action = settings.with_thrust(action)

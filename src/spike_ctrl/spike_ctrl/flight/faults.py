@@ -120,3 +120,6 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.fault.name} ({self.fault.meaning}): {self.detail}"
+
+
+Findings = tuple[Finding, ...]

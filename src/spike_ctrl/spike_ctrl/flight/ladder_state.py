@@ -17,7 +17,7 @@ from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.event import Cause, Event, EventKind
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import Target, hold
@@ -102,7 +102,7 @@ class Facts(NamedTuple):
     autopilot: Autopilot | None
     sample: Sample | None  # the last accepted state
     target: Target | None
-    found: tuple[Finding, ...]
+    found: Findings
     strayed: bool  # one of the faults says that the vehicle has left the envelope or comes near the cage
     near_ground: bool  # lower than any vehicle that flies: it stands or lies on the ground, or is about to
     unmet: tuple[str, ...] | None  # preconditions that are not met; None: the preflight has not run

@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl.control.trajectory import PREVIEW, SetPoint, Trajectory, Vector
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import OriginShift
 
@@ -35,21 +35,21 @@ def shifted(target: Target, shift: OriginShift) -> Target:
     return target._replace(moved=OriginShift((x, y, z), target.moved.yaw + shift.yaw))
 
 
-def follow_stream(target: Target, point: SetPoint, now: float) -> tuple[Target, tuple[Finding, ...]]:
+def follow_stream(target: Target, point: SetPoint, now: float) -> tuple[Target, Findings]:
     """The target after a set-point of a stream came. A NaN changes nothing and does not keep the stream alive."""
     if (detail := not_finite(point)) is not None:
         return target, (Finding(Fault.SET_POINT_NOT_FINITE, detail),)
     return Target(point, streamed=now), ()
 
 
-def check_stream(target: Target, now: float, timeout: float) -> tuple[Finding, ...]:
+def check_stream(target: Target, now: float, timeout: float) -> Findings:
     """Whether the stream of set-points has stopped: for longer than `timeout` (s)."""
     if target.streamed is None or now - target.streamed <= timeout:
         return ()
     return (Finding(Fault.SET_POINT_STOPPED, f"the last one came {now - target.streamed:.2f} s ago"),)
 
 
-def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Finding, ...]]:
+def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, Findings]:
     """The set-point at `now` (s), clamped to the cage. A clamped one stands still.
 
     Of a trajectory the velocity is that of PREVIEW seconds later. A velocity towards a wall is limited, because it carries

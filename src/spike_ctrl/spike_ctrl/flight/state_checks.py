@@ -19,7 +19,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, yaw
 from spike_ctrl.flight.estimate_quality import EstimateQuality
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.vehicle_clock import VehicleClock
 
 STREAMS = ("position", "attitude", "rates")
@@ -75,7 +75,7 @@ class StateCheck(NamedTuple):
 
     track: StateTrack
     accepted: Sample | None
-    findings: tuple[Finding, ...]
+    findings: Findings
     shift: OriginShift | None
 
 
@@ -168,11 +168,11 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     return StateCheck(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
 
 
-def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> tuple[Finding, ...]:
+def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> Findings:
     """Faults of states that have not come by `now` (s)."""
     if track.accepted_at is None:
         return (Finding(Fault.STATE_LOST, "no state has been accepted"),)
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     age = now - track.accepted_at
     if age > limits.guide_age:
         found = (Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"),)
@@ -254,7 +254,7 @@ def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:
     return OriginShift((x, y, z), before.yaw + shift.yaw)
 
 
-def _check_streams(sample: Sample, limits: StateLimits) -> tuple[Finding, ...]:
+def _check_streams(sample: Sample, limits: StateLimits) -> Findings:
     """The streams that are older than the policy's limits."""
     if not any(sample.ages):
         return ()

@@ -16,7 +16,7 @@ from spike_ctrl.flight.autopilot import check_autopilot
 from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.estimate_quality import Doubt, Objection, Sign
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Facts, Move
@@ -74,8 +74,8 @@ def step(
 def _move(
     state: SupervisorState,
     inputs: SupervisorInputs,
-    found: tuple[Finding, ...],
-    of_policy: tuple[Finding, ...],
+    found: Findings,
+    of_policy: Findings,
     settings: FlightSettings,
 ) -> tuple[SupervisorState, Move]:
     """The ladder moves. Faults of a policy that neither flies nor is wanted do not count."""
@@ -92,16 +92,16 @@ def _move(
     return state, moved
 
 
-def _bars_policy(found: tuple[Finding, ...], policy_found: tuple[Finding, ...]) -> bool:
+def _bars_policy(found: Findings, policy_found: Findings) -> bool:
     """Whether the policy may not even command until the autopilot has taken over."""
     return any(f.fault.rung is not None for f in policy_found) or any(f.fault in UNTRUSTED for f in found)
 
 
 def _take_state(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """The vehicle's state, where a new one came, and the faults of states that came or did not."""
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     if inputs.sample is not None:
         checked = check_state(inputs.sample, state.track, settings.state, inputs.airborne)
         found = checked.findings
@@ -126,7 +126,7 @@ def _take_state(
 
 def _accept(
     state: SupervisorState, sample: Sample, track: StateTrack, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """An accepted state, which policy, guide and candidate have to answer, and whether it contradicts others or commands.
 
     A disarmed vehicle stands on the ground.
@@ -154,7 +154,7 @@ def _accept(
 
 def _check_flight(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """Faults that nodes report, and those of autopilot, geofence and envelope."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
@@ -186,7 +186,7 @@ def _is_held_for_it(state: SupervisorState, objection: Objection) -> bool:
 
 def _check_own_pace(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """Whether the supervisor itself is called often enough."""
     if state.stepped is None:
         return state, ()
@@ -201,7 +201,7 @@ def _check_own_pace(
     return state, ()
 
 
-def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: FlightSettings) -> Facts:
+def _facts(state: SupervisorState, inputs: SupervisorInputs, found: Findings, settings: FlightSettings) -> Facts:
     return Facts(
         now=inputs.now,
         autopilot=inputs.autopilot,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import hold_here
 from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold, not_finite, set_point_at, too_far
@@ -15,7 +15,7 @@ from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 def follow_target(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+) -> tuple[SupervisorState, Findings, tuple[Event, ...]]:
     """The state with its target and the set-point granted, which moves on with the states that it is flown by."""
     state, found, refused = _choose_target(state, inputs, settings)
     if inputs.sample is None and state.granted is not None:
@@ -26,14 +26,14 @@ def follow_target(
 
 def _choose_target(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+) -> tuple[SupervisorState, Findings, tuple[Event, ...]]:
     """The state with its target, the faults of set-points, and the refusals.
 
     A stream that stops is replaced by the nearest place at which the set-point can rest. After a fault, during a take-off
     and while the guide recovers, no other target is taken.
     """
     now, ladder = inputs.now, state.ladder
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     events: tuple[Event, ...] = ()
     free = inputs.airborne and ladder.rung <= Rung.GUIDE and not ladder.taking_off
     free = free and ladder.latched is None and ladder.recovering is None
@@ -67,9 +67,7 @@ def _choose_target(
     return state, found, events
 
 
-def grant_set_point(
-    state: SupervisorState, now: float, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+def grant_set_point(state: SupervisorState, now: float, settings: FlightSettings) -> tuple[SupervisorState, Findings]:
     """The state with the set-point that is granted now, and the faults of the wanted one.
 
     It begins where the vehicle is. During a take-off, in a recovery and where the autopilot flies, nothing is held back.
