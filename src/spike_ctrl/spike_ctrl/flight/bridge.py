@@ -21,7 +21,7 @@ from spike_ctrl.flight.answer_checks import KEPT_STATES, Action, received_at
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
+from spike_ctrl.flight.setpoint import moved_along
 from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
 
 
@@ -60,10 +60,9 @@ def bridge_state(
     last_airborne = sample.received if airborne else memory.last_airborne if armed else -math.inf
     found = check_state(sample, memory.track, settings.state, airborne)
     target, home = memory.target, memory.home
-    if found.shift is not None and home is not None:
+    if found.shift is not None:
         home = home_after(home, found.shift)
-    if found.shift is not None and target is not None:
-        target, _ = set_point_at(shifted(Target(target), found.shift), 0.0, settings.cage.laid(home))
+        target = moved_along(target, found.shift, settings.cage.laid(home))
     if found.accepted is not None and status is not None and not armed:
         home = found.accepted.position
     on_ground = not airborne and sample.received - last_airborne > settings.bridge.landed_time

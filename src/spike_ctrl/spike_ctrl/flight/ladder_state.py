@@ -103,8 +103,7 @@ class Facts(NamedTuple):
     sample: Sample | None  # the last accepted state
     target: Target | None
     found: Findings
-    strayed: bool  # one of the faults says that the vehicle has left the envelope or comes near the cage
-    near_ground: bool  # lower than any vehicle that flies: it stands or lies on the ground, or is about to
+    ground: float | None  # m, its height at home; None: unknown, or it may have become lower since the autopilot flies
     unmet: tuple[str, ...] | None  # preconditions that are not met; None: the preflight has not run
     envelope: Envelope
     cage: Cage  # as it lies over home
@@ -115,7 +114,8 @@ class Facts(NamedTuple):
     @property
     def settled(self) -> bool:
         """Whether the vehicle is well inside the envelope and the cage."""
-        return self.sample is not None and not self.strayed and self.envelope.is_settled(self.sample)
+        strayed = any(finding.fault.strays for finding in self.found)
+        return self.sample is not None and not strayed and self.envelope.is_settled(self.sample)
 
     @property
     def upset(self) -> bool:
@@ -144,8 +144,9 @@ class Facts(NamedTuple):
 
     @property
     def hold_or_land(self) -> Rung:
-        """HOLD in the air. On the ground LAND, which stops the rotors."""
-        return Rung.HOLD if self.airborne and not self.near_ground else Rung.LAND
+        """HOLD in the air. On the ground, and lower than any vehicle that flies, LAND, which stops the rotors."""
+        height = math.inf if self.sample is None or self.ground is None else self.sample.position[2] - self.ground
+        return Rung.LAND if not self.airborne or height < self.envelope.crash_height else Rung.HOLD
 
     @property
     def blocking(self) -> list[Finding]:

@@ -35,6 +35,11 @@ def shifted(target: Target, shift: OriginShift) -> Target:
     return target._replace(moved=OriginShift((x, y, z), target.moved.yaw + shift.yaw))
 
 
+def moved_along(point: SetPoint | None, shift: OriginShift, cage: Cage) -> SetPoint | None:
+    """A set-point after the estimator moved its origin, clamped to the cage."""
+    return None if point is None else set_point_at(shifted(Target(point), shift), 0.0, cage)[0]
+
+
 def follow_stream(target: Target, point: SetPoint, now: float) -> tuple[Target, Findings]:
     """The target after a set-point of a stream came. A NaN changes nothing and does not keep the stream alive."""
     if (detail := not_finite(point)) is not None:

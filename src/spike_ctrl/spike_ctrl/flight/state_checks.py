@@ -242,9 +242,9 @@ def origin_shift(last: Sample, now: Sample, dt: float) -> OriginShift:
     return OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
 
 
-def home_after(home: Vector, shift: OriginShift) -> Vector:
+def home_after(home: Vector | None, shift: OriginShift) -> Vector | None:
     """Home (m) after the estimator has moved its origin: its place and with it the cage stay, the ground moves along."""
-    return home[0], home[1], home[2] + shift.position[2]
+    return None if home is None else (home[0], home[1], home[2] + shift.position[2])
 
 
 def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:
