@@ -9,6 +9,7 @@ import pytest
 from spike_ctrl.flight import path_error
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.path_error import FlownTrack
+from spike_ctrl.report.flight_demo import flown_track
 from spike_ctrl.simulated_px4.ground_truth import Truth
 
 TIME = np.arange(0, 20, 0.01)
@@ -65,9 +66,9 @@ def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_v
     log = SimpleNamespace(received=received, stamp=stamp, position=position, set_point=set_point, rung_at=lambda _: rungs)
     times = np.array([100.0, 100.02, 100.04])
     true = Truth(times, np.array([[0.0, 0, 0], [2.0, 0, 0], [6.0, 0, 0]]), None, None, None)
-    found = path_error.flown_track(log, true)
+    found = flown_track(log, true)
     np.testing.assert_allclose(found.time, [0, 0.01], atol=1e-9)
     np.testing.assert_allclose(found.true[:, 0], [2.0, 4.0], atol=1e-9)
     np.testing.assert_allclose(found.error, np.linalg.norm([[1.0, -1, -1], [3.0, -1, -1]], axis=1))
     log.rung_at = lambda _: np.full(5, Rung.GUIDE)
-    assert path_error.flown_track(log, true) is None
+    assert flown_track(log, true) is None

@@ -29,7 +29,7 @@ from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.control.trajectory import SetPoint as Point
 from spike_ctrl.flight import realtime_scheduling
-from spike_ctrl.flight.observed_state import observed
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint

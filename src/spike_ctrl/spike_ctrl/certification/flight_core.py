@@ -26,6 +26,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import reason
@@ -33,7 +34,6 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample

@@ -15,14 +15,19 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Vector
+from spike_ctrl.flight import attitude
 from spike_ctrl.flight.answer_checks import KEPT_STATES, Action, received_at
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.setpoint import moved_along
 from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
+from spike_ctrl.sim import observation
+
+LEAD = 0.02  # s: by so much of its way a moving set-point is told ahead. Drag, which nobody sees, keeps each pilot behind it
 
 
 @quickly_replaced
@@ -69,6 +74,15 @@ def bridge_state(
     return BridgeMemory(sample.tick, found.track, last_airborne, target, home), BridgedState(
         sample, found.accepted, on_ground
     )
+
+
+def observed(state: Sample, point: SetPoint | None) -> Floats:
+    """The observation float32 (18,) of a state; without a set-point that from its own position and yaw."""
+    if point is None:
+        point = SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
+    (u, v, w), (a, b, c), (x, y, z) = state.velocity, point.velocity, point.position
+    ahead = (x + LEAD * a, y + LEAD * b, z + LEAD * c)
+    return observation.build(state.position, state.quaternion, (u - a, v - b, w - c), state.rates, ahead, point.yaw)
 
 
 @quickly_replaced

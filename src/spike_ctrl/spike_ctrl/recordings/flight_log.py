@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl._files.printable import printable
-from spike_ctrl.flight import settings_table
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
 
@@ -25,7 +25,7 @@ TOPICS = {
     "flight_state": f"{TYPES}FlightState",
     "set_point": f"{TYPES}SetPoint",
     "supervisor/status": f"{TYPES}SupervisorStatus",
-    settings_table.TOPIC: "std_msgs/msg/String",
+    flight_settings.TOPIC: "std_msgs/msg/String",
     "command": f"{TYPES}FlightCommand",
     "policy/checkpoint": f"{TYPES}Checkpoint",
     "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
@@ -126,7 +126,7 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         estimates=_estimates(found["diagnostics"]),
         offers=tuple(NamedAt(when, printable(message.name)) for when, message in found["policy/checkpoint"]),
         commanding=_commanding(found["command"]),
-        settings=_settings(found[settings_table.TOPIC]),
+        settings=_settings(found[flight_settings.TOPIC]),
     )
 
 
