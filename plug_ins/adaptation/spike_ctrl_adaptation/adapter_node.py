@@ -21,7 +21,6 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import torch
-from diagnostic_msgs.msg import DiagnosticArray
 from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, FlightState, SetPoint
 from std_srvs.srv import Trigger
 
@@ -50,8 +49,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.standard_topics import diagnostics
-from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_ros.standard_topics import Diagnostics
 
 LOOK = 0.25  # s between two looks at the estimate
 KEPT = 100  # states that wait for their commands
@@ -93,12 +91,12 @@ class AdapterNode(ProcessNode):
         self.transitions = TransitionMemory()
         self.results: SimpleQueue[Offer | Exception | None] = SimpleQueue()
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
-        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.diagnostics = Diagnostics(self)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_service(Trigger, "adapt", self.on_adapt)
-        start_timer(self, LOOK, self.look)
+        self.start_timer(LOOK, self.look)
         self.compute(partial(warm_up, data, self.craft))
 
     def on_state(self, message: FlightState) -> None:
@@ -201,8 +199,7 @@ class AdapterNode(ProcessNode):
         """What is known of the vehicle, for tools and the recorder."""
         if estimate.seconds > 0:
             figures = {name: f"{value:.4g}" for name, value in estimate.figures.items()}
-            stamp = self.get_clock().now().to_msg()
-            self.diagnostics_out.publish(diagnostics("adapter", str(estimate), figures, warn=False, stamp=stamp))
+            self.diagnostics.publish(str(estimate), figures)
 
     def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int, rows: Rows | None) -> Offer:
         """A child of the policy `parent`; see `fine_tune`. rows: transitions to learn from. Raises FineTuningError.

@@ -35,7 +35,6 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD = 1.0  # s
 
@@ -78,13 +77,13 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
-        self.start_timer: Timer | None = start_timer(self, 0.01, self.start) if p.autostart else None
+        self.starter: Timer | None = self.start_timer(0.01, self.start) if p.autostart else None
 
     def start(self) -> None:
-        if self.start_timer is None:  # a timer may fire once more after it is destroyed
+        if self.starter is None:  # a timer may fire once more after it is destroyed
             return
-        self.destroy_timer(self.start_timer)
-        self.start_timer = None
+        self.destroy_timer(self.starter)
+        self.starter = None
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             self.failure = self.refused
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
