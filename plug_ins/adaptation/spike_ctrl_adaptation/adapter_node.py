@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import torch
+from diagnostic_msgs.msg import DiagnosticArray
 from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, FlightState, SetPoint
 from std_srvs.srv import Trigger
 
@@ -49,7 +50,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.standard_topics import Diagnostics
+from spike_ctrl_ros.standard_topics import diagnostics
 
 LOOK = 0.25  # s between two looks at the estimate
 KEPT = 100  # states that wait for their commands
@@ -91,7 +92,7 @@ class AdapterNode(ProcessNode):
         self.transitions = TransitionMemory()
         self.results: SimpleQueue[Offer | Exception | None] = SimpleQueue()
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
-        self.diagnostics = Diagnostics(self)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
@@ -199,7 +200,7 @@ class AdapterNode(ProcessNode):
         """What is known of the vehicle, for tools and the recorder."""
         if estimate.seconds > 0:
             figures = {name: f"{value:.4g}" for name, value in estimate.figures.items()}
-            self.diagnostics.publish(str(estimate), figures)
+            self.diagnostics_out.publish(diagnostics(self, str(estimate), figures))
 
     def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int, rows: Rows | None) -> Offer:
         """A child of the policy `parent`; see `fine_tune`. rows: transitions to learn from. Raises FineTuningError.

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
@@ -27,7 +28,7 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.standard_topics import Diagnostics, odometry
+from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_sim.transition_messages import state_message, transition_message
 from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
 from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
@@ -66,7 +67,7 @@ class Px4Backend(ProcessNode):
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
-        self.diagnostics = Diagnostics(self)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
@@ -184,7 +185,7 @@ class Px4Backend(ProcessNode):
             row = (*sample.position, *sample.quaternion, *sample.velocity, *sample.rates)
             self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
         text = "waits for the learner" if phase is ReturnPhase.READY else phase.value
-        self.diagnostics.publish(text, values, warn=phase is ReturnPhase.READY)
+        self.diagnostics_out.publish(diagnostics(self, text, values, warn=phase is ReturnPhase.READY))
 
     def stopping(self) -> bool:
         """Land before the end."""

@@ -1,12 +1,14 @@
 """What the supervisor watches in the graph: other publishers, messages that do not fit, the recorder, the preflight."""
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from spike_ctrl_msgs.msg import Preflight
 
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.px4 import preflight
+from spike_ctrl_ros import qos
 from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.standard_topics import Diagnostics
+from spike_ctrl_ros.standard_topics import diagnostics
 
 PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
 # A foreign publisher on one of these topics could fly the vehicle or end the flight. On preflight it can only bar an
@@ -26,7 +28,7 @@ class GraphWatch:
         self._audited: tuple[float, tuple[str, ...]] | None = None
         self._looks = 0
         self._warned: set[str] = set()
-        self._diagnostics = Diagnostics(node)
+        self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         node.start_timer(PERIOD, self.look)
 
     def look(self) -> None:
@@ -45,7 +47,7 @@ class GraphWatch:
         self._looks += 1
         if self._looks % round(1.0 / PERIOD) == 0:
             lost = "; ".join(map(str, self.reports))
-            self._diagnostics.publish(lost or "ok", error=bool(lost))
+            self._diagnostics_out.publish(diagnostics(self.node, lost or "ok", error=bool(lost)))
 
     def mismatches(self, topic: str) -> list[str]:
         """Publishers of a topic whose messages the supervisor cannot receive, and what to do about each."""

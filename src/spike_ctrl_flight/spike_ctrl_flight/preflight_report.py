@@ -2,6 +2,7 @@
 
 import time
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Preflight
 
@@ -12,16 +13,16 @@ from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, parameter_
 from spike_ctrl.px4.preflight import Heard
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.standard_topics import Diagnostics
+from spike_ctrl_ros.standard_topics import diagnostics
 
 
 class PreflightReport:
     """Publishes `preflight` and `/diagnostics` for a node."""
 
     def __init__(self, node: Node, settings: FlightSettings, airframe: Airframe, wanted: Wanted):
-        self.settings, self.airframe, self.wanted = settings, airframe, wanted
+        self.node, self.settings, self.airframe, self.wanted = node, settings, airframe, wanted
         self._preflight_out = node.create_publisher(Preflight, "preflight", qos.STATUS)
-        self._diagnostics = Diagnostics(node)
+        self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
 
     def parameter_names(self, version: PX4Version | None = None) -> tuple[str, ...]:
         """The parameters that the preflight needs of an autopilot of this version."""
@@ -32,4 +33,4 @@ class PreflightReport:
         found = [*preflight.audit(heard, self.settings, self.airframe, self.wanted), *of_link]
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self._preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
-        self._diagnostics.publish("; ".join(unmet), figures, warn=bool(unmet))
+        self._diagnostics_out.publish(diagnostics(self.node, "; ".join(unmet), figures, warn=bool(unmet)))

@@ -31,7 +31,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.standard_topics import Diagnostics
+from spike_ctrl_ros.standard_topics import diagnostics
 
 # Topics that are recorded from the start. Where their publishers offer another QoS, `look` subscribes again.
 KNOWN = {
@@ -90,7 +90,7 @@ class Recorder(ProcessNode):
             known = qos.STREAM if p.flight and known is qos.LOCKSTEP else known
             if self.resolve_topic_name(name) in self.wanted:
                 self.listen(self.resolve_topic_name(name), kind, known.reliability, known.durability)
-        self.diagnostics = Diagnostics(self)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.start_timer(0.1, self.look)
         self.start_timer(PERIOD, self.flush)
         self.get_logger().info(f"recording to {path}")
@@ -176,7 +176,7 @@ class Recorder(ProcessNode):
     def diagnose(self) -> None:
         message = self.why or (f"{self.lost} messages lost" if self.lost else "recording")
         values = {"bag": self.writer.path, "messages": self.writer.messages, "bytes": self.writer.bytes, "lost": self.lost}
-        self.diagnostics.publish(message, values, warn=self.lost > 0, error=bool(self.why))
+        self.diagnostics_out.publish(diagnostics(self, message, values, warn=self.lost > 0, error=bool(self.why)))
 
     def close(self) -> None:
         if not self.why:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import BatteryState
 
-from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import time_message
 
 
@@ -46,17 +45,12 @@ def battery(voltage: float, charge: float, stamp: int) -> BatteryState:
     return message
 
 
-class Diagnostics:
-    """Publishes `/diagnostics` for a node, under its name."""
-
-    def __init__(self, node: Node):
-        self.node, self._out = node, node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-
-    def publish(self, text: str, values: Mapping[str, object] = {}, *, warn: bool = False, error: bool = False) -> None:
-        """A text and figures. error outranks warn."""
-        level = DiagnosticStatus.ERROR if error else DiagnosticStatus.WARN if warn else DiagnosticStatus.OK
-        figures = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        status = DiagnosticStatus(level=level, name=self.node.get_name(), message=text, values=figures)
-        report = DiagnosticArray(status=[status])
-        report.header.stamp = self.node.get_clock().now().to_msg()
-        self._out.publish(report)
+def diagnostics(
+    node: Node, text: str, values: Mapping[str, object] = {}, *, warn: bool = False, error: bool = False
+) -> DiagnosticArray:
+    """Diagnostics of a node now: a text and figures. error outranks warn."""
+    level = DiagnosticStatus.ERROR if error else DiagnosticStatus.WARN if warn else DiagnosticStatus.OK
+    figures = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    report = DiagnosticArray(status=[DiagnosticStatus(level=level, name=node.get_name(), message=text, values=figures)])
+    report.header.stamp = node.get_clock().now().to_msg()
+    return report

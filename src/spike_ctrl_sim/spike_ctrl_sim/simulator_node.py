@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rosgraph_msgs.msg import Clock
@@ -28,7 +29,7 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.standard_topics import Diagnostics, odometry
+from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_sim.answer_counts import AnswerCounts
 from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
 from spike_ctrl_sim.simulated_vehicles import simulated
@@ -67,7 +68,7 @@ class Simulator(ProcessNode):
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
         self.clock_out = self.create_publisher(Clock, "/clock", qos.STREAM)
-        self.diagnostics = Diagnostics(self)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
@@ -195,7 +196,7 @@ class Simulator(ProcessNode):
             self.publish_vehicle()
         waits = self.seen is None and self.tick > 0
         text = "flying" if self.seen else "waiting for the learner"
-        self.diagnostics.publish(text, self.counts.figures(self.tick), warn=waits)
+        self.diagnostics_out.publish(diagnostics(self, text, self.counts.figures(self.tick), warn=waits))
 
 
 def main() -> None:
