@@ -25,10 +25,8 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages, offboard
-from spike_ctrl_flight.battery_topic import BatteryTopic
-from spike_ctrl_flight.command_times import CommandTimes
+from spike_ctrl_flight.bridge_outputs import BatteryTopic, CommandTimes, PreflightReport
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
-from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.node import ProcessNode
