@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import BatteryState
 
+from spike_ctrl.flight.attitude import rotate_back
 from spike_ctrl_ros.convert import time_message
 
 
@@ -25,14 +25,7 @@ def odometry(state: Sequence[float] | NDArray[Any], stamp: int) -> Odometry:
     pose, twist = message.pose.pose, message.twist.twist
     pose.position.x, pose.position.y, pose.position.z = x, y, z
     pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = qx, qy, qz, qw
-    to_world = np.array(
-        [
-            [1 - 2 * (qy * qy + qz * qz), 2 * (qx * qy - qz * qw), 2 * (qx * qz + qy * qw)],
-            [2 * (qx * qy + qz * qw), 1 - 2 * (qx * qx + qz * qz), 2 * (qy * qz - qx * qw)],
-            [2 * (qx * qz - qy * qw), 2 * (qy * qz + qx * qw), 1 - 2 * (qx * qx + qy * qy)],
-        ]
-    )
-    twist.linear.x, twist.linear.y, twist.linear.z = map(float, to_world.T @ (vx, vy, vz))
+    twist.linear.x, twist.linear.y, twist.linear.z = rotate_back((qx, qy, qz, qw), (vx, vy, vz))
     twist.angular.x, twist.angular.y, twist.angular.z = rates
     return message
 

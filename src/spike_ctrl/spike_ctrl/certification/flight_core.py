@@ -17,7 +17,7 @@ from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.operator_injection import OperatorInjection
+from spike_ctrl.certification.operator_injection import operate
 from spike_ctrl.certification.plant_injection import PlantInjection
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
@@ -42,7 +42,7 @@ from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import parameter_rules, px4_parameters
-from spike_ctrl.px4.companion import MODES
+from spike_ctrl.px4.companion import ASKED, MODES
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.plant import TICK
@@ -54,7 +54,6 @@ GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answer
 WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
 ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
-ASKED = {Ask.OFFBOARD: PX4Mode.OFFBOARD, Ask.HOLD: PX4Mode.AUTO_LOITER, Ask.LAND: PX4Mode.AUTO_LAND}
 GUIDE = Identity("guide", 0)
 ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
 RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
@@ -107,7 +106,6 @@ class FlightCore:
             name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
         }
         self.link, self.processes = LinkInjection(scenario.struck("link")), ProcessInjection(scenario.struck("process"))
-        self.operator = OperatorInjection(scenario.struck("operator"))
         self.plant = PlantInjection(scenario, self.vehicle.plant)
         start = SetPoint(scenario.start, yaw=math.pi / 2)
         self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
@@ -142,8 +140,9 @@ class FlightCore:
         clock.at(ENGAGE, self._engage)
         for number, aim in enumerate(scenario.aims):
             until = scenario.aims[number + 1].at if number + 1 < len(scenario.aims) else math.inf
-            clock.at(aim.at, self._stream if aim.streamed else self._aim, aim.course, aim.at, until)
-        self.operator.plan(self)
+            clock.at(aim.at, self.stream if aim.streamed else self._aim, aim.course, aim.at, until)
+        for fault in scenario.struck("operator"):
+            clock.at(fault.at, operate, fault, self)
         while self.vehicle.now < scenario.duration and not self._over():
             now = self.vehicle.now + TICK
             clock.run(now)
@@ -187,22 +186,14 @@ class FlightCore:
         )  # fmt: skip
         for injection in self.of_states:
             sample = injection(sample, now)
-        sample = self._held_against_force(sample, now)
+        # As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it.
+        if now - self.force.measured >= IMU_PERIOD - TICK / 2:
+            self.force = self.force.felt(vehicle.estimator.acceleration, now)
+        self.force, sample = self.force.judged(sample, self.settings.force)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
         for delay in self.link.states(now):
             self.clock.at(now + self.between(RADIO) + delay, self._bridge_state, sample)
-
-    def _held_against_force(self, sample: Sample, now: float) -> Sample:
-        """As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it."""
-        if now - self.force.measured >= IMU_PERIOD - TICK / 2:
-            self.force = self.force.felt(self.vehicle.estimator.acceleration, now)
-        limits, quality = self.settings.force, sample.quality
-        self.force = self.force.seen(sample, limits)
-        velocity, across, height, heading = quality.innovations
-        if (innovation := self.force.innovation(velocity, now, limits)) == velocity:
-            return sample
-        return sample._replace(quality=quality._replace(innovations=(innovation, across, height, heading)))
 
     def _bridge_state(self, sample: Sample) -> None:
         now = self.clock.now
@@ -386,13 +377,10 @@ class FlightCore:
     def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
         self.target = course
 
-    def _stream(self, course: SetPoint, at: float, until: float) -> None:
+    def stream(self, course: SetPoint, at: float, until: float) -> None:
+        """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
         now = self.clock.now
         if now + STREAM_PERIOD < until:
-            self.clock.at(now + STREAM_PERIOD, self._stream, course, at, until)
+            self.clock.at(now + STREAM_PERIOD, self.stream, course, at, until)
         x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
-        self.stream(course._replace(position=(x, y, z)))
-
-    def stream(self, point: SetPoint) -> None:
-        """One set-point of a stream reaches the supervisor."""
-        self._step_when_awake({"stream": point})
+        self._step_when_awake({"stream": course._replace(position=(x, y, z))})

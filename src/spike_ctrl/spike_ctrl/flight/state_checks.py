@@ -81,8 +81,13 @@ class VehicleClock(NamedTuple):
 class OriginShift(NamedTuple):
     """How far the estimator moved its origin: position (m, `odom`) and yaw (rad)."""
 
-    position: Vector
-    yaw: float
+    position: Vector = (0.0, 0.0, 0.0)
+    yaw: float = 0.0
+
+    def then(self, more: OriginShift) -> OriginShift:
+        """Both shifts together."""
+        x, y, z = (a + b for a, b in zip(self.position, more.position, strict=True))
+        return OriginShift((x, y, z), self.yaw + more.yaw)
 
 
 @quickly_replaced
@@ -152,7 +157,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     origin_moved = last is not None and sample.reset_counter != last.reset_counter
     if last is not None and origin_moved:
         # After a clock jump the time between the two states is unknown, so the vehicle's own motion is not subtracted.
-        across = _sum(track.shift, origin_shift(last, sample, 0.0))
+        across = origin_shift(last, sample, 0.0, track.shift)
 
     def restarted(detail: str) -> StateCheck:
         anew = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
@@ -181,7 +186,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     unchanged, others_changed = _count_unchanged(sample, last, track) if airborne else (NO_COUNTS, NO_COUNTS)
     shift = track.shift
     if last is not None and origin_moved:
-        shift = _sum(track.shift, origin_shift(last, sample, sample.stamp - last.stamp))
+        shift = origin_shift(last, sample, sample.stamp - last.stamp, track.shift)
     clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay, limits.lead_memory)
     accepted_at = track.accepted_at
     frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
@@ -264,23 +269,17 @@ def implausibility(sample: Sample, last: Sample | None, limits: StateLimits) -> 
     return None
 
 
-def origin_shift(last: Sample, now: Sample, dt: float) -> OriginShift:
-    """The jump from the last state, moved on by its velocity and yaw rate for dt (s), to this one."""
+def origin_shift(last: Sample, now: Sample, dt: float, before: OriginShift | None = None) -> OriginShift:
+    """The jump from the last state, moved on by its velocity and yaw rate for dt (s), to this one; with those before."""
     x, y, z = (p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
-    return OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
+    shift = OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
+    return shift if before is None else before.then(shift)
 
 
 def home_after(home: Vector | None, shift: OriginShift) -> Vector | None:
     """Home (m) after the estimator has moved its origin: its place and with it the cage stay, the ground moves along."""
     return None if home is None else (home[0], home[1], home[2] + shift.position[2])
-
-
-def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:
-    if before is None:
-        return shift
-    x, y, z = (a + b for a, b in zip(before.position, shift.position, strict=True))
-    return OriginShift((x, y, z), before.yaw + shift.yaw)
 
 
 def _check_streams(sample: Sample, limits: StateLimits) -> Findings:
