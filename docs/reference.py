@@ -15,7 +15,7 @@ from pathlib import Path
 
 from spike_ctrl import launching
 from spike_ctrl._files.ranges import span
-from spike_ctrl.flight import settings_table
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
@@ -211,9 +211,9 @@ def settings_page() -> str:
     lines.append(
         "The numbers by which a flight finds its faults, with their defaults; one out of its range is refused. Some follow\n"
         "from the vehicle and from node parameters ([parameters](parameters.md)). A bag holds those of its flight, in\n"
-        f"`{settings_table.TOPIC}`. [Fault codes](fault_codes.md) says what follows a fault.\n"
+        f"`{flight_settings.TOPIC}`. [Fault codes](fault_codes.md) says what follows a fault.\n"
     )
-    for group, members in itertools.groupby(settings_table.table(FlightSettings()), lambda one: one.group):
+    for group, members in itertools.groupby(flight_settings.table(FlightSettings()), lambda one: one.group):
         rows = [(f"`{m.path}`", f"{m.value:.4g}", m.unit, f"{m.low:.4g} to {m.high:.4g}", m.about) for m in members]
         lines += [f"## {group or 'flight'}\n", *_table(("setting", "default", "unit", "range", "meaning"), rows)]
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 import math
 
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl_flight.battery_topic import BatteryTopic
+from spike_ctrl_flight.bridge_outputs import BatteryTopic
 from spike_ctrl_ros.convert import nanoseconds
 
 

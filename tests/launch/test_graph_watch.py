@@ -9,12 +9,13 @@ from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, Preflight
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl_flight.graph_watch import GraphWatch
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.node import ProcessNode
 
 
 @pytest.fixture
 def supervisor(ros_domain_id):
     rclpy.init()
-    found = rclpy.create_node("supervisor")
+    found = ProcessNode("supervisor")
     yield found
     found.destroy_node()
     rclpy.shutdown()

@@ -12,7 +12,7 @@ from rclpy.clock_type import ClockType
 from spike_ctrl_msgs.msg import AutopilotStatus
 
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_ros.node import ProcessNode
 
 SOURCES = Path(__file__).parents[2] / "src"
 
@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def node(ros_domain_id):
     rclpy.init()
-    found = rclpy.create_node("onlooker")
+    found = ProcessNode("onlooker")
     yield found
     found.destroy_node()
     rclpy.shutdown()
@@ -35,14 +35,14 @@ def until(node, condition):
 
 def test_a_timer_runs_on_the_steady_clock(node):
     calls = []
-    timer = start_timer(node, 0.01, lambda: calls.append(time.monotonic()))
+    timer = node.start_timer(0.01, lambda: calls.append(time.monotonic()))
     until(node, lambda: len(calls) == 10)
     assert timer.clock.clock_type == ClockType.STEADY_TIME and calls[-1] - calls[0] > 0.05
 
 
 def test_no_node_has_another_timer():
     users = [path.name for path in SOURCES.rglob("*.py") if ".create_timer(" in path.read_text(encoding="utf-8")]
-    assert users == ["timer.py"]
+    assert users == ["node.py"]
 
 
 def test_a_clock_that_stands_still_keeps_no_status_back(node):

@@ -16,8 +16,7 @@ from spike_ctrl.evaluation.off_nominal import CORNERS, EACH
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity
 from spike_ctrl.flight.flight_settings import for_adaptation, settings_for
-from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
-from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, compare_with_guide
 from spike_ctrl.flight.setpoint_limiter import grant
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn import recipe

@@ -25,12 +25,11 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import injected_fault, monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
-from spike_ctrl.certification.injected_fault import FAMILIES, KINDS
+from spike_ctrl.certification.injected_fault import FAMILIES, KINDS, struck_rows
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.monte_carlo import Campaign
-from spike_ctrl.certification.moving_rows import ROWS
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
-from spike_ctrl.certification.state_injection import StateInjection
+from spike_ctrl.certification.signal_injection import OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
@@ -99,9 +98,9 @@ def test_a_stopped_process_wakes_and_a_killed_one_does_not():
 
 
 def test_a_flipped_velocity_is_flipped_and_a_drift_grows():
-    flipped = StateInjection(fault("state", "velocity_flipped"))(STATE, 1.5)
+    flipped = SignalInjection(fault("state", "velocity_flipped"), OF_STATES)(STATE, 1.5)
     assert flipped == STATE._replace(velocity=(-1.0, 2.0, -0.5))
-    drifted = StateInjection(fault("state", "position_drifts"))(STATE, 3.0)
+    drifted = SignalInjection(fault("state", "position_drifts"), OF_STATES)(STATE, 3.0)
     assert drifted.position == pytest.approx((1.1, 0.2, 1.0)) and drifted.velocity == STATE.velocity
 
 
@@ -207,8 +206,8 @@ def test_a_family_that_broke_the_promise_is_counted_once():
 
 def test_each_row_of_the_fault_table_that_can_be_struck_in_motion_has_its_own_faults_and_figures():
     kinds = {f"{place} {kind}" for place, kinds in KINDS.items() for kind in kinds}
-    named = [kind for found in ROWS.values() for kind in found]
-    assert set(named) <= kinds and len(named) == len(set(named)) and set(ROWS) <= {r for f in Fault for r in f.rows}
+    named = [kind for found in struck_rows().values() for kind in found]
+    assert len(named) == len(set(named)) and set(struck_rows()) <= {r for f in Fault for r in f.rows}
     left_out = {kind.split()[0] for kind in kinds - set(named)}
     assert left_out == {"plant", "operator", "unseen"}  # no row speaks of them; an operator may land and disengage
     flown = FlightOutcome(3, "link", "walls", "link cut", "", 0.4, 0.0, 0.1, "", "SILENT", 9.0)

@@ -2,7 +2,7 @@
 
 from spike_ctrl_msgs.msg import FlightCommand
 
-from spike_ctrl_flight.command_times import CommandTimes
+from spike_ctrl_flight.bridge_outputs import CommandTimes
 
 
 def test_policy_and_guide_are_timed_apart_and_nobody_else_is():

@@ -12,7 +12,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification.flight_bag import FlightBag
-from spike_ctrl.flight import settings_table
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.answer_checks import AnswerLimits, CourseLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.bridge import BridgedState
@@ -27,13 +27,13 @@ from spike_ctrl.recordings.flight_log import read_log
 # Numbers of flight/ that stand at the top of a module and are no setting: they decide about no fault.
 OTHER_NUMBERS = {
     "answer_checks": ["KEPT_STATES", "WINDOW", "WINDOW_MASK"],  # sizes of windows, of which the settings tell
+    "bridge": ["LEAD"],
     "estimate_quality": [
         "ATTITUDE", "VELOCITY_HORIZONTAL", "VELOCITY_VERTICAL", "POSITION_HORIZONTAL", "POSITION_VERTICAL",
         "CONSTANT_POSITION", "AIDED", "UNKNOWN_FLAGS",
     ],  # MAVLink's
     "flight_reports": ["STATUS_PERIOD", "REPEAT_TIME"],
     "measured_voltage": ["SETTLED", "STALE", "KEPT"],
-    "observed_state": ["LEAD"],
     "path_error": ["SETTLING_TIME", "STILL", "PAUSE", "GOALS"],  # of an evaluation
     "queued_states": ["LONGEST", "STOOD"],  # of the policy's node
     "realtime_scheduling": ["PRIORITY", "HIGHEST"],
@@ -93,7 +93,7 @@ def test_an_impossible_cage_is_refused(change, message):
 
 
 def test_every_number_of_a_flight_has_bounds_around_its_default_and_a_sentence():
-    for one in settings_table.table(FlightSettings()):
+    for one in flight_settings.table(FlightSettings()):
         assert one.low <= one.value <= one.high and one.about.endswith((".", ",")), one.path
 
 
@@ -105,8 +105,8 @@ def test_a_new_number_out_of_range_is_refused_by_name():
 
 def test_a_bag_holds_all_numbers_that_a_flight_was_flown_with_as_json():
     settings = settings_for(airframe.load("crazyflie"), 100.0, cage="absolute:-1,-1,0,1,1,2")
-    found = json.loads(settings_table.as_json(settings), parse_constant=pytest.fail)
-    assert all(found[one.path] == one.value for one in settings_table.table(settings))
+    found = json.loads(flight_settings.as_json(settings), parse_constant=pytest.fail)
+    assert all(found[one.path] == one.value for one in flight_settings.table(settings))
     assert (found["layout"], found["cage.high"], found["cage.relative"]) == ("motors", [1.0, 1.0, 2.0], False)
     assert found["answers.course.height_off"] == 0.4 and found["farewell"] == 0.05
 
@@ -120,7 +120,7 @@ def test_the_bag_of_a_certified_flight_holds_its_settings(tmp_path):
     for _ in range(2):
         bag.output(core, step(core.state, SupervisorInputs(1.0), settings)[1])
     bag.close()
-    assert read_log(tmp_path / "bag").settings == json.loads(settings_table.as_json(settings))
+    assert read_log(tmp_path / "bag").settings == json.loads(flight_settings.as_json(settings))
 
 
 def test_no_module_of_the_flight_has_a_limit_of_its_own():
@@ -128,7 +128,7 @@ def test_no_module_of_the_flight_has_a_limit_of_its_own():
         return [part for part in ast.walk(node) if isinstance(part, ast.Constant) and type(part.value) in (int, float)]
 
     found = {}
-    for path in sorted(Path(settings_table.__file__).parent.glob("*.py")):
+    for path in sorted(Path(flight_settings.__file__).parent.glob("*.py")):
         assigned = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign) and numbers(n.value)]
         names = [name.id for node in assigned for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)]
         found |= {path.stem: names} if names else {}

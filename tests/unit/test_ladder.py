@@ -13,11 +13,11 @@ from spike_ctrl.flight.answer_checks import (
     Identity,
     await_answer,
     check_answer,
+    check_deadlines,
     record_answer,
 )
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy, CommandSources, SentCommand, choose_command
-from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.event import Bar, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import for_adaptation, settings_for

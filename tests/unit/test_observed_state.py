@@ -6,7 +6,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
-from spike_ctrl.flight.observed_state import observed
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.simulated_px4 import virtual_flight

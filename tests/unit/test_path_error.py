@@ -1,15 +1,12 @@
 """How well a flight kept to its set-points, on tracks made by hand."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from spike_ctrl.flight import path_error
-from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.path_error import FlownTrack
-from spike_ctrl.simulated_px4.ground_truth import Truth
 
 TIME = np.arange(0, 20, 0.01)
 NOWHERE = np.zeros((len(TIME), 3))
@@ -55,19 +52,3 @@ def test_a_step_that_is_granted_as_a_way_is_settled_when_the_vehicle_stays_near_
 
 def test_a_leg_that_was_not_flown_is_infinitely_far_off():
     assert path_error.legs(flight(NOWHERE), ("hover",) * 3, 10.0)[2].rmse == math.inf
-
-
-def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_vehicles_own_time():
-    received = np.arange(5) * 10**7
-    rungs = np.array([Rung.GUIDE, Rung.GUIDE, Rung.SNN, Rung.SNN, Rung.LAND])
-    position, set_point = np.full((5, 3), 7.0), np.full((5, 3), 1.0)
-    stamp = 100 + np.arange(5) * 0.01
-    log = SimpleNamespace(received=received, stamp=stamp, position=position, set_point=set_point, rung_at=lambda _: rungs)
-    times = np.array([100.0, 100.02, 100.04])
-    true = Truth(times, np.array([[0.0, 0, 0], [2.0, 0, 0], [6.0, 0, 0]]), None, None, None)
-    found = path_error.flown_track(log, true)
-    np.testing.assert_allclose(found.time, [0, 0.01], atol=1e-9)
-    np.testing.assert_allclose(found.true[:, 0], [2.0, 4.0], atol=1e-9)
-    np.testing.assert_allclose(found.error, np.linalg.norm([[1.0, -1, -1], [3.0, -1, -1]], axis=1))
-    log.rung_at = lambda _: np.full(5, Rung.GUIDE)
-    assert path_error.flown_track(log, true) is None

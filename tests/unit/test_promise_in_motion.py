@@ -20,8 +20,7 @@ from spike_ctrl.certification.flight_outcome import outcome
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.faults import Fault, Rung
-from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
-from spike_ctrl.flight.policy_monitor import Monitor, check_guide, observe_answer
+from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, check_guide, compare_with_guide, observe_answer
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint

@@ -21,11 +21,11 @@ from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.indi_guide import IndiGuide
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl.policy import checkpoint

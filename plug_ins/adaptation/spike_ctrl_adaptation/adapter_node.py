@@ -29,7 +29,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import SetPoint as Point
 from spike_ctrl.flight import realtime_scheduling
-from spike_ctrl.flight.observed_state import observed
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
@@ -43,7 +43,6 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics
-from spike_ctrl_ros.timer import start_timer
 
 LOOK = 0.25  # s between two looks at the estimate
 KEPT = 100  # states that wait for their commands
@@ -87,7 +86,7 @@ class AdapterNode(ProcessNode):
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_service(Trigger, "adapt", self.on_adapt)
-        start_timer(self, LOOK, self.look)
+        self.start_timer(LOOK, self.look)
         self.compute(partial(warm_up, data, self.craft))
 
     def on_state(self, message: FlightState) -> None:
@@ -190,8 +189,7 @@ class AdapterNode(ProcessNode):
         """What is known of the vehicle, for tools and the recorder."""
         if estimate.seconds > 0:
             figures = {name: f"{value:.4g}" for name, value in estimate.figures.items()}
-            stamp = self.get_clock().now().to_msg()
-            self.diagnostics_out.publish(diagnostics("adapter", str(estimate), figures, warn=False, stamp=stamp))
+            self.diagnostics_out.publish(diagnostics(self, str(estimate), figures))
 
     def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int, rows: Rows | None) -> Offer:
         """A child of the policy `parent`; see `fine_tune`. rows: transitions to learn from. Raises UsageError.

@@ -93,7 +93,6 @@ def _fly(out: Path, arguments: list[str]) -> int:
 def _judge(out: Path) -> int:
     from spike_ctrl_sitl import flight_demo
 
-
     legs = flight_demo.judge(out, KINDS, DURATION)
     if legs is None:
         print("the policy did not fly")

@@ -25,13 +25,10 @@ from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
-from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
-from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_sim.transition_messages import state_message, transition_message
 from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
 from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
@@ -75,13 +72,13 @@ class Px4Backend(ProcessNode):
         self.create_subscription(JumpStart, "jump_start", self.on_order, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
-        start_timer(self, PERIOD, self.on_time)
-        start_timer(self, 1.0, self.diagnose)
+        self.start_timer(PERIOD, self.on_time)
+        self.start_timer(1.0, self.diagnose)
         self.rival = RivalWatch(self, "state")
         self.missing_since: float | None = None
         self.lock, self.ended = threading.Lock(), False
         self.get_logger().info(f"waiting for the autopilot at {p.connection}")
-        self.reader = start_reader(self, "the autopilot", self.read)
+        self.reader = self.start_reader("the autopilot", self.read)
 
     def read(self) -> None:
         """Hear the autopilot, in a thread of its own: a state must not wait for the executor."""
@@ -172,7 +169,7 @@ class Px4Backend(ProcessNode):
         While one is missing nothing takes off. In the air the vehicle lands; then the node ends and names who is missing.
         """
         absent = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
-        absent += [] if heard(self, self.transition_out) else ["learner"]
+        absent += [] if self.is_heard(self.transition_out) else ["learner"]
         if not absent or self.flight.reset.ending:
             self.missing_since = None
             return
@@ -189,8 +186,7 @@ class Px4Backend(ProcessNode):
             row = (*sample.position, *sample.quaternion, *sample.velocity, *sample.rates)
             self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
         text = "waits for the learner" if phase is ReturnPhase.READY else phase.value
-        stamp = self.get_clock().now().to_msg()
-        self.diagnostics_out.publish(diagnostics("px4_backend", text, values, warn=phase is ReturnPhase.READY, stamp=stamp))
+        self.diagnostics_out.publish(diagnostics(self, text, values, warn=phase is ReturnPhase.READY))
 
     def stopping(self) -> bool:
         """Land before the end."""

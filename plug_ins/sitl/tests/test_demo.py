@@ -1,9 +1,15 @@
-"""A demonstration flight: what it refuses leaves nothing behind."""
+"""A demonstration flight: what it refuses leaves nothing behind, and what of it is judged."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from refusal import refused
 
 from spike_ctrl.cli import main
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.simulated_px4.ground_truth import Truth
+from spike_ctrl_sitl.flight_demo import flown_track
 
 pytestmark = pytest.mark.slow
 
@@ -31,3 +37,19 @@ def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_pa
 def test_a_demo_whose_folder_has_too_long_a_name_is_refused(tmp_path, capsys):
     long = tmp_path / ("a" * 300)
     assert refused(capsys, "demo", "--output", str(long)) == f"--output {long}: cannot be written (File name too long)"
+
+
+def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_vehicles_own_time():
+    received = np.arange(5) * 10**7
+    rungs = np.array([Rung.GUIDE, Rung.GUIDE, Rung.SNN, Rung.SNN, Rung.LAND])
+    position, set_point = np.full((5, 3), 7.0), np.full((5, 3), 1.0)
+    stamp = 100 + np.arange(5) * 0.01
+    log = SimpleNamespace(received=received, stamp=stamp, position=position, set_point=set_point, rung_at=lambda _: rungs)
+    times = np.array([100.0, 100.02, 100.04])
+    true = Truth(times, np.array([[0.0, 0, 0], [2.0, 0, 0], [6.0, 0, 0]]), None, None, None)
+    found = flown_track(log, true)
+    np.testing.assert_allclose(found.time, [0, 0.01], atol=1e-9)
+    np.testing.assert_allclose(found.true[:, 0], [2.0, 4.0], atol=1e-9)
+    np.testing.assert_allclose(found.error, np.linalg.norm([[1.0, -1, -1], [3.0, -1, -1]], axis=1))
+    log.rung_at = lambda _: np.full(5, Rung.GUIDE)
+    assert flown_track(log, true) is None

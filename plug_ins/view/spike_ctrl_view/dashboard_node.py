@@ -8,7 +8,6 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view.live_view import render
 from spike_ctrl_view.typed_filter import TypedFilter
 from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
@@ -35,7 +34,7 @@ class Dashboard(ProcessNode):
             self.filter.listen()
             self.live = Live(console=self.console, auto_refresh=False, screen=self.console.is_terminal)
             self.live.start()
-        start_timer(self, PERIOD, self.draw)
+        self.start_timer(PERIOD, self.draw)
 
     def draw(self) -> None:
         now = time.monotonic()

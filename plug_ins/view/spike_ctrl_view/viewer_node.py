@@ -23,7 +23,6 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import live_page, scene
 from spike_ctrl_view.hearing import RECENT
 from spike_ctrl_view.live_charts import LiveCharts
@@ -84,8 +83,8 @@ class Viewer(ProcessNode):
         with folders["Topics"]:
             self.filter = gui.add_text("show", p.topics, hint="part of a topic's name")
         self.charts = LiveCharts(gui, folders["Error"], folders["Spikes"], p.rate)
-        start_timer(self, 1 / p.rate, self.look)
-        start_timer(self, PERIOD, self.tell)
+        self.start_timer(1 / p.rate, self.look)
+        self.start_timer(PERIOD, self.tell)
         self.get_logger().info(f"open http://{HOST}:{p.port}")
 
     def on_spikes(self, message: Spikes) -> None:

@@ -21,11 +21,11 @@ from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl.flight import autopilot, command_choice, setpoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.event_words import reason, told
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_ros.convert import fill, nanoseconds

@@ -14,7 +14,6 @@ from spike_ctrl_flight.operator_services import SERVICES, parse_place
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 
 PERIOD = 0.05  # s
 
@@ -50,7 +49,7 @@ class FlightOperator(ProcessNode):
             self.client = self.create_client(SetTarget, "set_target")
         else:
             self.question, self.client = Trigger.Request(), self.create_client(Trigger, p.request)
-        start_timer(self, PERIOD, self.ask)
+        self.start_timer(PERIOD, self.ask)
 
     def ask(self) -> None:
         if self.future is None and self.client.service_is_ready():

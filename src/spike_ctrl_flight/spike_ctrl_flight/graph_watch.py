@@ -1,15 +1,14 @@
 """What the supervisor watches in the graph: other publishers, messages that do not fit, the recorder, the preflight."""
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.node import Node
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from spike_ctrl_msgs.msg import Preflight
 
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.px4 import preflight
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import time_message
-from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_ros.node import ProcessNode
+from spike_ctrl_ros.standard_topics import diagnostics
 
 PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
 # A foreign publisher on one of these topics could fly the vehicle or end the flight. On preflight it can only bar an
@@ -22,7 +21,7 @@ PUBLISHERS = dict.fromkeys((*COMMANDING, "preflight"), 1)
 class GraphWatch:
     """reports: the present faults of the graph. recorded: a recorder belongs to the flight, and its loss is reported."""
 
-    def __init__(self, node: Node, recorded: bool):
+    def __init__(self, node: ProcessNode, recorded: bool):
         self.node, self.recorded = node, recorded
         self.reports: tuple[Finding, ...] = ()
         self._unmet: tuple[str, ...] | None = None
@@ -30,10 +29,13 @@ class GraphWatch:
         self._looks = 0
         self._warned: set[str] = set()
         self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-        start_timer(node, PERIOD, self.look)
+        node.start_timer(PERIOD, self.look)
 
     def look(self) -> None:
-        """Look for a second publisher (it bars the policy), unfit messages (they bar an engagement) and a lost recorder."""
+        """Look for a second publisher (it bars the policy), unfit messages (they bar an engagement) and a lost recorder.
+
+        Once a second the graph's faults are published as diagnostics.
+        """
         counts = {topic: self.node.count_publishers(topic) for topic in PUBLISHERS}
         self._unmet = tuple(map(str, preflight.audit_publishers(counts, PUBLISHERS)))
         many = [f"{topic}: found {counts[topic]}, wanted 1" for topic in COMMANDING if counts[topic] > 1]
@@ -44,7 +46,8 @@ class GraphWatch:
         self.reports = tuple(found)
         self._looks += 1
         if self._looks % round(1.0 / PERIOD) == 0:
-            self.diagnose()
+            lost = "; ".join(map(str, self.reports))
+            self._diagnostics_out.publish(diagnostics(self.node, lost or "ok", error=bool(lost)))
 
     def mismatches(self, topic: str) -> list[str]:
         """Publishers of a topic whose messages the supervisor cannot receive, and what to do about each."""
@@ -60,14 +63,6 @@ class GraphWatch:
             elif fits == QoSCompatibility.ERROR:
                 found.append(f"{topic}: found QoS {who} one that fits: {why.strip()}")
         return found
-
-    def diagnose(self) -> None:
-        """Publish the state of the graph, for any tool that shows diagnostics."""
-        lost = [str(finding) for finding in self.reports]
-        level = DiagnosticStatus.ERROR if lost else DiagnosticStatus.OK
-        report = DiagnosticArray(status=[DiagnosticStatus(level=level, name="supervisor", message="; ".join(lost) or "ok")])
-        report.header.stamp = time_message(self.node.get_clock().now().nanoseconds)
-        self._diagnostics_out.publish(report)
 
     def audited(self, message: Preflight, now: float) -> None:
         """Take the bridge's preflight. Each warning is logged once, whatever value it finds later."""

@@ -54,28 +54,22 @@ def make(link: str, node: Node, connection: Connection, companion: Companion, ai
     return find(link)(node, connection, companion, airframe, px4)
 
 
-def _check_layout(airframe: Airframe, layout: str) -> None:
-    try:
-        airframe.require_layout(layout)
-    except UsageError as error:
-        other = {
-            "rates": "PX4 takes motors over link:=uxrce only, our own vehicle over link:=embedded",
-            "motors": "such a vehicle is commanded over link:=mavlink",
-        }
-        raise UsageError(f"{error}; {other[layout]}") from None
-
-
 class OverMavlink:
     """Body rates and thrust in SET_ATTITUDE_TARGET."""
+
+    layout, other = "rates", "PX4 takes motors over link:=uxrce only, our own vehicle over link:=embedded"
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.connection, self.companion, self.airframe = connection, companion, airframe
         self.check(airframe, 1, px4)
 
-    @staticmethod
-    def check(airframe: Airframe, system: int, px4: str) -> None:
+    @classmethod
+    def check(cls, airframe: Airframe, system: int, px4: str) -> None:
         """Raises UsageError for an airframe of another layout."""
-        _check_layout(airframe, "rates")
+        try:
+            airframe.require_layout(cls.layout)
+        except UsageError as error:
+            raise UsageError(f"{error}; {cls.other}") from None
 
     def send(self, action: Sequence[float], now: float) -> None:
         self.connection.send(self.companion.link.action(action, self.airframe, now))
@@ -84,22 +78,14 @@ class OverMavlink:
         return []
 
 
-class ToEmbedded:
+class ToEmbedded(OverMavlink):
     """Rotor speeds in SET_ACTUATOR_CONTROL_TARGET. Nothing is sent to a vehicle that does not say that it takes them."""
 
-    def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
-        self.connection, self.companion, self.airframe = connection, companion, airframe
-        self.check(airframe, 1, px4)
-
-    @staticmethod
-    def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raises UsageError for an airframe of another layout."""
-        _check_layout(airframe, "motors")
+    layout, other = "motors", "such a vehicle is commanded over link:=mavlink"
 
     def send(self, action: Sequence[float], now: float) -> None:
-        packet = self.companion.link.action(action, self.airframe, now)
         if self.companion.version is not None and self.companion.version.takes_motors:
-            self.connection.send(packet)
+            super().send(action, now)
 
     def unmet(self) -> list[Unmet]:
         version = self.companion.version

@@ -42,7 +42,6 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 
 Target = Point | Trajectory
 ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action": "candidate"}
@@ -92,7 +91,7 @@ class Supervisor(ProcessNode):
             self.create_service(Trigger, name, partial(lambda request, _, answer: self.on_request(request, answer), request))
         self.create_service(SetTarget, "set_target", self.on_target)
         self.watch, self.rival = GraphWatch(self, p.record), RivalWatch(self, "command")
-        start_timer(self, 1 / p.rate, self.on_period)
+        self.start_timer(1 / p.rate, self.on_period)
         self.get_logger().info("auto: arms and engages on its own" if p.auto else "passive: arms and engages when asked to")
 
     # --- what comes in ----------------------------------------------------------------------------------------------

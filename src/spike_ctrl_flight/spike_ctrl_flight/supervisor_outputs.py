@@ -12,9 +12,8 @@ from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.flight_settings import FlightSettings, as_json
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.settings_table import as_json
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_ros import qos

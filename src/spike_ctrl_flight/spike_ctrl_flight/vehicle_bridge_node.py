@@ -25,18 +25,14 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages, offboard
-from spike_ctrl_flight.battery_topic import BatteryTopic
-from spike_ctrl_flight.command_times import CommandTimes
+from spike_ctrl_flight.bridge_outputs import BatteryTopic, CommandTimes, PreflightReport
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
-from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
-from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import odometry
-from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD, PREFLIGHT_PERIOD = 0.02, 1.0  # s
 REQUEST_AGE = 0.3  # s: oldest status that a request may answer
@@ -80,11 +76,11 @@ class VehicleBridge(ProcessNode):
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
         self.rival = RivalWatch(self, "flight_state")
-        start_timer(self, STATUS_PERIOD, self.send_due)
-        start_timer(self, PREFLIGHT_PERIOD, self.report_preflight)
+        self.start_timer(STATUS_PERIOD, self.send_due)
+        self.start_timer(PREFLIGHT_PERIOD, self.report_preflight)
         self.get_logger().info(f"waiting for the autopilot at {p.connection}; passive: it arms only when it is asked to")
         self.lock, self.ended = threading.Lock(), False
-        self.reader = start_reader(self, "the autopilot", self.read)
+        self.reader = self.start_reader("the autopilot", self.read)
 
     # --- from the autopilot -----------------------------------------------------------------------------------------
 

@@ -21,11 +21,9 @@ from spike_ctrl_learner.training_messages import checkpoint_message, rollout_mes
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,12 @@ class LearnerNode(ProcessNode):
         self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
         self.rival = RivalWatch(self, "jump_start")
         self.begun = False  # a timer may fire once more after it is destroyed
-        self.begin = start_timer(self, 0.1, self.on_begin)
+        self.begin = self.start_timer(0.1, self.on_begin)
         self.get_logger().info(f"run {self.run.folder}: recipe {self.learner.recipe.name}")
 
     def on_begin(self) -> None:
         """Let the first two iterations be flown once simulator and policy listen: to fly one and learn from the other."""
-        if not self.begun and self.rival.clear and heard(self, self.rollout_out) and heard(self, self.checkpoint_out):
+        if not self.begun and self.rival.clear and self.is_heard(self.rollout_out) and self.is_heard(self.checkpoint_out):
             self.destroy_timer(self.begin)
             self.begun = True
             self.grant(2 * self.learner.ticks_per_iteration)

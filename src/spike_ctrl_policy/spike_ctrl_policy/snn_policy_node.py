@@ -22,12 +22,11 @@ from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.queued_states import QueueWatch
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
-from spike_ctrl_policy.battery_voltage import BatteryVoltage
 from spike_ctrl_policy.loader import loader_for, of_file
+from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
 from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import YIELD, Successor
-from spike_ctrl_policy.told_commands import ToldCommands
 from spike_ctrl_policy.waiting_checkpoints import take
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, nanoseconds, view
@@ -35,7 +34,6 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD = 1.0  # s
 
@@ -78,13 +76,13 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
-        self.start_timer: Timer | None = start_timer(self, 0.01, self.start) if p.autostart else None
+        self.starter: Timer | None = self.start_timer(0.01, self.start) if p.autostart else None
 
     def start(self) -> None:
-        if self.start_timer is None:  # a timer may fire once more after it is destroyed
+        if self.starter is None:  # a timer may fire once more after it is destroyed
             return
-        self.destroy_timer(self.start_timer)
-        self.start_timer = None
+        self.destroy_timer(self.starter)
+        self.starter = None
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             self.failure = self.refused
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:

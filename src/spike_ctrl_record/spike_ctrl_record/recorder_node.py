@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidTopicNameException
@@ -32,7 +32,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_ros.standard_topics import diagnostics
 
 # Topics that are recorded from the start. Where their publishers offer another QoS, `look` subscribes again.
 KNOWN = {
@@ -92,8 +92,8 @@ class Recorder(ProcessNode):
             if self.resolve_topic_name(name) in self.wanted:
                 self.listen(self.resolve_topic_name(name), kind, known.reliability, known.durability)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-        start_timer(self, 0.1, self.look)
-        start_timer(self, PERIOD, self.flush)
+        self.start_timer(0.1, self.look)
+        self.start_timer(PERIOD, self.flush)
         self.get_logger().info(f"recording to {path}")
 
     def look(self) -> None:
@@ -175,14 +175,9 @@ class Recorder(ProcessNode):
             self.get_logger().error(f"{error}; get it back with: spike-ctrl repair {self.writer.path}")
 
     def diagnose(self) -> None:
-        level = DiagnosticStatus.ERROR if self.why else DiagnosticStatus.WARN if self.lost else DiagnosticStatus.OK
         message = self.why or (f"{self.lost} messages lost" if self.lost else "recording")
         values = {"bag": self.writer.path, "messages": self.writer.messages, "bytes": self.writer.bytes, "lost": self.lost}
-        status = DiagnosticStatus(level=level, name="recorder", message=message)
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        report = DiagnosticArray(status=[status])
-        report.header.stamp = self.get_clock().now().to_msg()
-        self.diagnostics_out.publish(report)
+        self.diagnostics_out.publish(diagnostics(self, message, values, warn=self.lost > 0, error=bool(self.why)))
 
     def close(self) -> None:
         if not self.why:

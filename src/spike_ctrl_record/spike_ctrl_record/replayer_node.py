@@ -24,7 +24,6 @@ from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.timer import start_timer
 
 RESEND, PATIENCE = 1.0, 10.0  # s
 
@@ -78,7 +77,7 @@ class Replayer(ProcessNode):
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.create_subscription(VehicleAction, "policy/action", self.on_answer, qos.LOCKSTEP)
         self.pace = 1 / (p.rate * choice.contract.rate_hz) if p.rate else 0.0
-        self.timer = start_timer(self, max(self.pace / 2, 1e-3), self.look)
+        self.timer = self.start_timer(max(self.pace / 2, 1e-3), self.look)
         self.asked = time.monotonic()
         self.rival = RivalWatch(self, "state")
 

@@ -1,6 +1,15 @@
 """The base of all nodes of spike_ctrl: each is a process of its own, which `spin.run` starts and ends."""
 
+import threading
+from collections.abc import Callable
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.timer import Timer
+
+ONLOOKERS = ("recorder", "rosbag2_recorder", "dashboard", "viewer")  # names of nodes that act on no topic
 
 
 class ProcessNode(Node):
@@ -19,3 +28,32 @@ class ProcessNode(Node):
 
     def close(self) -> None:
         """What it does last, while messages can still be sent."""
+
+    def start_timer(self, period: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` every `period` (s) from now on.
+
+        It runs on the steady clock, which no change of the host's or the simulation's clock affects.
+        """
+        return self.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def is_heard(self, publisher: Publisher) -> bool:
+        """Whether a node that acts on the topic listens to this publisher, and all known listeners are connected."""
+        listeners = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        connected = len(listeners) <= publisher.get_subscription_count()
+        return connected and any(listener.node_name not in ONLOOKERS for listener in listeners)
+
+    def start_reader(self, whom: str, work: Callable[[], None]) -> threading.Thread:
+        """Start a thread beside the executor that runs `work` until the node ends. whom: what it listens to, in words.
+
+        An exception in it ends the node with one line (see `spin.run`): a node that no longer listens must not seem alive.
+        """
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:
+                self.failure = f"listening to {whom} ended: {type(error).__name__}: {error}".partition("\n")[0]
+
+        thread = threading.Thread(target=run, name=f"listens to {whom}", daemon=True)
+        thread.start()
+        return thread

@@ -1,7 +1,6 @@
 """One node of each kind in a ROS domain: a second one sees the first, and ends."""
 
 from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.timer import start_timer
 
 WATCH_TIME = 1.0  # s: discovery takes less
 
@@ -14,7 +13,7 @@ class RivalWatch:
 
     def __init__(self, node: ProcessNode, topic: str):
         self.node, self.topic, self.clear, self._looks = node, topic, False, 0
-        self._timer = start_timer(node, WATCH_TIME / 10, self._look)
+        self._timer = node.start_timer(WATCH_TIME / 10, self._look)
 
     def _look(self) -> None:
         if self.clear:  # a timer may fire once more after it is destroyed

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
+from rclpy.node import Node
 from sensor_msgs.msg import BatteryState
 
+from spike_ctrl.flight.attitude import rotate_back
 from spike_ctrl_ros.convert import time_message
 
 
@@ -25,14 +25,7 @@ def odometry(state: Sequence[float] | NDArray[Any], stamp: int) -> Odometry:
     pose, twist = message.pose.pose, message.twist.twist
     pose.position.x, pose.position.y, pose.position.z = x, y, z
     pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = qx, qy, qz, qw
-    to_world = np.array(
-        [
-            [1 - 2 * (qy * qy + qz * qz), 2 * (qx * qy - qz * qw), 2 * (qx * qz + qy * qw)],
-            [2 * (qx * qy + qz * qw), 1 - 2 * (qx * qx + qz * qz), 2 * (qy * qz - qx * qw)],
-            [2 * (qx * qz - qy * qw), 2 * (qy * qz + qx * qw), 1 - 2 * (qx * qx + qy * qy)],
-        ]
-    )
-    twist.linear.x, twist.linear.y, twist.linear.z = map(float, to_world.T @ (vx, vy, vz))
+    twist.linear.x, twist.linear.y, twist.linear.z = rotate_back((qx, qy, qz, qw), (vx, vy, vz))
     twist.angular.x, twist.angular.y, twist.angular.z = rates
     return message
 
@@ -45,10 +38,12 @@ def battery(voltage: float, charge: float, stamp: int) -> BatteryState:
     return message
 
 
-def diagnostics(name: str, text: str, values: Mapping[str, object], *, warn: bool, stamp: Time) -> DiagnosticArray:
-    """Diagnostics of a node: a text and figures."""
-    status = DiagnosticStatus(level=DiagnosticStatus.WARN if warn else DiagnosticStatus.OK, name=name, message=text)
-    status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    report = DiagnosticArray(status=[status])
-    report.header.stamp = stamp
+def diagnostics(
+    node: Node, text: str, values: Mapping[str, object] = {}, *, warn: bool = False, error: bool = False
+) -> DiagnosticArray:
+    """Diagnostics of a node now: a text and figures. error outranks warn."""
+    level = DiagnosticStatus.ERROR if error else DiagnosticStatus.WARN if warn else DiagnosticStatus.OK
+    figures = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    report = DiagnosticArray(status=[DiagnosticStatus(level=level, name=node.get_name(), message=text, values=figures)])
+    report.header.stamp = node.get_clock().now().to_msg()
     return report

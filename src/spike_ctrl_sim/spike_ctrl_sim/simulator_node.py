@@ -26,12 +26,10 @@ from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, answered, time_message
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
-from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_sim.answer_counts import AnswerCounts
 from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
 from spike_ctrl_sim.simulated_vehicles import simulated
@@ -74,9 +72,9 @@ class Simulator(ProcessNode):
         self.create_subscription(JumpStart, "jump_start", self.on_order, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
-        self.pace = start_timer(self, 1 / RATE_HZ, self.on_deadline) if p.realtime else None
-        start_timer(self, 0.1, self.watch)
-        start_timer(self, 1.0, self.diagnose)
+        self.pace = self.start_timer(1 / RATE_HZ, self.on_deadline) if p.realtime else None
+        self.start_timer(0.1, self.watch)
+        self.start_timer(1.0, self.diagnose)
         self.rival = RivalWatch(self, "state")
 
     def on_order(self, message: JumpStart) -> None:
@@ -101,7 +99,7 @@ class Simulator(ProcessNode):
     def absent(self) -> list[str]:
         """The names of the nodes that must answer or listen, and are not connected."""
         found = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
-        learner = self.parameters.free_run or heard(self, self.transition_out)
+        learner = self.parameters.free_run or self.is_heard(self.transition_out)
         return found if learner else [*found, "learner"]
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
@@ -196,12 +194,9 @@ class Simulator(ProcessNode):
     def diagnose(self) -> None:
         if self.pace is None:
             self.publish_vehicle()
-        values = self.counts.figures(self.tick)
         waits = self.seen is None and self.tick > 0
         text = "flying" if self.seen else "waiting for the learner"
-        self.diagnostics_out.publish(
-            diagnostics("simulator", text, values, warn=waits, stamp=self.get_clock().now().to_msg())
-        )
+        self.diagnostics_out.publish(diagnostics(self, text, self.counts.figures(self.tick), warn=waits))
 
 
 def main() -> None:

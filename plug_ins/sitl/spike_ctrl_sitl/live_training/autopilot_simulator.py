@@ -16,9 +16,9 @@ import numpy as np
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.flight_settings import settings_for
-from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.px4.dialect import PX4Mode

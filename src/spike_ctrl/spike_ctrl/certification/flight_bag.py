@@ -13,7 +13,7 @@ from rosbags.interfaces import Nodetype
 
 from spike_ctrl._files import resources
 from spike_ctrl.certification.flight_core import GUIDE, FlightCore
-from spike_ctrl.flight import settings_table
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.bridge import BridgedState
 from spike_ctrl.flight.command_choice import Command, CommandedBy
@@ -67,7 +67,7 @@ class FlightBag:
         """What the supervisor publishes after a step."""
         now = core.clock.now
         if self._told[1] is None:
-            self._write(f"/{settings_table.TOPIC}", STRING, now, data=settings_table.as_json(core.settings))
+            self._write(f"/{flight_settings.TOPIC}", STRING, now, data=flight_settings.as_json(core.settings))
         if output.command is not None:
             self._command(now, output.command, core.settings.layout)
         if output.set_point is not None and output.command is not None:

@@ -15,18 +15,18 @@ import numpy as np
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.certification.answer_injection import AnswerInjection
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.operator_injection import OperatorInjection
+from spike_ctrl.certification.operator_injection import operate
 from spike_ctrl.certification.plant_injection import PlantInjection
-from spike_ctrl.certification.state_injection import StateInjection
+from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import reason
@@ -34,7 +34,6 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
@@ -43,7 +42,7 @@ from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import parameter_rules, px4_parameters
-from spike_ctrl.px4.companion import MODES
+from spike_ctrl.px4.companion import ASKED, MODES
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.plant import TICK
@@ -55,7 +54,6 @@ GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answer
 WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
 ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
-ASKED = {Ask.OFFBOARD: PX4Mode.OFFBOARD, Ask.HOLD: PX4Mode.AUTO_LOITER, Ask.LAND: PX4Mode.AUTO_LAND}
 GUIDE = Identity("guide", 0)
 ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
 RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
@@ -103,13 +101,11 @@ class FlightCore:
         self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
         self.vehicle.begin_in_the_air(scenario.start)
         self.clock = VirtualClock()
-        faults = {
-            place: [f for f in scenario.faults if f.place == place] for place in ("policy", "guide", "state", "unseen")
+        self.of_states = [SignalInjection(fault, OF_STATES) for fault in scenario.struck("state", "unseen")]
+        self.of_answers = {
+            name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
         }
-        self.state_tampering = [StateInjection(fault) for fault in faults["state"] + faults["unseen"]]
-        self.tampering = {name: [AnswerInjection(fault) for fault in faults[name]] for name in ("policy", "guide")}
-        self.link, self.processes = LinkInjection(scenario.faults), ProcessInjection(scenario.faults)
-        self.operator = OperatorInjection(scenario.faults)
+        self.link, self.processes = LinkInjection(scenario.struck("link")), ProcessInjection(scenario.struck("process"))
         self.plant = PlantInjection(scenario, self.vehicle.plant)
         start = SetPoint(scenario.start, yaw=math.pi / 2)
         self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
@@ -144,8 +140,9 @@ class FlightCore:
         clock.at(ENGAGE, self._engage)
         for number, aim in enumerate(scenario.aims):
             until = scenario.aims[number + 1].at if number + 1 < len(scenario.aims) else math.inf
-            clock.at(aim.at, self._stream if aim.streamed else self._aim, aim.course, aim.at, until)
-        self.operator.plan(self)
+            clock.at(aim.at, self.stream if aim.streamed else self._aim, aim.course, aim.at, until)
+        for fault in scenario.struck("operator"):
+            clock.at(fault.at, operate, fault, self)
         while self.vehicle.now < scenario.duration and not self._over():
             now = self.vehicle.now + TICK
             clock.run(now)
@@ -187,24 +184,16 @@ class FlightCore:
             0, now, now, estimate.position, estimate.quaternion, estimate.velocity, estimate.rates,
             vehicle.estimator.reset_counter, quality=vehicle.estimator.quality,
         )  # fmt: skip
-        for tampering in self.state_tampering:
-            sample = tampering(sample, now)
-        sample = self._held_against_force(sample, now)
+        for injection in self.of_states:
+            sample = injection(sample, now)
+        # As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it.
+        if now - self.force.measured >= IMU_PERIOD - TICK / 2:
+            self.force = self.force.felt(vehicle.estimator.acceleration, now)
+        self.force, sample = self.force.judged(sample, self.settings.force)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
         for delay in self.link.states(now):
             self.clock.at(now + self.between(RADIO) + delay, self._bridge_state, sample)
-
-    def _held_against_force(self, sample: Sample, now: float) -> Sample:
-        """As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it."""
-        if now - self.force.measured >= IMU_PERIOD - TICK / 2:
-            self.force = self.force.felt(self.vehicle.estimator.acceleration, now)
-        limits, quality = self.settings.force, sample.quality
-        self.force = self.force.seen(sample, limits)
-        velocity, across, height, heading = quality.innovations
-        if (innovation := self.force.innovation(velocity, now, limits)) == velocity:
-            return sample
-        return sample._replace(quality=quality._replace(innovations=(innovation, across, height, heading)))
 
     def _bridge_state(self, sample: Sample) -> None:
         now = self.clock.now
@@ -285,8 +274,8 @@ class FlightCore:
             action, who = found.action, Identity(flown.name, flown.epoch)
             rates = flown.policy.spike_rates(self.pilot.state)
         numbers = tuple(action[0].tolist())
-        for tampering in self.tampering[name]:
-            numbers = tampering(numbers, now)
+        for injection in self.of_answers[name]:
+            numbers = injection(numbers, now)
         answer = Answer(tick, now, numbers, self.settings.layout, who, tuple(rates))
         if self.record is not None:
             self.record.answer(now, answer)
@@ -388,13 +377,10 @@ class FlightCore:
     def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
         self.target = course
 
-    def _stream(self, course: SetPoint, at: float, until: float) -> None:
+    def stream(self, course: SetPoint, at: float, until: float) -> None:
+        """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
         now = self.clock.now
         if now + STREAM_PERIOD < until:
-            self.clock.at(now + STREAM_PERIOD, self._stream, course, at, until)
+            self.clock.at(now + STREAM_PERIOD, self.stream, course, at, until)
         x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
-        self.stream(course._replace(position=(x, y, z)))
-
-    def stream(self, point: SetPoint) -> None:
-        """One set-point of a stream reaches the supervisor."""
-        self._step_when_awake({"stream": point})
+        self._step_when_awake({"stream": course._replace(position=(x, y, z))})

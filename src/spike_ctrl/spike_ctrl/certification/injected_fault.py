@@ -1,4 +1,4 @@
-"""The faults that a certification injects: their families, and how each draws its size. What each does: `*_tampering.py`.
+"""The faults that a certification injects: their families, and how each draws its size. What each does: `*_injection.py`.
 
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
 faults of the state that agree with themselves, which nothing on board can see; they are counted apart.
@@ -17,87 +17,91 @@ PAIRED = ("policy", "guide", "link", "process", "operator", "plant")  # faults t
 
 
 class FaultRange(NamedTuple):
-    """How a fault is drawn. size: least and most, in its own unit. lasts: s, inf for the whole flight."""
+    """How a fault is drawn. size: least and most, in its own unit. lasts: s, inf for the whole flight.
+
+    row: of the fault table (docs/faults.md) that it strikes in motion; None where no row speaks of it.
+    """
 
     size: tuple[float, float] = (0.0, 0.0)
     lasts: tuple[float, float] = (math.inf, math.inf)
+    row: int | None = None
 
 
 KINDS: dict[str, dict[str, FaultRange]] = {
     "policy": {
-        "frozen": FaultRange(),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3)),
-        "flipped": FaultRange(),
-        "one_axis_flipped": FaultRange(),
-        "scaled": FaultRange((0.0, 3.0)),
-        "biased": FaultRange((0.05, 1.0)),
-        "noisy": FaultRange((0.1, 1.0)),
-        "not_finite": FaultRange(),
-        "full": FaultRange(),
-        "delayed": FaultRange((1, 8)),  # answers of so many states before
+        "frozen": FaultRange(row=12),
+        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12),
+        "flipped": FaultRange(row=12),
+        "one_axis_flipped": FaultRange(row=12),
+        "scaled": FaultRange((0.0, 3.0), row=10),
+        "biased": FaultRange((0.05, 1.0), row=12),
+        "noisy": FaultRange((0.1, 1.0), row=11),
+        "not_finite": FaultRange(row=7),
+        "full": FaultRange(row=10),
+        "delayed": FaultRange((1, 8), row=30),  # answers of so many states before
     },
     "guide": {
-        "frozen": FaultRange(),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3)),
-        "flipped": FaultRange(),
-        "biased": FaultRange((0.05, 1.0)),
-        "noisy": FaultRange((0.1, 1.0)),
-        "not_finite": FaultRange(),
-        "falling": FaultRange(),
+        "frozen": FaultRange(row=17),
+        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=17),
+        "flipped": FaultRange(row=17),
+        "biased": FaultRange((0.05, 1.0), row=17),
+        "noisy": FaultRange((0.1, 1.0), row=17),
+        "not_finite": FaultRange(row=17),
+        "falling": FaultRange(row=17),
     },
     "link": {
-        "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0)),  # share
-        "states_late": FaultRange((0.02, 0.15), (0.5, 5.0)),  # s
-        "states_stop": FaultRange((0.0, 0.0), (0.05, 20.0)),
-        "states_doubled": FaultRange((0.2, 1.0)),  # share
-        "states_disordered": FaultRange((0.2, 1.0)),  # share
-        "commands_lost": FaultRange((0.2, 1.0), (0.5, 20.0)),  # share
-        "commands_late": FaultRange((0.01, 0.08), (0.5, 5.0)),  # s
-        "cut": FaultRange((0.0, 0.0), (0.1, 20.0)),
+        "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0), row=2),  # share
+        "states_late": FaultRange((0.02, 0.15), (0.5, 5.0), row=2),  # s
+        "states_stop": FaultRange((0.0, 0.0), (0.05, 20.0), row=1),
+        "states_doubled": FaultRange((0.2, 1.0), row=3),  # share
+        "states_disordered": FaultRange((0.2, 1.0), row=3),  # share
+        "commands_lost": FaultRange((0.2, 1.0), (0.5, 20.0), row=48),  # share
+        "commands_late": FaultRange((0.01, 0.08), (0.5, 5.0), row=30),  # s
+        "cut": FaultRange((0.0, 0.0), (0.1, 20.0), row=20),
     },
     "process": {
-        "policy_killed": FaultRange(),
-        "guide_killed": FaultRange(),
-        "supervisor_killed": FaultRange(),
-        "bridge_killed": FaultRange(),
-        "companion_killed": FaultRange(),
-        "policy_stopped": FaultRange((0.0, 0.0), (0.03, 2.0)),
-        "guide_stopped": FaultRange((0.0, 0.0), (0.03, 2.0)),
-        "supervisor_stopped": FaultRange((0.0, 0.0), (0.03, 2.0)),
-        "bridge_stopped": FaultRange((0.0, 0.0), (0.03, 2.0)),
-        "companion_stopped": FaultRange((0.0, 0.0), (0.03, 2.0)),
-        "policy_slow": FaultRange((0.005, 0.05), (0.5, 5.0)),  # s
-        "starved": FaultRange((0.01, 0.12), (0.5, 5.0)),  # s of each .04 to .16 s
+        "policy_killed": FaultRange(row=16),
+        "guide_killed": FaultRange(row=17),
+        "supervisor_killed": FaultRange(row=19),
+        "bridge_killed": FaultRange(row=20),
+        "companion_killed": FaultRange(row=44),
+        "policy_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=15),
+        "guide_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=17),
+        "supervisor_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=19),
+        "bridge_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=20),
+        "companion_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=44),
+        "policy_slow": FaultRange((0.005, 0.05), (0.5, 5.0), row=30),  # s
+        "starved": FaultRange((0.01, 0.12), (0.5, 5.0), row=30),  # s of each .04 to .16 s
     },
     "operator": {
         "disengages": FaultRange(),
         "lands": FaultRange(),
         "takes_guide": FaultRange(),
-        "shuts_down": FaultRange(),
-        "far_set_point": FaultRange((1.0, 20.0)),  # m
-        "stream_to_the_wall": FaultRange((0.5, 6.0), (1.0, 4.0)),  # m/s
-        "stream_not_finite": FaultRange((0.0, 0.0), (0.5, 3.0)),
-        "pilot_holds": FaultRange(),
-        "pilot_lands": FaultRange(),
-        "pilot_returns": FaultRange(),
-        "battery_fails": FaultRange(),
+        "shuts_down": FaultRange(row=43),
+        "far_set_point": FaultRange((1.0, 20.0), row=36),  # m
+        "stream_to_the_wall": FaultRange((0.5, 6.0), (1.0, 4.0), row=36),  # m/s
+        "stream_not_finite": FaultRange((0.0, 0.0), (0.5, 3.0), row=36),
+        "pilot_holds": FaultRange(row=33),
+        "pilot_lands": FaultRange(row=33),
+        "pilot_returns": FaultRange(row=33),
+        "battery_fails": FaultRange(row=35),
     },
     "state": {
-        "position_drifts": FaultRange((0.3, 1.7)),  # m/s
-        "height_drifts": FaultRange((0.2, 1.0)),  # m/s
-        "yaw_drifts": FaultRange((0.1, 0.6)),  # rad/s
-        "tilt_drifts": FaultRange((0.05, 0.3)),  # rad/s
-        "velocity_flipped": FaultRange(),
-        "velocity_stuck": FaultRange((1e-4, 1e-3)),  # m/s of dither
-        "velocity_biased": FaultRange((0.3, 1.5)),  # m/s
-        "position_stuck": FaultRange((1e-4, 1e-3)),  # m of dither
-        "position_jumps": FaultRange((0.1, 2.0)),  # m
-        "rates_stuck": FaultRange((1e-4, 1e-3)),  # rad/s of dither
-        "rates_flipped": FaultRange(),
-        "not_finite": FaultRange((0.0, 0.0), (0.02, 5.0)),
-        "frozen": FaultRange((0.0, 0.0), (0.1, 5.0)),
-        "origin_moved": FaultRange((0.1, 1.0)),  # m, with the reset counter
-        "noisy": FaultRange((2.0, 10.0)),  # times the sensors' noise
+        "position_drifts": FaultRange((0.3, 1.7), row=47),  # m/s
+        "height_drifts": FaultRange((0.2, 1.0), row=47),  # m/s
+        "yaw_drifts": FaultRange((0.1, 0.6), row=47),  # rad/s
+        "tilt_drifts": FaultRange((0.05, 0.3), row=47),  # rad/s
+        "velocity_flipped": FaultRange(row=47),
+        "velocity_stuck": FaultRange((1e-4, 1e-3), row=47),  # m/s of dither
+        "velocity_biased": FaultRange((0.3, 1.5), row=47),  # m/s
+        "position_stuck": FaultRange((1e-4, 1e-3), row=47),  # m of dither
+        "position_jumps": FaultRange((0.1, 2.0), row=5),  # m
+        "rates_stuck": FaultRange((1e-4, 1e-3), row=47),  # rad/s of dither
+        "rates_flipped": FaultRange(row=47),
+        "not_finite": FaultRange((0.0, 0.0), (0.02, 5.0), row=4),
+        "frozen": FaultRange((0.0, 0.0), (0.1, 5.0), row=6),
+        "origin_moved": FaultRange((0.1, 1.0), row=9),  # m, with the reset counter
+        "noisy": FaultRange((2.0, 10.0), row=5),  # times the sensors' noise
     },
     "plant": {
         "gust": FaultRange((1.0, 5.0), (0.3, 2.0)),  # m/s^2
@@ -109,6 +113,20 @@ KINDS: dict[str, dict[str, FaultRange]] = {
         "drifts_as_its_velocity": FaultRange((0.1, 1.0)),  # m/s
     },
 }
+
+
+def struck_rows() -> dict[int, list[str]]:
+    """The rows of the fault table that a certification strikes in motion, each with the names of its faults.
+
+    The rows that are left out concern no vehicle in the air (a file, a bag, a parameter, a start), or what is not simulated
+    here: a clock that jumps, spike rates, learner, recorder, ground station, DDS, an estimator that doubts itself.
+    """
+    found: dict[int, list[str]] = {}
+    for place, kinds in KINDS.items():
+        for kind, drawn in kinds.items():
+            if drawn.row is not None:
+                found.setdefault(drawn.row, []).append(f"{place} {kind}")
+    return dict(sorted(found.items()))
 
 
 class InjectedFault(NamedTuple):

@@ -16,7 +16,7 @@ class LinkInjection:
     """The faults of the link of one flight."""
 
     def __init__(self, faults: Sequence[InjectedFault]):
-        self.faults = [(fault, np.random.default_rng(fault.seed)) for fault in faults if fault.place == "link"]
+        self.faults = [(fault, np.random.default_rng(fault.seed)) for fault in faults]
 
     def states(self, now: float) -> list[float]:
         """Delays (s) with which the state that the autopilot sends at `now` (s) arrives; none: it is lost."""
@@ -59,8 +59,6 @@ class ProcessInjection:
         self.stops: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
         self.slow: list[tuple[InjectedFault, np.random.Generator]] = []
         for fault in faults:
-            if fault.place != "process":
-                continue
             dice, who = np.random.default_rng(fault.seed), fault.kind.partition("_")[0]
             if fault.kind == "policy_slow":
                 self.slow.append((fault, dice))

@@ -65,6 +65,10 @@ class Scenario(NamedTuple):
         """When (s) the first fault begins; infinite where there is none."""
         return min((fault.at for fault in self.faults), default=math.inf)
 
+    def struck(self, *places: str) -> list[InjectedFault]:
+        """The faults of these places."""
+        return [fault for place in places for fault in self.faults if fault.place == place]
+
     @property
     def what(self) -> str:
         """The faults by name."""

@@ -19,7 +19,7 @@ class PlantInjection:
         self.plant = plant
         self.weight = GRAVITY * plant.airframe.mass
         self.wind = tuple(w * plant.airframe.mass for w in scenario.wind)
-        self.faults = [fault for fault in scenario.faults if fault.place == "plant"]
+        self.faults = scenario.struck("plant")
         self.changes = sorted({time for f in self.faults for time in (f.at, f.until) if time < math.inf})
         self.whirls = [fault for fault in self.faults if fault.kind == "whirl"]
         self.centre = scenario.start

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from spike_ctrl.certification.flight_outcome import FlightOutcome
-from spike_ctrl.certification.injected_fault import FAMILIES
-from spike_ctrl.certification.moving_rows import ROWS
+from spike_ctrl.certification.injected_fault import FAMILIES, struck_rows
 
 CONFIDENCE = 0.95
 
@@ -55,7 +54,8 @@ def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
 def by_fault_row(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
     """A row per row of the fault table that was struck in motion, by a single fault."""
     found = list(outcomes)
-    return [_row(f"row {row}", part) for row, kinds in ROWS.items() if (part := [o for o in found if o.what in kinds])]
+    rows = struck_rows().items()
+    return [_row(f"row {row}", part) for row, names in rows if (part := [o for o in found if o.what in names])]
 
 
 def _row(name: str, part: Sequence[FlightOutcome]) -> FamilyRow:

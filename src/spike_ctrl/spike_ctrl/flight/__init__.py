@@ -9,7 +9,7 @@ A flight is one pure step, repeated (supervisor.py). Where to find what:
 - Who flies: ladder.py with request.py, operator_requests.py, take_off.py, hand_over.py, recovery.py, autopilot_modes.py
   (take-over, landing); ladder_state.py holds its state. command_choice.py gives the command, checkpoint_swap.py swaps
   the policy.
-- All faults: faults.py. All limits: flight_settings.py, with its table in settings_table.py.
+- All faults: faults.py. All limits, and their table: flight_settings.py.
 - What happened, by kind and cause: event.py; its sentences: event_words.py. What is reported: flight_reports.py.
 - Around a flight: bridge.py, auto_mission.py, rehearsal.py, realtime_scheduling.py, flight_statistics.py, path_error.py.
 """

@@ -5,8 +5,9 @@ Pure. Times are seconds on the companion's monotonic clock. An action is four nu
     source = await_answer(source, sample)                            # for each accepted state
     answer, findings = check_answer(answer, source, layout, limits)  # for each answer
     source = record_answer(source, answer, limits)                   # for each answer that passed
+    findings = check_deadlines(source, now, limits, fault)           # also while no answer comes
 
-Whether an answer is overdue: deadlines.py. How a policy behaves over many answers: policy_monitor.py.
+How a policy behaves over many answers: policy_monitor.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 Action = tuple[float, float, float, float]
@@ -132,12 +133,10 @@ def await_answer(source: AnswerSource, sample: Sample) -> AnswerSource:
     return AnswerSource(states, source.latest, waiting, source.misses)
 
 
-def check_answer(
-    answer: Answer, source: AnswerSource, layout: str, limits: AnswerLimits
-) -> tuple[Answer | None, tuple[Finding, ...]]:
+def check_answer(answer: Answer, source: AnswerSource, layout: str, limits: AnswerLimits) -> tuple[Answer | None, Findings]:
     """The answer with its action clamped to [-1, 1], or None where it must not be used, and the faults."""
 
-    def refuse(fault: Fault, detail: str) -> tuple[None, tuple[Finding, ...]]:
+    def refuse(fault: Fault, detail: str) -> tuple[None, Findings]:
         return None, (Finding(fault, detail),)
 
     if answer.layout != layout:
@@ -173,7 +172,24 @@ def record_answer(source: AnswerSource, answer: Answer, limits: AnswerLimits) ->
     return AnswerSource(source.states, answer, unanswered[0] if unanswered else None, misses)
 
 
-def limit_slew(action: Action, previous: Action | None, limits: AnswerLimits) -> tuple[Action, tuple[Finding, ...]]:
+def check_deadlines(source: AnswerSource, now: float, limits: AnswerLimits, fault: Fault) -> Findings:
+    """Faults of a source at `now` (s): its oldest answer is overdue, or too many of its last 100 answers came late.
+
+    fault: POLICY_SILENT or GUIDE_SILENT. It names the source: the guide has a longer deadline, and late answers of it are
+    not counted.
+    """
+    found: Findings = ()
+    limit = limits.silent if fault is Fault.POLICY_SILENT else limits.guide_silent
+    if source.waiting_since is not None and now - source.waiting_since > limit:
+        waited = 1e3 * (now - source.waiting_since)
+        found = (Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limit:.0f} ms"),)
+    if fault is Fault.POLICY_SILENT and (misses := source.misses.bit_count()) > limits.misses:
+        detail = f"{misses} of {WINDOW} answers late by more than {1e3 * limits.late:.0f} ms, wanted at most {limits.misses}"
+        found += (Finding(Fault.POLICY_MISSES, detail),)
+    return found
+
+
+def limit_slew(action: Action, previous: Action | None, limits: AnswerLimits) -> tuple[Action, Findings]:
     """The action, changed from the previous command by no more than the slew limit."""
     if previous is None:
         return action, ()

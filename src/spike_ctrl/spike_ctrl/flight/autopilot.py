@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 
 
 class Mode(Enum):
@@ -67,9 +67,7 @@ class AutopilotLimits:
     voltage_low: float = within(2.5, 0.1, 100.0, "A lower voltage is implausible.", "V")
 
 
-def check_autopilot(
-    status: Autopilot | None, dropped_before: int, now: float, limits: AutopilotLimits
-) -> tuple[Finding, ...]:
+def check_autopilot(status: Autopilot | None, dropped_before: int, now: float, limits: AutopilotLimits) -> Findings:
     """Faults of the autopilot at `now` (s). dropped_before: `dropped` of the status before."""
     if status is None:
         return (Finding(Fault.LINK_LOST, "never heard"),)

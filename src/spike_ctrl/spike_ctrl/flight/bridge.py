@@ -15,14 +15,19 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Vector
+from spike_ctrl.flight import attitude
 from spike_ctrl.flight.answer_checks import KEPT_STATES, Action, received_at
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
+from spike_ctrl.flight.setpoint import moved_along
 from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
+from spike_ctrl.sim import observation
+
+LEAD = 0.02  # s: by so much of its way a moving set-point is told ahead. Drag, which nobody sees, keeps each pilot behind it
 
 
 @quickly_replaced
@@ -60,16 +65,24 @@ def bridge_state(
     last_airborne = sample.received if airborne else memory.last_airborne if armed else -math.inf
     found = check_state(sample, memory.track, settings.state, airborne)
     target, home = memory.target, memory.home
-    if found.shift is not None and home is not None:
+    if found.shift is not None:
         home = home_after(home, found.shift)
-    if found.shift is not None and target is not None:
-        target, _ = set_point_at(shifted(Target(target), found.shift), 0.0, settings.cage.laid(home))
+        target = moved_along(target, found.shift, settings.cage.laid(home))
     if found.accepted is not None and status is not None and not armed:
         home = found.accepted.position
     on_ground = not airborne and sample.received - last_airborne > settings.bridge.landed_time
     return BridgeMemory(sample.tick, found.track, last_airborne, target, home), BridgedState(
         sample, found.accepted, on_ground
     )
+
+
+def observed(state: Sample, point: SetPoint | None) -> Floats:
+    """The observation float32 (18,) of a state; without a set-point that from its own position and yaw."""
+    if point is None:
+        point = SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
+    (u, v, w), (a, b, c), (x, y, z) = state.velocity, point.velocity, point.position
+    ahead = (x + LEAD * a, y + LEAD * b, z + LEAD * c)
+    return observation.build(state.position, state.quaternion, (u - a, v - b, w - c), state.rates, ahead, point.yaw)
 
 
 @quickly_replaced
@@ -108,13 +121,13 @@ def obeys_supervisor(
 
 def admit_command(
     passed: PassedCommand, tick: int, action: Action, layout: str, rests: bool, now: float, settings: FlightSettings
-) -> tuple[PassedCommand, tuple[Finding, ...]]:
+) -> tuple[PassedCommand, Findings]:
     """Whether the bridge may send this command to the autopilot: only if there is no finding.
 
     rests: the command is the supervisor's own. As its last one it may repeat a tick or answer an old state, once.
     """
 
-    def refuse(fault: Fault, detail: str) -> tuple[PassedCommand, tuple[Finding, ...]]:
+    def refuse(fault: Fault, detail: str) -> tuple[PassedCommand, Findings]:
         return passed, (Finding(fault, detail),)
 
     if layout != settings.layout:

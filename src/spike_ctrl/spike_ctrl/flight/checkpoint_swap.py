@@ -8,13 +8,13 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import named
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.supervisor_state import SupervisorState
 from spike_ctrl.flight.swap_trial import TrialLimits
 
-Swap = tuple[SupervisorState, Identity | None, tuple[Finding, ...], tuple[Event, ...]]
+Swap = tuple[SupervisorState, Identity | None, Findings, tuple[Event, ...]]
 
 
 def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings) -> Swap:

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.flight.answer_checks import Action, AnswerSource, Identity, limit_slew, received_at
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.faults import Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.take_off import spooling_up
 
 
 class CommandedBy(Enum):
@@ -59,7 +58,7 @@ class CommandSources(NamedTuple):
 
 def choose_command(
     sent: SentCommand, sources: CommandSources, ladder: Ladder, before: Rung, now: float, settings: FlightSettings
-) -> tuple[SentCommand, Command | None, tuple[Finding, ...]]:
+) -> tuple[SentCommand, Command | None, Findings]:
     """The command of this step, or None. before: the rung before this step."""
     status, sample = sources.autopilot, sources.sample
     if sample is None or status is None:
@@ -77,7 +76,7 @@ def choose_command(
         if handing_over and not sent.rested and now - (sent.at or 0.0) > settings.answers.silent:
             return SentCommand(sent.tick, sent.at, None, True), _last(sample, status, settings), ()
         return sent, None, ()
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     action = chosen.action
     if chosen.commander is not CommandedBy.REST:
         action = settings.with_thrust(action)
@@ -120,7 +119,7 @@ def _choose(
     if ladder.rung is Rung.SNN:
         return answer_of(policy, CommandedBy.POLICY)
     if ladder.rung is Rung.GUIDE:
-        spooling = spooling_up(ladder, now, settings.ladder)
+        spooling = ladder.spools_up(now, settings.ladder)
         # The rotors rest until the vehicle is armed, and spool up after that, even if the autopilot already reports that it
         # flies. Later the guide commands, even if the autopilot reports a landing: rotors at rest would be a fall.
         waiting = ladder.armed_since is None and not status.airborne

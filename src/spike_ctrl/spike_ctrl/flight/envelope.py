@@ -9,7 +9,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.attitude import tilt
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -47,7 +47,7 @@ class Envelope:
         """Largest distance (m) of the vehicle from a new set-point."""
         return self.reachable * self.error
 
-    def check(self, sample: Sample, target: SetPoint | None, ground: float | None = None) -> tuple[Finding, ...]:
+    def check(self, sample: Sample, target: SetPoint | None, ground: float | None = None) -> Findings:
         """The limit that an airborne vehicle exceeds most.
 
         target: the set-point, None where none is followed. ground: its height (m), None where it is unknown.
@@ -86,7 +86,7 @@ class Envelope:
             and math.hypot(*sample.velocity) < self.speed / self.settled_motion
         )
 
-    def _check_fall(self, sample: Sample, ground: float) -> tuple[Finding, ...]:
+    def _check_fall(self, sample: Sample, ground: float) -> Findings:
         """Whether the vehicle is too low to be caught above the ground, which lies at this height (m)."""
         height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
         wanted = self.crash_height + self.catch_time * sinking + sinking**2 / (2 * self.catching)

@@ -27,13 +27,15 @@ class Fault(Enum):
 
     number: never changes, for messages. rung: None where the fault is only counted and reported, and the flight goes on.
     blocks: nothing can be engaged while the fault lasts; true of every fault that demands a rung. settles: the guide
-    recovers first, then HOLD follows.
+    recovers first, then HOLD follows. strays: the vehicle has left the envelope or comes near the cage. bars_policy: the
+    policy may not even command until the autopilot has taken over; true of every fault that strays.
     """
 
     def __init__(self, number: int, rows: tuple[int, ...], rung: Rung | None, meaning: str, *flags: str) -> None:
         self.number, self.rows, self.rung, self.meaning = number, rows, rung, meaning
         self.blocks = rung is not None or "blocks" in flags
-        self.settles = "settles" in flags
+        self.settles, self.strays = "settles" in flags, "strays" in flags
+        self.bars_policy = self.strays or "bars_policy" in flags
 
     @property
     def severity(self) -> str:
@@ -54,7 +56,7 @@ class Fault(Enum):
     ESTIMATOR_RESET = 9, (9,), None, "the estimator moved its origin; the set-point moved with it"
     STATE_DELAYED = 10, (2,), None, "a state was old when it came and was skipped"
     ESTIMATE_DOUBTFUL = 11, (46,), Rung.LAND, "the autopilot's estimator is not sure of the state"
-    STATE_INCONSISTENT = 12, (47,), Rung.HOLD, "the fields of the state contradict each other"
+    STATE_INCONSISTENT = 12, (47,), Rung.HOLD, "the fields of the state contradict each other", "bars_policy"
     # The policy's answers
     ACTION_NOT_FINITE = 20, (7,), Rung.GUIDE, "an action holds NaN or infinity"
     ACTION_CLAMPED = 21, (10,), None, "an action exceeded the contract and was clamped"
@@ -68,20 +70,20 @@ class Fault(Enum):
     POLICY_MISSES = 29, (30,), Rung.GUIDE, "too many answers missed their deadline"
     WRONG_IDENTITY = 30, (24, 27), Rung.GUIDE, "a checkpoint or layout answers that was not approved"
     SWAP_REFUSED = 31, (27,), None, "a new checkpoint waits until the policy flies"
-    DISAGREEMENT = 32, (12, 17, 27), Rung.HOLD, "the policy's actions differ too much from the guide's"
+    DISAGREEMENT = 32, (12, 17, 27), Rung.HOLD, "the policy's actions differ too much from the guide's", "bars_policy"
     # The guide
     GUIDE_SILENT = 40, (17,), Rung.HOLD, "the guide does not answer and could not take over"
     # The flight
-    ENVELOPE = 50, (12,), Rung.GUIDE, "tilt, rate, speed, height or error left the envelope", "settles"
+    ENVELOPE = 50, (12,), Rung.GUIDE, "tilt, rate, speed, height or error left the envelope", "settles", "strays"
     NOT_RECOVERED = 51, (12, 34), Rung.HOLD, "the guide did not recover in time"
-    CAGE_NEAR = 52, (34,), Rung.GUIDE, "the vehicle is close to the wall of the cage", "settles"
-    CAGE_LEFT = 53, (34,), Rung.HOLD, "the vehicle is outside the cage"
+    CAGE_NEAR = 52, (34,), Rung.GUIDE, "the vehicle is close to the wall of the cage", "settles", "strays"
+    CAGE_LEFT = 53, (34,), Rung.HOLD, "the vehicle is outside the cage", "strays"
     TAKE_OFF_FAILED = 54, (12,), Rung.LAND, "the take-off height was not reached in time"
     SET_POINT_STOPPED = 55, (36,), None, "the set-point stream stopped; the vehicle holds its position"
     SET_POINT_NOT_FINITE = 56, (36,), None, "a set-point holds NaN or infinity and was ignored"
     SET_POINT_OUTSIDE = 57, (36,), None, "a set-point lies outside the cage and was clamped"
-    CAGE_CLOSING = 58, (34,), Rung.HOLD, "the autopilot must brake now, or the vehicle leaves the cage"
-    OFF_SET_POINT = 59, (12,), Rung.GUIDE, "the policy keeps the vehicle away from its set-point"
+    CAGE_CLOSING = 58, (34,), Rung.HOLD, "the autopilot must brake now, or the vehicle leaves the cage", "strays"
+    OFF_SET_POINT = 59, (12,), Rung.GUIDE, "the policy keeps the vehicle away from its set-point", "bars_policy"
     # The autopilot
     LINK_LOST = 60, (20,), Rung.SILENT, "the autopilot is not heard"
     TAKEN_OVER = 61, (33,), Rung.SILENT, "a pilot or the autopilot took over"
@@ -120,3 +122,6 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.fault.name} ({self.fault.meaning}): {self.detail}"
+
+
+Findings = tuple[Finding, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from spike_ctrl.flight.event import Event, EventKind
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
@@ -13,9 +13,7 @@ STATUS_PERIOD = 1.0  # s
 REPEAT_TIME = 1.0  # s: a fault that was away for longer is reported again
 
 
-def report_faults(
-    state: SupervisorState, found: tuple[Finding, ...], now: float
-) -> tuple[SupervisorState, tuple[Event, ...]]:
+def report_faults(state: SupervisorState, found: Findings, now: float) -> tuple[SupervisorState, tuple[Event, ...]]:
     """Count the faults, and report each one when it begins."""
     if not found:
         return state, ()

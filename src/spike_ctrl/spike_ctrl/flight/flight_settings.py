@@ -1,8 +1,14 @@
-"""Settings of a flight: the limits of all checks, the cage, the ladder, and the actions at rest, in one validated tree."""
+"""Settings of a flight: the limits of all checks, the cage, the ladder, and the actions at rest, in one validated tree.
+
+`table` lists all of them for the reference page, and `as_json` writes what a bag holds.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, NamedTuple
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
@@ -26,6 +32,7 @@ from spike_ctrl.flight.wind_estimate import WindLimits
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 
 LAYOUTS = ("rates", "motors")
+TOPIC = "supervisor/settings"
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
 
@@ -211,3 +218,38 @@ def _check_order(settings: FlightSettings) -> None:
             raise UsageError(f"supervisor: {low}: found {small}, wanted at most {high}, {large}")
     if answers.silent > 3 * state.period:
         raise UsageError(f"supervisor: silent: found {answers.silent} s, wanted at most three control periods")
+
+
+class Setting(NamedTuple):
+    """A number with its bounds. group: the dataclass that holds it, such as `cage`; empty for FlightSettings itself."""
+
+    group: str
+    name: str
+    value: float
+    unit: str
+    low: float
+    high: float
+    about: str
+
+    @property
+    def path(self) -> str:
+        """Its name from FlightSettings on."""
+        return f"{self.group}.{self.name}" if self.group else self.name
+
+
+def table(settings: Any, group: str = "") -> Iterator[Setting]:
+    """All numbers of a flight, group by group."""
+    for one in fields(settings):
+        value, about = getattr(settings, one.name), one.metadata
+        if is_dataclass(value):
+            yield from table(value, f"{group}.{one.name}" if group else one.name)
+        elif "low" in about:
+            yield Setting(group, one.name, value, about.get("unit", ""), about["low"], about["high"], about["description"])
+
+
+def as_json(settings: FlightSettings) -> str:
+    """The settings that a flight was flown with: each number by its path, and what else the user chooses."""
+    chosen = {"layout": settings.layout, "turn.fastest": settings.turn.fastest} | {
+        f"cage.{name}": getattr(settings.cage, name) for name in ("low", "high", "relative")
+    }
+    return json.dumps(chosen | {one.path: one.value for one in table(settings)})

@@ -75,6 +75,14 @@ class ForceCheck(NamedTuple):
         doubting = sample.received - self.doubted <= limits.told
         return ForceCheck(sample, force, self.measured, sped, max(size, self.worst if doubting else 0.0), sample.received)
 
+    def judged(self, sample: Sample, limits: ForceLimits) -> tuple[ForceCheck, Sample]:
+        """After a state, and that state with a larger innovation of its velocity where the force contradicts it."""
+        check, quality = self.seen(sample, limits), sample.quality
+        velocity, across, height, heading = quality.innovations
+        if (found := check.innovation(velocity, sample.received, limits)) == velocity:
+            return check, sample
+        return check, sample._replace(quality=quality._replace(innovations=(found, across, height, heading)))
+
     def innovation(self, told: float, now: float, limits: ForceLimits) -> float:
         """That of the velocity at `now` (s): what the estimator told (NaN: nothing), or more where the force contradicts."""
         if now - self.doubted > limits.told:

@@ -11,7 +11,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.braking import Braking
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import Wind
 
@@ -133,7 +133,7 @@ class Cage:
             min(max(w, -((z - c + half) / time)), (f - z + half) / time),
         )
 
-    def check(self, position: Vector) -> tuple[Finding, ...]:
+    def check(self, position: Vector) -> Findings:
         """Whether a vehicle at `position` (m) has left the cage or is near a wall."""
         (x, y, z), (a, b, c), (d, e, f) = position, self.low, self.high
         near = min(x - a, y - b, d - x, e - y, f - z)
@@ -145,7 +145,7 @@ class Cage:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
         return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
 
-    def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> tuple[Finding, ...]:
+    def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> Findings:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
         low = self.low_above_ground
         beyond = braking.beyond(sample.position, sample.velocity, low, self.high)

@@ -1,13 +1,13 @@
 """The state of the ladder SNN, GUIDE, HOLD, LAND, SILENT: where a flight is, the facts of one step, and a change of rung.
 
-The rules that decide about a change are in ladder.py and the files that it calls.
+The rules that decide about a change: ladder.py; about what an operator asks for: operator_requests.py.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
@@ -17,7 +17,7 @@ from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.event import Cause, Event, EventKind
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import Target, hold
@@ -61,6 +61,10 @@ class Ladder(NamedTuple):
         unheard = self.latched is not None and self.latched.fault is Fault.MOTORS_NOT_FLOWN
         return unheard and self.rung is Rung.HOLD and not self.confirmed
 
+    def spools_up(self, now: float, limits: LadderLimits) -> bool:
+        """Whether the rotors are still coming up to speed after arming for a take-off."""
+        return self.taking_off and self.armed_since is not None and now - self.armed_since <= limits.spool_up
+
     @property
     def steady(self) -> bool:
         """Whether commands are flown that ask for no more than the vehicle can do: no take-off, and no recovery."""
@@ -98,9 +102,8 @@ class Facts(NamedTuple):
     autopilot: Autopilot | None
     sample: Sample | None  # the last accepted state
     target: Target | None
-    found: tuple[Finding, ...]
-    strayed: bool  # one of the faults says that the vehicle has left the envelope or comes near the cage
-    near_ground: bool  # lower than any vehicle that flies: it stands or lies on the ground, or is about to
+    found: Findings
+    ground: float | None  # m, its height at home; None: unknown, or it may have become lower since the autopilot flies
     unmet: tuple[str, ...] | None  # preconditions that are not met; None: the preflight has not run
     envelope: Envelope
     cage: Cage  # as it lies over home
@@ -111,7 +114,8 @@ class Facts(NamedTuple):
     @property
     def settled(self) -> bool:
         """Whether the vehicle is well inside the envelope and the cage."""
-        return self.sample is not None and not self.strayed and self.envelope.is_settled(self.sample)
+        strayed = any(finding.fault.strays for finding in self.found)
+        return self.sample is not None and not strayed and self.envelope.is_settled(self.sample)
 
     @property
     def upset(self) -> bool:
@@ -140,8 +144,9 @@ class Facts(NamedTuple):
 
     @property
     def hold_or_land(self) -> Rung:
-        """HOLD in the air. On the ground LAND, which stops the rotors."""
-        return Rung.HOLD if self.airborne and not self.near_ground else Rung.LAND
+        """HOLD in the air. On the ground, and lower than any vehicle that flies, LAND, which stops the rotors."""
+        height = math.inf if self.sample is None or self.ground is None else self.sample.position[2] - self.ground
+        return Rung.LAND if not self.airborne or height < self.envelope.crash_height else Rung.HOLD
 
     @property
     def blocking(self) -> list[Finding]:
@@ -158,27 +163,8 @@ class Move(NamedTuple):
     events: tuple[Event, ...] = ()
 
 
-class LadderChanges(TypedDict, total=False):
-    """Fields of the ladder that a change of rung sets beside the rung itself."""
-
-    wanted: bool
-    wanted_since: float
-    armed: bool
-    taking_off: bool
-    armed_since: float | None
-    latched: Finding | None
-    approved: Identity | None
-
-
 def change_rung(
-    ladder: Ladder,
-    rung: Rung,
-    kind: EventKind,
-    cause: Cause,
-    facts: Facts,
-    target: Target | None = None,
-    changes: LadderChanges | None = None,
-    detail: str = "",
+    ladder: Ladder, rung: Rung, kind: EventKind, cause: Cause, facts: Facts, target: Target | None = None, detail: str = ""
 ) -> Move:
     """To another rung, for this cause. A wish, a take-off and a recovery end there."""
     event = Event(facts.now, kind, cause, rung, ladder.rung, detail=detail)
@@ -198,9 +184,12 @@ def change_rung(
         asked_at=-math.inf,
         may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),
     )
-    if changes:
-        after = after._replace(**changes)
-    return Move(after, target, None, (event,))
+    return Move(after, target, events=(event,))
+
+
+def fall_to(rung: Rung, ladder: Ladder, finding: Finding, facts: Facts, kind: EventKind = EventKind.STEPPED_DOWN) -> Move:
+    """Down to a rung for a fault, after which the operator must ask again."""
+    return change_rung(ladder._replace(latched=finding), rung, kind, finding, facts)
 
 
 def hold_here(sample: Sample) -> Target:

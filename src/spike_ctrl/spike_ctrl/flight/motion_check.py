@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight.faults import Finding
+from spike_ctrl.flight.faults import Findings
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
@@ -30,9 +30,9 @@ class JudgedMotion(NamedTuple):
     point: SetPoint | None
     ground: float | None
 
-    def check(self, settings: FlightSettings) -> tuple[Finding, ...]:
+    def check(self, settings: FlightSettings) -> Findings:
         """The faults of cage and envelope."""
-        found: tuple[Finding, ...] = ()
+        found: Findings = ()
         if self.cage is not None:
             found = self.cage.check(self.sample.position)
             if self.braked:
@@ -46,7 +46,7 @@ class MotionCheck(NamedTuple):
     """A motion and its faults."""
 
     motion: JudgedMotion | None = None
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
 
     def after(self, motion: JudgedMotion, settings: FlightSettings) -> MotionCheck:
         """The check of the next motion."""

@@ -13,14 +13,14 @@ def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     """The ladder after a request. A refused request changes nothing, and its event gives all reasons."""
     if obstacles := tuple(_obstacles(ladder, request, facts)):
         refused = Event(facts.now, EventKind.REFUSED, request, ladder.rung, obstacles=obstacles, since=ladder.because)
-        return Move(ladder, None, None, (refused,))
+        return Move(ladder, events=(refused,))
     if request in (Request.TAKE_OFF, Request.GUIDE, Request.ENGAGE):
         return _engage(ladder, request, facts)
     asked = EventKind.ASKED
     if request is Request.SHUT_DOWN:
         ladder = ladder._replace(shutting_down=True)
         if not ladder.commanding and not (ladder.rung is Rung.HOLD and facts.airborne):
-            return Move(ladder, None, None, (Event(facts.now, asked, request, ladder.rung),))
+            return Move(ladder, events=(Event(facts.now, asked, request, ladder.rung),))
     pilot_flies = facts.autopilot is not None and facts.autopilot.mode is Mode.OTHER
     landing = request is not Request.DISENGAGE and facts.airborne and not pilot_flies
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
@@ -34,24 +34,12 @@ def _engage(ladder: Ladder, request: Request, facts: Facts) -> Move:
     wanted = request is Request.ENGAGE
     if ladder.rung is Rung.GUIDE:
         ladder = ladder._replace(wanted=wanted, wanted_since=facts.now, latched=None)
-        return Move(ladder, None, None, (Event(facts.now, EventKind.ASKED, request, Rung.GUIDE),))
+        return Move(ladder, events=(Event(facts.now, EventKind.ASKED, request, Rung.GUIDE),))
     target = None if ladder.rung is Rung.SNN or facts.sample is None else hold_here(facts.sample)
-    return change_rung(
-        ladder,
-        Rung.GUIDE,
-        EventKind.ASKED,
-        request,
-        facts,
-        target=target,
-        changes={
-            "wanted": wanted,
-            "wanted_since": facts.now,
-            "latched": None,
-            "armed": facts.autopilot is not None and facts.autopilot.armed,
-            "taking_off": request is Request.TAKE_OFF,
-            "armed_since": None,
-        },
-    )
+    armed = facts.autopilot is not None and facts.autopilot.armed
+    begun = ladder._replace(wanted_since=facts.now, latched=None, armed=armed, armed_since=None)
+    moved = change_rung(begun, Rung.GUIDE, EventKind.ASKED, request, facts, target)
+    return moved._replace(ladder=moved.ladder._replace(wanted=wanted, taking_off=request is Request.TAKE_OFF))
 
 
 def _obstacles(ladder: Ladder, request: Request, facts: Facts) -> list[Obstacle]:

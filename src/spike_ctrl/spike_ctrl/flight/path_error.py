@@ -5,45 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl.control.trajectory import PASS_ERROR
-from spike_ctrl.flight.faults import Rung
 
 SETTLING_TIME = 2.0  # s at the start of a trajectory that do not count: the way to its start, and its lead
 STILL, PAUSE = 1e-3, 0.5  # m from state to state; s without such a move between two steps
 GOALS = {"hover": 0.10, "figure8": 0.25}  # m, RMSE
 
 Floats = NDArray[np.float64]
-
-
-class RecordedFlight(Protocol):
-    """A recorded flight, as recordings.flight_log.FlightLog holds it. received: ns; stamp: s; all others: m, ENU."""
-
-    @property
-    def received(self) -> NDArray[np.int64]: ...
-
-    @property
-    def stamp(self) -> Floats: ...
-
-    @property
-    def position(self) -> Floats: ...
-
-    @property
-    def set_point(self) -> Floats: ...
-
-    def rung_at(self, received: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rung of the ladder at these times (ns)."""
-
-
-class TruePositions(Protocol):
-    """Where the vehicle truly was, as simulated_px4.ground_truth.Truth knows it."""
-
-    def at(self, times: Floats) -> Floats:
-        """Positions (T, 3) in m, ENU, at these times (s); NaN where unknown."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +62,6 @@ class FlownLeg(NamedTuple):
         far = f"{100 * self.beyond:.1f} % beyond {PASS_ERROR} m"
         estimate = f"the estimate alone {self.estimate:.3f} m"
         return f"{self.name}: RMSE {self.rmse:.3f} m ({estimate}), worst {self.worst:.3f} m, {far}{goal}"
-
-
-def flown_track(log: RecordedFlight, truth: TruePositions) -> FlownTrack | None:
-    """The part of a recorded flight that the policy flew; None: it never flew."""
-    flown = np.flatnonzero(log.rung_at(log.received) == int(Rung.SNN))
-    if not len(flown):
-        return None
-    rows = slice(flown[0], flown[-1] + 1)
-    stamp = log.stamp[rows]
-    return FlownTrack(stamp - stamp[0], truth.at(stamp), log.position[rows], log.set_point[rows])
 
 
 def legs(track: FlownTrack, kinds: Sequence[str], duration: float) -> list[FlownLeg]:

@@ -1,8 +1,11 @@
 """How a policy behaves over many answers: saturation, oscillation, a stuck action, spike rates out of their band.
 
-The same monitor watches the guide, and counts how far the policy differs from it (guide_disagreement.py). Pure.
+The same monitor watches the guide, and counts how far the policy differs from it: in shadow before it may fly, and in
+flight as a fault. Pure.
 
-    monitor, findings = observe_answer(monitor, answer, sample, limits)  # for each answer to an accepted state
+    monitor, findings = observe_answer(monitor, answer, sample, limits)          # for each answer to an accepted state
+    monitor = compare_with_guide(monitor, policy, guide, sample, point, limits)  # both answered the same state
+    findings = check_disagreement(monitor, limits)                               # while the policy flies
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
+from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, BehaviourLimits, Identity
 from spike_ctrl.flight.attitude import tilt
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
@@ -82,9 +86,7 @@ class Monitor(NamedTuple):
         return f"differs from the guide by {max(self.difference):.3f}, wanted at most {limits.disagreement}"
 
 
-def observe_answer(
-    monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits
-) -> tuple[Monitor, tuple[Finding, ...]]:
+def observe_answer(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> tuple[Monitor, Findings]:
     """The monitor after an answer to a state, and the faults of the behaviour up to it."""
     if answer.identity != monitor.identity:
         monitor = Monitor(answer.identity)
@@ -119,9 +121,7 @@ def observe_answer(
     return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 
-def check_guide(
-    monitor: Monitor, behaviour: tuple[Finding, ...], sample: Sample, limits: BehaviourLimits
-) -> tuple[Finding, ...]:
+def check_guide(monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits) -> Findings:
     """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
 
     behaviour: the faults that `observe_answer` found. An oscillation among them is not held against the guide: it may be
@@ -133,6 +133,65 @@ def check_guide(
     if not stuck or not (monitor.equal or _has_sped(monitor.stuck_in, sample, limits)):
         return ()
     return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
+
+
+def compare_with_guide(
+    monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits
+) -> Monitor:
+    """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone."""
+    (a, b, c, d), (e, f, g, h) = policy.action, guide.action
+    signed = a - e, b - f, c - g, d - h
+    a, b, c, d = abs(a - e), abs(b - f), abs(c - g), abs(d - h)
+
+    def mean(before: Action, share: float) -> Action:
+        e, f, g, h = before
+        return e + share * (a - e), f + share * (b - f), g + share * (c - g), h + share * (d - h)
+
+    # How far the vehicle is from its set-point, which itself moves as a vehicle can (setpoint_limiter.py).
+    course = limits.course
+    distance = math.dist(sample.position, point.position)
+    way = distance + course.braking_time * math.dist(sample.velocity, point.velocity)
+    away = monitor.away + (distance - monitor.away) / course.mean_answers
+    below = monitor.below + (point.position[2] - sample.position[2] - monitor.below) / course.mean_answers
+    compared, difference = monitor.compared, monitor.difference
+    if monitor.answers > limits.warm_up:
+        share = max(1.0 / (compared + 1), 1.0 / limits.agree)
+        compared, difference = compared + 1, mean(difference, share)
+        if limits.trim > 0:
+            monitor = _follow_bias(monitor, signed, share)
+    if limits.trim > 0:  # what was steady in shadow is allowed in flight, too
+        x, y, z, w = (min(max(steady, -limits.trim), limits.trim) for steady in monitor.bias)
+        e, f, g, h = signed
+        a, b, c, d = abs(e - x), abs(f - y), abs(g - z), abs(h - w)
+    recent = mean(monitor.recent, 1.0 / course.recent)
+    return monitor._replace(way=way, away=away, below=below, recent=recent, compared=compared, difference=difference)
+
+
+def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> Findings:
+    """Whether a policy that flies has just acted quite otherwise than the guide would."""
+    course = limits.course
+    if monitor.away > course.far:
+        return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {course.far:g} m"),)
+    if abs(monitor.below) > course.height_off:
+        where = "too low" if monitor.below > 0 else "too high"
+        detail = f"{abs(monitor.below):.2f} m {where} on average, wanted at most {course.height_off:g} m"
+        return (Finding(Fault.OFF_SET_POINT, detail),)
+    near, away = limits.contradiction, min(monitor.way / course.away, 1.0)
+    # Far from the set-point a difference in gain is a larger difference in action.
+    first, *others = monitor.recent
+    for apart, far in ((first, limits.contradiction_first), (max(others), limits.contradiction_away)):
+        if apart > (allowed := near + away * (far - near)):
+            detail = f"differs by {apart:.2f} over {course.recent} answers, wanted at most {allowed:.2f}"
+            return (Finding(Fault.DISAGREEMENT, detail),)
+    return ()
+
+
+def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
+    """Split the difference from the guide into its steady part and what varies around that."""
+    bias = [old + share * (new - old) for old, new in zip(monitor.bias, signed, strict=True)]
+    beyond = [abs(new - steady) for new, steady in zip(signed, bias, strict=True)]
+    varied = [old + share * (new - old) for old, new in zip(monitor.varied, beyond, strict=True)]
+    return monitor._replace(bias=(bias[0], bias[1], bias[2], bias[3]), varied=(varied[0], varied[1], varied[2], varied[3]))
 
 
 def _stuck(monitor: Monitor, action: Action, sample: Sample, near: float) -> tuple[int, Action, Sample | None]:
@@ -153,7 +212,7 @@ def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], l
     return tuple([0 if low <= rate <= high else count + 1 for count, rate in zip(before, spike_rate, strict=True)])
 
 
-def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> tuple[Finding, ...]:
+def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> Findings:
     found = []
     if (full := monitor.saturated.bit_count()) > limits.saturated:
         found.append(Finding(Fault.ACTION_SATURATED, f"{full} of {WINDOW} answers, wanted at most {limits.saturated}"))

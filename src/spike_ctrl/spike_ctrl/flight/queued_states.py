@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from spike_ctrl.flight.state_checks import StateLimits
-from spike_ctrl.flight.vehicle_clock import VehicleClock
+from spike_ctrl.flight.state_checks import StateLimits, VehicleClock
 
 LIMITS = StateLimits()
 LONGEST = 1.0  # s of a pause in which drift counts

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -53,7 +53,7 @@ class RateResidual(NamedTuple):
 
 def follow(
     track: RateResidual, sample: Sample, action: tuple[float, float, float, float] | None, limits: RateResidualLimits
-) -> tuple[RateResidual, tuple[Finding, ...]]:
+) -> tuple[RateResidual, Findings]:
     """After an accepted state. action: commanded since the one before; None where nobody commands rates."""
     if action is None or limits.fastest is None:
         return (track if track.stamp is None else RateResidual()), ()

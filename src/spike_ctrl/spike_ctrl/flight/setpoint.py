@@ -1,7 +1,6 @@
 """The set-point that a flight follows: held, along a trajectory, or streamed by another node. World ENU. Pure.
 
-Faults of set-points are found here: a stream that stops, a NaN, a point outside the cage. What the vehicle then follows is
-decided in target_choice.py.
+Whether a set-point is finite, near enough and in the cage is told here. What the vehicle follows: target_choice.py.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl.control.trajectory import PREVIEW, SetPoint, Trajectory, Vector
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import OriginShift
 
@@ -21,7 +20,7 @@ class Target(NamedTuple):
     course: SetPoint | Trajectory
     since: float = 0.0  # s, start of a trajectory
     streamed: float | None = None  # s, receipt of the last set-point of a stream
-    moved: OriginShift = OriginShift((0.0, 0.0, 0.0), 0.0)
+    moved: OriginShift = OriginShift()
 
 
 def hold(position: Vector, yaw: float) -> Target:
@@ -31,25 +30,15 @@ def hold(position: Vector, yaw: float) -> Target:
 
 def shifted(target: Target, shift: OriginShift) -> Target:
     """The target after the estimator moved its origin: the errors of position and yaw stay as they were."""
-    x, y, z = (a + b for a, b in zip(target.moved.position, shift.position, strict=True))
-    return target._replace(moved=OriginShift((x, y, z), target.moved.yaw + shift.yaw))
+    return target._replace(moved=target.moved.then(shift))
 
 
-def follow_stream(target: Target, point: SetPoint, now: float) -> tuple[Target, tuple[Finding, ...]]:
-    """The target after a set-point of a stream came. A NaN changes nothing and does not keep the stream alive."""
-    if (detail := not_finite(point)) is not None:
-        return target, (Finding(Fault.SET_POINT_NOT_FINITE, detail),)
-    return Target(point, streamed=now), ()
+def moved_along(point: SetPoint | None, shift: OriginShift, cage: Cage) -> SetPoint | None:
+    """A set-point after the estimator moved its origin, clamped to the cage."""
+    return None if point is None else set_point_at(shifted(Target(point), shift), 0.0, cage)[0]
 
 
-def check_stream(target: Target, now: float, timeout: float) -> tuple[Finding, ...]:
-    """Whether the stream of set-points has stopped: for longer than `timeout` (s)."""
-    if target.streamed is None or now - target.streamed <= timeout:
-        return ()
-    return (Finding(Fault.SET_POINT_STOPPED, f"the last one came {now - target.streamed:.2f} s ago"),)
-
-
-def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Finding, ...]]:
+def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, Findings]:
     """The set-point at `now` (s), clamped to the cage. A clamped one stands still.
 
     Of a trajectory the velocity is that of PREVIEW seconds later. A velocity towards a wall is limited, because it carries

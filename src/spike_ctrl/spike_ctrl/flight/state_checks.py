@@ -19,8 +19,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, yaw
 from spike_ctrl.flight.estimate_quality import EstimateQuality
-from spike_ctrl.flight.faults import Fault, Finding
-from spike_ctrl.flight.vehicle_clock import VehicleClock
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 
 STREAMS = ("position", "attitude", "rates")
 FIELDS = ("position", "quaternion", "velocity", "rates")
@@ -49,11 +48,46 @@ class Sample(NamedTuple):
     quality: EstimateQuality = EstimateQuality()
 
 
+class VehicleClock(NamedTuple):
+    """What is known of the vehicle's clock against the companion's. The two have an unknown offset, and drift.
+
+    The state with the least delay shows the offset best: its stamp leads its receipt the most. That lead is remembered, and
+    every later state is measured against it.
+    lead: stamp minus receipt (s) of the least delayed state, None before the first. decay: by how much (s) the lead has
+    shrunk lately, because states came with a growing delay or the clocks drifted apart.
+    """
+
+    lead: float | None = None
+    decay: float = 0.0
+
+    def delay(self, stamp: float, received: float) -> float:
+        """How much later (s) a state came than the least delayed one. Negative where its stamp is ahead of that."""
+        return 0.0 if self.lead is None else self.lead - (stamp - received)
+
+    def followed(
+        self, stamp: float, received: float, delay: float, drift: float, most: float, memory: float
+    ) -> VehicleClock:
+        """The clock after an accepted state with this `delay`. drift: how far (s) the clocks may have drifted apart since
+        the state before.
+
+        The lead shrinks by at most `drift` per state. most: upper bound (s) of the remembered decay. A delay that
+        grew within about a second may also end at once, and is then no clock jump. memory: the share of the decay that is
+        still remembered one state later.
+        """
+        decay = min(max(memory * self.decay + min(delay, drift), 0.0), most)
+        return VehicleClock(stamp - received + max(delay - drift, 0.0), decay)
+
+
 class OriginShift(NamedTuple):
     """How far the estimator moved its origin: position (m, `odom`) and yaw (rad)."""
 
-    position: Vector
-    yaw: float
+    position: Vector = (0.0, 0.0, 0.0)
+    yaw: float = 0.0
+
+    def then(self, more: OriginShift) -> OriginShift:
+        """Both shifts together."""
+        x, y, z = (a + b for a, b in zip(self.position, more.position, strict=True))
+        return OriginShift((x, y, z), self.yaw + more.yaw)
 
 
 @quickly_replaced
@@ -75,7 +109,7 @@ class StateCheck(NamedTuple):
 
     track: StateTrack
     accepted: Sample | None
-    findings: tuple[Finding, ...]
+    findings: Findings
     shift: OriginShift | None
 
 
@@ -123,7 +157,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     origin_moved = last is not None and sample.reset_counter != last.reset_counter
     if last is not None and origin_moved:
         # After a clock jump the time between the two states is unknown, so the vehicle's own motion is not subtracted.
-        across = _sum(track.shift, origin_shift(last, sample, 0.0))
+        across = origin_shift(last, sample, 0.0, track.shift)
 
     def restarted(detail: str) -> StateCheck:
         anew = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
@@ -152,7 +186,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     unchanged, others_changed = _count_unchanged(sample, last, track) if airborne else (NO_COUNTS, NO_COUNTS)
     shift = track.shift
     if last is not None and origin_moved:
-        shift = _sum(track.shift, origin_shift(last, sample, sample.stamp - last.stamp))
+        shift = origin_shift(last, sample, sample.stamp - last.stamp, track.shift)
     clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay, limits.lead_memory)
     accepted_at = track.accepted_at
     frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
@@ -168,11 +202,11 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     return StateCheck(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
 
 
-def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> tuple[Finding, ...]:
+def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> Findings:
     """Faults of states that have not come by `now` (s)."""
     if track.accepted_at is None:
         return (Finding(Fault.STATE_LOST, "no state has been accepted"),)
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     age = now - track.accepted_at
     if age > limits.guide_age:
         found = (Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"),)
@@ -235,26 +269,20 @@ def implausibility(sample: Sample, last: Sample | None, limits: StateLimits) -> 
     return None
 
 
-def origin_shift(last: Sample, now: Sample, dt: float) -> OriginShift:
-    """The jump from the last state, moved on by its velocity and yaw rate for dt (s), to this one."""
+def origin_shift(last: Sample, now: Sample, dt: float, before: OriginShift | None = None) -> OriginShift:
+    """The jump from the last state, moved on by its velocity and yaw rate for dt (s), to this one; with those before."""
     x, y, z = (p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
-    return OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
+    shift = OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
+    return shift if before is None else before.then(shift)
 
 
-def home_after(home: Vector, shift: OriginShift) -> Vector:
+def home_after(home: Vector | None, shift: OriginShift) -> Vector | None:
     """Home (m) after the estimator has moved its origin: its place and with it the cage stay, the ground moves along."""
-    return home[0], home[1], home[2] + shift.position[2]
+    return None if home is None else (home[0], home[1], home[2] + shift.position[2])
 
 
-def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:
-    if before is None:
-        return shift
-    x, y, z = (a + b for a, b in zip(before.position, shift.position, strict=True))
-    return OriginShift((x, y, z), before.yaw + shift.yaw)
-
-
-def _check_streams(sample: Sample, limits: StateLimits) -> tuple[Finding, ...]:
+def _check_streams(sample: Sample, limits: StateLimits) -> Findings:
     """The streams that are older than the policy's limits."""
     if not any(sample.ages):
         return ()

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 ZERO: Vector = (0.0, 0.0, 0.0)
@@ -67,7 +67,7 @@ class Consistency(NamedTuple):
     reset: ResetMove = ResetMove()
 
 
-def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, tuple[Finding, ...]]:
+def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
     """After an accepted state, and whether the states contradict themselves."""
     last = track.last
     dt = 0.0 if last is None else sample.stamp - last.stamp

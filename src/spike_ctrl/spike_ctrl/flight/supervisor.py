@@ -15,15 +15,15 @@ from spike_ctrl.flight.answer_intake import keep_early_answers, take_answers
 from spike_ctrl.flight.autopilot import check_autopilot
 from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
-from spike_ctrl.flight.estimate_quality import Doubt, Objection, Sign
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.estimate_quality import Doubt, Sign
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Facts, Move
 from spike_ctrl.flight.motion_check import JudgedMotion
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
+from spike_ctrl.flight.setpoint import moved_along, shifted
 from spike_ctrl.flight.state_checks import (
     Sample,
     StateTrack,
@@ -37,10 +37,6 @@ from spike_ctrl.flight.state_consistency import ZERO, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import follow_target, grant_set_point
 from spike_ctrl.flight.wind_estimate import CALM
-
-STRAYED = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_CLOSING, Fault.CAGE_LEFT)  # the policy flew the vehicle there
-# After these the policy does not command until the autopilot has taken over.
-UNTRUSTED = (*STRAYED, Fault.DISAGREEMENT, Fault.OFF_SET_POINT, Fault.STATE_INCONSISTENT)
 
 
 def step(
@@ -74,16 +70,33 @@ def step(
 def _move(
     state: SupervisorState,
     inputs: SupervisorInputs,
-    found: tuple[Finding, ...],
-    of_policy: tuple[Finding, ...],
+    found: Findings,
+    of_policy: Findings,
     settings: FlightSettings,
 ) -> tuple[SupervisorState, Move]:
-    """The ladder moves. Faults of a policy that neither flies nor is wanted do not count."""
-    flying = state.ladder.rung is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
-    facts = _facts(state, inputs, found + of_policy if flying else found, settings)
+    """The ladder moves. Faults of a policy that neither flies nor is wanted do not count.
+
+    A policy with faults of its own, or that flew the vehicle away, does not command until the autopilot has taken over.
+    """
+    rung = state.ladder.rung
+    flying = rung is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
+    facts = Facts(
+        now=inputs.now,
+        autopilot=inputs.autopilot,
+        sample=state.sample,
+        target=state.target,
+        found=found + of_policy if flying else found,
+        ground=state.ground if rung <= Rung.GUIDE else None,
+        unmet=inputs.unmet,
+        envelope=settings.envelope,
+        cage=settings.cage.laid(state.home),
+        braking=settings.braking,
+        monitor=state.monitor,
+        limits=settings.answers,
+    )
     moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
     after = moved.ladder
-    if (found or of_policy) and _bars_policy(found, of_policy):
+    if any(f.fault.rung is not None for f in of_policy) or any(f.fault.bars_policy for f in found):
         after = after._replace(may_bridge=False)
     if after is not state.ladder:
         state = state._replace(ladder=after)
@@ -92,16 +105,11 @@ def _move(
     return state, moved
 
 
-def _bars_policy(found: tuple[Finding, ...], policy_found: tuple[Finding, ...]) -> bool:
-    """Whether the policy may not even command until the autopilot has taken over."""
-    return any(f.fault.rung is not None for f in policy_found) or any(f.fault in UNTRUSTED for f in found)
-
-
 def _take_state(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """The vehicle's state, where a new one came, and the faults of states that came or did not."""
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     if inputs.sample is not None:
         checked = check_state(inputs.sample, state.track, settings.state, inputs.airborne)
         found = checked.findings
@@ -109,13 +117,10 @@ def _take_state(
             # Ticks and stamps begin anew: answers to earlier states will not come.
             nobody = AnswerSource()
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
-        if checked.shift is not None and state.target is not None:
-            state = state._replace(target=shifted(state.target, checked.shift))
-        if checked.shift is not None and state.home is not None:
-            state = state._replace(home=home_after(state.home, checked.shift))
-        if checked.shift is not None and state.granted is not None:
-            moved, _ = set_point_at(shifted(Target(state.granted), checked.shift), inputs.now, state.cage(settings))
-            state = state._replace(granted=moved)
+        if (shift := checked.shift) is not None:
+            target = None if state.target is None else shifted(state.target, shift)
+            state = state._replace(target=target, home=home_after(state.home, shift))
+            state = state._replace(granted=moved_along(state.granted, shift, state.cage(settings)))
         if checked.accepted is None:
             state = state._replace(track=checked.track)
         else:
@@ -126,7 +131,7 @@ def _take_state(
 
 def _accept(
     state: SupervisorState, sample: Sample, track: StateTrack, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """An accepted state, which policy, guide and candidate have to answer, and whether it contradicts others or commands.
 
     A disarmed vehicle stands on the ground.
@@ -154,18 +159,20 @@ def _accept(
 
 def _check_flight(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """Faults that nodes report, and those of autopilot, geofence and envelope."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
-    sample, airborne = state.sample, inputs.airborne
+    sample, airborne, ladder = state.sample, inputs.airborne, state.ladder
     if sample is None:
         return state, found
     since, objection = state.doubt
-    lasting = since is not None and inputs.now - since > settings.estimate.time
-    if objection is not None and lasting and not _is_held_for_it(state, objection):
-        found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
-    ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
+    if objection is not None and since is not None and inputs.now - since > settings.estimate.time:
+        # Where the autopilot holds already because the state contradicts itself, a false velocity is no new fault.
+        contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
+        if not (contradicted and ladder.rung is Rung.HOLD and objection.sign is Sign.VELOCITY):
+            found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
+    flies = ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
     under_way = flies and not ladder.taking_off
     guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > settings.ladder.guide_brakes
@@ -177,16 +184,9 @@ def _check_flight(
     return state._replace(motion=check), found + check.found
 
 
-def _is_held_for_it(state: SupervisorState, objection: Objection) -> bool:
-    """Whether the autopilot holds already because the state contradicts itself: a false velocity is no new fault then."""
-    latched = state.ladder.latched
-    held = state.ladder.rung is Rung.HOLD and latched is not None and latched.fault is Fault.STATE_INCONSISTENT
-    return held and objection.sign is Sign.VELOCITY
-
-
 def _check_own_pace(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+) -> tuple[SupervisorState, Findings]:
     """Whether the supervisor itself is called often enough."""
     if state.stepped is None:
         return state, ()
@@ -199,29 +199,3 @@ def _check_own_pace(
     if (missed := stalls.bit_count()) > settings.stalls:
         return state, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
     return state, ()
-
-
-def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: FlightSettings) -> Facts:
-    return Facts(
-        now=inputs.now,
-        autopilot=inputs.autopilot,
-        sample=state.sample,
-        target=state.target,
-        found=found,
-        strayed=bool(found) and any(finding.fault in STRAYED for finding in found),
-        near_ground=_is_near_ground(state, settings.envelope.crash_height),
-        unmet=inputs.unmet,
-        envelope=settings.envelope,
-        cage=settings.cage.laid(state.home),
-        braking=settings.braking,
-        monitor=state.monitor,
-        limits=settings.answers,
-    )
-
-
-def _is_near_ground(state: SupervisorState, lowest: float) -> bool:
-    """Lower than any vehicle that flies. Where the autopilot flies already, the ground may have become lower: False."""
-    ground = state.ground
-    if state.ladder.rung > Rung.GUIDE or state.sample is None or ground is None:
-        return False
-    return state.sample.position[2] - ground < lowest

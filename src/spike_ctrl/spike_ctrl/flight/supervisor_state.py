@@ -12,7 +12,7 @@ from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
 from spike_ctrl.flight.estimate_quality import Doubt
 from spike_ctrl.flight.event import Event
-from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.faults import Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Ladder
@@ -45,7 +45,7 @@ class SupervisorInputs(NamedTuple):
     requests: tuple[Request, ...] = ()
     target: SetPoint | Trajectory | None = None
     stream: SetPoint | None = None
-    reports: tuple[Finding, ...] = ()
+    reports: Findings = ()
     unmet: tuple[str, ...] | None = None
 
     @property

@@ -5,17 +5,17 @@ from __future__ import annotations
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import hold_here
-from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold, not_finite, set_point_at, too_far
+from spike_ctrl.flight.setpoint import Target, hold, not_finite, set_point_at, too_far
 from spike_ctrl.flight.setpoint_limiter import at_rest, grant, too_fast
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 
 def follow_target(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+) -> tuple[SupervisorState, Findings, tuple[Event, ...]]:
     """The state with its target and the set-point granted, which moves on with the states that it is flown by."""
     state, found, refused = _choose_target(state, inputs, settings)
     if inputs.sample is None and state.granted is not None:
@@ -26,14 +26,14 @@ def follow_target(
 
 def _choose_target(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+) -> tuple[SupervisorState, Findings, tuple[Event, ...]]:
     """The state with its target, the faults of set-points, and the refusals.
 
-    A stream that stops is replaced by the nearest place at which the set-point can rest. After a fault, during a take-off
-    and while the guide recovers, no other target is taken.
+    A NaN changes nothing and does not keep a stream alive. A stream that stops is replaced by the nearest place at which the
+    set-point can rest. After a fault, during a take-off and while the guide recovers, no other target is taken.
     """
     now, ladder = inputs.now, state.ladder
-    found: tuple[Finding, ...] = ()
+    found: Findings = ()
     events: tuple[Event, ...] = ()
     free = inputs.airborne and ladder.rung <= Rung.GUIDE and not ladder.taking_off
     free = free and ladder.latched is None and ladder.recovering is None
@@ -48,28 +48,22 @@ def _choose_target(
         else:
             events = (_refused(now, Obstacle(Bar.NOT_FREE), ladder.rung, ladder.because),)
     if inputs.stream is not None and free and state.target is not None:
-        target, faults = follow_stream(state.target, inputs.stream, now)
-        if not faults and (why := _refusal(state, inputs.stream, now, settings)) is not None:
-            target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, why),)
-        state, found = state._replace(target=target), found + faults
-    if (
-        state.target is not None
-        and state.sample is not None
-        and (stopped := check_stream(state.target, now, settings.set_point.stream_timeout))
-    ):
-        granted = state.granted
-        target = (
-            hold_here(state.sample)
-            if granted is None
-            else hold(at_rest(granted, settings.set_point.acceleration), granted.yaw)
-        )
-        state, found = state._replace(target=target), found + stopped
+        if (bad := not_finite(inputs.stream)) is not None:
+            found += (Finding(Fault.SET_POINT_NOT_FINITE, bad),)
+        elif (why := _refusal(state, inputs.stream, now, settings)) is not None:
+            found += (Finding(Fault.SET_POINT_OUTSIDE, why),)
+        else:
+            state = state._replace(target=Target(inputs.stream, streamed=now))
+    heard = state.target.streamed if state.target is not None else None
+    if heard is not None and now - heard > settings.set_point.stream_timeout and state.sample is not None:
+        found += (Finding(Fault.SET_POINT_STOPPED, f"the last one came {now - heard:.2f} s ago"),)
+        point = state.granted
+        rest = None if point is None else hold(at_rest(point, settings.set_point.acceleration), point.yaw)
+        state = state._replace(target=rest or hold_here(state.sample))
     return state, found, events
 
 
-def grant_set_point(
-    state: SupervisorState, now: float, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
+def grant_set_point(state: SupervisorState, now: float, settings: FlightSettings) -> tuple[SupervisorState, Findings]:
     """The state with the set-point that is granted now, and the faults of the wanted one.
 
     It begins where the vehicle is. During a take-off, in a recovery and where the autopilot flies, nothing is held back.

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.attitude import rotate_back
-from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 Pair = tuple[float, float]
@@ -93,7 +93,7 @@ class TorqueResidual(NamedTuple):
 
 def follow(
     track: TorqueResidual, sample: Sample, motors: Motors | None, limits: TorqueResidualLimits
-) -> tuple[TorqueResidual, tuple[Finding, ...]]:
+) -> tuple[TorqueResidual, Findings]:
     """After an accepted state. motors: the action since the one before; None where nobody commands motors."""
     turned = limits.turned
     if motors is None or turned is None:

@@ -58,6 +58,11 @@ MODES: dict[int, Mode] = {
     dialect.PX4Mode.AUTO_LAND: Mode.LAND,
     dialect.PX4Mode.AUTO_RTL: Mode.RETURN,
 }
+ASKED = {
+    Ask.OFFBOARD: dialect.PX4Mode.OFFBOARD,
+    Ask.HOLD: dialect.PX4Mode.AUTO_LOITER,
+    Ask.LAND: dialect.PX4Mode.AUTO_LAND,
+}
 
 
 class Companion:
@@ -122,15 +127,13 @@ class Companion:
         self._stamp = event.stamp
         self.position = event.position
         word = self._word if self._word is not None and event.now - self._word.now <= WORD_AGE else _NO_WORD
+        quality = EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, word.innovations)
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
-            event.reset_counter, (self._transport(event.now),) * 3,
+            event.reset_counter, (self._transport(event.now),) * 3, quality,
         )  # fmt: skip
-        self._force = self._force.seen(sample, self._force_limits)
-        velocity = self._force.innovation(word.innovations[0], event.now, self._force_limits)
-        innovations = (velocity, *word.innovations[1:])
-        self._quality = EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, innovations)
-        sample = sample._replace(quality=self._quality)
+        self._force, sample = self._force.judged(sample, self._force_limits)
+        self._quality = sample.quality
         if self._disarmed:
             self._standing.append(sample)
             if all(map(math.isfinite, event.position)):
@@ -306,12 +309,7 @@ class Companion:
         if ask is Ask.ARM:
             self._arming = True
             return self.link.arm(now)
-        modes = {
-            Ask.OFFBOARD: dialect.PX4Mode.OFFBOARD,
-            Ask.HOLD: dialect.PX4Mode.AUTO_LOITER,
-            Ask.LAND: dialect.PX4Mode.AUTO_LAND,
-        }
-        return self.link.set_mode(modes[ask], now)
+        return self.link.set_mode(ASKED[ask], now)
 
     def _late(self, name: str, period: float, now: float) -> bool:
         if now - self._due[name] < period:

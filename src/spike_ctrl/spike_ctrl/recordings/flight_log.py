@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl.flight import settings_table
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
 from spike_ctrl.recordings.reader import newest
@@ -24,7 +24,7 @@ TOPICS = {
     "flight_state": f"{TYPES}FlightState",
     "set_point": f"{TYPES}SetPoint",
     "supervisor/status": f"{TYPES}SupervisorStatus",
-    settings_table.TOPIC: "std_msgs/msg/String",
+    flight_settings.TOPIC: "std_msgs/msg/String",
     "command": f"{TYPES}FlightCommand",
     "policy/checkpoint": f"{TYPES}Checkpoint",
     "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
@@ -104,7 +104,7 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
         command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
         command_received=np.array([when for when, _ in found["command"]], np.int64),
-        settings=_settings(found[settings_table.TOPIC]),
+        settings=_settings(found[flight_settings.TOPIC]),
         messages=found,
     )
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import guide_disagreement
 from spike_ctrl.flight.answer_checks import (
     Answer,
     AnswerLimits,
@@ -20,11 +19,11 @@ from spike_ctrl.flight.answer_checks import (
     Identity,
     await_answer,
     check_answer,
+    check_deadlines,
     record_answer,
 )
-from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.policy_monitor import Monitor, observe_answer
+from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, compare_with_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state, check_state_age
 from spike_ctrl.recordings.recording import Actions, Recording
 from spike_ctrl.sim.episode_flags import FIRST
@@ -79,8 +78,8 @@ def judge(
             monitor, behaviour = observe_answer(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
             if (by_its_side := by_guide[row]) is not None:
-                monitor = guide_disagreement.compare_with_guide(monitor, answer, by_its_side, sample, ORIGIN, answer_limits)
-                findings += guide_disagreement.check_disagreement(monitor, answer_limits)
+                monitor = compare_with_guide(monitor, answer, by_its_side, sample, ORIGIN, answer_limits)
+                findings += check_disagreement(monitor, answer_limits)
         found.append(GuardVerdict(int(states.tick[row]), findings, _rung(findings)))
     return found
 

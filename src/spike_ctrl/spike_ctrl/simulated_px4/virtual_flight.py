@@ -13,8 +13,8 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import setpoint
 from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
