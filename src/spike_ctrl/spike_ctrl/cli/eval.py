@@ -82,7 +82,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="frozen, randomised: also mean, deviation over N other sets of 1024 starts; others that have sets: over N (2 or more)",
+        help="frozen, randomised: also mean, deviation over N other sets of starts; others with sets: over N (2 or more)",
     )
     parser.add_argument(
         "--json",
