@@ -119,6 +119,9 @@ def test_a_verb_whose_package_is_missing_says_which_to_install(plug_in, monkeypa
         (("vehicle", "--px4-hil", "tcp:4560"), "sitl"),
         (("eval", "--guide", "--pid"), "benchmark"),
         (("eval", "--guide", "--simulator", "crazyflow"), "benchmark"),
+        (("eval", "--guide", "--protocol", "hover", "corners"), "benchmark"),
+        (("eval", "--guide", "--plants", "4"), "benchmark"),
+        (("eval", "--guide", "--compensate-battery"), "benchmark"),
     ],
 )
 def test_an_option_whose_package_is_missing_says_which_to_install(words, package, monkeypatch, capsys):

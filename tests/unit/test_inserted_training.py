@@ -98,7 +98,6 @@ def test_the_verb_flies_with_a_function_by_its_name_and_tells_a_wrong_one_in_one
         ("--insert", "wind=own_wind:gist"): "--insert wind: found no gist in own_wind, wanted .*: Delay, gust, wrong",
         ("--insert", "winds=own_wind:gust"): "--insert: found step 'winds', wanted one of reset, .*; did you mean 'wind'.",
         ("--insert", "own_wind:gust"): "--insert: found step 'own_wind:gust', wanted one of reset",
-        ("--insert", "wind=own_wind:gust", "--protocol", "corners"): "--insert: found with --protocol corners, wanted our",
         ("--insert", "reward=own_wind:gust"): "insert reward: found with evaluate, which scores a fixed reward",
     }.items():
         code, shown = fly(*given)

@@ -14,7 +14,7 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import protocols, tracking
 from spike_ctrl.evaluation.controllers import GuideController
-from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust
+from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, STARTS, Gust
 from spike_ctrl.evaluation.tracking import Tracking, track, tracking_table
 
 CRAZYFLIE = airframe.load("crazyflie")
@@ -97,8 +97,8 @@ def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_do
 @pytest.mark.parametrize("name", [*NAMES, *(f"randomised-{name}" for name in FOLLOWED)])
 def test_every_protocol_is_found_by_its_name(name):
     found = protocols.find(name)
-    assert found.name == name and found.unknown == name.startswith(("randomised", "real", "airframes"))
-    assert (found.trajectory is None) == (name in ("frozen", "randomised", "corners", "real-flights", "airframes"))
+    assert found.name == name and found.unknown == name.startswith("randomised")
+    assert (found.trajectory is None) == (name in STARTS)
 
 
 @pytest.mark.parametrize("name", ["spiral", "randomised-frozen", "climb", "models/crazyflie.safetensors"])

@@ -12,11 +12,10 @@ import pytest
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.evaluation import airframe_flights
 from spike_ctrl.evaluation.controllers import FunctionController
 from spike_ctrl.sim.airframe_sampler import AirframeRanges, draw_vehicle, outside
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl_benchmark import l2f_airframes
+from spike_ctrl_benchmark import airframe_flights, l2f_airframes
 from spike_ctrl_benchmark.l2f_environment import L2fEnvironment
 
 SHORT = Trajectory("figure8", lead=0.2, period=1.0)
@@ -131,7 +130,7 @@ def test_a_controller_flies_raptors_airframes_in_l2f_without_a_battery(stand_in)
             ["--simulator", "l2f"],
             "--simulator: found l2f with --protocol frozen, wanted l2f alone with --protocol airframes",
         ),
-        (["--simulator", "l2f", "crazyflow", "--protocol", "airframes"], "wanted only one of them"),
+        (["--simulator", "l2f", "crazyflow", "--protocol", "airframes"], "l2f alone with --protocol airframes alone"),
         (["--protocol", "airframes", "--drawn-by", "raptor"], "--drawn-by: found raptor, wanted it with --simulator l2f"),
     ],
 )

@@ -4,8 +4,8 @@ import pytest
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.evaluation import trim_step
 from spike_ctrl.evaluation.controllers import GuideController
+from spike_ctrl_benchmark import trim_step
 from spike_ctrl_benchmark.firmware_pid import FirmwarePid
 
 TORQUE = 5e-5  # N m: 4.9 rad/s^2 about x

@@ -12,7 +12,8 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluation.real_flights import SENSORS, SPREAD, lagged_rmse
+from spike_ctrl.evaluation.real_plants import SENSORS, SPREAD
+from spike_ctrl.evaluation.tracking import lagged_rmse
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import RATE_HZ
@@ -92,7 +93,7 @@ def follow(
     estimator: Callable[[int], StateEstimator] = lambda seed: ErringEstimate(SENSORS, seed),
     shown: Callable[[], None] = lambda: None,
 ) -> Followed:
-    """Fly a reference by that many plants of `real_flights.SPREAD`. estimator: gives that of the vehicle of a number.
+    """Fly a reference by that many plants of `real_plants.SPREAD`. estimator: gives that of the vehicle of a number.
     shown: called after each of them.
     """
     flights = []

@@ -18,7 +18,6 @@ from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.evaluation import real_flights
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import HEADLINE
 from spike_ctrl.learn import recipe as recipes
@@ -27,6 +26,7 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.start_training import learn
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import recorded_transitions
+from spike_ctrl_benchmark import real_flights
 from spike_ctrl_studies import training_run
 from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.study import (

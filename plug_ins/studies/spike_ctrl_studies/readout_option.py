@@ -12,7 +12,6 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._eval_airframes import CARRIERS
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
 
 
@@ -29,6 +28,7 @@ def run(options: argparse.Namespace) -> int | None:
     from spike_ctrl import airframe
     from spike_ctrl.policy import checkpoint
     from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+    from spike_ctrl_benchmark.eval_protocols import CARRIERS
     from spike_ctrl_studies import figures, readout_chart, state_readout
 
     output_paths.require_file("--readout", options.readout)

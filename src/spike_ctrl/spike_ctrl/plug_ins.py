@@ -23,12 +23,15 @@ POINTS = {
     "schemas": "the JSON Schema of a kind of file, for spike-ctrl schema",
     "controllers": "a controller to compare with in spike-ctrl eval and benchmark",
     "simulators": "a simulator of others for spike-ctrl eval",
+    "protocols": "a protocol of spike-ctrl eval",
 }
 """The points; the group of entry points is `spike_ctrl.POINT`."""
 SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_adaptation": {"verbs": "adapt", "launch_arguments": "adapt from_transitions"},
     "spike_ctrl_benchmark": {
         "verbs": "benchmark",
+        "verb_options": "--compensate-battery --drawn-by --plants",
+        "protocols": "airframes corners real-flights",
         "controllers": "pid mellinger raptor",
         "simulators": "crazyflow rotorpy l2f",
     },

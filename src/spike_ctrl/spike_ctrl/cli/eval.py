@@ -4,16 +4,11 @@ Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by 
 be lucky: --seeds also flies other sets.
 With --simulator: by motor commands in simulators that others wrote, for 5 s from starts near the set-point and tilted by 30
 degrees. They come with `pip install -r requirements/simulators.txt`; crazyflow flies its four Crazyflies, rotorpy its one.
-With --protocol airframes --simulator l2f: whole airframes in the simulator in which RAPTOR learned.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import os
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,19 +16,16 @@ from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl._files.time_left import time_left
-from spike_ctrl.cli import _eval_airframes
-from spike_ctrl.cli._eval_airframes import CARRIERS, DRAWN_BY, L2F, Controllers, Figures
-from spike_ctrl.cli._terminal import end_progress, shares, show_progress
+from spike_ctrl.cli import _protocols
 
 if TYPE_CHECKING:
     from spike_ctrl.airframe import Airframe
     from spike_ctrl.evaluation.controllers import PolicyController
-    from spike_ctrl.evaluation.evaluation_result import Evaluation
-    from spike_ctrl.evaluation.protocols import Protocol
+    from spike_ctrl.evaluation.protocols import Controllers, EvalProtocol, Figures
     from spike_ctrl.sim.pipeline import InsertFunction
 
 Policies: TypeAlias = "dict[Path, PolicyController]"
+Protocols: TypeAlias = "dict[str, EvalProtocol]"  # by name
 
 GROUP = "train"
 EXAMPLES = """
@@ -47,10 +39,6 @@ spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
 spike-ctrl eval models/crazyflie.safetensors --insert wind=examples.own_physics:turbulence    # physics of your own
 spike-ctrl eval --guide --airframe crazyflie_l2f
 spike-ctrl eval --pid --mellinger --protocol hover circle
-spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
-spike-ctrl eval models/any_quad.safetensors --protocol airframes --guide --raptor --seeds 5    # on 5 x 1024 quadrotors
-spike-ctrl eval models/any_quad.safetensors --protocol airframes --raptor --simulator l2f --drawn-by raptor
-spike-ctrl eval models/any_rates.safetensors models/sih_quadx.safetensors --protocol airframes --guide    # with rate loops
 spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
 
@@ -67,23 +55,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pid", action="store_true", help="also the cascaded PID of the Crazyflie firmware")
     parser.add_argument("--mellinger", action="store_true", help="also the Mellinger controller of the Crazyflie firmware")
     parser.add_argument(
-        "--compensate-battery",
-        action="store_true",
-        help="commands leave as u (nominal / V)^exponent, the firmware's compensation; for airframes with a battery",
-    )
-    parser.add_argument(
         "--simulator",
         nargs="+",
         choices=plug_ins.names("simulators"),
         metavar="NAME",
-        help=f"fly in simulators that others wrote: {', '.join(plug_ins.names('simulators'))} (default: in ours); "
-        f"{L2F} with --protocol airframes alone",
-    )
-    parser.add_argument(
-        "--drawn-by",
-        choices=DRAWN_BY,
-        default=DRAWN_BY[0],
-        help="airframes: who draws them; raptor: its training, in l2f alone",
+        help=f"fly in simulators that others wrote: {', '.join(plug_ins.names('simulators'))} (default: in ours)",
     )
     parser.add_argument(
         "--insert",
@@ -97,21 +73,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         nargs="+",
         metavar="NAME",
-        help=f"{', '.join(NAMES)}; {UNKNOWN}figure8 and so on fly on unknown plants, as randomised does: +-20 %% "
-        "of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay (default: frozen)",
+        help=f"{', '.join((*NAMES, *plug_ins.names('protocols')))}; {UNKNOWN}figure8 and so on fly on unknown plants, "
+        "as randomised does: +-20 %% of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay "
+        "(default: frozen)",
     )
     parser.add_argument(
         "--seeds",
         type=int,
         default=0,
         metavar="N",
-        help="frozen, randomised: also mean, deviation over N other sets of 1024 starts; airframes: over N sets (2 or more)",
-    )
-    parser.add_argument(
-        "--plants",
-        type=int,
-        metavar="N",
-        help="airframes: quadrotors of a set, 1 to 8192 (default: 1024)",
+        help="frozen, randomised: also mean, deviation over N other sets of starts; others with sets: over N (2 or more)",
     )
     parser.add_argument(
         "--json",
@@ -119,90 +90,62 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the figures: of each protocol and controller or, without --protocol, of the first of them",
     )
+    parser.set_defaults(corrections=[])  # functions (controllers, airframe) -> controllers, which options of plug-ins append
 
 
 def run(options: argparse.Namespace) -> int:
-    if "crazyflow" in (options.simulator or ()) and "scipy" not in sys.modules:
-        os.environ.setdefault("SCIPY_ARRAY_API", "1")  # crazyflow wants it before scipy, which numba brings, is imported
-    from spike_ctrl import airframe
-    from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
-    from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
-    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, SETS, find
-    from spike_ctrl.policy import checkpoint
-
     if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
         raise UsageError("nothing to fly: give a model, --guide, --raptor, --pid or --mellinger")
-    elsewhere = [name for name in options.simulator or () if name != L2F]
-    if elsewhere and options.protocol:
-        raise UsageError("--protocol: found with --simulator, wanted only one of them")
-    if elsewhere and options.seeds:
-        raise UsageError("--seeds: found with --simulator, wanted --seed, that of its starts")
-    if options.seed is not None and not elsewhere:
-        raise UsageError("--seed: found without --simulator, wanted with it")
-    if options.seed is not None and options.seed < 0:
-        raise UsageError(f"--seed: found {options.seed}, wanted 0 or more")
+    _require_simulators(options)
     if options.json:
         output_paths.require_file("--json", options.json)
-    try:
-        protocols = [find(name) for name in options.protocol or ["frozen"]]
-    except UsageError as error:
-        raise UsageError(f"--protocol: {error}; models come before it") from None
-    if options.seeds and (options.seeds < 2 or not any(one.name in SETS for one in protocols)):
-        found = f"{options.seeds} with {', '.join(one.name for one in protocols)}"
-        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(SETS)}")
-    if options.plants is not None and (not 1 <= options.plants <= 8192 or AIRFRAMES not in [one.name for one in protocols]):
-        raise UsageError(f"--plants: found {options.plants}, wanted 1 to 8192, with --protocol {AIRFRAMES}")
-    _eval_airframes.require_options(options, [one.name for one in protocols])
-    alone = [f"--protocol {one.name}" for one in protocols if one.name in (CORNERS, REAL, AIRFRAMES)]
-    if options.insert and (options.simulator or alone):
-        found = "--simulator" if options.simulator else alone[0]
-        raise UsageError(f"--insert: found with {found}, wanted our simulator and another protocol")
+    protocols = {name: _protocols.find(name) for name in options.protocol or ["frozen"]}
+    _require_protocols(options, protocols)
     options.inserts = _inserts(options.insert)
-    loaded = {model: checkpoint.load(model) for model in options.models}
-    names = [one.manifest.contract.airframe for one in loaded.values()]
-    drawn = [one.name == AIRFRAMES for one in protocols]
-    layout = next(iter(loaded.values())).manifest.contract.action if loaded else "motors"
-    own = CARRIERS[layout] if all(drawn) else names[0] if names else "crazyflie"
-    vehicle = airframe.load(options.airframe or own)
-    policies = {}
-    real = [one.name == REAL for one in protocols]
-    foreign = all(real) or all(drawn)  # there the plants are never the one that a policy was made for
-    for model, one in loaded.items():
-        if foreign:
-            vehicle.require_layout(one.manifest.contract.action)
-        else:
-            require_airframe(one, vehicle, str(model))
-        if elsewhere and one.manifest.contract.voltage:
-            raise UsageError(f"--simulator: found {model}, which sees the battery's voltage, wanted one that does not")
-        policies[model] = PolicyController(one.policy)
-    if any(real) and vehicle.battery is None:
-        raise UsageError(
-            f"--protocol {REAL}: found airframe {vehicle.name} without a battery, wanted one that was identified"
-        )
-    if any(drawn):
-        _eval_airframes.require_carrier(vehicle)
+    vehicle, policies = _load(options, protocols)
+    for one in protocols.values():
+        one.require(vehicle, options)
     if options.raptor or options.pid or options.mellinger or options.simulator:
         vehicle.require_layout("motors")
-    if options.compensate_battery:
-        if vehicle.battery is None or elsewhere:
-            found = "another simulator" if elsewhere else f"airframe {vehicle.name} without a battery"
-            raise UsageError(f"--compensate-battery: found {found}, wanted an airframe with a battery in our simulator")
-        vehicle.require_layout("motors")
-    if elsewhere:
-        controllers, seed = _controllers_elsewhere(options, vehicle, policies), options.seed
-        seed = EVALUATION_SEED if seed is None else seed
-        there: Figures = {}
-        for name in elsewhere:
-            there |= plug_ins.load("simulators", name, "--simulator")(controllers, vehicle, seed)
-        written: dict[str, Any] = {"simulators": there, "seed": seed}
+    written: dict[str, Any]
+    if options.simulator:
+        written = _fly_elsewhere(options, vehicle, policies)
     else:
-        written = {protocol.name: _fly(protocol, options, vehicle, policies) for protocol in protocols}
+        written = {}
+        for name, one in protocols.items():
+            written[name] = one.fly(_controllers(one, options, vehicle, policies), vehicle, options)
         if not options.protocol:
             label, first = next(iter(written["frozen"].items()))
             written = first | {"model": label}
     if options.json:
         output_paths.write_json("--json", options.json, written | {"airframe": vehicle.name})
     return 0
+
+
+def _require_simulators(options: argparse.Namespace) -> None:
+    """Raise UsageError for options that do not go with simulators of others, or only with them."""
+    if options.simulator and options.protocol:
+        raise UsageError("--protocol: found with --simulator, wanted only one of them")
+    if options.simulator and options.seeds:
+        raise UsageError("--seeds: found with --simulator, wanted --seed, that of its starts")
+    if options.seed is not None and not options.simulator:
+        raise UsageError("--seed: found without --simulator, wanted with it")
+    if options.seed is not None and options.seed < 0:
+        raise UsageError(f"--seed: found {options.seed}, wanted 0 or more")
+
+
+def _require_protocols(options: argparse.Namespace, protocols: Protocols) -> None:
+    """Raise UsageError for options that do not go with the protocols."""
+    from spike_ctrl.evaluation.protocols import STARTS
+
+    if options.seeds and (options.seeds < 2 or not any(one.sets for one in protocols.values())):
+        known = [*STARTS, *(name for name, one in plug_ins.loaded("protocols") if getattr(one, "sets", False))]
+        found = f"{options.seeds} with {', '.join(protocols)}"
+        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(known)}")
+    without = [f"--protocol {name}" for name, one in protocols.items() if not one.inserts]
+    if options.insert and (options.simulator or without):
+        found = "--simulator" if options.simulator else without[0]
+        raise UsageError(f"--insert: found with {found}, wanted our simulator and another protocol")
 
 
 def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
@@ -217,138 +160,66 @@ def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
     return found
 
 
-def _fly(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Figures:
-    """Fly all controllers through one protocol, print its table, and give the figures of each."""
-    from spike_ctrl.evaluation import tracking
-    from spike_ctrl.evaluation.benchmark import evaluate, randomised
-    from spike_ctrl.evaluation.evaluation_result import evaluation_table
-    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL
-    from spike_ctrl.sim.randomisation import Randomisation
+def _load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, Policies]:
+    """The airframe that flies, and the policies of the models. Raises AirframeError, CheckpointError and UsageError."""
+    from spike_ctrl import airframe
+    from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
+    from spike_ctrl.policy import checkpoint
 
-    flown = _controllers(protocol, options, vehicle, policies)
-    if protocol.name == CORNERS:
-        return _fly_corners(flown, vehicle)
-    if protocol.name == REAL:
-        return _fly_references(flown, vehicle)
-    if protocol.name == AIRFRAMES:
-        return _eval_airframes.fly_sets(flown, vehicle, options)
-    plants = randomised(vehicle) if protocol.unknown else Randomisation()
-    about: dict[str, Any] = {"randomisation": plants, "inserts": options.inserts}
-    kind = ", randomised plants" if protocol.unknown else ""
-    if (path := protocol.trajectory) is not None:
-        tracked = {
-            label: tracking.track(controller, path, vehicle, gust=protocol.gust, **about)
-            for label, controller in flown.items()
-        }
-        seconds = path.lead + tracking.ROUNDS * path.period
-        print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, {seconds:g} s, span +-{path.size:g} m{kind}")
-        print(tracking.tracking_table(protocol.name, tracked, protocol.sudden))
-        return {label: one.to_dict(protocol.sudden) for label, one in tracked.items()}
-    found = {label: evaluate(controller, vehicle, **about) for label, controller in flown.items()}
-    first = next(iter(found.values()))
-    print(f"airframe {vehicle.name}, {first.starts} starts{kind}\n{evaluation_table(found)}")
-    if policies:
-        rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates) or "no spikes"
-        print(f"spike rates of {options.models[0]}: {rates}")
-    figures = {label: one.to_dict() for label, one in found.items()}
-    if options.seeds:
-        sets = _fly_start_sets(flown, vehicle, about, options.seeds)
-        for label, those in sets.items():
-            figures[label]["start_sets"] = [one.to_dict() for one in those]
-    return figures
+    loaded = {model: checkpoint.load(model) for model in options.models}
+    contracts = [one.manifest.contract for one in loaded.values()]
+    foreign = all(one.foreign for one in protocols.values())
+    own = contracts[0].airframe if contracts else "crazyflie"
+    first, *others = protocols.values()
+    if not others:
+        own = first.carriers.get(contracts[0].action if contracts else "motors", own)
+    try:
+        vehicle = airframe.load(options.airframe or own)
+    except airframe.AirframeError as error:
+        if options.airframe or not contracts:
+            raise
+        raise UsageError(f"{options.models[0]}: {error}; --airframe FILE gives the one that it was made for") from None
+    for model, one in loaded.items():
+        if foreign:
+            vehicle.require_layout(one.manifest.contract.action)
+        else:
+            require_airframe(one, vehicle, str(model))
+        if options.simulator and one.manifest.contract.voltage:
+            raise UsageError(f"--simulator: found {model}, which sees the battery's voltage, wanted one that does not")
+    return vehicle, {model: PolicyController(one.policy) for model, one in loaded.items()}
 
 
-def _fly_start_sets(flown: Controllers, vehicle: Airframe, about: dict[str, Any], count: int) -> dict[str, list[Evaluation]]:
-    """Fly all controllers from other sets of starts, and print the table of mean and deviation."""
-    from spike_ctrl.evaluation.benchmark import evaluate, start_set_seeds
-    from spike_ctrl.evaluation.evaluation_result import spread_table
-
-    found: dict[str, list[Evaluation]] = {label: [] for label in flown}
-    begun = time.monotonic()
-    for number, seed in enumerate(start_set_seeds(count), 1):
-        for label, controller in flown.items():
-            found[label].append(evaluate(controller, vehicle, seed=seed, **about))
-        left = (time.monotonic() - begun) / number * (count - number)
-        show_progress(f"{number}/{count} start sets, {time_left(left)} left")
-    end_progress()
-    print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
-    return found
-
-
-def _fly_corners(flown: Controllers, vehicle: Airframe) -> Figures:
-    from spike_ctrl.evaluation import off_nominal
-
-    figures = {}
-    for label, controller in flown.items():
-        found = off_nominal.fly_corners(controller, vehicle)
-        print(off_nominal.corner_table(label, found))
-        figures[label] = {
-            str(corner): {kind: one.to_dict(sudden=kind == "step") for kind, one in flights.items()}
-            for corner, flights in found.items()
-        }
-    return figures
-
-
-def _fly_references(flown: Controllers, vehicle: Airframe) -> Figures:
-    from spike_ctrl.evaluation import real_flights, trim_step
-
-    begun = time.monotonic()
-    found: dict[str, dict[str, real_flights.RealFlight]] = {}
-    for label, controller in flown.items():
-        found[label] = real_flights.fly_references(controller, vehicle, shown=shares(label, len(found), len(flown), begun))
-    about = f"{real_flights.VEHICLES} plants, batteries from full to empty, {real_flights.SECONDS:g} s"
-    print(f"\nairframe {vehicle.name}, {about}")
-    print(real_flights.reference_table(found))
-    spread = dataclasses.replace(real_flights.SPREAD, moment=0.0)
-    torque = trim_step.STEP * vehicle.inertia[0]
-    answers = {label: trim_step.answer_trim_step(controller, vehicle, torque, spread) for label, controller in flown.items()}
-    print(trim_step.trim_table(answers))
-    return {
-        label: {name: one.to_dict() for name, one in those.items()} | {"trim step": answers[label].to_dict()}
-        for label, those in found.items()
-    }
-
-
-def _controllers_elsewhere(options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
-    """What flies in the simulators of others: nobody there knows a plant."""
-    from spike_ctrl.control.geometric_guide import GeometricGuide
-    from spike_ctrl.control.indi_guide import IndiGuide
-    from spike_ctrl.evaluation.controllers import GuideController
+def _fly_elsewhere(options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> dict[str, Any]:
+    """Fly all controllers in simulators of others, where nobody knows a plant. The figures by simulator."""
+    from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
+    from spike_ctrl.evaluation.controllers import nominal_guides
 
     flown: Controllers = {str(model): policy for model, policy in policies.items()}
-    if options.guide:
-        flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
-        flown["guide, nominal, INDI"] = GuideController(IndiGuide(vehicle), privileged=False)
-    return flown | _baselines(options, vehicle)
+    flown |= nominal_guides(vehicle) if options.guide else {}
+    flown |= _baselines(options, vehicle)
+    seed = EVALUATION_SEED if options.seed is None else options.seed
+    found: Figures = {}
+    for name in options.simulator:
+        found |= plug_ins.load("simulators", name, "--simulator")(flown, vehicle, seed)
+    return {"simulators": found, "seed": seed}
 
 
-def _controllers(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
-    from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
-    from spike_ctrl.control.indi_guide import IndiGuide
-    from spike_ctrl.evaluation.compensation import BatteryCompensated, HoverTold
+def _controllers(protocol: EvalProtocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
+    """What flies through a protocol: the policies, the guides that go with it, and the baselines that were asked for."""
+    from spike_ctrl.control.geometric_guide import GeometricGuide
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
-    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, STARTS
 
     flown: Controllers = {}
     for model, policy in policies.items():
         flown[str(model)] = policy
-        if options.guide and protocol.name in STARTS:
+        if options.guide and protocol.guide_first:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
             flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
-    if options.guide and protocol.name == AIRFRAMES:
-        told = BatteryCompensated if vehicle.action_layout == "motors" else HoverTold
-        flown["guide, told each plant"] = told(GuideController(GeometricGuide(vehicle)))
-        flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
-        flown["guide, nominal, INDI"] = GuideController(IndiGuide(vehicle), privileged=False)
-    elif options.guide and protocol.name != REAL:
-        flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
-        flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
-    if options.guide and (protocol.unknown or protocol.name == CORNERS) and protocol.name != AIRFRAMES:
-        flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+    flown |= protocol.guides(vehicle) if options.guide else {}
     flown |= _baselines(options, vehicle)
-    if not options.compensate_battery:
-        return flown
-    return {f"{label}, duty by voltage": BatteryCompensated(controller) for label, controller in flown.items()}
+    for correct in options.corrections:
+        flown = correct(flown, vehicle)
+    return flown
 
 
 def _baselines(options: argparse.Namespace, vehicle: Airframe) -> Controllers:

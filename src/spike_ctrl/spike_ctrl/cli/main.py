@@ -82,8 +82,10 @@ def find(name: str) -> ModuleType:
 
 
 def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a verb's arguments."""
-    examples = "".join(f"  {line}\n" for line in verb.EXAMPLES.strip().splitlines())
+    """The parser of a verb's arguments; what plug-ins add to the verb may have examples, too."""
+    added = [more for _, more in _options(name)]
+    shown = "\n".join(module.EXAMPLES.strip() for module in (verb, *added) if hasattr(module, "EXAMPLES"))
+    examples = "".join(f"  {line}\n" for line in shown.splitlines())
     found = argparse.ArgumentParser(
         prog=f"spike-ctrl {name}",
         description=verb.__doc__,
@@ -91,7 +93,7 @@ def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
         formatter_class=FoldedHelp,
     )
     verb.add(found)
-    for _, more in _options(name):
+    for more in added:
         more.add(found)
     return found
 

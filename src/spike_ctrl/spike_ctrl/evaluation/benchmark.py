@@ -13,7 +13,7 @@ import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.text_table import folded
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import controllers
 from spike_ctrl.evaluation.controllers import GuideController
@@ -35,13 +35,15 @@ COEFFICIENTS = {"start": START, "end": END}
 def randomised(airframe: Airframe) -> Randomisation:
     """The plants of the randomised evaluation, what a policy may meet in the air: .03 N of steady force for a Crazyflie.
 
-    With the `rates` layout the autopilot's rate loop is not the one we know either, and answers up to 20 ms later.
+    Commands come up to 20 ms later, but none later than MAX_DEAD_TIME: a longer dead time of the airframe leaves less. With
+    the `rates` layout the autopilot's rate loop is not the one we know either.
     """
     weight, arm = airframe.mass * GRAVITY, max(airframe.rotor_x)
+    left = RATE_HZ * (MAX_DEAD_TIME - airframe.dead_time)
     return Randomisation(
         mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2,
         force=0.03 / (0.027 * GRAVITY) * weight, moment=1e-4 / (0.027 * GRAVITY * 0.028) * weight * arm,
-        gains=0.2, filters=0.2, delay=2, noise=1.0,
+        gains=0.2, filters=0.2, delay=min(2, int(left + 1e-6)), noise=1.0,
     )  # fmt: skip
 
 

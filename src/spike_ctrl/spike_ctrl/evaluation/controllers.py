@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
+from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -138,6 +140,25 @@ class PredictController:
         )
         self._start = np.zeros(len(observation), bool)
         return np.asarray(action)
+
+
+def guides(airframe: Airframe, unknown: bool = False) -> dict[str, Controller]:
+    """Guides that know the plant, by what tables call them. unknown: also one that does not."""
+    found: dict[str, Controller] = {
+        "guide (lead cap 1.5)": GuideController(GeometricGuide(airframe)),
+        "guide (lead to 20 ms)": GuideController(GeometricGuide(airframe, Gains(lead_cap=10))),
+    }
+    if unknown:
+        found["guide, nominal, integral"] = GuideController(GeometricGuide(airframe), privileged=False)
+    return found
+
+
+def nominal_guides(airframe: Airframe) -> dict[str, Controller]:
+    """Guides that know the nominal plant alone, by what tables call them."""
+    return {
+        "guide, nominal, integral": GuideController(GeometricGuide(airframe), privileged=False),
+        "guide, nominal, INDI": GuideController(IndiGuide(airframe), privileged=False),
+    }
 
 
 def controller(flown: Any, airframe: Airframe | None = None) -> tuple[Controller, Airframe]:

@@ -1,28 +1,32 @@
 """What a controller flies in an evaluation, by name.
 
-frozen: 1024 starts on the nominal plant. randomised: the same starts on plants that the policy cannot know. corners: hover,
-step and figure-eight on plants that are 20 % off in all combinations. The others are trajectories that are followed from a
-hover, on the nominal plant, or on unknown ones with `randomised-` before the name. real-flights: the references of real
-flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty. airframes: whole
-quadrotors that nobody described to the controller, drawn by scaling laws.
+frozen: 1024 starts on the nominal plant. randomised: the same starts on plants that the policy cannot know. The others are
+trajectories that are followed from a hover, on the nominal plant, or on unknown ones with `randomised-` before the name.
+Packages add protocols of their own at the point `spike_ctrl.protocols`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import KINDS, Trajectory
 
+if TYPE_CHECKING:
+    from spike_ctrl.airframe import Airframe
+    from spike_ctrl.evaluation.controllers import Controller
+
+Controllers: TypeAlias = "dict[str, Controller]"  # by what tables call them
+Figures: TypeAlias = dict[str, dict[str, Any]]  # of each controller, for JSON
+
 STARTS = ("frozen", "randomised")
 FOLLOWED = (*KINDS, "gust")
 UNKNOWN = "randomised-"
-CORNERS = "corners"
-REAL = "real-flights"
-AIRFRAMES = "airframes"
-SETS = (*STARTS, AIRFRAMES)  # which may be flown on several sets of starts
-NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL, AIRFRAMES)
+NAMES = (*STARTS, *FOLLOWED)
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,36 @@ class Protocol:
         return self.gust is not None or (self.trajectory is not None and self.trajectory.kind == "step")
 
 
-def find(name: str) -> Protocol:
-    """The protocol of that name. Raises UsageError."""
-    if name in (*STARTS, CORNERS, REAL, AIRFRAMES):
-        return Protocol(name, unknown=name in ("randomised", REAL, AIRFRAMES))
+@dataclass(frozen=True)
+class EvalProtocol:
+    """A protocol of `spike-ctrl eval`; packages add such objects.
+
+    - fly: flies controllers as the options of the command line say, prints their tables, gives their figures.
+    - guides: what --guide adds. guide_first: --guide also flies each policy after 50 steps of the guide.
+    - require: raises UsageError for an airframe or options that do not fit.
+    - foreign: policies fly that were made for another airframe.
+    - carriers: where --airframe is not given and this is the only protocol, the airframe by the policies' layout of actions.
+    - sets: --seeds flies it on several sets. inserts: --insert goes with it; the functions are in `options.inserts`.
+    """
+
+    fly: Callable[[Controllers, Airframe, argparse.Namespace], Figures]
+    guides: Callable[[Airframe], Controllers] = lambda airframe: {}
+    guide_first: bool = False
+    require: Callable[[Airframe, argparse.Namespace], None] = lambda airframe, options: None
+    foreign: bool = False
+    carriers: Mapping[str, str] = field(default_factory=dict)
+    sets: bool = False
+    inserts: bool = False
+
+
+def find(name: str, others: Sequence[str] = ()) -> Protocol:
+    """Our protocol of that name. Raises UsageError, which also names the `others`, those of packages."""
+    if name in STARTS:
+        return Protocol(name, unknown=name == "randomised")
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
-        raise UsageError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")
+        wanted = f"{', '.join((*NAMES, *others))}, {UNKNOWN}NAME of one that is followed"
+        raise UsageError(f"found '{name}', wanted among {wanted}")
     if kind == "gust":
         return Protocol(name, Trajectory("hover"), Gust(), kind != name)
     return Protocol(name, Trajectory(kind), None, kind != name)

@@ -8,9 +8,9 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.evaluation import tracking
-from spike_ctrl.evaluation.compensation import BatteryCompensated
 from spike_ctrl.evaluation.controllers import FunctionController
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark.compensation import BatteryCompensated
 
 NOMINAL, FLAT = 4.2, 3.6  # V
 

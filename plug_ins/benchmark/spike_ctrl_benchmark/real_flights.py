@@ -18,32 +18,16 @@ from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl.evaluation.controllers import Controller
-from spike_ctrl.evaluation.tracking import FollowedErrors, errors, hovering
+from spike_ctrl.evaluation.real_plants import SPREAD
+from spike_ctrl.evaluation.tracking import FollowedErrors, errors, hovering, lagged_rmse
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_noise import SensorSettings
 
 VEHICLES = 256
 SECONDS = 20.0
 LEAD = 4.0  # s, to find out what it flies
 LOST = 1.0  # m
-LONGEST_LAG = 0.8  # s
 SPEEDS = {"slow": 0.5, "medium": 0.75, "fast": 1.0}  # m/s
-
-SENSORS = SensorSettings(
-    position=0.015, position_time=0.35, velocity=0.049, velocity_time=0.4, vertical=0.45, attitude=0.018, attitude_time=0.8,
-    attitude_bias=0.0125, gyro=0.045, gyro_yaw=0.007, delay=0.04, voltage=0.02,
-)  # fmt: skip
-"""A Crazyflie's estimator against motion capture, measured on 78 flights of NanoBench (Ullah, Baca 2026).
-
-The voltage in their logs has less than 1 mV of white noise; 20 mV stand for what the model of its sag misses.
-"""
-
-SPREAD = Randomisation(
-    inertia=0.06, thrust=0.03, torque=0.2, lag=0.07, moment=4e-4, moment_z=0.03, body_drag=0.12, velocity_moment=0.07,
-    dead_time=0.01, charge_low=0.52, charge_high=1.0, sensors=SENSORS,
-)  # fmt: skip
-"""The identified 95 % intervals, the trims of the flights, and SENSORS."""
 
 
 class RealFlight(NamedTuple):
@@ -118,20 +102,6 @@ def follow(controller: Controller, airframe: Airframe, spread: Randomisation, ve
     point = np.array([path.at(t).position for t in times])[:, None]
     rmse, change = lagged_rmse(found.error[:, alive] + point, point), float(found.change[alive].mean())
     return RealFlight(float(alive.mean()), *rmse, change, lost_after)
-
-
-def lagged_rmse(flown: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
-    """RMSE (m) of vehicles (T, N, 3) from where they should be (T, 1, 3), at RATE_HZ: as flown, and with the best lag taken
-    out, the same for all; and that lag (s), at most LONGEST_LAG.
-    """
-    lags = np.arange(int(RATE_HZ * LONGEST_LAG) + 1)
-    rmse = [_rmse(flown[lag:] - wanted[: len(wanted) - lag]) for lag in lags]
-    best = int(np.argmin(rmse))
-    return rmse[0], rmse[best], best / RATE_HZ
-
-
-def _rmse(error: np.ndarray) -> float:
-    return float(np.sqrt((error**2).sum(-1).mean()))
 
 
 def _trefoil(path: Trajectory, t: float) -> tuple[Vector, Vector]:

@@ -9,10 +9,10 @@ import pytest
 from spike_ctrl import airframe as airframes
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.evaluation import airframe_flights
-from spike_ctrl.evaluation.compensation import BatteryCompensated, HoverTold
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController, PolicyController
 from spike_ctrl.policy import checkpoint
+from spike_ctrl_benchmark import airframe_flights
+from spike_ctrl_benchmark.compensation import BatteryCompensated, HoverTold
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.evaluation import real_flights
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark import real_flights
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.evaluation import off_nominal
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.evaluation.off_nominal import CORNERS, EACH, Corner
 from spike_ctrl.evaluation.tracking import Tracking, hovering
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import DELAY, LAG_UP, LOOP_FACTORS, MASS, THRUST
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark import off_nominal
+from spike_ctrl_benchmark.off_nominal import CORNERS, EACH, Corner
 
 SIH = airframe.load("sih_quadx")
 

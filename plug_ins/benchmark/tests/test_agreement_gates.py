@@ -10,9 +10,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.evaluation import off_nominal
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.evaluation.off_nominal import CORNERS, EACH
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity
 from spike_ctrl.flight.flight_settings import for_adaptation, settings_for
@@ -23,6 +21,8 @@ from spike_ctrl.learn import recipe
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark import off_nominal
+from spike_ctrl_benchmark.off_nominal import CORNERS, EACH
 
 pytestmark = pytest.mark.slow
 
