@@ -175,7 +175,7 @@ def _load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, 
         own = first.carriers.get(contracts[0].action if contracts else "motors", own)
     try:
         vehicle = airframe.load(options.airframe or own)
-    except airframe.AirframeError as error:
+    except UsageError as error:
         if options.airframe or not contracts:
             raise
         raise UsageError(f"{options.models[0]}: {error}; --airframe FILE gives the one that it was made for") from None
