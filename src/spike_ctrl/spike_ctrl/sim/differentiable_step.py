@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
+from spike_ctrl._files.arrays import Floats, Integers, Number
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.sim.action_mapping import command
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.block_step import (
     SIZES,
     SUBSTEPS_OF,
@@ -205,7 +206,7 @@ def _from_rows(flat: Floats, values: Floats, rows: int, which: Integers) -> None
 def _advance(
     buffer: Floats,
     arms: Floats,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     dt: Number,
     loop: Floats | None,
     late: int,
@@ -228,7 +229,7 @@ def _advance(
 def _retreat(
     buffer: Floats,
     arms: Floats,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     dt: Number,
     loop: Floats | None,
     late: int,
