@@ -7,11 +7,8 @@ import sys
 import pytest
 
 from spike_ctrl._files import named_object
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
-
-
-class Wrong(ValueError):
-    pass
 
 
 @pytest.fixture
@@ -28,15 +25,15 @@ def folder(tmp_path, monkeypatch):
 
 
 def refused(name):
-    with pytest.raises(Wrong) as error:
-        named_object.find(name, "network", Wrong)
+    with pytest.raises(UsageError) as error:
+        named_object.find(name, "network")
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_a_class_in_the_current_folder_is_found_and_the_path_is_left_as_it_was(folder):
     before = list(sys.path)
-    assert named_object.find("mine_1:Thing", "network", Wrong)(1).sum == 2
+    assert named_object.find("mine_1:Thing", "network")(1).sum == 2
     assert sys.path == before
 
 
@@ -59,7 +56,7 @@ def test_a_file_there_does_not_take_the_place_of_a_module_of_the_standard_librar
 
 
 def test_a_function_of_an_installed_package_is_found(folder):
-    assert named_object.find("json.decoder:JSONDecoder", "network", Wrong).__name__ == "JSONDecoder"
+    assert named_object.find("json.decoder:JSONDecoder", "network").__name__ == "JSONDecoder"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +80,6 @@ def test_what_is_wrong_with_a_name_is_told_with_key_found_and_wanted(folder, nam
 
 
 def test_an_argument_that_the_class_does_not_take_is_named(folder):
-    assert NamedObject("mine_1:Thing", {"b": 5}).make("guide", Wrong, 2).sum == 7
-    with pytest.raises(Wrong, match=r"guide: mine_1:Thing: .*unexpected keyword argument 'c'"):
-        NamedObject("mine_1:Thing", {"c": 5}).make("guide", Wrong, 2)
+    assert NamedObject("mine_1:Thing", {"b": 5}).make("guide", 2).sum == 7
+    with pytest.raises(UsageError, match=r"guide: mine_1:Thing: .*unexpected keyword argument 'c'"):
+        NamedObject("mine_1:Thing", {"c": 5}).make("guide", 2)

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl._files.arrays import Scalars
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.flight_settings import RehearsalLimits
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.dynamics import (
     COMMAND,
     FORCE,
@@ -143,8 +143,9 @@ def _observe(buffer: Floats) -> Floats:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _advance(
-    buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: Floats, rates: bool, extension: Scalars | None
-) -> None:
+    buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: Floats, rates: bool,
+    extension: BatteryConstants | None,
+) -> None:  # fmt: skip
     """Substeps of `dt` seconds for every vehicle, with the body-rate loop where `rates`."""
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
     for _ in range(substeps):

@@ -21,6 +21,7 @@ from spike_ctrl.learn import tile_network
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, restrain_lane
 from spike_ctrl.learn.tile_network import OUTPUTS, NetworkArrays
 from spike_ctrl.sim import action_mapping
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.block_step import (
     BLOCKWISE,
     SIZES,
@@ -183,8 +184,8 @@ def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def fly(
-    buffer: Floats, arms: Floats, extension: Scalars | None, dt: Number, rest: Number, loop: Floats | None, late: int,
-    policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
+    buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
+    late: int, policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
     sight: Sight | None = None, volts: Scalars = NO_VOLTS,
 ) -> Sums:  # fmt: skip
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
@@ -258,8 +259,8 @@ def _command(output: Floats, bias: Floats, noise: Floats, command: Floats, gain:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def pull(
-    buffer: Floats, arms: Floats, extension: Scalars | None, dt: Number, rest: Number, loop: Floats | None, late: int,
-    policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
+    buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
+    late: int, policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
     gradient: NetworkArrays, sight: Sight | None = None, volts: Scalars = NO_VOLTS,
 ) -> None:  # fmt: skip
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.

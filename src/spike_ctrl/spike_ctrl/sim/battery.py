@@ -29,19 +29,19 @@ class BatteryConstants(NamedTuple):
     factor0..5: coefficients of the factor on commands in z = (voltage - middle) per_half_range, which is in [-1, 1].
     """
 
-    empty: float = 0.0  # V
-    span: float = 0.0  # V, full - empty
-    sag: float = 0.0  # V at load 1
-    share: float = 0.0  # of the way to the settled voltage in a step
-    drain: float = 0.0  # charge that load 1 takes in a step
-    middle: float = 0.0  # V, of the range of voltages
-    per_half_range: float = 0.0  # 1/V
-    factor0: float = 1.0
-    factor1: float = 0.0
-    factor2: float = 0.0
-    factor3: float = 0.0
-    factor4: float = 0.0
-    factor5: float = 0.0
+    empty: Number = 0.0  # V
+    span: Number = 0.0  # V, full - empty
+    sag: Number = 0.0  # V at load 1
+    share: Number = 0.0  # of the way to the settled voltage in a step
+    drain: Number = 0.0  # charge that load 1 takes in a step
+    middle: Number = 0.0  # V, of the range of voltages
+    per_half_range: Number = 0.0  # 1/V
+    factor0: Number = 1.0
+    factor1: Number = 0.0
+    factor2: Number = 0.0
+    factor3: Number = 0.0
+    factor4: Number = 0.0
+    factor5: Number = 0.0
 
 
 def constants(airframe: Airframe, dt: float) -> BatteryConstants:

@@ -19,6 +19,7 @@ from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.action_mapping import action
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.dynamics import (
     AT,
     CHARGE,
@@ -55,7 +56,7 @@ class Motion(NamedTuple):
     dt: np.float32  # s, of a substep
     loop: Floats | None  # `rate_loop.constants`; None: `motors`
     late: int  # substeps from a command to its effect on the rate loop
-    extension: Scalars | None = None  # `dynamics.extension`
+    extension: BatteryConstants | None = None  # `dynamics.extension`
 
     @property
     def tick(self) -> np.float32:
@@ -130,14 +131,14 @@ def _apply_rates(buffer: Floats, block: int, command: Floats, t: int, delay: Flo
 
 
 @kernel(**BLOCKWISE)
-def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars, extension: Scalars | None) -> None:
+def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars, extension: BatteryConstants | None) -> None:
     for lane in range(_LANES):
         rk4_lane(buffer, base + lane, dt, reach, extension)
 
 
 @kernel(**BLOCKWISE)
 def _move_back(
-    buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars, extension: Scalars | None
+    buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars, extension: BatteryConstants | None
 ) -> None:
     for lane in range(_LANES):
         rk4_vjp_lane(buffer, base + lane, adjoint, at + lane, dt, reach, extension)
@@ -156,7 +157,9 @@ def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: 
 
 
 @kernel(**BLOCKWISE)
-def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, extension: Scalars | None, kept: Floats) -> None:
+def advance_motors(
+    buffer: Floats, block: int, dt: Number, reach: Scalars, extension: BatteryConstants | None, kept: Floats
+) -> None:
     """Move the block by one step, with its rotor commands held; kept [1, blocks, rows]: the state before."""
     base = np.uint64(block * ROWS * LANES)
     record(buffer, block, kept[0, block])
@@ -169,7 +172,7 @@ def advance_rates(
     block: int,
     dt: Number,
     reach: Scalars,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     loop: Scalars,
     late: int,
     command: Floats,
@@ -197,7 +200,7 @@ def step_motors_vjp(
     block: int,
     dt: Number,
     reach: Scalars,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     adjoint: Floats,
     command: Floats,
     t: int,
@@ -222,7 +225,7 @@ def step_rates_vjp(
     block: int,
     dt: Number,
     reach: Scalars,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     loop: Scalars,
     late: int,
     adjoint: Floats,

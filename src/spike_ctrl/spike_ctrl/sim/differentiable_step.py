@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
+from spike_ctrl._files.arrays import Floats, Integers, Number
 from spike_ctrl._files.kernel import FASTMATH, kernel
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.block_step import (
     SIZES,
     SUBSTEPS_OF,
@@ -131,7 +132,7 @@ def _from_rows(flat: Floats, values: Floats, rows: int, which: Integers) -> None
 def _advance(
     buffer: Floats,
     arms: Floats,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     dt: Number,
     loop: Floats | None,
     late: int,
@@ -154,7 +155,7 @@ def _advance(
 def _retreat(
     buffer: Floats,
     arms: Floats,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
     dt: Number,
     loop: Floats | None,
     late: int,

@@ -24,7 +24,7 @@ from spike_ctrl._files.kernel import FASTMATH, inlined, kernel, spliced
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import battery
 from spike_ctrl.sim.aerodynamics import in_air
-from spike_ctrl.sim.battery import command_factor, drained, load_of
+from spike_ctrl.sim.battery import BatteryConstants, command_factor, drained, load_of
 
 LANES = 16
 
@@ -102,7 +102,7 @@ def nominal_extension(airframe: Airframe) -> Floats:
     return np.array([*airframe.body_drag, *airframe.velocity_moment, airframe.dead_time], np.float32)
 
 
-def extension(airframe: Airframe, dt: float, late: bool = False) -> Scalars | None:
+def extension(airframe: Airframe, dt: float, late: bool = False) -> BatteryConstants | None:
     """What the kernels of an extended airframe need, for steps of `dt` seconds: `battery.constants`; None for a plain one.
 
     late: commands may have a dead time although the airframe has none.
@@ -189,7 +189,7 @@ def slope(
     disturbance: Scalars,
     arms: Scalars,
     air: Scalars,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
 ) -> Scalars:
     """`derivative`, with the forces of the air where the airframe is an extended one."""
     if extension is not None:
@@ -238,7 +238,7 @@ def unpack_air(buffer: Floats, lane: Number) -> Scalars:
 
 
 @spliced
-def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension: Scalars | None = None) -> None:
+def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension: BatteryConstants | None = None) -> None:
     """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
     s, command, plant, disturbance = unpack_lane(buffer, lane)
     air = unpack_air(buffer, lane)
@@ -302,7 +302,7 @@ def delay_lane(buffer: Floats, lane: Number, rate: Number) -> None:
 
 
 @inlined
-def begin_extension(buffer: Floats, lane: Number, hover: Number, extension: Scalars) -> None:
+def begin_extension(buffer: Floats, lane: Number, hover: Number, extension: BatteryConstants) -> None:
     """Begin a flight: the voltage has settled at the charge and the rotors' speeds; before it the vehicle hovered."""
     rotors = (buffer[lane + AT[13]], buffer[lane + AT[14]], buffer[lane + AT[15]], buffer[lane + AT[16]])
     load = load_of(rotors[0], rotors[1], rotors[2], rotors[3])
@@ -321,7 +321,7 @@ def unpack_arms(arms: Floats) -> Scalars:
 
 
 @kernel(cache=True)
-def begin_extension_some(buffer: Floats, who: Flags, hover: Number, extension: Scalars) -> None:
+def begin_extension_some(buffer: Floats, who: Flags, hover: Number, extension: BatteryConstants) -> None:
     """`begin_extension` in each vehicle n with who[n]."""
     for n in range(len(who)):
         if who[n]:
@@ -348,7 +348,7 @@ def delay(buffer: Floats, rate_hz: float) -> None:
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
-def step(buffer: Floats, dt: Number, arms: Floats, extension: Scalars | None = None) -> None:
+def step(buffer: Floats, dt: Number, arms: Floats, extension: BatteryConstants | None = None) -> None:
     """Advance every vehicle by `dt` seconds (float32) with its rotor commands held and in force.
 
     arms: from `geometry`; extension: from the function of that name.

@@ -14,7 +14,7 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim.aerodynamics import air_vjp
-from spike_ctrl.sim.battery import command_factor, drained_vjp, factor_slope, load_of
+from spike_ctrl.sim.battery import BatteryConstants, command_factor, drained_vjp, factor_slope, load_of
 from spike_ctrl.sim.dynamics import AT, CHARGE, VOLTAGE, plus, slope, unpack_air, unpack_lane
 from spike_ctrl.sim.reward import angle_between
 
@@ -68,7 +68,7 @@ def _pull_derivative(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars
 
 @inlined
 def _pull_slope(
-    s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars, air: Scalars, extension: Scalars | None
+    s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars, air: Scalars, extension: BatteryConstants | None
 ) -> Scalars:
     """g^T df/d(state, command) of `dynamics.slope`, as `_pull_derivative` gives it."""
     p: Scalars = _pull_derivative(s, command, plant, arms, g)
@@ -95,8 +95,9 @@ def _mix(a: Number, g: Scalars, b: Number, p: Scalars) -> Scalars:
 
 @inlined
 def rk4_vjp_lane(
-    buffer: Floats, lane: Number, adjoint: Floats, at: Number, dt: Number, arms: Scalars, extension: Scalars | None = None
-) -> None:
+    buffer: Floats, lane: Number, adjoint: Floats, at: Number, dt: Number, arms: Scalars,
+    extension: BatteryConstants | None = None,
+) -> None:  # fmt: skip
     """Take the gradient in the adjoint's STATE rows back over the step that the buffer's state and commands begin.
 
     `lane`: flat index of the vehicle in the buffer, whose state is that before the step; `at`: in the adjoint. Overwrites

@@ -13,7 +13,7 @@ from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.sim import rate_loop
 from spike_ctrl.sim.action_mapping import command
-from spike_ctrl.sim.battery import unpack_constants
+from spike_ctrl.sim.battery import BatteryConstants, unpack_constants
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -99,7 +99,7 @@ def _store_observation(buffer: Floats, lane: Number, o: Scalars) -> None:
 
 @inlined
 def _start_lane(
-    buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws, hover: Number, extension: Scalars | None
+    buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws, hover: Number, extension: BatteryConstants | None
 ) -> None:
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)
@@ -128,7 +128,7 @@ def start(
     draws: Draws,
     observation: Floats,
     hover: Number,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
 ) -> None:
     """Begin an episode in each vehicle n with who[n], and copy the observations of all."""
     for vehicle in range(len(who)):
@@ -158,7 +158,7 @@ def _finish_block(
     seed: int,
     draws: Draws,
     results: Results,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
 ) -> int:
     """Score one block after its dynamics, restart what had ended before, and copy the results; returns how many ended."""
     zero, finished = np.float32(0.0), 0
@@ -197,7 +197,7 @@ def step_motors(
     seed: int,
     draws: Draws,
     results: Results | None,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
 ) -> int:
     """One control step of `motors` actions; returns how many episodes ended. results: None only moves the vehicles."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
@@ -232,7 +232,7 @@ def step_rates(
     seed: int,
     draws: Draws,
     results: Results | None,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
 ) -> int:
     """One control step of `rates` actions, in force after `late` substeps of `dt`; as `step_motors`."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
@@ -265,7 +265,7 @@ def finish(
     seed: int,
     draws: Draws,
     results: Results,
-    extension: Scalars | None,
+    extension: BatteryConstants | None,
 ) -> int:
     """The rest of a control step whose vehicles have been moved; returns how many episodes ended."""
     w, finished = (weights[0], weights[1], weights[2], weights[3], weights[4]), 0

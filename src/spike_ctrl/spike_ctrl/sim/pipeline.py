@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
+from spike_ctrl._files.arrays import Flags, Floats, Number
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, episode_kernels, rate_loop
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.dynamics import DISTURBANCE_ROWS, ENDED, STEP, SUMS
 from spike_ctrl.sim.step_view import FIELDS, StepView
 
@@ -153,7 +154,7 @@ class Pipeline:
         if self.acted is not None:
             self.acted = np.where(who[:, None], self._disturbance(), self.acted)
 
-    def start(self, observation: Floats, hover: Number, extension: Scalars | None) -> None:
+    def start(self, observation: Floats, hover: Number, extension: BatteryConstants | None) -> None:
         """`reset` for the episodes that have begun, whose first observations (N, 18) change in place."""
         if not (self.has("reset") and self._begun.any()):
             return
