@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 
-from spike_ctrl.flight import ladder, rate_residual, torque_residual, wind_estimate
+from spike_ctrl.flight import ladder, wind_estimate
+from spike_ctrl.flight.actuator_faults import follow_motors, follow_rates
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
 from spike_ctrl.flight.answer_intake import keep_early_answers, take_answers
 from spike_ctrl.flight.autopilot import check_autopilot
@@ -145,8 +146,8 @@ def _accept(
     airborne, disarmed = inputs.airborne, inputs.autopilot is not None and not inputs.autopilot.armed
     consistency, contradicting = follow(state.consistency, sample, settings.consistency)
     commanded = state.sent.action if airborne and state.ladder.steady else None
-    turn, strays = rate_residual.follow(state.turn, sample, commanded, settings.turn)
-    spin, spun = torque_residual.follow(state.spin, sample, commanded, settings.spin)
+    turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
+    spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
     state = state._replace(
         track=track,
         sample=sample,
