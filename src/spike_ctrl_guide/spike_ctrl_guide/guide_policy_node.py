@@ -18,8 +18,7 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
-from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
 
