@@ -26,11 +26,11 @@ from spike_ctrl._files import resources
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import attitude, bridge
+from spike_ctrl.flight.actuator_faults import RateResidualLimits
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
-from spike_ctrl.flight.rate_residual import RateResidualLimits
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at
 from spike_ctrl.flight.supervisor_state import SupervisorState

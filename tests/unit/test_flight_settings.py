@@ -32,13 +32,13 @@ OTHER_NUMBERS = {
         "ATTITUDE", "VELOCITY_HORIZONTAL", "VELOCITY_VERTICAL", "POSITION_HORIZONTAL", "POSITION_VERTICAL",
         "CONSTANT_POSITION", "AIDED", "UNKNOWN_FLAGS",
     ],  # MAVLink's
-    "flight_reports": ["STATUS_PERIOD", "REPEAT_TIME"],
     "measured_voltage": ["SETTLED", "STALE", "KEPT"],
     "path_error": ["SETTLING_TIME", "STILL", "PAUSE", "GOALS"],  # of an evaluation
     "queued_states": ["LONGEST", "STOOD"],  # of the policy's node
     "realtime_scheduling": ["PRIORITY", "HIGHEST"],
     "rehearsal": ["VEHICLES", "SEED"],
     "state_checks": ["WINDOW", "_WINDOW_MASK"],
+    "supervisor": ["STATUS_PERIOD", "REPEAT_TIME"],
 }  # fmt: skip
 
 

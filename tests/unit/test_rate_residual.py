@@ -14,9 +14,8 @@ from struck_flight import fault, fly
 from spike_ctrl import airframe
 from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_outcome import outcome
-from spike_ctrl.flight import rate_residual
+from spike_ctrl.flight.actuator_faults import RateResidual, RateResidualLimits, follow_rates
 from spike_ctrl.flight.faults import Fault, Rung
-from spike_ctrl.flight.rate_residual import RateResidual, RateResidualLimits
 from spike_ctrl.flight.state_checks import Sample
 
 PX4 = np.load(Path(__file__).parents[1] / "oracles" / "px4_turns.npz")  # rows: s; rad/s of roll, pitch; their commands
@@ -29,7 +28,7 @@ def flown(rows, limits=LIMITS, sign=1.0):
     track, largest, action = RateResidual(), -1.0, (0.0, 0.0, 0.0, 0.0)
     for tick, (stamp, roll, pitch, *commanded) in enumerate(rows):
         sample = Sample(tick, stamp, stamp, (0.0, 0.0, 1.0), LEVEL, (0.0, 0.0, 0.0), (roll, pitch, 0.0))
-        track, found = rate_residual.follow(track, sample, action, limits)
+        track, found = follow_rates(track, sample, action, limits)
         largest = max(largest, track.beyond(limits.share))
         if found:
             return stamp - rows[0][0], largest

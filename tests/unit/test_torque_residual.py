@@ -13,10 +13,9 @@ from spike_ctrl._files import resources
 from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import outcome
-from spike_ctrl.flight import torque_residual
+from spike_ctrl.flight.actuator_faults import TorqueResidual, TorqueResidualLimits, Turned, follow_motors
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.torque_residual import TorqueResidual, TorqueResidualLimits, Turned
 from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.sim import dynamics
@@ -48,7 +47,7 @@ def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
             dynamics.write(plant.buffer, dynamics.DISTURBANCE_ROWS, [[0, 0, 0, torque * craft.inertia[0], 0, 0]])
         if tick % every == 0:
             sample = Sample(tick, now, now, state.position, state.quaternion, state.velocity, state.rates)
-            track, found = torque_residual.follow(track, sample, action, limits)
+            track, found = follow_motors(track, sample, action, limits)
             largest = max(largest, track.beyond(limits.share))
             if found:
                 return now - BEGINS, largest

@@ -1,7 +1,7 @@
 """Which of the checkpoints that have come a state takes."""
 
 from spike_ctrl.policy.pilot import Flown
-from spike_ctrl_policy.waiting_checkpoints import take
+from spike_ctrl_policy.loader import take
 
 WAITING = {epoch: Flown(f"run/{epoch}", None, epoch) for epoch in (3, 4, 6)}
 

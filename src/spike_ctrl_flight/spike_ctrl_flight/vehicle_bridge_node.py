@@ -29,8 +29,7 @@ from spike_ctrl_flight.bridge_outputs import BatteryTopic, CommandTimes, Preflig
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import odometry
 

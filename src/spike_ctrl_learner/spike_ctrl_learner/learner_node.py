@@ -21,8 +21,7 @@ from spike_ctrl_learner.training_messages import checkpoint_message, rollout_mes
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
 

@@ -22,17 +22,15 @@ from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.queued_states import QueueWatch
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
-from spike_ctrl_policy.loader import loader_for, of_file
+from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
 from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import YIELD, Successor
-from spike_ctrl_policy.waiting_checkpoints import take
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
 STATUS_PERIOD = 1.0  # s

@@ -10,8 +10,8 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
@@ -117,24 +117,14 @@ class Recorder(ProcessNode):
         message_definitions.add(self.store, type_name(kind), self.prefixes)
         if topic in self.heard:
             self.destroy_subscription(self.heard[topic][0])
-
-        def heard(data: Any) -> None:
-            self.on_message(topic, kind, time.time_ns(), data)
-
         asked = QoSProfile(depth=qos.LOCKSTEP_DEPTH, reliability=reliability, durability=durability)
-        self.heard[topic] = (
-            self.create_subscription(
-                kind,
-                topic,
-                heard,
-                asked,
-                raw=True,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self.on_lost, use_default_callbacks=False),
-            ),
-            (reliability, durability),
-        )
+        events = SubscriptionEventCallbacks(message_lost=self.on_lost, use_default_callbacks=False)
+        take = partial(self.on_message, topic, kind)
+        subscription = self.create_subscription(kind, topic, take, asked, raw=True, event_callbacks=events)
+        self.heard[topic] = subscription, (reliability, durability)
 
-    def on_message(self, topic: str, kind: type, received: int, data: bytes) -> None:
+    def on_message(self, topic: str, kind: type, data: bytes) -> None:
+        received = time.time_ns()
         if self.why:
             return
         try:

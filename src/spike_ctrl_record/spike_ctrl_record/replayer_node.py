@@ -21,8 +21,7 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
-from spike_ctrl_ros.node import ProcessNode
-from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
 RESEND, PATIENCE = 1.0, 10.0  # s

@@ -56,17 +56,11 @@ def waited(before: Waiting, tick: int, absent: Collection[str]) -> tuple[Waiting
     others = [node for node in absent if node != "learner"]
     if others and (tick > 0 or seconds > START_PATIENCE):
         return now, WaitVerdict(failure=f"tick {tick}: {' and '.join(others)} not connected for {seconds:.0f} s")
-    if tick > 0 and "learner" in absent:
-        if before.alone:
-            return now, WaitVerdict(learner_gone=True)
-        return now._replace(
-            alone=True
-        ), WaitVerdict()  # at the end of a training it goes first, and the launch ends the others
+    if tick > 0 and "learner" in absent:  # at the end of a training it goes first, and the launch ends the others
+        return now._replace(alone=True), WaitVerdict(learner_gone=before.alone)
     who = ", ".join(absent) or "the learner's permission"
     text = f"tick {tick}: waiting for {who} for {seconds:.0f} s"
-    said = now._replace(awaited=who)
     if now.waits % LONG == 0:
-        return said, WaitVerdict(warning=text)
-    return said, WaitVerdict(
-        info=text if who != before.awaited else ""
-    )  # a learner that starts, compiles or learns: said once
+        return now._replace(awaited=who), WaitVerdict(warning=text)
+    # A learner that starts, compiles or learns is told of once.
+    return now._replace(awaited=who), WaitVerdict(info=text if who != before.awaited else "")

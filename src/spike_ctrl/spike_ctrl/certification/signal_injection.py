@@ -29,7 +29,8 @@ class SignalInjection(Generic[Signal]):
     """One fault of a signal. first: the value with which it began. before: the newest values, sound ones included."""
 
     def __init__(self, fault: InjectedFault, effects: Mapping[str, Callable[[Any, Signal, float], Signal]]) -> None:
-        self.fault, self.size, self.effect = fault, fault.size, effects[fault.kind]
+        self.fault, self.size = fault, fault.size
+        self.effect: Callable[[Any, Signal, float], Signal] = effects[fault.kind]
         self.dice = np.random.default_rng(fault.seed)
         self.before: deque[Signal] = deque(maxlen=max(round(fault.size), 1) + 1)
         self.first: Signal | None = None

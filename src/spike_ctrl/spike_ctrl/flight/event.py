@@ -1,10 +1,10 @@
-"""What happened in a flight, as a record: its kind, its cause and the rungs. Pure. Sentences for people: event_words.py."""
+"""What happened in a flight, as a record: its kind, its cause and the rungs. Pure. No decision rests on the words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from enum import Enum, auto
+from enum import Enum
 from typing import NamedTuple
 
 from spike_ctrl.flight.answer_checks import Identity
@@ -14,56 +14,62 @@ from spike_ctrl.flight.swap_trial import TrialVerdict
 
 
 class EventKind(Enum):
-    """What happened. severity: ok, warning or error; empty: that of the fault behind it."""
+    """What happened. severity: ok, warning or error; empty: that of the fault behind it.
 
-    def __init__(self, number: int, severity: str = "") -> None:
-        self.severity = severity
+    words: the sentence for people, in whose braces event_words.py writes the event's fields.
+    """
+
+    def __init__(self, number: int, severity: str, words: str) -> None:
+        self.severity, self.words = severity, words
 
     # What led to a rung
-    NEVER_ENGAGED = 1, "ok"
-    PLACED = 2, "ok"  # a test or a simulation put it there; `detail` says why
-    ASKED = 3, "ok"  # the operator's request was granted
-    STEPPED_DOWN = 4
-    TAKEN_OVER = 5, "warning"
-    DROPPED = 6, "warning"  # the engagement, by a fault; the rung may stay
-    HOLD_NOT_TAKEN = 7, "error"
-    NOT_ARMED = 8, "error"
-    DISARMED = 9, "warning"
-    LANDED = 10, "ok"
-    LANDED_AND_DISARMED = 11, "ok"
-    RECOVERED = 12, "ok"
-    HANDED_OVER = 13, "ok"  # to the checkpoint that is the cause
+    NEVER_ENGAGED = 1, "ok", "passive: never engaged"
+    PLACED = 2, "ok", "{detail}"  # a test or a simulation put it there; `detail` says why
+    ASKED = 3, "ok", "the operator asked to {cause.value}"  # the operator's request was granted
+    STEPPED_DOWN = 4, "", "{cause}"
+    TAKEN_OVER = 5, "warning", "{cause}"
+    DROPPED = 6, "warning", "engagement dropped: {cause}"  # the engagement, by a fault; the rung may stay
+    HOLD_NOT_TAKEN = 7, "error", "HOLD was not taken in time: {cause}"
+    NOT_ARMED = 8, "error", "the autopilot did not arm"
+    DISARMED = 9, "warning", "disarmed by the autopilot or a pilot"
+    LANDED = 10, "ok", "landed"
+    LANDED_AND_DISARMED = 11, "ok", "landed and disarmed"
+    RECOVERED = 12, "ok", "the guide recovered from {cause.fault.name}"
+    HANDED_OVER = 13, "ok", "{who} {detail}"  # to the checkpoint that is the cause
     # What left the rung as it was
-    FAULT = 20  # it begins
-    STARTED_IN_THE_AIR = 21, "warning"
-    RECOVERS = 22, "warning"
-    TOOK_OFF = 23, "ok"
-    REFUSED = 24, "warning"  # a request
-    TARGET_REFUSED = 25, "warning"
-    KEPT = 26, "ok"  # a checkpoint, after its trial
-    ROLLED_BACK = 27, "warning"
-    NOT_BROUGHT_BACK = 28, "error"  # the parent, which is the cause
+    FAULT = 20, "", "{cause}"  # it begins
+    STARTED_IN_THE_AIR = 21, "warning", "{cause}"
+    RECOVERS = 22, "warning", "GUIDE recovers from {cause}"
+    TOOK_OFF = 23, "ok", "took off to {height:.2f} m; the policy flies in shadow"
+    REFUSED = 24, "warning", "refused to {cause.value}: {obstacles}"  # a request
+    TARGET_REFUSED = 25, "warning", "set-point refused: {obstacles}"
+    KEPT = 26, "ok", "{verdict}"  # a checkpoint, after its trial
+    ROLLED_BACK = 27, "warning", "{verdict}"
+    NOT_BROUGHT_BACK = 28, "error", "{cause.checkpoint_id} has not taken over again"  # the parent, which is the cause
 
 
 class Bar(Enum):
-    """What bars a request or a target."""
+    """What bars a request or a target. words: as of EventKind."""
 
-    SHUTTING_DOWN = auto()
-    NOT_ENGAGED = auto()
-    LANDS_ALREADY = auto()
-    NOT_IN_THE_AIR = auto()
-    TAKE_OFF_FIRST = auto()
-    NOT_HEARD = auto()
-    FAULT = auto()
-    NO_PREFLIGHT = auto()
-    UNMET = auto()
-    NOTHING_SEEN = auto()
-    FLIES_ALREADY = auto()
-    IN_THE_AIR = auto()
-    TAKING_OFF = auto()
-    RECOVERING = auto()
-    NOT_FREE = auto()
-    UNREACHABLE = auto()
+    def __init__(self, number: int, words: str) -> None:
+        self.words = words
+
+    SHUTTING_DOWN = 1, "the stack is shutting down"
+    NOT_ENGAGED = 2, "nothing is engaged: {since}"
+    LANDS_ALREADY = 3, "it lands already"
+    NOT_IN_THE_AIR = 4, "the vehicle is not in the air"
+    TAKE_OFF_FIRST = 5, "the vehicle is not in the air: take off first"
+    NOT_HEARD = 6, "the autopilot has not been heard"
+    FAULT = 7, "{finding}"
+    NO_PREFLIGHT = 8, "the preflight has not run"
+    UNMET = 9, "{detail}"
+    NOTHING_SEEN = 10, "neither state nor autopilot has been seen"
+    FLIES_ALREADY = 11, "{rung} flies already"
+    IN_THE_AIR = 12, "the vehicle is in the air"
+    TAKING_OFF = 13, "the take-off is not finished"
+    RECOVERING = 14, "the guide recovers from {finding.fault.name}"
+    NOT_FREE = 15, "{rung}, {since}"
+    UNREACHABLE = 16, "{detail}"
 
 
 class Obstacle(NamedTuple):

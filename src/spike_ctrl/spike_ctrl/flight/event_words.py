@@ -1,4 +1,4 @@
-"""The sentences that people read of events. No decision rests on them. A bag holds them, and `recognised` reads them."""
+"""Events in sentences for people, made from the words of their kinds. A bag holds them, and `recognised` reads them."""
 
 from __future__ import annotations
 
@@ -6,53 +6,11 @@ import re
 from typing import NamedTuple
 
 from spike_ctrl.flight.answer_checks import Identity
-from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
+from spike_ctrl.flight.event import Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.swap_trial import TrialEnd, TrialVerdict
 
-SENTENCES = {
-    EventKind.NEVER_ENGAGED: "passive: never engaged",
-    EventKind.PLACED: "{detail}",
-    EventKind.ASKED: "the operator asked to {cause.value}",
-    EventKind.STEPPED_DOWN: "{cause}",
-    EventKind.TAKEN_OVER: "{cause}",
-    EventKind.DROPPED: "engagement dropped: {cause}",
-    EventKind.HOLD_NOT_TAKEN: "HOLD was not taken in time: {cause}",
-    EventKind.NOT_ARMED: "the autopilot did not arm",
-    EventKind.DISARMED: "disarmed by the autopilot or a pilot",
-    EventKind.LANDED: "landed",
-    EventKind.LANDED_AND_DISARMED: "landed and disarmed",
-    EventKind.RECOVERED: "the guide recovered from {cause.fault.name}",
-    EventKind.HANDED_OVER: "{who} {detail}",
-    EventKind.FAULT: "{cause}",
-    EventKind.STARTED_IN_THE_AIR: "{cause}",
-    EventKind.RECOVERS: "GUIDE recovers from {cause}",
-    EventKind.TOOK_OFF: "took off to {height:.2f} m; the policy flies in shadow",
-    EventKind.REFUSED: "refused to {cause.value}: {obstacles}",
-    EventKind.TARGET_REFUSED: "set-point refused: {obstacles}",
-    EventKind.KEPT: "{verdict}",
-    EventKind.ROLLED_BACK: "{verdict}",
-    EventKind.NOT_BROUGHT_BACK: "{cause.checkpoint_id} has not taken over again",
-}
-OBSTACLES = {
-    Bar.SHUTTING_DOWN: "the stack is shutting down",
-    Bar.NOT_ENGAGED: "nothing is engaged: {since}",
-    Bar.LANDS_ALREADY: "it lands already",
-    Bar.NOT_IN_THE_AIR: "the vehicle is not in the air",
-    Bar.TAKE_OFF_FIRST: "the vehicle is not in the air: take off first",
-    Bar.NOT_HEARD: "the autopilot has not been heard",
-    Bar.FAULT: "{finding}",
-    Bar.NO_PREFLIGHT: "the preflight has not run",
-    Bar.UNMET: "{detail}",
-    Bar.NOTHING_SEEN: "neither state nor autopilot has been seen",
-    Bar.FLIES_ALREADY: "{rung} flies already",
-    Bar.IN_THE_AIR: "the vehicle is in the air",
-    Bar.TAKING_OFF: "the take-off is not finished",
-    Bar.RECOVERING: "the guide recovers from {finding.fault.name}",
-    Bar.NOT_FREE: "{rung}, {since}",
-    Bar.UNREACHABLE: "{detail}",
-}
 NAMES_ITS_RUNG = (EventKind.ASKED, EventKind.DROPPED, EventKind.TOOK_OFF)
 
 
@@ -71,7 +29,7 @@ def told(event: Event) -> str:
 
 def reason(event: Event) -> str:
     """Why an event happened, without its rungs."""
-    return SENTENCES[event.kind].format(
+    return event.kind.words.format(
         cause=event.cause,
         detail=event.detail,
         height=event.height,
@@ -83,7 +41,7 @@ def reason(event: Event) -> str:
 
 def _obstacle(one: Obstacle, event: Event) -> str:
     since, rung = reason(event.since) if event.since is not None else "", event.rung.name if event.rung is not None else ""
-    return OBSTACLES[one.bar].format(finding=one.finding, detail=one.detail, since=since, rung=rung)
+    return one.bar.words.format(finding=one.finding, detail=one.detail, since=since, rung=rung)
 
 
 def named(who: Identity) -> str:
@@ -139,7 +97,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 _CHANGE = re.compile(rf"(\w+ -> )?({'|'.join(Rung.__members__)}): ")
 _CHECKPOINT = r"(?P<checkpoint>.+) \(epoch \d+\) "
-_PATTERNS = {kind: _pattern(words) for kind, words in SENTENCES.items() if not words.startswith("{")} | {
+_PATTERNS = {kind: _pattern(kind.words) for kind in EventKind if not kind.words.startswith("{")} | {
     EventKind.KEPT: re.compile(_CHECKPOINT + "kept: .*", re.DOTALL),
     EventKind.ROLLED_BACK: re.compile(_CHECKPOINT + "rolled back to .*", re.DOTALL),
     EventKind.NOT_BROUGHT_BACK: re.compile("(?P<checkpoint>.+) has not taken over again"),

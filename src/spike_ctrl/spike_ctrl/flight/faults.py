@@ -1,9 +1,9 @@
 """All faults of a flight, and the rungs of the ladder that they demand.
 
 Every row of the fault table (docs/faults.md) has at least one fault here. state_checks.py finds those of the vehicle's
-state; answer_checks.py, deadlines.py, policy_monitor.py and guide_disagreement.py those of the answers; geofence.py,
-envelope.py, setpoint.py and the ladder those of the flight; autopilot.py those of the autopilot. A fault that a node finds
-itself, such as a lost recorder or a second publisher, goes to the supervisor as a Finding.
+state; answer_checks.py and policy_monitor.py those of the answers; geofence.py, envelope.py, target_choice.py and the
+ladder those of the flight; autopilot.py those of the autopilot. A fault that a node finds itself, such as a lost recorder
+or a second publisher, goes to the supervisor as a Finding.
 """
 
 from __future__ import annotations

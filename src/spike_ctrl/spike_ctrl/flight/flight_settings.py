@@ -14,6 +14,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.actuator_faults import RateResidualLimits, TorqueResidualLimits, Turned
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.braking import Braking
@@ -22,12 +23,10 @@ from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import LadderLimits
-from spike_ctrl.flight.rate_residual import RateResidualLimits
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
 from spike_ctrl.flight.swap_trial import TrialLimits
-from spike_ctrl.flight.torque_residual import TorqueResidualLimits, Turned
 from spike_ctrl.flight.wind_estimate import WindLimits
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 

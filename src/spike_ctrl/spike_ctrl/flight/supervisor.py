@@ -4,20 +4,24 @@
     state, output = step(state, SupervisorInputs(now, sample=..., guide=..., policy=..., autopilot=...), settings)
 
 Call `step` for everything that comes, and at least once a control period. The checks find faults, the ladder decides who
-flies, and command_choice.py gives the command; this file passes each of them what it needs.
+flies, and command_choice.py gives the command; this file passes each of them what it needs, and reports: each fault when it
+begins, a start in the air, and a status line once a second.
 """
 
 from __future__ import annotations
 
-from spike_ctrl.flight import ladder, rate_residual, torque_residual, wind_estimate
+import math
+
+from spike_ctrl.flight import ladder, wind_estimate
+from spike_ctrl.flight.actuator_faults import follow_motors, follow_rates
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
 from spike_ctrl.flight.answer_intake import keep_early_answers, take_answers
 from spike_ctrl.flight.autopilot import check_autopilot
 from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.estimate_quality import Doubt, Sign
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
-from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Facts, Move
 from spike_ctrl.flight.motion_check import JudgedMotion
@@ -37,6 +41,9 @@ from spike_ctrl.flight.state_consistency import ZERO, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import follow_target, grant_set_point
 from spike_ctrl.flight.wind_estimate import CALM
+
+STATUS_PERIOD = 1.0  # s
+REPEAT_TIME = 1.0  # s: a fault that was away for longer is reported again
 
 
 def step(
@@ -59,9 +66,9 @@ def step(
     state, accept, of_swap, swapped = swap_checkpoint(state, inputs.now, settings)
     after, sources = state.ladder, CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
     sent, command, slewed = choose_command(state.sent, sources, after, before, inputs.now, settings)
-    state, news = report_faults(state, found + of_policy + of_swap + slewed, inputs.now)
-    state, status = report_status(state, inputs, settings)
-    events = report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
+    state, news = _report_faults(state, found + of_policy + of_swap + slewed, inputs.now)
+    state, status = _report_status(state, inputs, settings)
+    events = _report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     finished = after.shutting_down and not after.commanding
     return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished)
@@ -139,8 +146,8 @@ def _accept(
     airborne, disarmed = inputs.airborne, inputs.autopilot is not None and not inputs.autopilot.armed
     consistency, contradicting = follow(state.consistency, sample, settings.consistency)
     commanded = state.sent.action if airborne and state.ladder.steady else None
-    turn, strays = rate_residual.follow(state.turn, sample, commanded, settings.turn)
-    spin, spun = torque_residual.follow(state.spin, sample, commanded, settings.spin)
+    turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
+    spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
     state = state._replace(
         track=track,
         sample=sample,
@@ -199,3 +206,45 @@ def _check_own_pace(
     if (missed := stalls.bit_count()) > settings.stalls:
         return state, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
     return state, ()
+
+
+def _report_faults(state: SupervisorState, found: Findings, now: float) -> tuple[SupervisorState, tuple[Event, ...]]:
+    """Count the faults, and report each one when it begins."""
+    if not found:
+        return state, ()
+    counts, seen, events = dict(state.counts), dict(state.seen), []
+    for finding in found:
+        name = finding.fault.name
+        if now - seen.get(name, -math.inf) > REPEAT_TIME:
+            events.append(Event(now, EventKind.FAULT, finding))
+        counts[name], seen[name] = counts.get(name, 0) + 1, now
+    return state._replace(counts=counts, seen=seen), tuple(events)
+
+
+def _report_start_in_the_air(state: SupervisorState, inputs: SupervisorInputs) -> tuple[Event, ...]:
+    """An event where the very first status of the autopilot shows a vehicle in the air."""
+    if state.autopilot is not None or inputs.autopilot is None or not inputs.autopilot.airborne:
+        return ()
+    finding = Finding(Fault.STARTED_IN_THE_AIR, f"found mode {inputs.autopilot.mode.value}")
+    return (Event(inputs.now, EventKind.STARTED_IN_THE_AIR, finding),)
+
+
+def _report_status(
+    state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, str | None]:
+    """The status line, where it is due."""
+    if state.status_due is not None and inputs.now < state.status_due:
+        return state, None
+    ladder, status = state.ladder, inputs.autopilot
+    words = [f"{ladder.rung.name} for {inputs.now - ladder.since:.0f} s"]
+    if status is None:
+        words.append("autopilot not heard")
+    else:
+        words += [f"{status.mode.value}, {'armed' if status.armed else 'disarmed'}", f"battery {status.battery:.0%}"]
+    if state.sample is not None:
+        words.append("at " + ", ".join(f"{p:.2f}" for p in state.sample.position) + " m")
+    shadow = f"shadow {state.monitor.describe_agreement(settings.answers)}"
+    words.append("policy flies" if ladder.rung is Rung.SNN else shadow)
+    if ladder.latched is not None:
+        words.append(f"since {ladder.latched.fault.name} the operator must ask again")
+    return state._replace(status_due=inputs.now + STATUS_PERIOD), "; ".join(words)

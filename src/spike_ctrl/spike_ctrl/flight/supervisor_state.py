@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
+from spike_ctrl.flight.actuator_faults import RateResidual, TorqueResidual
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
@@ -18,13 +19,11 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
-from spike_ctrl.flight.rate_residual import RateResidual
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import Consistency
 from spike_ctrl.flight.swap_trial import SwapTrial
-from spike_ctrl.flight.torque_residual import TorqueResidual
 from spike_ctrl.flight.wind_estimate import CALM, Wind
 
 
