@@ -33,7 +33,6 @@ OTHER_NUMBERS = {
     "flight_reports": ["STATUS_PERIOD", "REPEAT_TIME"],
     "measured_voltage": ["SETTLED", "STALE", "KEPT"],
     "observed_state": ["LEAD"],
-    "path_error": ["SETTLING_TIME", "STILL", "PAUSE", "GOALS"],  # of an evaluation
     "queued_states": ["LONGEST", "STOOD"],  # of the policy's node
     "realtime_scheduling": ["PRIORITY", "HIGHEST"],
     "rehearsal": ["VEHICLES", "SEED"],

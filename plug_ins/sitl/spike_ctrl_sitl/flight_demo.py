@@ -6,12 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ctrl.flight import path_error
-from spike_ctrl.flight.path_error import FlownLeg
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.report import bag_section, page
 from spike_ctrl.simulated_px4 import ground_truth
-from spike_ctrl_sitl import track_section
+from spike_ctrl_sitl import path_error, track_section
+from spike_ctrl_sitl.path_error import FlownLeg
 
 
 def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg] | None:

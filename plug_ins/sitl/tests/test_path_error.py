@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spike_ctrl.flight import path_error
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.simulated_px4.ground_truth import Truth
+from spike_ctrl_sitl import path_error
+from spike_ctrl_sitl.path_error import FlownTrack
 
 TIME = np.arange(0, 20, 0.01)
 NOWHERE = np.zeros((len(TIME), 3))
