@@ -8,8 +8,7 @@ from pathlib import Path
 
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.report import bag_section, page
-from spike_ctrl.simulated_px4 import ground_truth
-from spike_ctrl_sitl import path_error, track_section
+from spike_ctrl_sitl import path_error, track_section, true_states
 from spike_ctrl_sitl.path_error import FlownLeg
 
 
@@ -18,7 +17,7 @@ def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg]
 
     kinds: of the trajectories; duration: s of each. Raises BagError and TruthError.
     """
-    log, true = read_log(folder / "bag"), ground_truth.read(folder / "truth.csv")
+    log, true = read_log(folder / "bag"), true_states.read(folder / "truth.csv")
     flown = None if log is None else path_error.flown_track(log, true)
     if flown is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,37 +13,15 @@ from numpy.typing import NDArray
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 
+if TYPE_CHECKING:
+    from spike_ctrl.recordings.flight_log import FlightLog
+    from spike_ctrl_sitl.true_states import Truth
+
 SETTLING_TIME = 2.0  # s at the start of a trajectory that do not count: the way to its start, and its lead
 STILL, PAUSE = 1e-3, 0.5  # m from state to state; s without such a move between two steps
 GOALS = {"hover": 0.10, "figure8": 0.25}  # m, RMSE
 
 Floats = NDArray[np.float64]
-
-
-class RecordedFlight(Protocol):
-    """A recorded flight, as recordings.flight_log.FlightLog holds it. received: ns; stamp: s; all others: m, ENU."""
-
-    @property
-    def received(self) -> NDArray[np.int64]: ...
-
-    @property
-    def stamp(self) -> Floats: ...
-
-    @property
-    def position(self) -> Floats: ...
-
-    @property
-    def set_point(self) -> Floats: ...
-
-    def rung_at(self, received: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rung of the ladder at these times (ns)."""
-
-
-class TruePositions(Protocol):
-    """Where the vehicle truly was, as simulated_px4.ground_truth.Truth knows it."""
-
-    def at(self, times: Floats) -> Floats:
-        """Positions (T, 3) in m, ENU, at these times (s); NaN where unknown."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +69,7 @@ class FlownLeg(NamedTuple):
         return f"{self.name}: RMSE {self.rmse:.3f} m ({estimate}), worst {self.worst:.3f} m, {far}{goal}"
 
 
-def flown_track(log: RecordedFlight, truth: TruePositions) -> FlownTrack | None:
+def flown_track(log: FlightLog, truth: Truth) -> FlownTrack | None:
     """The part of a recorded flight that the policy flew; None: it never flew."""
     flown = np.flatnonzero(log.rung_at(log.received) == int(Rung.SNN))
     if not len(flown):

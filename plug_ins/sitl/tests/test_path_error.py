@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.simulated_px4.ground_truth import Truth
 from spike_ctrl_sitl import path_error
 from spike_ctrl_sitl.path_error import FlownTrack
+from spike_ctrl_sitl.true_states import Truth
 
 TIME = np.arange(0, 20, 0.01)
 NOWHERE = np.zeros((len(TIME), 3))
