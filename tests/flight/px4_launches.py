@@ -23,9 +23,8 @@ from output import Output, executable
 from programs import Station
 from pymavlink.dialects.v20 import development as mavlink
 
-from spike_ctrl.flight import path_error
 from spike_ctrl.recordings.flight_log import read_log
-from spike_ctrl_sitl.flight_demo import flown_track
+from spike_ctrl_sitl import path_error
 
 GROUND_STATION = 14550  # the port to which PX4 sends for one
 LIMIT, START = 300.0, 10.0  # s of a flight, and until PX4 has started
@@ -87,7 +86,7 @@ def fly(truth, folder, arguments):
         code = launch.process.wait(60)
     (folder / "output.txt").write_text(launch.output + "\n")
     log = read_log(folder / "bag")
-    track = log and flown_track(log, AlignedTruth(log, truth.station.truth))
+    track = log and path_error.flown_track(log, AlignedTruth(log, truth.station.truth))
     if not track:
         return code, "the policy did not fly"
     kinds, duration = [name.split(":")[0] for name in arguments["trajectory"].split(",")], float(arguments["duration"])

@@ -50,7 +50,7 @@ def _way(
     vehicle = Vehicle(craft, 0, {**parameters, **no_fence}, noise=0.0)
     vehicle.begin_in_the_air((0.0, 0.0, HEIGHT))
     x, y, z = (speed * d for d in direction)
-    vehicle.plant.set_velocity((x, y, z))
+    dynamics.write(vehicle.plant.buffer, slice(dynamics.VELOCITY, dynamics.RATES), [(x, y, z)])
     drag = craft.linear_drag / craft.mass
     lift = (drag * x, drag * y, GRAVITY + drag * z)  # m/s^2
     needed = math.hypot(*lift)

@@ -33,7 +33,6 @@ OTHER_NUMBERS = {
         "CONSTANT_POSITION", "AIDED", "UNKNOWN_FLAGS",
     ],  # MAVLink's
     "measured_voltage": ["SETTLED", "STALE", "KEPT"],
-    "path_error": ["SETTLING_TIME", "STILL", "PAUSE", "GOALS"],  # of an evaluation
     "queued_states": ["LONGEST", "STOOD"],  # of the policy's node
     "realtime_scheduling": ["PRIORITY", "HIGHEST"],
     "rehearsal": ["VEHICLES", "SEED"],

@@ -15,10 +15,8 @@ from torch import nn
 from spike_ctrl import airframe, report
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
-from spike_ctrl.control import trajectory
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.flight import path_error
 from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity
 from spike_ctrl.flight.policy_monitor import Monitor, observe_answer
 from spike_ctrl.flight.rehearsal import rehearse
@@ -31,7 +29,6 @@ from spike_ctrl.policy.pilot import same_state
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.recordings import guard_replay, replay
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.simulated_px4 import virtual_flight
 
 pytestmark = pytest.mark.slow
 
@@ -238,12 +235,9 @@ def test_the_evaluation_flies_the_modules_own_actions(gru):
     assert found.spike_rates == () and repr(again) == repr(found)  # a figure that is not a number equals none
 
 
-def test_it_hovers_in_the_rehearsal_and_over_mavlink_in_virtual_time():
-    craft, policy = airframe.load("sih_quadx"), checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
-    assert rehearse(policy, craft, 100.0) is None
-    paths = trajectory.several("hover", (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 6.0)
-    flight = virtual_flight.fly(policy, craft, craft, paths, 6.0, noise=0.5)
-    assert path_error.legs(flight, ("hover",), 6.0)[0].rmse < 0.15
+def test_it_hovers_in_the_rehearsal():
+    policy = checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
+    assert rehearse(policy, airframe.load("sih_quadx"), 100.0) is None
 
 
 def test_the_guard_finds_no_fault_in_a_policy_without_spikes():

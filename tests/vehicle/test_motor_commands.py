@@ -1,9 +1,8 @@
-"""A simulated vehicle that is commanded by its motors, flown by a client of pymavlink and by the shipped policy.
+"""A simulated vehicle that is commanded by its motors, flown by a client of pymavlink.
 
 - the four numbers are the motors in PX4's order; another group, a number beyond 0..1 and another layout do nothing
 - it says that it takes motor commands; the one that stands for PX4 says so never
 - it takes off, holds and lands by itself, as PX4 does; when the commands stop it lands
-- the policy hovers and flies a figure-eight over the link, in virtual time
 """
 
 import math
@@ -12,12 +11,7 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
-from spike_ctrl._files import resources
-from spike_ctrl.control import trajectory
-from spike_ctrl.flight import path_error
-from spike_ctrl.policy import checkpoint
 from spike_ctrl.px4.link import Link
-from spike_ctrl.simulated_px4 import virtual_flight
 
 CRAFT = airframe.load("crazyflie")
 HOVER, LAND = CRAFT.hover, 0x06040000
@@ -79,11 +73,3 @@ def test_the_link_sends_each_rotor_to_its_motor():
     """Rotors: front right, back right, back left, front left."""
     (message,) = mavlink.MAVLink(None).parse_buffer(Link().action((-1.0, -0.5, 0.0, 1.0), CRAFT, 0.0))
     assert list(message.controls[:4]) == [0.0, 0.5, 1.0, 0.25] and message.group_mlx == 128
-
-
-def test_the_shipped_policy_hovers_and_flies_a_figure_eight_by_motor_commands():
-    policy = checkpoint.load(resources.find("models", "crazyflie.safetensors")).policy
-    paths = trajectory.several("hover,figure8:1:8", (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, 6.0)
-    flown = virtual_flight.fly(policy, CRAFT, CRAFT, paths, 6.0, noise=0.5)
-    legs = path_error.legs(flown, ("hover", "figure8"), 6.0)
-    assert all(leg.passed for leg in legs), legs

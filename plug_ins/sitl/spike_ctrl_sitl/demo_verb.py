@@ -20,7 +20,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError, refused
 
 if TYPE_CHECKING:
-    from spike_ctrl.flight.path_error import FlownLeg
+    from spike_ctrl_sitl.path_error import FlownLeg
 
 Number = TypeVar("Number", int, float)
 GROUP = "fly"

@@ -6,16 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from spike_ctrl.flight import path_error
-from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.path_error import FlownLeg, FlownTrack
-from spike_ctrl.recordings.flight_log import FlightLog, read_log
+from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.report import bag_section, page
-from spike_ctrl.simulated_px4 import ground_truth
-from spike_ctrl.simulated_px4.ground_truth import Truth
-from spike_ctrl_sitl import track_section
+from spike_ctrl_sitl import path_error, track_section, true_states
+from spike_ctrl_sitl.path_error import FlownLeg
 
 
 def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg] | None:
@@ -23,8 +17,8 @@ def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg]
 
     kinds: of the trajectories; duration: s of each. Raises UsageError.
     """
-    log, true = read_log(folder / "bag"), ground_truth.read(folder / "truth.csv")
-    flown = None if log is None else flown_track(log, true)
+    log, true = read_log(folder / "bag"), true_states.read(folder / "truth.csv")
+    flown = None if log is None else path_error.flown_track(log, true)
     if flown is None:
         return None
     legs = path_error.legs(flown, kinds, duration)
@@ -35,13 +29,3 @@ def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg]
     sections = [track_section.section(flown, legs, duration), bag_section.section(folder / "bag")]
     (folder / "track.html").write_text(page.page("spike_ctrl flight demo", sections), encoding="utf-8")
     return legs
-
-
-def flown_track(log: FlightLog, truth: Truth) -> FlownTrack | None:
-    """The part of a recorded flight that the policy flew; None: it never flew."""
-    flown = np.flatnonzero(log.rung_at(log.received) == int(Rung.SNN))
-    if not len(flown):
-        return None
-    rows = slice(flown[0], flown[-1] + 1)
-    stamp = log.stamp[rows]
-    return FlownTrack(stamp - stamp[0], truth.at(stamp), log.position[rows], log.set_point[rows])

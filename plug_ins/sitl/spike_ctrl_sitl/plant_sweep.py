@@ -9,11 +9,10 @@ from typing import NamedTuple
 from spike_ctrl import airframe as airframes
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight import path_error
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.path_error import FlownLeg
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.simulated_px4 import virtual_flight
+from spike_ctrl_sitl import path_error, virtual_flight
+from spike_ctrl_sitl.path_error import FlownLeg
 
 LATENCY = 0.02  # s, with which all plants are flown too
 OFF = 0.2  # that mass, thrust and lag are off

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from spike_ctrl.control.trajectory import PASS_ERROR
-from spike_ctrl.flight.path_error import FlownLeg, FlownTrack
 from spike_ctrl.report import thinned
 from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR
 from spike_ctrl.report.flight_charts import curve, styled, whole_scene
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
+from spike_ctrl_sitl.path_error import FlownLeg, FlownTrack
 
 TRUE, WANTED = COLOURS[0], COLOURS[1]
 

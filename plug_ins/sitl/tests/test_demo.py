@@ -8,8 +8,8 @@ from refusal import refused
 
 from spike_ctrl.cli import main
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.simulated_px4.ground_truth import Truth
-from spike_ctrl_sitl.flight_demo import flown_track
+from spike_ctrl_sitl.path_error import flown_track
+from spike_ctrl_sitl.true_states import Truth
 
 pytestmark = pytest.mark.slow
 

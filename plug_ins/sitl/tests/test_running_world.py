@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl.cli.main import main
-from spike_ctrl.simulated_px4 import ground_truth
+from spike_ctrl_sitl import true_states
 from spike_ctrl_sitl.gazebo.running_world import Pose, motion
 
 STEP = 0.01
@@ -87,7 +87,7 @@ def test_velocity_is_that_of_the_world():
 def test_the_truth_of_the_model_is_written_as_the_vehicle_writes_it(bindings, tmp_path, capsys):
     file = tmp_path / "truth.csv"
     assert main(["truth", str(file), "--world", "lab", "--seconds", "0"]) == 0
-    found = ground_truth.read(file)
+    found = true_states.read(file)
     assert found.time == pytest.approx(2.0 + STEP * np.arange(1, 11))
     assert found.position[-1] == pytest.approx([1, 2, 0.1]) and found.velocity[:, 2] == pytest.approx(1.0)
     assert "10 rows" in capsys.readouterr().out

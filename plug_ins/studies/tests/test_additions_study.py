@@ -1,5 +1,6 @@
 """What the study of additions trains with: each piece against an oracle, and the recipes that name them."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -14,8 +15,9 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import CriticInputs
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.replay_buffer import privileged_size
+from spike_ctrl.learn.replay_buffer import Rows, privileged_size
 from spike_ctrl.sim.dynamics import LANES
+from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import additions_study, other_critics, short_horizon
 from spike_ctrl_studies.population_coding import PopulationCoded
@@ -162,12 +164,27 @@ def test_what_comes_after_a_segment_pulls_on_the_policy_as_finite_differences_sa
         assert weight.grad[index].item() == pytest.approx((values[0] - values[1]) / 2e-2, rel=0.05, abs=0.02)
 
 
-def test_the_critic_of_a_short_horizon_learns_what_is_to_come():
+def short_learner():
     recipe = additions_study.plan(SHORT, additions_study.ADDITIONS[SHORT], CRAFT)
     small = dataclasses.replace(recipe.model_gradient, vehicles=64, pool=64, updates=1)
     network_small = dataclasses.replace(recipe.network, hidden=(16, 8))
-    recipe = dataclasses.replace(recipe, model_gradient=small, network=network_small)
-    method = Learner(recipe, CRAFT, 8, 0).method
+    return Learner(dataclasses.replace(recipe, model_gradient=small, network=network_small), CRAFT, 8, 0)
+
+
+def test_a_short_horizon_flies_the_model_and_learns():
+    learner, observation = short_learner(), np.zeros((8, 18), np.float32)
+    observation[:, 3:12] = np.eye(3).ravel()
+    none, rotors = np.zeros((8, 4), np.float32), np.full((8, 4), CRAFT.hover, np.float32)
+    flags, disturbance, reward = np.full(8, FIRST, np.uint8), np.zeros((8, 6), np.float32), np.zeros(8, np.float32)
+    learner.method.receive(Rows(flags, observation, rotors, disturbance, none, none, reward))
+    critic, policy = (copy.deepcopy(one.state_dict()) for one in (learner.method.critic, learner.actor))
+    assert learner.method.update(0.0, 2.0, learner.average)["skipped_updates"] == 0
+    for before, module in ((critic, learner.method.critic), (policy, learner.actor)):
+        assert any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_the_critic_of_a_short_horizon_learns_what_is_to_come():
+    method = short_learner().method
     assert isinstance(method, short_horizon.ShortHorizon)
     rng = np.random.default_rng(0)
     seen = np.zeros((64, 18), np.float32)

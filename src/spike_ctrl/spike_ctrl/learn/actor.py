@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,14 +38,6 @@ from spike_ctrl.snn.network_state import State, detach, leaves, restart
 from spike_ctrl.snn.neuron import Neuron, Reset
 
 ACTION_SIZE = 4
-
-
-class Stepped(Protocol):
-    """What a torch module needs beside its parameters; see the module."""
-
-    def initial_state(self, batch: int) -> State: ...
-
-    def step(self, observation: torch.Tensor, state: State) -> tuple[torch.Tensor, State]: ...
 
 
 def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:

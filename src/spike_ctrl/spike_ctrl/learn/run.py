@@ -229,13 +229,23 @@ class Run:
 
 
 class TrainingPace:
-    """When to validate and save: validations evenly over the run's progress, stages at STAGES, saves by wall time."""
+    """When to validate, save and tell: validations evenly over the run's progress, stages at STAGES, saves by wall time."""
 
     def __init__(self, run: Run):
         self.run, self._saved = run, run.clock()
         self._next = run.learner.progress + 1 / run.learner.recipe.schedule.evaluations
         self._stages = [share for share in STAGES if share > run.learner.progress or not run.learner.steps]
         self._keep_stage()
+        self._told, self._told_steps = run.clock(), run.learner.steps
+
+    def tell(self, metrics: dict[str, float], show: Callable[[str], None]) -> None:
+        """Report the metrics and show a line on how it goes, if the last ones are REPORT_PERIOD old."""
+        run = self.run
+        if (elapsed := run.clock() - self._told) >= REPORT_PERIOD:
+            speed = (run.learner.steps - self._told_steps) / elapsed
+            run.report(metrics | {"steps_per_second": speed})
+            show(run.progress_line(metrics, speed))
+            self._told, self._told_steps = run.clock(), run.learner.steps
 
     def keep(self) -> None:
         """Validate and save if it is time."""

@@ -13,28 +13,24 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.learn.run import REPORT_PERIOD, Run, TrainingPace
+from spike_ctrl.learn.run import Run, TrainingPace
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim.episode_flags import FIRST
 
 
 def study(run: Run, until: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
     """Learn from recorded flight alone until it has stood in for `until` steps (True) or `stopped()` (False)."""
-    learner, clock = run.learner, run.clock
-    pace, shown, shown_steps = TrainingPace(run), clock(), learner.steps
+    learner, pace = run.learner, TrainingPace(run)
     while learner.offline_steps < until and not stopped():
         metrics = learner.study()
         pace.keep()
-        if (elapsed := clock() - shown) >= REPORT_PERIOD:
-            run.report(metrics | {"steps_per_second": (learner.steps - shown_steps) / elapsed})
-            show(run.progress_line(metrics, (learner.steps - shown_steps) / elapsed))
-            shown, shown_steps = clock(), learner.steps
+        pace.tell(metrics, show)
     return learner.offline_steps >= until
 
 
 def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
     """Train until the recipe's steps are flown (True) or `stopped()` (False); `show` gets a progress line each second."""
-    learner, clock = run.learner, run.clock
+    learner = run.learner
     guide = _guide(run, show, stopped)
     if guide is None:
         return False
@@ -43,7 +39,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
     rollout = Rollout(environment, learner.seed + learner.environment_steps, learner.recipe.jump_start)
     guide_state = guide.initial_state(learner.vehicles)
     state = learner.flying_policy().initial_state(learner.vehicles)
-    pace, shown, shown_steps = TrainingPace(run), clock(), learner.environment_steps
+    pace = TrainingPace(run)
     while not learner.finished and not stopped():
         policy, settings = learner.flying_policy(), learner.rollout_settings()
         environment.coefficients = learner.recipe.task.coefficients(settings.curriculum)
@@ -61,11 +57,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
             learner.receive(rows)
         metrics = learner.iterate()
         pace.keep()
-        if (elapsed := clock() - shown) >= REPORT_PERIOD:
-            speed = (learner.environment_steps - shown_steps) / elapsed
-            run.report(metrics | {"steps_per_second": speed})
-            show(run.progress_line(metrics, speed))
-            shown, shown_steps = clock(), learner.environment_steps
+        pace.tell(metrics, show)
     return learner.finished
 
 

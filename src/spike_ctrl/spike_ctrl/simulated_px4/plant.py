@@ -121,10 +121,6 @@ class Plant:
         dynamics.write(self.buffer, slice(VELOCITY, ROTORS), [[0.0] * (ROTORS - VELOCITY)])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
 
-    def set_velocity(self, velocity: Vector) -> None:
-        """Let it move with this velocity (m/s, ENU) from now on."""
-        dynamics.write(self.buffer, slice(VELOCITY, RATES), [velocity])
-
     def blow(self, north: float, east: float) -> None:
         """Wind from north and east (m/s) from now on: by the airframe's linear drag it acts as flight against it would."""
         drag = self.airframe.linear_drag

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.flight.faults import Rung
+
+if TYPE_CHECKING:
+    from spike_ctrl.recordings.flight_log import FlightLog
+    from spike_ctrl_sitl.true_states import Truth
 
 SETTLING_TIME = 2.0  # s at the start of a trajectory that do not count: the way to its start, and its lead
 STILL, PAUSE = 1e-3, 0.5  # m from state to state; s without such a move between two steps
@@ -62,6 +67,16 @@ class FlownLeg(NamedTuple):
         far = f"{100 * self.beyond:.1f} % beyond {PASS_ERROR} m"
         estimate = f"the estimate alone {self.estimate:.3f} m"
         return f"{self.name}: RMSE {self.rmse:.3f} m ({estimate}), worst {self.worst:.3f} m, {far}{goal}"
+
+
+def flown_track(log: FlightLog, truth: Truth) -> FlownTrack | None:
+    """The part of a recorded flight that the policy flew; None: it never flew."""
+    flown = np.flatnonzero(log.rung_at(log.received) == int(Rung.SNN))
+    if not len(flown):
+        return None
+    rows = slice(flown[0], flown[-1] + 1)
+    stamp = log.stamp[rows]
+    return FlownTrack(stamp - stamp[0], truth.at(stamp), log.position[rows], log.set_point[rows])
 
 
 def legs(track: FlownTrack, kinds: Sequence[str], duration: float) -> list[FlownLeg]:

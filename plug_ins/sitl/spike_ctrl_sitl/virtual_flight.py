@@ -15,7 +15,6 @@ from spike_ctrl.flight import setpoint
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy.policy_protocol import Policy
@@ -25,6 +24,7 @@ from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.px4_parameters import SIH_NOISE
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
+from spike_ctrl_sitl.path_error import FlownTrack
 
 STEP = 0.004  # s, the vehicle's tick
 READY, CLIMB = 3.0, 8.0  # s on the ground, and for the climb

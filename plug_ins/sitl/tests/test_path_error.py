@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from spike_ctrl.flight import path_error
-from spike_ctrl.flight.path_error import FlownTrack
+from spike_ctrl_sitl import path_error
+from spike_ctrl_sitl.path_error import FlownTrack
 
 TIME = np.arange(0, 20, 0.01)
 NOWHERE = np.zeros((len(TIME), 3))
