@@ -24,11 +24,12 @@ def find(name: str) -> EvalProtocol:
     from spike_ctrl.evaluation import protocols
     from spike_ctrl.evaluation.controllers import guides
 
-    if name in plug_ins.names("protocols"):
+    others = plug_ins.names("protocols")
+    if name in others:
         added: EvalProtocol = plug_ins.load("protocols", name, "--protocol")
         return added
     try:
-        ours = protocols.find(name)
+        ours = protocols.find(name, others)
     except protocols.ProtocolError as error:
         raise UsageError(f"--protocol: {error}; models come before it") from None
     known = partial(guides, unknown=ours.unknown)

@@ -44,7 +44,7 @@ spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    from spike_ctrl.evaluation import protocols
+    from spike_ctrl.evaluation.protocols import NAMES, UNKNOWN
 
     parser.add_argument("models", nargs="*", metavar="MODEL", type=Path, help="checkpoints, all for the same airframe")
     parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the first model's, or crazyflie)")
@@ -73,15 +73,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         nargs="+",
         metavar="NAME",
-        help=f"{', '.join(protocols.names())}; {protocols.UNKNOWN}figure8 and so on fly on unknown plants, as randomised "
-        "does: +-20 %% of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay (default: frozen)",
+        help=f"{', '.join((*NAMES, *plug_ins.names('protocols')))}; {UNKNOWN}figure8 and so on fly on unknown plants, "
+        "as randomised does: +-20 %% of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay "
+        "(default: frozen)",
     )
     parser.add_argument(
         "--seeds",
         type=int,
         default=0,
         metavar="N",
-        help="frozen, randomised: also mean, deviation over N other sets of 1024 starts; airframes: over N sets (2 or more)",
+        help="frozen, randomised: also mean, deviation over N other sets of starts; others with sets: over N (2 or more)",
     )
     parser.add_argument(
         "--json",

@@ -8,11 +8,10 @@ Packages add protocols of their own at the point `spike_ctrl.protocols`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from spike_ctrl import plug_ins
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import KINDS, Trajectory
 
@@ -26,6 +25,7 @@ Figures: TypeAlias = dict[str, dict[str, Any]]  # of each controller, for JSON
 STARTS = ("frozen", "randomised")
 FOLLOWED = (*KINDS, "gust")
 UNKNOWN = "randomised-"
+NAMES = (*STARTS, *FOLLOWED)
 
 
 class ProtocolError(ValueError):
@@ -64,11 +64,12 @@ class Protocol:
 class EvalProtocol:
     """A protocol of `spike-ctrl eval`; packages add such objects.
 
-    fly: flies controllers on an airframe as the options of the command line say, prints their tables, gives their figures.
-    guides: what --guide adds; guide_first: also each policy after 50 steps of the guide. require: raises UsageError for an
-    airframe or options that do not fit. foreign: policies fly that were made for another airframe. carriers: by the layout
-    of their actions the airframe that flies where --airframe names none and no other protocol is flown. sets: --seeds flies
-    it on several sets. inserts: --insert goes with it; the functions are in `options.inserts`.
+    - fly: flies controllers as the options of the command line say, prints their tables, gives their figures.
+    - guides: what --guide adds. guide_first: --guide also flies each policy after 50 steps of the guide.
+    - require: raises UsageError for an airframe or options that do not fit.
+    - foreign: policies fly that were made for another airframe.
+    - carriers: where --airframe is not given and this is the only protocol, the airframe by the policies' layout of actions.
+    - sets: --seeds flies it on several sets. inserts: --insert goes with it; the functions are in `options.inserts`.
     """
 
     fly: Callable[[Controllers, Airframe, argparse.Namespace], Figures]
@@ -81,18 +82,15 @@ class EvalProtocol:
     inserts: bool = False
 
 
-def names() -> tuple[str, ...]:
-    """All protocols: ours, and those that packages add; UNKNOWN may stand before each of FOLLOWED."""
-    return (*STARTS, *FOLLOWED, *plug_ins.names("protocols"))
-
-
-def find(name: str) -> Protocol:
-    """Our protocol of that name. Raises ProtocolError."""
+def find(name: str, others: Sequence[str] = ()) -> Protocol:
+    """Our protocol of that name. Raises ProtocolError, which also names the `others`, those of packages."""
     if name in STARTS:
         return Protocol(name, unknown=name == "randomised")
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
-        raise ProtocolError(f"found '{name}', wanted among {', '.join(names())}, {UNKNOWN}NAME of one that is followed")
+        raise ProtocolError(
+            f"found '{name}', wanted among {', '.join((*NAMES, *others))}, {UNKNOWN}NAME of one that is followed"
+        )
     if kind == "gust":
         return Protocol(name, Trajectory("hover"), Gust(), kind != name)
     return Protocol(name, Trajectory(kind), None, kind != name)
