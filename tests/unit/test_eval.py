@@ -119,7 +119,7 @@ def test_random_plants_answer_at_most_forty_milliseconds_late(dead_time, delay):
 
 def test_a_model_of_an_airframe_of_ones_own_is_refused_with_the_option_that_names_its_file(tmp_path, capsys):
     path = tmp_path / "mine.safetensors"
-    contract = small_checkpoint.CONTRACT._replace(airframe="mine")
+    contract = dataclasses.replace(small_checkpoint.CONTRACT, airframe="mine")
     checkpoint.save(path, small_checkpoint.make_weights(), contract)
     message = refused(capsys, "eval", str(path))
     assert message.startswith(f"{path}: airframe 'mine' not found; known: ") and "--airframe FILE" in message
