@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn import bptt_kernel
 from spike_ctrl.learn.bptt import _views
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim.action_mapping import at_hover, command
@@ -23,6 +23,7 @@ from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.environment import RATE_HZ, Environment
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl_networks import module_gradient
 
 VEHICLES, STEPS, SLOPE = 64, 25, 2.0
 OBJECTIVE = Objective(*map(np.float32, (1.0, 0.1, 0.25, 0.14, 0.5, 2.0, 0.3, 0.5, 0.7, 1.0, 0.8, 0.0, 8.0, 0.3, 0.98, 5.0)))

@@ -1,4 +1,4 @@
-"""The model gradient for policies that are plain torch modules: a segment of flight whose cost torch can differentiate.
+"""The model gradient for networks that are plain torch modules: a segment of flight whose cost torch can differentiate.
 
 The same flight, cost and restraint of the gradient as in `bptt_kernel`, which is the fast path for the spiking
 network: here torch's autograd goes through the policy, and `differentiable_step` through the vehicles.
@@ -19,12 +19,12 @@ from spike_ctrl.learn.bptt_kernel import Sight
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
-from spike_ctrl.sim.differentiable_step import Vehicles, observe
 from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network_state import State, detach
+from spike_ctrl_networks.differentiable_step import Vehicles, observe
 
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 18] and its state to actions [B, 4] and the new state."""

@@ -6,8 +6,8 @@ import torch
 
 from spike_ctrl import airframe
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.differentiable_step import SIZE_OF, Vehicles, control_step
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl_networks.differentiable_step import SIZE_OF, Vehicles, control_step
 
 COUNT = 20  # vehicles: one block and a part of the next
 

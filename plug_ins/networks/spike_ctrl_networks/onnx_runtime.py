@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl.policy.network_graph import (
+from spike_ctrl.policy.voltage_input import VoltageInput
+from spike_ctrl_networks.network_graph import (
     ACTION,
     MAX_IR_VERSION,
     NEXT_STATE,
@@ -18,7 +19,6 @@ from spike_ctrl.policy.network_graph import (
     GraphError,
     parse,
 )
-from spike_ctrl.policy.voltage_input import VoltageInput
 
 State = tuple[NDArray[Any], ...]
 
@@ -52,6 +52,9 @@ class OnnxPolicy:
         )
         if found != wanted:
             raise GraphError(f"results of {vehicles} vehicles: found shapes {found}, wanted {wanted}")
+
+    def __str__(self) -> str:
+        return f"ONNX, {self.graph.nodes} operators; flown by onnxruntime"
 
     @property
     def inputs(self) -> int:
