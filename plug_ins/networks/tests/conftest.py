@@ -1,4 +1,3 @@
 """The fixtures that these tests share with others."""
 
-from flight_fixtures import *  # noqa: F403
 from shared_fixtures import *  # noqa: F403

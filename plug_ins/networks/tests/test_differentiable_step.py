@@ -19,6 +19,7 @@ def situation(name):
     return environment, Vehicles(environment.buffer, motion(craft, 1 / RATE_HZ), COUNT), observation
 
 
+@pytest.mark.installed
 @pytest.mark.parametrize("name", ["crazyflie", "sih_quadx"])
 def test_steps_are_those_of_the_environment(name):
     environment, vehicles, _ = situation(name)
