@@ -1,7 +1,10 @@
 """Where the core meets this plug-in: what names it where it is missing or broken, and what it adds to the core."""
 
+import re
 from importlib import metadata
+from pathlib import Path
 
+import numpy as np
 import pytest
 from example_runs import AIRFRAME, GRADIENT, recipe, told_where_to_start
 from plain_networks import GRU, saved
@@ -16,6 +19,7 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_networks.dense_network import DenseNetwork
 from spike_ctrl_networks.module_bptt import ModuleGradient
 
+ROOT = Path(__file__).resolve().parents[3]
 MISSING = r"comes with the package spike_ctrl_networks, which is not installed: pip install \./plug_ins/networks"
 
 
@@ -70,3 +74,11 @@ def test_a_module_that_sees_the_voltage_is_trained_to_use_it():
     student.iterate()
     assert (student.flying_weights()["readout.weight"] != before)[:, 18].all()
     assert student.contract().sizes[0] == 19
+
+
+def test_the_python_of_the_page_runs_and_the_file_that_it_saves_loads(monkeypatch, tmp_path):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "networks.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {"__name__": "networks_page"})
+    policy = checkpoint.load_policy(tmp_path / "gru.safetensors")
+    assert policy.step(np.zeros(18, np.float32), policy.initial_state())[0].shape == (4,)
