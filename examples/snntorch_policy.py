@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from spike_ctrl._files import resources
-from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.policy import checkpoint
+from spike_ctrl_networks.module_policy import ModulePolicy
 
 State = tuple[torch.Tensor, ...]
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn import bptt_kernel
 from spike_ctrl.learn.bptt import _views
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim.action_mapping import at_hover, command
@@ -23,6 +23,7 @@ from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.environment import RATE_HZ, Environment
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl_networks import module_gradient
 
 VEHICLES, STEPS, SLOPE = 64, 25, 2.0
 OBJECTIVE = Objective(*map(np.float32, (1.0, 0.1, 0.25, 0.14, 0.5, 2.0, 0.3, 0.5, 0.7, 1.0, 0.8, 0.0, 8.0, 0.3, 0.98, 5.0)))
@@ -60,7 +61,7 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     environment = Environment(craft, VEHICLES)
     environment.reset(seed=0)
     noise, seen, course = (np.zeros((STEPS, rows, VEHICLES), np.float32) for rows in (4, 18, 3))
-    flight = module_gradient.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.int64), course)
+    flight = bptt_kernel.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.int64), course)
     moves, commands = motion(craft, 1 / RATE_HZ), np.full((MAX_DELAY, 4, VEHICLES), rest, np.float32)
     tape = bptt_kernel.tape(STEPS, network.sizes[1:-1], VEHICLES, layout)
     tape.command[:MAX_DELAY] = commands

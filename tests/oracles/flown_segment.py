@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import module_gradient
-from spike_ctrl.learn.module_gradient import SegmentConditions
+from spike_ctrl.learn.bptt_kernel import SegmentConditions
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.dynamics import LANES, STATE_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
+from spike_ctrl_networks import module_gradient
 
 SLOPE, STEPS = 2.0, 8
 OBJECTIVE = Objective(

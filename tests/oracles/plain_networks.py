@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from spike_ctrl import airframe
-from spike_ctrl.learn.onnx_graph import graph_of, weights_of
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl_networks.onnx_graph import graph_of, weights_of
 
 
 class GRU(nn.Module):

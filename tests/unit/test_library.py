@@ -17,7 +17,7 @@ MAY_READ_CLOCKS = ("cli/", "launching/")  # they talk to people and processes
 NOW = ("now", "utcnow", "today")
 ROS = {"rclpy", "spike_ctrl_msgs", "spike_ctrl_ros"}
 ONBOARD = (
-    "policy.checkpoint", "policy.numpy_runtime", "policy.onnx_runtime", "control.geometric_guide", "learn.recipe",
+    "policy.checkpoint", "policy.numpy_runtime", "control.geometric_guide", "learn.recipe",
     "learn.teacher",
     "sim.observation", "airframe", "px4.link", "flight.supervisor", "flight.auto_mission", "px4.preflight",
     "flight.flight_statistics", "px4.companion", "px4.connection",

@@ -47,17 +47,12 @@ def test_a_policy_is_trained_for_an_airframe_of_ones_own():
     assert "the policy returns" in run("own_airframe.py", "--steps", "20000")
 
 
-def test_the_python_of_the_page_about_checkpoints_runs_and_the_file_that_it_saves_loads(monkeypatch, tmp_path):
-    pytest.importorskip("onnxruntime")
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "checkpoint.md").read_text(), re.DOTALL)
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    monkeypatch.chdir(tmp_path)
+def test_the_python_of_the_page_about_checkpoints_runs(monkeypatch):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "checkpoint.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(ROOT)
     namespace: dict = {"__name__": "checkpoint_page"}
-    for block in blocks:
-        exec(block, namespace)
-    assert len(blocks) == 2 and namespace["u"].shape == (4,)
-    policy = spike_ctrl.load_policy(tmp_path / "gru.safetensors")
-    assert policy.step(namespace["observation"], policy.initial_state())[0].shape == (4,)
+    exec(block, namespace)
+    assert namespace["u"].shape == (4,)
 
 
 def test_stable_baselines_learns_the_task_within_seconds(monkeypatch, tmp_path):

@@ -199,7 +199,7 @@ def test_a_checkpoint_is_refused_for_another_airframe():
 def test_what_cannot_fly_is_refused_in_words(flown, found):
     if found is None:
         flown.step = flown.initial_state = None
-        found = r"found the torch module GRUCell, wanted spike_ctrl.learn.module_policy.ModulePolicy\(module, 18, 4\)"
+        found = r"found the torch module GRUCell, wanted spike_ctrl_networks.module_policy.ModulePolicy\(module, 18, 4\)"
     with pytest.raises(TypeError, match=found):
         spike_ctrl.evaluate(flown, starts=8)
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from example_runs import told_where_to_start
 from seeing_voltage import seeing
 
 from spike_ctrl import airframe
@@ -14,7 +15,6 @@ from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.bptt import TILE
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -154,29 +154,14 @@ def test_the_pilot_does_not_step_without_the_voltage_and_says_so():
     np.testing.assert_allclose(seen.action, np.full((1, 4), np.tanh(2.0)), rtol=1e-6)
 
 
-def told_where_to_start(student):
-    environment = Environment(REAL, 16)
-    environment.reset(seed=0)
-    zeros = np.zeros((16, 4), np.float32)
-    student.receive(
-        Rows(
-            np.full(16, FIRST, np.uint8), environment.true_observation, environment.rotor_speed, environment.disturbance,
-            zeros, zeros, np.zeros(16, np.float32),
-        )
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("code", [None, "plain_networks:Linear"])
-def test_a_training_moves_the_weights_of_the_voltage(code):
+def test_a_training_moves_the_weights_of_the_voltage():
     small = {"updates": 1, "vehicles": 2 * TILE, "pool": 2 * TILE, "segment": 10}
-    network = {"class": code, "voltage": True} if code else {"hidden": [16, 8], "voltage": True}
-    plan = recipes.from_dict({"name": "seen", "base": "real", "network": network, "model_gradient": small})
-    student = Learner(plan, REAL, vehicles=16, seed=0)
-    name = "layer0.weight" if code is None else "readout.weight"
-    before = student.flying_weights()[name].copy()
+    plan = {"name": "seen", "base": "real", "network": {"hidden": [16, 8], "voltage": True}, "model_gradient": small}
+    student = Learner(recipes.from_dict(plan), REAL, vehicles=16, seed=0)
+    before = student.flying_weights()["layer0.weight"].copy()
     told_where_to_start(student)
     student.iterate()
-    assert (student.flying_weights()[name] != before)[:, 18].all()
+    assert (student.flying_weights()["layer0.weight"] != before)[:, 18].all()
     assert student.contract().sizes[0] == 19
 
 

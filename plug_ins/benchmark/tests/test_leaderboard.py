@@ -59,6 +59,7 @@ def test_what_cannot_enter_is_refused_in_one_line(tmp_path, capsys, arguments, w
 @pytest.mark.parametrize(("library", "model"), [("snntorch", "crazyflie"), ("spikingjelly", "crazyflie_hard_reset")])
 def test_a_policy_that_is_written_in_another_library_flies_as_the_model_whose_numbers_it_has(monkeypatch, library, model):
     pytest.importorskip(library)
+    pytest.importorskip("spike_ctrl_networks")
     monkeypatch.syspath_prepend(ROOT)
     written = importlib.import_module(f"examples.{library}_policy").policy()
     found, wanted = (evaluate(flown, starts=64).columns["1.5m_start"] for flown in (written, model))
@@ -67,6 +68,7 @@ def test_a_policy_that_is_written_in_another_library_flies_as_the_model_whose_nu
 
 def test_neurobench_counts_the_same_of_the_same_flights(monkeypatch):
     pytest.importorskip("neurobench")
+    pytest.importorskip("spike_ctrl_networks")
     monkeypatch.syspath_prepend(ROOT)
     from examples import neurobench_task, snntorch_policy
 

@@ -3,7 +3,7 @@
 inputs   observation [vehicles, 18 or 19], membrane [vehicles, neurons]: zeros at first, then the last next_membrane
 outputs  action [vehicles, 4] in [-1, 1], next_membrane, spike [vehicles, neurons]
 
-A network of another kind than ours is written as the graph that it is, see `policy.network_graph`, with its weights inside.
+A network of another kind than ours is written as the graph that it is, with its weights inside.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl_export import voltage_words
 
@@ -27,7 +26,7 @@ OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
 def model(found: Checkpoint):
     """The onnx.ModelProto of a checkpoint, checked by onnx. Raises UsageError."""
     onnx = _package()
-    made = found.policy.graph.model(found.weights) if isinstance(found.policy, OnnxPolicy) else _of_layers(found, onnx)
+    made = found.policy.graph.model(found.weights) if found.graph else _of_layers(found, onnx)
     fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
     about = {name: str(getattr(found.manifest.contract, name)) for name in fields}
     about |= {"checkpoint_sha256": found.manifest.sha256} | {k: str(v) for k, v in voltage_words(found).items()}

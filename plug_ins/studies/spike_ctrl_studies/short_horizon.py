@@ -18,7 +18,7 @@ from torch import nn
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import average_
-from spike_ctrl.learn.bptt import Job, ModelGradient
+from spike_ctrl.learn.bptt import Job
 from spike_ctrl.learn.critics import CriticInputs, Ensemble
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Widths
@@ -26,19 +26,18 @@ from spike_ctrl.learn.td3bc import lambda_returns
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.reward import squared_errors
 from spike_ctrl.snn.network_state import State
+from spike_ctrl_networks.module_bptt import ModuleGradient
 
 SEEN = CriticInputs(0, Widths(rotor_speed=0, disturbance=0))
 UNIT = 10.0  # of the critic's output: what a few steps far from the set-point cost
 MOST = 2.0  # that a step costs to the critic, so that vehicles that tumble do not teach it alone
 
 
-class ShortHorizon(ModelGradient):
+class ShortHorizon(ModuleGradient):
     """The model gradient with a critic of the observation behind each segment.
 
     gamma, td_lambda: of the critic, per step. epochs: the critic's updates for each segment. width: of its two layers.
     """
-
-    fuses = False  # the kernel knows no critic
 
     def __init__(
         self,
@@ -71,9 +70,9 @@ class ShortHorizon(ModelGradient):
         found: torch.Tensor = UNIT * critic(seen, 1)[0]
         return found
 
-    def _fly_module(self, job: Job, objective: Objective, k: float) -> Any:
+    def _fly(self, jobs: list[Job], objective: Objective, k: float) -> np.ndarray:
         self._seen, self._given = [], []
-        errors = super()._fly_module(job, objective, k)
+        errors = super()._fly(jobs, objective, k)
         self._learn(objective)
         return errors
 

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from example_runs import told_where_to_start
 from flown_segment import OBJECTIVE, Remembering, Situation
 from td3bc_by_hand import SLOPE, generator, sequences
 
@@ -200,6 +201,17 @@ def test_the_critic_of_a_short_horizon_learns_what_is_to_come():
     for value, state in zip(at, (near, far), strict=True):
         each = method._cost(state[None, :1], np.full((1, 1, 4), CRAFT.hover, np.float32), method._objective(0.0))[0, 0]
         assert value == pytest.approx(each / (1 - method.gamma), rel=0.25, abs=3)  # for ever
+
+
+def test_a_short_horizon_trains():
+    plan = additions_study.plan(SHORT, additions_study.ADDITIONS[SHORT], CRAFT)
+    small = dataclasses.replace(plan.model_gradient, vehicles=64, pool=64, updates=1)
+    plan = dataclasses.replace(plan, model_gradient=small, network=dataclasses.replace(plan.network, hidden=(16, 8)))
+    learner = Learner(plan, CRAFT, 8, 0)
+    told_where_to_start(learner)
+    before = learner.flying_weights()
+    assert learner.iterate()["skipped_updates"] == 0
+    assert all(not np.array_equal(before[name], after) for name, after in learner.flying_weights().items())
 
 
 SHORT = "short-horizon actor-critic"

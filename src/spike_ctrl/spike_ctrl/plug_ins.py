@@ -24,6 +24,8 @@ POINTS = {
     "controllers": "a controller to compare with in spike-ctrl eval and benchmark",
     "simulators": "a simulator of others for spike-ctrl eval",
     "protocols": "a protocol of spike-ctrl eval",
+    "policy_formats": "a network that is not ours, as a graph in a checkpoint",
+    "networks": "a network that is not ours, in training",
 }
 """The points; the group of entry points is `spike_ctrl.POINT`."""
 SHIPPED: dict[str, dict[str, str]] = {
@@ -38,6 +40,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_crazyflie": {"verbs": "fly refly"},
     "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
+    "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
     "spike_ctrl_sitl": {
         "verbs": "demo px4 gazebo truth",
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",

@@ -12,7 +12,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.rehearsal import rehearse
-from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime, voltage_input
+from spike_ctrl.policy import allow_list, checkpoint, voltage_input
 from spike_ctrl.policy.allow_list import AllowedModels
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import Flown
@@ -54,7 +54,7 @@ class Loader:
             CompiledPolicy(
                 {name: np.ones(shape, np.float32) for name, shape in weight_shapes((SIZE, 1, 1, ACTIONS)).items()}
             )
-        onnx_runtime.warm_up()
+        checkpoint.warm_up()
 
     def message(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError."""

@@ -27,7 +27,6 @@ def run(options: argparse.Namespace) -> int:
 
     from spike_ctrl.evaluation.evaluation_result import Evaluation, evaluation_table
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 
     data = checkpoint.read(options.model)
     loaded = checkpoint.loads(data, name=str(options.model))
@@ -43,9 +42,8 @@ def run(options: argparse.Namespace) -> int:
     of_network = {name: value for name, value in contract.items() if value not in (None, "")}  # a neuron, or a module's name
     for name, value in {**of_network, **about}.items():
         print(folded(f"{name:<16}{json.dumps(value, default=str)}", 16))
-    if isinstance(loaded.policy, OnnxPolicy):
-        about_graph = f"{len(loaded.graph)} bytes of ONNX, {loaded.policy.graph.nodes} operators; flown by onnxruntime"
-        print(folded(f"{'graph':<16}{about_graph}", 16))
+    if loaded.graph:
+        print(folded(f"{'graph':<16}{len(loaded.graph)} bytes of {loaded.policy}", 16))
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
     print(f"{'bytes':<16}{len(data)}")
     print(folded(f"{'sha256':<16}{weights_sum} of the weights", 16))

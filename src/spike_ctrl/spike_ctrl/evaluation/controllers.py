@@ -206,7 +206,7 @@ def _controller(flown: Any) -> Controller:
     if hasattr(flown, "predict"):
         return PredictController(flown)
     if hasattr(flown, "state_dict") and hasattr(flown, "step"):
-        wanted = "spike_ctrl.learn.module_policy.ModulePolicy(module, 18, 4)"
+        wanted = "spike_ctrl_networks.module_policy.ModulePolicy(module, 18, 4)"
         raise TypeError(f"flown: found the torch module {type(flown).__name__}, wanted {wanted}")
     if callable(flown):
         return FunctionController(flown)

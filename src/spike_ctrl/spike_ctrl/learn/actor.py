@@ -26,15 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from spike_ctrl._files import named_object
-from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.named_object import NamedObject
+from spike_ctrl import plug_ins
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network_state import State, detach, leaves, restart
+from spike_ctrl.snn.network_state import State, detach, restart
 from spike_ctrl.snn.neuron import Neuron, Reset
 
 ACTION_SIZE = 4
@@ -43,22 +41,17 @@ ACTION_SIZE = 4
 def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:
     """The network that a recipe asks for, at its random start. Raises UsageError where it names code that does not fit."""
     if settings.code:
-        return from_name(settings.code, settings.inputs, ACTION_SIZE, generator)
+        made: nn.Module = other_networks().make(settings.code, settings.inputs, ACTION_SIZE, generator)
+        return made
     neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
     hover = math.atanh(at_hover(airframe))
     sizes = (settings.inputs, *settings.hidden, ACTION_SIZE)
     return SpikingNetwork(sizes, neuron, generator=generator, output_bias=[hover] * ACTION_SIZE)
 
 
-def from_name(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-    """The module of that name. Raises UsageError where it does not fit."""
-    with seeded(generator):
-        module = code.make("network", inputs=inputs, outputs=outputs, generator=generator)
-    if not isinstance(module, nn.Module):
-        raise UsageError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
-    named_object.require(module, ("initial_state", "step"), "network", code.name)
-    _try(module, code.name, inputs, outputs)
-    return module
+def other_networks() -> Any:
+    """The plug-in for networks that are not ours. Raises UsageError where it is not installed."""
+    return plug_ins.load("networks", "module", "network")
 
 
 @contextmanager
@@ -68,36 +61,6 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-@torch.no_grad()
-def _try(module: Any, name: str, inputs: int, outputs: int, batch: int = 3) -> None:
-    """One step, so that what does not fit is named before the training and not in the midst of it."""
-    state = module.initial_state(batch)
-    found = module.step(torch.zeros(batch, inputs), state)
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise UsageError(f"network: {name}.step: found {type(found).__name__}, wanted (action, state)")
-    action, after = found
-    if not isinstance(action, torch.Tensor) or action.shape != (batch, outputs):
-        shape = tuple(action.shape) if isinstance(action, torch.Tensor) else type(action).__name__
-        raise UsageError(f"network: {name}.step: found an action {shape}, wanted ({batch}, {outputs})")
-    if not (action.abs() <= 1).all():
-        raise UsageError(f"network: {name}.step: found an action beyond -1 to 1, wanted tanh or the like at the end")
-    if (before := _form(state)) != _form(after):
-        raise UsageError(f"network: {name}.step: found a state {_form(after)}, wanted {before} as it was before the step")
-    for part in leaves(state):
-        if part.shape[:1] != (batch,):
-            found = tuple(part.shape)
-            raise UsageError(f"network: {name}: found a state {found}, wanted ({batch}, ...): one row for each vehicle")
-
-
-def _form(state: State) -> Any:
-    """The shapes of a state's tensors, nested as they are."""
-    if isinstance(state, torch.Tensor):
-        return tuple(state.shape)
-    if not isinstance(state, tuple):
-        return type(state).__name__
-    return type(state).__name__, [_form(part) for part in state]
 
 
 def unroll(

@@ -10,8 +10,8 @@ move; the policy is told of their velocity as it is in flight, PREVIEW seconds a
            + tilt max(0, cos tilt_at - cos tilt)^2 + body_rate max(0, |rates| - body_rate_at)^2
            + action_rate |u_t - u_{t-1}|^2
 
-The spiking network is flown by a kernel of its own, `bptt_kernel`; any other module by `module_gradient`, where
-torch differentiates the network.
+The spiking network is flown by a kernel of its own, `bptt_kernel`. The plug-in `networks` flies other networks, which
+torch differentiates.
 
 where u = (action + 1) / 2, and with `rates` actions the reward's last term counts |u - 1/2|^2: thrust and rates away
 from those of hover.
@@ -33,11 +33,10 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn import bptt_kernel
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.bptt_kernel import Sight, Tape
-from spike_ctrl.learn.module_gradient import SegmentConditions
+from spike_ctrl.learn.bptt_kernel import SegmentConditions, Sight, Tape
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.recipe import Recipe
@@ -56,23 +55,21 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
 from spike_ctrl.sim.sensor_noise import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network_state import State, detach, leaves, restart
 from spike_ctrl.snn.neuron import Reset
 
 STARTS = 8192  # the most recent first states of episodes that are kept
 
 
 class VehicleTile:
-    """Vehicles that fly at once: dynamics, what the policy remembers, last commands, segments flown in this episode, courses
-    of the set-points. The memory is membrane and spike of a spiking network, or `memory` of another module, () for none."""
+    """Vehicles that fly at once: dynamics, membrane and spike of the network, last commands, segments flown in this episode,
+    courses of the set-points."""
 
     ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
 
-    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, memory: State, sensors: SensorSettings):
+    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, sensors: SensorSettings):
         self.buffer = dynamics.allocate(size, airframe)
         self.membrane = np.zeros((neurons, size), np.float32)
         self.spike = np.zeros((neurons, size), np.float32)
-        self.memory = memory
         self.command = np.full((MAX_DELAY, 4, size), rest, np.float32)
         self.flown = np.zeros(size, np.int64)
         self.courses = Courses(size)
@@ -82,10 +79,9 @@ class VehicleTile:
     def arrays(self) -> dict[str, np.ndarray]:
         """All that changes."""
         moving = {"swing": self.courses.swing, "time": self.courses.time}
-        memory = {f"memory{index}": part.numpy() for index, part in enumerate(leaves(self.memory))}
         if self.errors:
             moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in SensorErrors.ARRAYS}
-        return {name: getattr(self, name) for name in self.ARRAYS} | moving | memory
+        return {name: getattr(self, name) for name in self.ARRAYS} | moving
 
     def flown_on(self, steps: int, sight: Sight | None) -> None:
         """A segment of so many steps has been flown, and seen so."""
@@ -101,8 +97,7 @@ Job = tuple[VehicleTile, SegmentConditions]
 class ModelGradient:
     """Learns by flying a model of the airframe; the flight it receives only says where to start."""
 
-    fuses = True  # a spiking network is flown by its own kernel
-    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly`
+    fuses = True  # tiles of TILE vehicles fly in `bptt_kernel`; a subclass that flies by itself has one tile of all
 
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator):
         s = recipe.model_gradient
@@ -112,27 +107,19 @@ class ModelGradient:
         if terms := recipe.task.terms:
             raise UsageError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
         recipe.task.require_no_inserts("model_gradient, which differentiates kernels that call no Python")
-        self._fused = self.fuses and isinstance(actor, SpikingNetwork)
-        if self._fused and actor.neuron.detach_reset:
+        if self.fuses and actor.neuron.detach_reset:
             raise UsageError("network.detach_reset: found true, wanted false for model_gradient")
-        hears = self._fused and actor.neuron.recurrent and not recipe.network.voltage
+        hears = self.fuses and actor.neuron.recurrent and not recipe.network.voltage
         if s.shadow and not (hears and airframe.action_layout == "motors"):
             wanted = "wanted 0 but for a recurrent spiking network that commands motors and sees no voltage"
             raise UsageError(f"model_gradient.shadow: found {s.shadow:g}, {wanted}")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])
-        neurons = sum(actor.sizes[1:-1]) if self._fused else 0
-        self.size = TILE if self._fused else s.vehicles  # of a tile
+        self.size = TILE if self.fuses else s.vehicles  # of a tile
         layout = airframe.action_layout
         self._rest = airframe.hover if layout == "motors" else 0.5
-        sensors = recipe.task.randomisation.sensors
-        self.tiles = [
-            VehicleTile(
-                airframe, self.size, neurons, self._rest, () if self._fused else actor.initial_state(self.size), sensors
-            )
-            for _ in range(s.pool // self.size)
-        ]
+        self.tiles = [self._tile() for _ in range(s.pool // self.size)]
         self.starts = np.zeros((STARTS, 17), np.float32)
         self.received = self.updates = 0
         for parameter in actor.parameters():
@@ -145,7 +132,7 @@ class ModelGradient:
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = m = motion(airframe, 1 / RATE_HZ)
         self._volts = _volts(airframe) if recipe.network.voltage else bptt_kernel.NO_VOLTS
-        if not self._fused:
+        if not self.fuses:
             return
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         self._tapes = [
@@ -154,6 +141,11 @@ class ModelGradient:
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
+
+    def _tile(self) -> VehicleTile:
+        """Vehicles at rest, which the first `update` starts."""
+        sensors = self.recipe.task.randomisation.sensors
+        return VehicleTile(self.airframe, self.size, sum(self.actor.sizes[1:-1]), self._rest, sensors)
 
     def receive(self, rows: Rows) -> None:
         """Keep the first states of episodes; rotors and observation say all that the dynamics need."""
@@ -189,7 +181,7 @@ class ModelGradient:
             tile = self.tiles[first + index]
             self._restart(tile, self._ended(tile), first + index)
             jobs.append((tile, self._conditions(tile)))
-        errors = self._fly_fused(jobs, objective, k) if self._fused else self._fly_module(jobs[0], objective, k)
+        errors = self._fly(jobs, objective, k)
         for tile, flight in jobs:
             tile.flown_on(s.segment, flight.sight)
         self.updates += 1
@@ -203,7 +195,7 @@ class ModelGradient:
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
-    def _fly_fused(self, jobs: list[Job], objective: Objective, k: float) -> np.ndarray:
+    def _fly(self, jobs: list[Job], objective: Objective, k: float) -> np.ndarray:
         """Fly a segment with each tile, on threads of their own, and set the gradients; returns the summed errors."""
         errors = sum(self._threads.map(
             lambda job, tape, gradient: self._segment(job, tape, gradient, objective, np.float32(k)),
@@ -212,22 +204,6 @@ class ModelGradient:
         for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
             torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
         return errors
-
-    def _fly_module(self, job: Job, objective: Objective, k: float) -> np.ndarray:
-        """`_fly_fused` for a module that torch differentiates."""
-        tile, flight = job
-        flown = module_gradient.fly(
-            lambda observation, state: self.step(observation, state, k),
-            tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
-        )  # fmt: skip
-        self.optimiser.zero_grad(set_to_none=False)
-        torch.autograd.backward(flown.cost)
-        tile.memory, tile.command[:] = flown.state, flown.command
-        return flown.errors
-
-    def step(self, observation: torch.Tensor, state: State, k: float) -> tuple[torch.Tensor, State]:
-        """One step of the actor on the model."""
-        return actors.step(self.actor, observation, state, k)
 
     def _segment(self, job: Job, tape: Tape, gradient: NetworkArrays, objective: Objective, k: np.float32) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
@@ -303,8 +279,6 @@ class ModelGradient:
             tile.errors.begin(who, self.random)
             tile.seen[:, :, who] = _seen(state[who])
         tile.membrane[:, who] = tile.spike[:, who] = 0
-        if not self._fused:
-            tile.memory = detach(restart(self.actor, tile.memory, torch.from_numpy(who)))
         tile.command[:, :, who] = self._rest
         tile.flown[who] = 0
         if handed:

@@ -87,6 +87,17 @@ class Sight(NamedTuple):
     recent: np.ndarray  # [MAX_AGE + T, 18, B] true observations, those of the MAX_AGE steps before the segment first
 
 
+class SegmentConditions(NamedTuple):
+    """What a segment of T steps of B vehicles meets; all float32 but the delay."""
+
+    noise: Floats  # [T, 4, B] of the actions
+    sensor_noise: Floats  # [T, 18, B] of the observations, 19 with volts, and what is told of the set-point's velocity
+    delay: Floats  # [B] control steps from a command to its effect
+    course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
+    sight: Sight | None = None  # its last entries are set by the flight
+    volts: tuple[np.float32, np.float32] | None = None  # of `fly`
+
+
 def sight(turn: np.ndarray, age: np.ndarray, before: np.ndarray) -> Sight:
     """Room for a segment that is seen so. before [MAX_AGE, 18, B]: true observations of the steps before it."""
     return Sight(turn, age, np.concatenate([before, np.zeros((len(age), *before.shape[1:]), np.float32)]))

@@ -29,9 +29,7 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt import ModelGradient
 from spike_ctrl.learn.dagger import Dagger
 from spike_ctrl.learn.early_end import EarlyEndWatch
-from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
-from spike_ctrl.learn.onnx_graph import graph_of
 from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows, finite
@@ -48,7 +46,12 @@ from spike_ctrl.snn.network import SpikingNetwork
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
 MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the graph
-METHODS = {"td3bc": OffPolicy, "ppo": PPO, "distillation": Dagger, "model_gradient": ModelGradient}
+METHODS: dict[str, Callable[..., Algorithm]] = {
+    "td3bc": OffPolicy,
+    "ppo": PPO,
+    "distillation": Dagger,
+    "model_gradient": ModelGradient,
+}
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,11 @@ class Learner:
         self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
         self.generator = torch.Generator().manual_seed(seed)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
+        self._others: Any = None if isinstance(self.actor, SpikingNetwork) else actors.other_networks()
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         recipe.task.inserts()  # a wrong name is refused before anything flies
-        self.method = _method(recipe, airframe, vehicles, seed, self.actor, self.generator)
+        methods = METHODS if self._others is None else METHODS | self._others.METHODS
+        self.method = _method(methods, recipe, airframe, vehicles, seed, self.actor, self.generator)
         self.explorer = self.method if isinstance(self.method, Exploring) else None
         self.slopes = slope_schedule.from_config(recipe.network.slope)
         self.slope_state = self.slopes.initial()
@@ -220,15 +225,14 @@ class Learner:
 
     @cached_property
     def graph(self) -> bytes | None:
-        """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises OnnxGraphError."""
-        return (
-            None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, self.recipe.network.inputs, 4)
-        )
+        """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises ValueError."""
+        return None if self._others is None else self._others.graph(self.average.network, self.recipe.network.inputs)
 
     def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
-        if isinstance(self.actor, SpikingNetwork):
+        if self._others is None:
             return SpikingPolicy(weights(), self.actor.neuron, self.voltage)
-        return ModulePolicy(network, self.recipe.network.inputs, 4, self.voltage)
+        policy: Policy = self._others.policy(network, self.recipe.network.inputs, self.voltage)
+        return policy
 
     def validate(self) -> Evaluation:
         """The averaged policy on starts of its own, never those of the frozen evaluation, with the physics it trains for."""
@@ -298,14 +302,13 @@ class Learner:
         return {"actor": self.actor, "average": self.average.network} | self.method.modules()
 
 
-def _method(recipe: Recipe, *given: Any) -> Algorithm:
+def _method(methods: Mapping[str, Callable[..., Algorithm]], recipe: Recipe, *given: Any) -> Algorithm:
     if isinstance(recipe.algorithm, NamedObject):
         with actors.seeded(given[-1]):
             method = recipe.algorithm.make("algorithm", recipe, *given)
         named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name)
         return method  # type: ignore[no-any-return]
-    own: Algorithm = METHODS[recipe.algorithm](recipe, *given)
-    return own
+    return methods[recipe.algorithm](recipe, *given)
 
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

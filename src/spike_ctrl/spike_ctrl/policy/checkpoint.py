@@ -2,7 +2,8 @@
 
 A checkpoint is the weights, a self-test (observations and the actions that the policy gave for them) and, as JSON under the
 metadata key `manifest`, what the policy is and for what it may be used. A network of another kind than ours comes with one
-more array, `graph`: the bytes of its step in ONNX. Nothing here is ever unpickled, and no code is imported by name.
+more array, `graph`: the bytes of its step in ONNX, which the plug-in `networks` reads. Nothing here is ever unpickled, and
+a file names no code that is imported.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import atomic_file, resources
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.policy import manifest as manifests
 from spike_ctrl.policy import self_test
 from spike_ctrl.policy.manifest import GRAPH_FORMAT, TOLERANCE, CheckpointError, Contract, Manifest, require
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 from spike_ctrl.policy.ordered_runtime import OrderedPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.snn.weight_shapes import weight_shapes
@@ -40,6 +41,7 @@ __all__ = [
 MAX_BYTES = 16 * 2**20
 MAX_HEADER_BYTES = 2**18
 OBSERVATION, ACTION, GRAPH = "self_test.observation", "self_test.action", "graph"
+GRAPH_KIND = "onnx"  # the plug-in that reads the graphs of `manifest.GRAPH_FORMAT`
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def dumps(
 ) -> bytes:
     """The bytes of a checkpoint, checked as `loads` will check them.
 
-    graph: the step of a network of another kind than ours, see `network_graph`; then the contract has no neuron. name: what
-    errors call the file.
+    graph: the step of a network of another kind than ours; then the contract has no neuron. name: what errors call the
+    file.
     """
     if (contract.neuron is None) != (graph is not None):
         found, wanted = ("a graph", "None with a graph") if graph is not None else ("no graph", "a neuron without a graph")
@@ -219,18 +221,27 @@ def about(data: bytes, name: str = "checkpoint") -> Manifest:
     return manifests.parse(_metadata(data, name).get("manifest"), name)
 
 
+def warm_up() -> None:
+    """Load what the first network of another kind needs. A plug-in that cannot be loaded is named with its checkpoint."""
+    for _, known in plug_ins.loaded("policy_formats"):
+        if not isinstance(known, UsageError):
+            known.warm_up()
+
+
 def _policy(weights: Mapping[str, NDArray[Any]], contract: Contract, graph: bytes | None, name: str) -> Policy:
     """The policy of checked weights, or of a graph once that is checked. Raises CheckpointError."""
     if contract.neuron is not None:
         _check_weights(weights, contract, name)
         return SpikingPolicy(weights, contract.neuron, contract.voltage)
     try:
-        policy = OnnxPolicy(graph or b"", weights, contract.voltage)
+        kind = plug_ins.load("policy_formats", GRAPH_KIND, "graph")
+    except UsageError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+    try:
+        policy: Policy = kind.policy(graph or b"", weights, contract.voltage)
     except UsageError as error:
         raise CheckpointError(f"{name}: graph: {error}") from None
     for key, tensor in weights.items():
-        if key not in policy.graph.weights:
-            raise CheckpointError(f"{name}: {key}: unknown tensor, wanted {', '.join(policy.graph.weights)}")
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"{name}: {key}: found NaN or infinity, wanted finite numbers")
     if contract.sizes != (policy.inputs, policy.outputs):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.policy.network_graph import ACTION, MAX_IR_VERSION, NEXT_STATE, OBSERVATION, OPSET, STATE, parse
 from spike_ctrl.policy.voltage_input import VoltageInput
+from spike_ctrl_networks.network_graph import ACTION, MAX_IR_VERSION, NEXT_STATE, OBSERVATION, OPSET, STATE, parse
 
 State = tuple[NDArray[Any], ...]
 
@@ -44,6 +44,9 @@ class OnnxPolicy:
         )
         if found != wanted:
             raise UsageError(f"results of {vehicles} vehicles: found shapes {found}, wanted {wanted}")
+
+    def __str__(self) -> str:
+        return f"ONNX, {self.graph.nodes} operators; flown by onnxruntime"
 
     @property
     def inputs(self) -> int:

@@ -1,4 +1,4 @@
-"""One step of any torch module as an ONNX graph, which flies without torch: see `policy.network_graph`.
+"""One step of any torch module as an ONNX graph, which flies without torch: see `network_graph`.
 
     graph = graph_of(module, inputs=18, outputs=4)
     checkpoint.save(path, weights_of(module), contract, graph=graph)
@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.policy.network_graph import (
+from spike_ctrl.snn.network_state import leaves
+from spike_ctrl_networks.network_graph import (
     ACTION,
     INITIAL_STATE,
     MAX_IR_VERSION,
@@ -30,8 +31,7 @@ from spike_ctrl.policy.network_graph import (
     STATE,
     TYPES,
 )
-from spike_ctrl.policy.onnx_runtime import OnnxPolicy
-from spike_ctrl.snn.network_state import leaves
+from spike_ctrl_networks.onnx_runtime import OnnxPolicy
 
 BATCHES, STEPS, SEED = (1, 7), 25, 0
 TOLERANCE = 1e-5

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import spike_ctrl
+import spike_ctrl_networks
 from spike_ctrl._files import resources
 
 PACKAGE = Path(spike_ctrl.__file__).parent
@@ -21,7 +22,8 @@ SCRIPT = """
 import functools, math, sys
 import numpy as np, torch
 from spike_ctrl import airframe
-from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn import bptt_kernel
+from spike_ctrl_networks import module_gradient
 from spike_ctrl.learn.bptt import _flat, _views
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim.block_step import motion
@@ -95,7 +97,7 @@ def closed_loop():
 
 
 def through_autograd():
-    flight = module_gradient.SegmentConditions(nothing[0], nothing[1], delay, nothing[2])
+    flight = bptt_kernel.SegmentConditions(nothing[0], nothing[1], delay, nothing[2])
     command = np.full((MAX_DELAY, 4, LANES), rest, np.float32)
     step = functools.partial(network.step, slope=SLOPE)
     state = network.initial_state(LANES)
@@ -121,7 +123,8 @@ def test_another_derivative_reaches_every_trainer(tmp_path):
     body = re.search(r"    slack = .*\n    return .*\n", text)
     surrogate.write_text(text.replace(body[0], ARCTAN))
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    environment |= {"PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}  # the same source, without a minute of compiling
+    path = f"{tmp_path}{os.pathsep}{Path(spike_ctrl_networks.__file__).parents[1]}"
+    environment |= {"PYTHONPATH": path, "NUMBA_DISABLE_JIT": "1"}  # the same source, without a minute of compiling
     craft = resources.find("config", "airframes/crazyflie.yaml")
     run = subprocess.run([sys.executable, "-c", SCRIPT, craft], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

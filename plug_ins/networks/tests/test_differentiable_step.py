@@ -7,8 +7,8 @@ from differentiable_control import control_step
 
 from spike_ctrl import airframe
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.differentiable_step import Vehicles
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl_networks.differentiable_step import Vehicles
 
 COUNT = 20  # vehicles: one block and a part of the next
 
@@ -20,6 +20,7 @@ def situation(name):
     return environment, Vehicles(environment.buffer, motion(craft, 1 / RATE_HZ), COUNT), observation
 
 
+@pytest.mark.installed
 @pytest.mark.parametrize("name", ["crazyflie", "sih_quadx"])
 def test_steps_are_those_of_the_environment(name):
     environment, vehicles, _ = situation(name)

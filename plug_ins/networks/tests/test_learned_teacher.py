@@ -12,12 +12,12 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
-from spike_ctrl.learn.dense_network import DenseNetwork
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network_state import restart
+from spike_ctrl_networks.dense_network import DenseNetwork
 
 pytestmark = pytest.mark.slow
 

@@ -14,19 +14,20 @@ from differentiable_control import advance
 from extended import TERMS, extended_step
 
 from spike_ctrl import airframe
-from spike_ctrl.learn import bptt_kernel, module_gradient
+from spike_ctrl.learn import bptt_kernel
 from spike_ctrl.learn.bptt import _flat, _views
-from spike_ctrl.learn.module_gradient import SegmentConditions
+from spike_ctrl.learn.bptt_kernel import SegmentConditions
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.differentiable_step import Vehicles
 from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl_networks import module_gradient
+from spike_ctrl_networks.differentiable_step import Vehicles
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,10 @@ from torch import nn
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.snn.network_state import detach, leaves, restart
+from spike_ctrl_networks import recipe_network
+from spike_ctrl_networks.module_policy import ModulePolicy
 
 ALIF = NamedObject("examples.alif:ALIF", {"hidden": [16, 8]})
 GRU = NamedObject("examples.gru:GRU", {"hidden": 16})
@@ -26,7 +27,7 @@ def generator(seed=0):
 
 
 def network(code, seed=0):
-    return actors.from_name(code, 18, 4, generator(seed))
+    return recipe_network.make(code, 18, 4, generator(seed))
 
 
 def flight(steps=6, batch=5, seed=1):
@@ -206,5 +207,5 @@ class NoModule:
 def test_a_module_that_does_not_fit_is_refused_before_the_training(kind, message, monkeypatch):
     monkeypatch.setitem(sys.modules, "of_mine", SimpleNamespace(Mine=kind))
     with pytest.raises(UsageError) as error:
-        actors.from_name(NamedObject("of_mine:Mine"), 18, 4, generator())
+        recipe_network.make(NamedObject("of_mine:Mine"), 18, 4, generator())
     assert str(error.value).startswith("network: ") and message in str(error.value)

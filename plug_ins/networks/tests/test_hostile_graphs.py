@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from plain_networks import GRU, contract, saved
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.learn.onnx_graph import graph_of, weights_of
 from spike_ctrl.policy import checkpoint, manifest
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl.policy.onnx_runtime import OnnxPolicy
+from spike_ctrl_networks.onnx_graph import graph_of, weights_of
+from spike_ctrl_networks.onnx_runtime import OnnxPolicy
 
 pytestmark = pytest.mark.slow
 

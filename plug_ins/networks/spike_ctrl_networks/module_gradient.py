@@ -1,4 +1,4 @@
-"""The model gradient for policies that are plain torch modules: a segment of flight whose cost torch can differentiate.
+"""The model gradient for networks that are plain torch modules: a segment of flight whose cost torch can differentiate.
 
 The same flight, cost and restraint of the gradient as in `bptt_kernel`, which is the fast path for the spiking
 network: here torch's autograd goes through the policy, and `differentiable_step` through the vehicles.
@@ -15,30 +15,19 @@ from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Floats, Number, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel
-from spike_ctrl.learn.bptt_kernel import Sight
+from spike_ctrl.learn.bptt_kernel import SegmentConditions
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
-from spike_ctrl.sim.differentiable_step import Vehicles
 from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.dynamics_vjp import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network_state import State, detach
+from spike_ctrl_networks.differentiable_step import Vehicles
 
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 18] and its state to actions [B, 4] and the new state."""
-
-
-class SegmentConditions(NamedTuple):
-    """What a segment of T steps of B vehicles meets; all float32 but the delay."""
-
-    noise: Floats  # [T, 4, B] of the actions
-    sensor_noise: Floats  # [T, 18, B] of the observations, 19 with volts, and what is told of the set-point's velocity
-    delay: Floats  # [B] control steps from a command to its effect
-    course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
-    sight: Sight | None = None  # its last entries are set by the flight
-    volts: tuple[np.float32, np.float32] | None = None  # of `bptt_kernel.fly`
 
 
 class FlownSegment(NamedTuple):

@@ -1,0 +1,1 @@
+"""Train and fly networks of other kinds: any torch module, as the ONNX graph of its step."""

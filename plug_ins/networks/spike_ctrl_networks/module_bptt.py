@@ -1,0 +1,58 @@
+"""The method `model_gradient` for any torch module: torch differentiates the network, our kernels the vehicles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.bptt import Job, ModelGradient, VehicleTile
+from spike_ctrl.learn.objective import Objective
+from spike_ctrl.snn.network_state import State, detach, leaves, restart
+from spike_ctrl_networks import module_gradient
+
+
+class ModuleTile(VehicleTile):
+    """Vehicles that fly at once with a module; memory: what it remembers of them."""
+
+    memory: State
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that changes."""
+        return super().arrays() | {f"memory{index}": part.numpy() for index, part in enumerate(leaves(self.memory))}
+
+
+class ModuleGradient(ModelGradient):
+    """Learns by flying a model of the airframe, with one tile of all vehicles of an update."""
+
+    fuses = False
+    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly`
+
+    def _tile(self) -> ModuleTile:
+        sensors = self.recipe.task.randomisation.sensors
+        tile = ModuleTile(self.airframe, self.size, 0, self._rest, sensors)
+        tile.memory = self.actor.initial_state(self.size)
+        return tile
+
+    def _fly(self, jobs: list[Job], objective: Objective, k: float) -> np.ndarray:
+        ((tile, flight),) = jobs
+        assert isinstance(tile, ModuleTile)
+        flown = module_gradient.fly(
+            lambda observation, state: self.step(observation, state, k),
+            tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
+        )  # fmt: skip
+        self.optimiser.zero_grad(set_to_none=False)
+        torch.autograd.backward(flown.cost)
+        tile.memory, tile.command[:] = flown.state, flown.command
+        return flown.errors
+
+    def step(self, observation: torch.Tensor, state: State, k: float) -> tuple[torch.Tensor, State]:
+        """One step of the actor on the model."""
+        return actors.step(self.actor, observation, state, k)
+
+    def _restart(self, tile: VehicleTile, who: np.ndarray, index: int) -> None:
+        super()._restart(tile, who, index)
+        assert isinstance(tile, ModuleTile)
+        tile.memory = detach(restart(self.actor, tile.memory, torch.from_numpy(who)))
