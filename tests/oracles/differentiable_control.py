@@ -1,4 +1,4 @@
-"""Steps of `sim.differentiable_step` one by one under torch's autograd, as `learn.module_gradient` puts them together."""
+"""Steps of `differentiable_step` one by one under torch's autograd, as `module_gradient` puts them together."""
 
 import torch
 from torch.autograd.function import once_differentiable

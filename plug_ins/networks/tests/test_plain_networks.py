@@ -14,6 +14,7 @@ from torch import nn
 
 from spike_ctrl import airframe, report
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
