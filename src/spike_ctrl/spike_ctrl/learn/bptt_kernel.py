@@ -185,7 +185,7 @@ def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -
 def fly(
     buffer: Floats, arms: Floats, extension: Scalars | None, dt: Number, rest: Number, loop: Floats | None, late: int,
     policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
-    sight: Sight | None = None, volts: Scalars = NO_VOLTS,
+    sight: Sight | None, volts: Scalars,
 ) -> Sums:  # fmt: skip
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
@@ -260,7 +260,7 @@ def _command(output: Floats, bias: Floats, noise: Floats, command: Floats, gain:
 def pull(
     buffer: Floats, arms: Floats, extension: Scalars | None, dt: Number, rest: Number, loop: Floats | None, late: int,
     policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
-    gradient: NetworkArrays, sight: Sight | None = None, volts: Scalars = NO_VOLTS,
+    gradient: NetworkArrays, sight: Sight | None, volts: Scalars,
 ) -> None:  # fmt: skip
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 

@@ -31,7 +31,7 @@ Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 
 
 class SegmentConditions(NamedTuple):
-    """What a segment of T steps of B vehicles meets; all float32 but the delay."""
+    """What a segment of T steps of B vehicles meets; all float32."""
 
     noise: Floats  # [T, 4, B] of the actions
     sensor_noise: Floats  # [T, 18, B] of the observations, 19 with volts, and what is told of the set-point's velocity
