@@ -61,18 +61,19 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     environment = Environment(craft, VEHICLES)
     environment.reset(seed=0)
     noise, seen, course = (np.zeros((STEPS, rows, VEHICLES), np.float32) for rows in (4, 18, 3))
-    flight = bptt_kernel.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.int64), course)
+    flight = bptt_kernel.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.float32), course)
     moves, commands = motion(craft, 1 / RATE_HZ), np.full((MAX_DELAY, 4, VEHICLES), rest, np.float32)
+    sees = None, bptt_kernel.NO_VOLTS
     tape = bptt_kernel.tape(STEPS, network.sizes[1:-1], VEHICLES, layout)
     tape.command[:MAX_DELAY] = commands
     policy = _views(network, lambda parameter: parameter.detach().numpy())
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
-    model = (moves.arms, moves.dt, rest, moves.loop, moves.late, policy)
+    model = (moves.arms, moves.extension, moves.dt, rest, moves.loop, moves.late, policy)
 
     def kernel() -> None:
         buffer = environment.buffer.copy()
-        bptt_kernel.fly(buffer, *model, tape, noise, seen, flight.delay, course)
-        bptt_kernel.pull(buffer, *model, tape, flight.delay, course, OBJECTIVE, np.float32(SLOPE), gradient)
+        bptt_kernel.fly(buffer, *model, tape, *flight[:4], *sees)
+        bptt_kernel.pull(buffer, *model, tape, *flight[2:4], OBJECTIVE, np.float32(SLOPE), gradient, *sees)
 
     def module() -> None:
         network.zero_grad()

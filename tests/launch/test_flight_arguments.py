@@ -35,10 +35,9 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("bag:=/", "parameter 'bag': /: exists already, wanted the name of a new bag"),
     ],
 )
-def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(start_graph, tmp_path, argument, complaint):
-    graph = start_graph(argument, name="flight")
-    assert graph.end(30) == 2
-    assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
+def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(refused_launch, tmp_path, argument, complaint):
+    (line,) = refused_launch("flight", argument)
+    assert line.startswith(f"launch: {complaint}")
     assert not list(tmp_path.iterdir())
 
 
@@ -55,10 +54,9 @@ def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(start_graph,
         ("connection:=udpin:127.0.0.1:0", "vehicle:=embedded: connection: found 'udpin:127.0.0.1:0', wanted "),
     ],
 )
-def test_what_the_embedded_vehicle_would_refuse_is_refused_before_it_starts(start_graph, tmp_path, argument, complaint):
-    graph = start_graph("vehicle:=embedded", "connection:=udpin:127.0.0.1:14999", argument, name="flight")
-    assert graph.end(30) == 2
-    assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
+def test_what_the_embedded_vehicle_would_refuse_is_refused_before_it_starts(refused_launch, tmp_path, argument, complaint):
+    (line,) = refused_launch("flight", "vehicle:=embedded", "connection:=udpin:127.0.0.1:14999", argument)
+    assert line.startswith(f"launch: {complaint}")
     assert not list(tmp_path.iterdir())
 
 

@@ -127,7 +127,7 @@ def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        pytest.param("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192", marks=pytest.mark.installed),
+        ("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192"),
         ("recipe:=td3bx", "recipe 'td3bx' not found; known: "),
         (
             "recipe:=rates",
@@ -139,28 +139,33 @@ def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
         ("seed:=-1", "parameter 'seed': found -1, wanted at least 0"),
         ("seed:=one", "the value of seed: found 'one', wanted int"),
         ("priority:=100", "priority: found '100', wanted 0 to 99"),
-        pytest.param("resume:=nothing", "run nothing: run.json is missing", marks=pytest.mark.installed),
+        ("resume:=nothing", "run nothing: run.json is missing"),
     ],
 )
-def test_a_malformed_parameter_is_refused_by_name_once_and_before_a_node_runs(start_graph, argument, complaint):
-    graph = start_graph("recipe:=debug", argument)
+def test_a_malformed_parameter_is_refused_by_name_once_and_before_a_node_runs(refused_launch, argument, complaint):
+    (line,) = refused_launch("sim_train", "recipe:=debug", argument)
+    assert line.startswith(f"launch: {complaint}")
+
+
+@pytest.mark.installed
+def test_the_installed_launch_refuses_a_malformed_parameter_with_one_line_and_exit_code_2(start_graph):
+    graph = start_graph("recipe:=debug", "vehicles:=0")
     assert graph.end(30) == 2
-    assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
+    assert graph.lines == ["launch: parameter 'vehicles': found 0, wanted 1 to 8192"]
 
 
-def test_a_run_that_exists_is_refused_before_a_bag_is_begun(start_graph, tmp_path):
+def test_a_run_that_exists_is_refused_before_a_bag_is_begun(refused_launch, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "run.json").touch()
-    graph = start_graph("recipe:=debug", "run:=one", "record:=true")
-    assert graph.end(30) == 2
-    assert graph.lines == ["launch: run one: exists already; name another, or resume it: resume:=one or --resume one"]
+    assert refused_launch("sim_train", "recipe:=debug", "run:=one", "record:=true") == [
+        "launch: run one: exists already; name another, or resume it: resume:=one or --resume one"
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-def test_a_misspelt_argument_is_refused_with_the_right_one(start_graph):
-    graph = start_graph("vehicels:=64")
-    assert graph.end(20) == 2
-    assert "vehicels" in graph.output and "vehicles" in graph.output
+def test_a_misspelt_argument_is_refused_with_the_right_one(refused_launch):
+    (line,) = refused_launch("sim_train", "vehicels:=64")
+    assert "vehicels" in line and "vehicles" in line
 
 
 def test_a_second_graph_in_the_same_domain_is_refused(start_graph):

@@ -39,7 +39,7 @@ class Situation:
         self.flight = SegmentConditions(
             noise=rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32),
             sensor_noise=rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32),
-            delay=np.resize([0, 1, 2], LANES).astype(np.int64),
+            delay=np.resize([0, 1, 2], LANES).astype(np.float32),
             course=rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32),
         )
 

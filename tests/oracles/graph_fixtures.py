@@ -7,10 +7,14 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
 from output import Output, children, executable
+
+from spike_ctrl.cli.main import main
+from spike_ctrl.launching import runner
 
 
 class Graph(Output):
@@ -83,6 +87,26 @@ def start_graph(ros_domain_id, tmp_path):
     yield start
     for graph in graphs:
         graph.kill()
+
+
+@pytest.fixture
+def refused_launch(tmp_path, monkeypatch, capfd):
+    """refused_launch("flight", "rate:=10", ...) gives the lines of a launch in this process, in the test's empty folder.
+
+    It ends with exit code 2 and starts no process.
+    """
+
+    def start(command, screen):
+        raise AssertionError(f"{command.name} was started")
+
+    def refused(name: str, *arguments: str) -> list[str]:
+        assert main(["launch", name, *arguments]) == 2
+        return "".join(capfd.readouterr()).splitlines()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "Process", start)
+    with patch.dict(os.environ):
+        yield refused
 
 
 @pytest.fixture

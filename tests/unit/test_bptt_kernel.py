@@ -43,6 +43,7 @@ OBJECTIVE = Objective(
     decay=1.0,
     limit=1e9,
 )
+AT_ONCE = None, bptt_kernel.NO_VOLTS  # what the policy sees, without a voltage
 WILD = Randomisation(mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, gains=0.3, filters=0.3)
 
 
@@ -75,7 +76,7 @@ class Segment:
         self.noise = rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32)
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.course = rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32)
-        self.delay = np.resize(delay, LANES).astype(np.int64)
+        self.delay = np.resize(delay, LANES).astype(np.float32)
         self.tape = bptt_kernel.tape(steps, sizes[1:-1], LANES, self.layout)
         self.before = rng.normal(0, 0.3, (neurons, LANES)), rng.integers(0, 2, (neurons, LANES))
         self.tape.begin(*self.before, rng.uniform(0, 1, (MAX_DELAY, 4, LANES)))
@@ -91,13 +92,13 @@ class Segment:
         self.model = (arms, extension, np.float32(self.dt), np.float32(self.rest), loop, late, policy)
 
     def fly(self):
-        noise = (self.noise, self.seen_noise, self.delay, self.course)
+        noise = (self.noise, self.seen_noise, self.delay, self.course, *AT_ONCE)
         return bptt_kernel.fly(self.environment.buffer, *self.model, self.tape, *noise)
 
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest = (self.tape, self.delay, self.course, Objective(*map(np.float32, objective)), np.float32(SLOPE), gradient)
-        bptt_kernel.pull(self.environment.buffer, *self.model, *rest)
+        bptt_kernel.pull(self.environment.buffer, *self.model, *rest, *AT_ONCE)
         return dict(zip(dict(self.network.named_parameters()), _flat(gradient), strict=True))
 
     def oracle(self, objective=OBJECTIVE):
@@ -120,7 +121,7 @@ class Segment:
             action, spiking = network.step(seen, spiking, SLOPE)
             action = (action + torch.from_numpy(self.noise[t].T.astype(float))).clamp(-1, 1)
             commands.append((action + 1) / 2)
-            state = move(state, torch.stack([commands[t + MAX_DELAY - d][n] for n, d in enumerate(self.delay)]))
+            state = move(state, torch.stack([commands[t + MAX_DELAY - int(d)][n] for n, d in enumerate(self.delay)]))
             state = torch.cat([state[:, :3] - course[t], state[:, 3:]], -1)
             states.append(state)
             q, p = state[:, 3:7], state[:, :3]
@@ -242,7 +243,7 @@ def test_two_halves_with_the_state_carried_over_are_one_segment(name):
     first, second = (bptt_kernel.tape(10, (24, 12), LANES, half.layout) for _ in range(2))
     first.begin(*half.before, half.tape.command[:MAX_DELAY])
     for tape, part in ((first, slice(10)), (second, slice(10, 20))):
-        noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part])
+        noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part], *AT_ONCE)
         bptt_kernel.fly(half.environment.buffer, *half.model, tape, *noise)
         second.begin(*first.end())
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])

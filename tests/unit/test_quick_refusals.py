@@ -3,6 +3,7 @@
 What is imported is checked instead of the time, because a test that rests on the speed of the machine fails on a busy one.
 """
 
+import json
 import subprocess
 import sys
 
@@ -14,52 +15,56 @@ SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard", "rich",
 NUMBA = (*SLOW, "numba", "scipy")
 
 
-def imported(arguments):
-    """The exit code of spike-ctrl with these arguments, its error output, and what it imported."""
-    code = (
-        "import sys\nfrom spike_ctrl.cli.main import main\n"
-        f"try:\n    code = main({arguments!r})\nexcept SystemExit as end:\n    code = end.code\n"
-        "print(*sys.modules, sep='\\n')\nsys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stderr, set(done.stdout.split())
+PROGRAM = """
+import contextlib, io, json, sys
+from spike_ctrl.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    error = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(error):
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, error.getvalue(), list(sys.modules)]))
+"""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["eval", "--help"], ["launch", "--help"]])
-def test_help_imports_no_compiler_and_no_torch(arguments):
-    code, _, modules = imported(arguments)
-    assert code == 0 and not modules & set(NUMBA)
+def imported(*lines):
+    """Of each command line, one after the other in a new process: exit code, error output, and what is imported by then."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return [(code, error, set(modules)) for code, error, modules in map(json.loads, done.stdout.splitlines())]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["train", "nosuch"], "recipe 'nosuch' not found"),
-        (["train", "rates"], "wanted 'motors' for airframe crazyflie; made for it: recipe default"),
-        (["train", "--airframe", "nosuch"], "airframe 'nosuch' not found"),
-        (["eval", "nosuch.safetensors"], "nosuch.safetensors"),
-        (["launch", "nosuch"], "not found in launch"),
-        (["train", "--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
-        (["train", "--steps", "5"], "--steps: found 5, wanted 0 or 1000"),
-        (["retrain", "nosuch"], "nosuch: no such bag"),
-        (["identify", "nosuch", "--recipe", "nope"], "recipe 'nope' not found"),
-        (["identify", "nosuch"], "nosuch: no such bag"),
-        (["report", "nosuch"], "nosuch"),
-        (["film", "nosuch"], "nosuch"),
-        (["export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"], "nosuch.safetensors"),
-    ],
-)
-def test_a_mistake_is_refused_before_torch_is_imported(arguments, words, tmp_path, monkeypatch):
+def test_help_imports_no_compiler_and_no_torch():
+    lines = (["--help"], ["train", "--help"], ["eval", "--help"], ["launch", "--help"])
+    for arguments, (code, _, modules) in zip(lines, imported(*lines), strict=True):
+        assert code == 0 and not modules & set(NUMBA), arguments
+
+
+MISTAKES = {
+    ("train", "nosuch"): "recipe 'nosuch' not found",
+    ("train", "rates"): "wanted 'motors' for airframe crazyflie; made for it: recipe default",
+    ("train", "--airframe", "nosuch"): "airframe 'nosuch' not found",
+    ("eval", "nosuch.safetensors"): "nosuch.safetensors",
+    ("launch", "nosuch"): "not found in launch",
+    ("train", "--seed", "-1"): "--seed: found -1, wanted 0 to 4294967295",
+    ("train", "--steps", "5"): "--steps: found 5, wanted 0 or 1000",
+    ("retrain", "nosuch"): "nosuch: no such bag",
+    ("identify", "nosuch", "--recipe", "nope"): "recipe 'nope' not found",
+    ("identify", "nosuch"): "nosuch: no such bag",
+    ("report", "nosuch"): "nosuch",
+    ("film", "nosuch"): "nosuch",
+    ("export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"): "nosuch.safetensors",
+    ("train", "mine.yaml"): "did you mean 'alpha'?",
+}
+
+
+def test_a_mistake_is_refused_before_torch_is_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, error, modules = imported(arguments)
-    assert code == 2 and words in error and not modules & set(SLOW)
-
-
-def test_a_typo_in_a_recipe_is_refused_before_torch_is_imported(tmp_path):
-    recipe = tmp_path / "mine.yaml"
-    recipe.write_text("name: mine\nbase: td3bc\ntd3bc: {alfa: 1}\n")
-    code, error, modules = imported(["train", str(recipe)])
-    assert code == 2 and "did you mean 'alpha'?" in error and not modules & set(SLOW)
+    (tmp_path / "mine.yaml").write_text("name: mine\nbase: td3bc\ntd3bc: {alfa: 1}\n")
+    for (arguments, words), (code, error, modules) in zip(MISTAKES.items(), imported(*MISTAKES), strict=True):
+        assert code == 2 and words in error and not modules & set(SLOW), (arguments, error)
 
 
 def test_the_program_that_asks_the_supervisor_loads_none_of_the_flight_itself():

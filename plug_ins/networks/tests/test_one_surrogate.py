@@ -81,8 +81,8 @@ objective = Objective(*(np.float32(x) for x in (1, 0.1, 0.25, 0.14, 0.5, 2, 0.3,
 environment = Environment(craft, LANES)
 environment.reset(seed=0)
 nothing = [np.zeros((STEPS, rows, LANES), np.float32) for rows in (4, 18, 3)]
-delay, moves, rest = np.zeros(LANES, np.int64), motion(craft, 0.01), np.float32(craft.hover)
-start = environment.buffer.copy()
+delay, moves, rest = np.zeros(LANES, np.float32), motion(craft, 0.01), np.float32(craft.hover)
+start, sees = environment.buffer.copy(), (None, bptt_kernel.NO_VOLTS)
 
 
 def closed_loop():
@@ -91,8 +91,8 @@ def closed_loop():
     policy, gradient = (_views(network, view) for view in (
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))
     model = (moves.arms, moves.extension, moves.dt, rest, None, 0, policy)
-    bptt_kernel.fly(buffer, *model, tape, *nothing[:2], delay, nothing[2])
-    bptt_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient)
+    bptt_kernel.fly(buffer, *model, tape, *nothing[:2], delay, nothing[2], *sees)
+    bptt_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient, *sees)
     return torch.cat([torch.from_numpy(array).flatten() for array in _flat(gradient)])
 
 

@@ -60,10 +60,14 @@ def toy(tmp_path, monkeypatch):
     package = tmp_path / "modules"
     package.mkdir()
     (package / "toy_experiment.py").write_text(TOY)
+    (package / "without_torch.py").write_text("from contextlib import nullcontext as training_process\n")
     (package / "sitecustomize.py").write_text(
-        "import sys\n"
+        "import os, sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'spike_ctrl.learn.training_process' and 'TOY_WITHOUT_TORCH' in os.environ:\n"
+        "            from importlib.util import spec_from_file_location\n"
+        f"            return spec_from_file_location(name, {str(package / 'without_torch.py')!r})\n"
         "        if name == 'spike_ctrl_studies.toy_study':\n"
         "            from importlib.util import spec_from_file_location\n"
         f"            return spec_from_file_location(name, {str(package / 'toy_experiment.py')!r})\n"
@@ -74,6 +78,7 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(package))
     trace = tmp_path / "trace"
     monkeypatch.setenv("TOY_TRACE", str(trace))
+    monkeypatch.setenv("TOY_WITHOUT_TORCH", "its import would take a worker seconds")
     monkeypatch.setitem(SUMMARIES, "toy", "squares")
     specification = __import__("importlib.util").util.spec_from_file_location("toy", package / "toy_experiment.py")
     module = __import__("importlib.util").util.module_from_spec(specification)
@@ -97,7 +102,8 @@ def measured(tmp_path):
 
 
 @pytest.mark.installed
-def test_the_folder_holds_config_raw_lines_files_table_and_report(toy, tmp_path):
+def test_the_folder_holds_config_raw_lines_files_table_and_report(toy, tmp_path, monkeypatch):
+    monkeypatch.delenv("TOY_WITHOUT_TORCH")
     path = run(tmp_path / "out", workers=2).path
     config = json.loads((path / "config.json").read_text())
     assert (config["experiment"], config["airframe"], config["origin"]) == ("toy", "crazyflie", ORIGIN)

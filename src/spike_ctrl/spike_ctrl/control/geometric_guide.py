@@ -107,13 +107,20 @@ class GeometricGuide:
         action, next_state = np.empty((n, 4), np.float32), state.copy()
         _act(
             np.ascontiguousarray(observation, np.float32),
-            _NO_ROTORS if rotor_speed is None else rotor_speed,
-            _NO_DISTURBANCE if disturbance is None else disturbance,
-            self._nominal if plant is None else plant,
+            _read_only(_NO_ROTORS if rotor_speed is None else rotor_speed),
+            _read_only(_NO_DISTURBANCE if disturbance is None else disturbance),
+            _read_only(self._nominal if plant is None else plant),
             rotor_speed is not None, disturbance is not None and not measured, self._gains, self._mixer, self._dt,
             next_state, action, self._rates, self._limits,
         )  # fmt: skip
         return action, next_state
+
+
+def _read_only(array: Array) -> Array:
+    """One type for views of messages and arrays of one's own: for each type the kernel would be compiled anew."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @spliced

@@ -88,7 +88,7 @@ class Sight(NamedTuple):
 
 
 class SegmentConditions(NamedTuple):
-    """What a segment of T steps of B vehicles meets; all float32 but the delay."""
+    """What a segment of T steps of B vehicles meets; all float32."""
 
     noise: Floats  # [T, 4, B] of the actions
     sensor_noise: Floats  # [T, 18, B] of the observations, 19 with volts, and what is told of the set-point's velocity
@@ -197,7 +197,7 @@ def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -
 def fly(
     buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
     late: int, policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
-    sight: Sight | None = None, volts: Scalars = NO_VOLTS,
+    sight: Sight | None, volts: Scalars,
 ) -> Sums:  # fmt: skip
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
@@ -272,7 +272,7 @@ def _command(output: Floats, bias: Floats, noise: Floats, command: Floats, gain:
 def pull(
     buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
     late: int, policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
-    gradient: NetworkArrays, sight: Sight | None = None, volts: Scalars = NO_VOLTS,
+    gradient: NetworkArrays, sight: Sight | None, volts: Scalars,
 ) -> None:  # fmt: skip
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 

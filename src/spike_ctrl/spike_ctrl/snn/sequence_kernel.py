@@ -73,7 +73,7 @@ def run_sequence(
         raise ValueError(f"first: found shape {tuple(first.shape)}, wanted {tuple(observation.shape[:2])}")
     columns = ([getattr(layer, name) for layer in layers] for name in ("weight", "bias", "beta", "theta"))
     parts = [*columns, [before.membrane for before in state], [before.spike for before in state]]
-    options = slope, neuron.reset is Reset.HARD, neuron.detach_reset, torch.is_grad_enabled()
+    options = float(slope), neuron.reset is Reset.HARD, neuron.detach_reset, torch.is_grad_enabled()
     output, counts, *after = _sequence(
         options, observation, first, readout.weight, readout.bias, *(tensor for part in parts for tensor in part)
     )
