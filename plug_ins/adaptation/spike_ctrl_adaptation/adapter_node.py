@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -35,6 +34,7 @@ from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_adaptation.adapter import Adapter
+from spike_ctrl_adaptation.adapter_parameters import AdapterParameters
 from spike_ctrl_adaptation.fine_tuning import (
     FineTuningError,
     TunedPolicy,
@@ -47,7 +47,7 @@ from spike_ctrl_adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl_adaptation.plant_estimate import PlantEstimate
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics
@@ -55,16 +55,6 @@ from spike_ctrl_ros.timer import start_timer
 
 LOOK = 0.25  # s between two looks at the estimate
 KEPT = 100  # states that wait for their commands
-
-
-@dataclass(frozen=True)
-class Parameters:
-    airframe: str = parameter("sih_quadx", "The vehicle as the policy was made for it.")
-    model: str = parameter("models/sih_quadx.safetensors", "Checkpoint that flies first.")
-    seed: int = parameter(0, "Of everything random in a tuning.", low=0, high=2**31)
-    from_transitions: bool = parameter(
-        False, "Where the policy stays away and no model explains it, learn from the transitions of the flight."
-    )
 
 
 class Offer(NamedTuple):
@@ -79,7 +69,7 @@ class Offer(NamedTuple):
 class AdapterNode(ProcessNode):
     def __init__(self) -> None:
         super().__init__("adapter")
-        p = self.parameters = declare(self, Parameters)
+        p = self.parameters = declare(self, AdapterParameters)
         try:
             self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
             require_tunable(checkpoint.loads(data, name=p.model), self.craft)

@@ -8,7 +8,6 @@ second.
 import hashlib
 import sys
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
@@ -19,9 +18,10 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.recordings import BagError, recorded_policy, replay
 from spike_ctrl.recordings.reader import read
+from spike_ctrl_record.recording_parameters import ReplayerParameters
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -30,18 +30,10 @@ from spike_ctrl_ros.timer import start_timer
 RESEND, PATIENCE = 1.0, 10.0  # s
 
 
-@dataclass(frozen=True)
-class Parameters:
-    bag: str = parameter("", "Folder or MCAP file of the recording.")
-    model: str = parameter("", "Checkpoint that answers; empty: the checkpoints in the bag.")
-    airframe: str = parameter("crazyflie", "The airframe that flew; snn_policy must have the same.")
-    rate: float = parameter(1.0, "Speed against that of the flight; 0: as fast as the policy answers.", low=0.0)
-
-
 class Replayer(ProcessNode):
     def __init__(self) -> None:
         super().__init__("replayer")
-        self.parameters = p = declare(self, Parameters)
+        self.parameters = p = declare(self, ReplayerParameters)
         if not p.bag:
             raise NodeParameterError("parameter 'bag': found '', wanted the folder of a bag")
         try:
