@@ -16,14 +16,15 @@ def add_settings(parser: argparse.ArgumentParser, settings: Any, names: str = ""
     """
     known = {field.name: field for field in dataclasses.fields(settings)}
     for field in (known[name] for name in names.split() or known):
+        default: Any = field.default
         words = field.metadata["description"].rstrip(".")
         words = words[0].lower() + words[1:] if words[1].islower() else words  # but for CSV and the like
         limits = ranges.limits(field.metadata)
-        limits += [f"default: {ranges.words(field.default)}"] if field.default != "" else []  # else the sentence tells
+        limits += [f"default: {ranges.words(default)}"] if default != "" else []  # else the sentence tells
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
-            default=field.default,
+            type=type(default),
+            default=default,
             metavar=shown.get(field.name),
             help=f"{words} ({', '.join(limits)})" if limits else words,
         )
