@@ -4,6 +4,7 @@ import importlib
 from types import SimpleNamespace
 
 import pytest
+from programs import free_port
 
 from spike_ctrl.launching import launch_modules
 
@@ -34,3 +35,10 @@ def test_an_adapter_asks_for_real_time_where_the_user_leaves_it_open(arguments, 
 def test_the_supervisor_knows_whether_successors_are_tuned_in_flight(arguments, adapt):
     context = SimpleNamespace(launch_configurations={"adapt": str(adapt).lower()})
     assert arguments.parameters(context) == {"supervisor": {"adapt": adapt}}
+
+
+def test_a_flight_gives_the_parameter_to_its_supervisor(start_graph):
+    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
+    graph = start_graph("adapt:=true", "realtime:=false", "record:=false", connection, name="flight")
+    graph.wait_until(lambda: "supervisor" in graph.nodes(), 120, "no supervisor runs")
+    assert graph.parameters("supervisor")["adapt"] is True
