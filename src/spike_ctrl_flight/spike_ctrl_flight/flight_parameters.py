@@ -12,7 +12,7 @@ from spike_ctrl.px4.link_options import LinkOptions
 class BridgeParameters(FlightOptions, LinkOptions):
     link: str = setting(
         "mavlink",
-        "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own simulated vehicle.",
+        "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own vehicle.",
         choices=("mavlink", *plug_ins.names("autopilot_links"), "embedded"),
     )
     px4: str = setting("1.17", "PX4's version, for link:=uxrce: px4_msgs of this version must be installed.")
