@@ -63,10 +63,15 @@ def parameters_page() -> str:
         rows = [
             (f"`{f.name}`", type(f.default).__name__, f"`{f.default!r}`" if f.default != "" else "", _range(f.metadata),
              f.metadata["description"])
-            for f in dataclasses.fields(module.Parameters)
+            for f in dataclasses.fields(_parameters(module))
         ]  # fmt: skip
         lines += _table(("parameter", "type", "default", "range", "meaning"), rows)
     return "\n".join(lines)
+
+
+def _parameters(module) -> type:
+    """The dataclass of parameters that a node declares."""
+    return next(one for name, one in vars(module).items() if name.endswith("Parameters") and dataclasses.is_dataclass(one))
 
 
 def _default(value) -> str:
@@ -78,7 +83,7 @@ def _range(about) -> str:
     if "choices" in about:
         return ", ".join(f"`{choice}`" for choice in about["choices"])
     low, high = about.get("low"), about.get("high")
-    return "" if low is None and high is None else span(low, high)
+    return "" if low is None and high is None else f"{span(low, high)} {about.get('unit', '')}".strip()
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

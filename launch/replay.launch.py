@@ -1,31 +1,32 @@
 """Show a recorded flight to snn_policy in shadow, and compare its answers with the recorded ones. Ends with the flight."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.actions import OpaqueFunction, Shutdown
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.parameter_descriptions import ParameterValue
 
-ARGUMENTS = [
-    # name, type, default, description
-    ("bag", str, None, "Folder or MCAP file of the recording."),
-    ("model", str, "", "Checkpoint that answers; empty: the checkpoints in the bag."),
-    (
-        "airframe",
-        str,
-        "",
-        "Airframe that flew: a name among config/airframes or a path to a YAML file; empty: that of the bag.",
-    ),
-    (
-        "realtime",
-        bool,
-        "",
-        "The recording is of a flight in real time, answered by the compiled step for one vehicle; empty: as the bag shows.",
-    ),
-    ("rate", float, "1.0", "Speed against that of the flight; 0: as fast as the policy answers."),
-]
+from spike_ctrl._files.ranges import setting
+from spike_ctrl.launching.declared_arguments import declarations, of_launch, of_node, parameters
+from spike_ctrl_policy.policy_parameters import PolicyParameters
+from spike_ctrl_record.recording_parameters import ReplayerParameters
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Arguments whose empty values the launch replaces by what the bag shows."""
+
+    airframe: str = setting(
+        "", "Airframe that flew: a name among config/airframes or a path to a YAML file; empty: that of the bag."
+    )
+    realtime: str = setting(
+        "", "true: the compiled step for one vehicle answers, as in a flight in real time; empty: as the bag shows."
+    )
+
+
+REPLAYER = of_node(ReplayerParameters, bag=None)
+POLICY = of_node(PolicyParameters, "airframe realtime")
 
 
 def when_ended(event, context):
@@ -47,19 +48,16 @@ def from_bag(context):
 
 
 def generate_launch_description():
-    def parameters(names):
-        return {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
-
     return LaunchDescription(
         [
-            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            *declarations(of_launch(Replay), REPLAYER),
             OpaqueFunction(function=from_bag),
             LifecycleNode(
                 package="spike_ctrl_policy",
                 executable="snn_policy",
                 name="snn_policy",
                 namespace="",
-                parameters=[parameters("airframe realtime") | {"autostart": True}],
+                parameters=[parameters(POLICY) | {"autostart": True}],
                 output="screen",
                 on_exit=when_ended,
             ),
@@ -67,7 +65,7 @@ def generate_launch_description():
                 package="spike_ctrl_record",
                 executable="replayer",
                 name="replayer",
-                parameters=[parameters("bag model airframe rate")],
+                parameters=[parameters(REPLAYER)],
                 output="screen",
                 on_exit=when_ended,
             ),

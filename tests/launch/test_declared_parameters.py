@@ -7,15 +7,16 @@ import rclpy
 from rclpy.parameter import Parameter
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_ros.declared_parameters import checked, declare, parameter
+from spike_ctrl._files.ranges import setting
+from spike_ctrl_ros.declared_parameters import checked, declare
 
 
 @dataclass(frozen=True)
 class Parameters:
-    vehicles: int = parameter(4, "Number of vehicles.", low=1, high=10)
-    rate: float = parameter(100.0, "Control rate, Hz.", low=0.0)
-    layout: str = parameter("motors", "Action layout.", choices=("motors", "rates"), read_only=False)
-    realtime: bool = parameter(False, "One control step each 10 ms.")
+    vehicles: int = setting(4, "Number of vehicles.", low=1, high=10)
+    rate: float = setting(100.0, "Control rate, Hz.", low=0.0)
+    layout: str = setting("motors", "Action layout.", choices=("motors", "rates"), read_only=False)
+    realtime: bool = setting(False, "One control step each 10 ms.")
 
 
 @pytest.fixture

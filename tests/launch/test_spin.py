@@ -20,13 +20,14 @@ NODE = """
 import sys
 from dataclasses import dataclass
 import rclpy
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
+from spike_ctrl._files.ranges import setting
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 
 @dataclass(frozen=True)
 class Parameters:
-    end: str = parameter("never", "How it ends.", choices=("never", "finished", "failure"))
+    end: str = setting("never", "How it ends.", choices=("never", "finished", "failure"))
 
 class Toy(ProcessNode):
     def __init__(self):

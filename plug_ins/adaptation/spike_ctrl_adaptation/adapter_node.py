@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -34,28 +33,19 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_adaptation.adapter import Adapter
+from spike_ctrl_adaptation.adapter_parameters import AdapterParameters
 from spike_ctrl_adaptation.fine_tuning import TunedPolicy, fine_tune, learn_from_flight, require_tunable, warm_up
 from spike_ctrl_adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl_adaptation.plant_estimate import PlantEstimate
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics
 
 LOOK = 0.25  # s between two looks at the estimate
 KEPT = 100  # states that wait for their commands
-
-
-@dataclass(frozen=True)
-class Parameters:
-    airframe: str = parameter("sih_quadx", "The vehicle as the policy was made for it.")
-    model: str = parameter("models/sih_quadx.safetensors", "Checkpoint that flies first.")
-    seed: int = parameter(0, "Of everything random in a tuning.", low=0, high=2**31)
-    from_transitions: bool = parameter(
-        False, "Where the policy stays away and no model explains it, learn from the transitions of the flight."
-    )
 
 
 class Offer(NamedTuple):
@@ -70,7 +60,7 @@ class Offer(NamedTuple):
 class AdapterNode(ProcessNode):
     def __init__(self) -> None:
         super().__init__("adapter")
-        p = self.parameters = declare(self, Parameters)
+        p = self.parameters = declare(self, AdapterParameters)
         self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
         require_tunable(checkpoint.loads(data, name=p.model), self.craft)
         if shared := realtime_scheduling.give_way(time.sleep):

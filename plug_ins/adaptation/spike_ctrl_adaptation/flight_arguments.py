@@ -1,24 +1,45 @@
 """The launch arguments `adapt` and `from_transitions` of a flight: the node adapter, which tunes the policy."""
 
-from launch.actions import DeclareLaunchArgument, LogInfo, Shutdown
+from dataclasses import dataclass
+
+from launch.actions import LogInfo, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
-from spike_ctrl.launching.installed import profile_variables
+from spike_ctrl._files.ranges import setting
+from spike_ctrl.launching import declared_arguments
+from spike_ctrl.launching.declared_arguments import of_launch, of_node
+from spike_ctrl.launching.installed import flight_middleware
+from spike_ctrl.launching.our_nodes import node
+from spike_ctrl_adaptation.adapter_parameters import AdapterParameters
 
-PARAMETERS = {"airframe": str, "model": str, "from_transitions": bool}
+
+@dataclass(frozen=True)
+class Adaptation:
+    adapt: bool = setting(
+        False, "Tune the policy in flight for what becomes of the vehicle, at the lowest priority; sets realtime:=true."
+    )
+
+
+FROM_TRANSITIONS = of_node(AdapterParameters, "from_transitions", only="adapt:=true")
+ADAPTER = of_node(AdapterParameters, "airframe model") | FROM_TRANSITIONS
 
 
 def declarations():
     """The arguments."""
-    tune = "Tune the policy in flight for what becomes of the vehicle, at the lowest priority."
-    learn = "With adapt: learn from the flight's transitions where no model explains it."
-    return [
-        DeclareLaunchArgument("adapt", default_value="false", description=tune),
-        DeclareLaunchArgument("from_transitions", default_value="false", description=learn),
-    ]
+    return declared_arguments.declarations(of_launch(Adaptation), FROM_TRANSITIONS)
+
+
+def prepare(context):
+    """An adapter that computes delays nodes under the ordinary scheduler, whatever its own priority is."""
+    values = context.launch_configurations
+    if values.get("adapt") == "true" and values.get("realtime", "auto") == "auto":
+        values["realtime"] = "true"
+
+
+def parameters(context):
+    """The supervisor expects successors that were tuned in flight."""
+    return {"supervisor": {"adapt": context.launch_configurations["adapt"] == "true"}}
 
 
 def when_ended(event, context):
@@ -32,16 +53,12 @@ def when_ended(event, context):
 
 def last(context):
     """The adapter. It uses the profile of the flight's other nodes, and is no part of its control path."""
-    profile = dict.fromkeys(profile_variables(), LaunchConfiguration("dds_profile"))
     return [
-        Node(
-            package="spike_ctrl_adaptation",
-            executable="adapter",
-            name="adapter",
-            parameters=[{n: ParameterValue(LaunchConfiguration(n), value_type=kind) for n, kind in PARAMETERS.items()}],
-            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-            additional_env=profile | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
-            output="screen",
+        node(
+            "spike_ctrl_adaptation",
+            "adapter",
+            ADAPTER,
+            additional_env=flight_middleware(LaunchConfiguration("dds_profile")),
             on_exit=when_ended,
             sigterm_timeout="60",  # s: a landing takes time
             condition=IfCondition(LaunchConfiguration("adapt")),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -12,9 +11,10 @@ from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl_sitl.live_training.autopilot_simulator import AutopilotSimulator
 from spike_ctrl_sitl.live_training.return_to_start import ReturnLimits
 from spike_ctrl_sitl.live_training.room_episodes import Room, RoomEpisodes
+from spike_ctrl_sitl.px4_backend_parameters import Px4BackendParameters
 
 
-def on_autopilot(parameters: Any) -> tuple[AutopilotSimulator, Connection, Signing | None]:
+def on_autopilot(parameters: Px4BackendParameters) -> tuple[AutopilotSimulator, Connection, Signing | None]:
     """The vehicle's episodes, whose kernels are compiled, and the link to its autopilot. Raises UsageError."""
     p = parameters
     vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)

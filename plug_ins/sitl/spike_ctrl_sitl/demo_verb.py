@@ -109,7 +109,7 @@ def _fly_plants(given: dict[str, str]) -> int:
     from spike_ctrl._files import resources
     from spike_ctrl.control import trajectory
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl.simulated_px4 import udp_server
+    from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
     from spike_ctrl_sitl import plant_sweep
 
     known = {"model": str(resources.find("models", "sih_quadx.safetensors")), "airframe": "sih_quadx"}
@@ -118,7 +118,7 @@ def _fly_plants(given: dict[str, str]) -> int:
         raise UsageError(f"argument: found '{unknown.pop()}:=' with --plants, wanted among {', '.join(known)}")
     known |= given
     noise, seed = _number("noise", float, known["noise"]), _number("seed", int, known["seed"])
-    ranges.require({"noise": noise, "seed": seed}, udp_server.RANGES)
+    ranges.require({"noise": noise, "seed": seed}, ranges.bounds(VehicleSettings))
     craft = airframe.load(known["airframe"])
     expect = {"airframe_hash": craft.hash, "action": craft.action_layout}
     policy = checkpoint.load(known["model"], expect=expect).policy

@@ -9,7 +9,6 @@ When it is told to end it lands first; a second signal ends it at once.
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -24,7 +23,7 @@ from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
@@ -33,34 +32,16 @@ from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
 from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
 from spike_ctrl_sitl.live_training.return_to_start import ReturnPhase
 from spike_ctrl_sitl.live_training.room_episodes import RolloutOrder
+from spike_ctrl_sitl.px4_backend_parameters import Px4BackendParameters
 from spike_ctrl_sitl.training_rules import TRAINING, audit_training
 
 PERIOD, PATIENCE = 0.02, 5.0  # s
 
 
-@dataclass(frozen=True)
-class Parameters:
-    recipe: str = parameter("rates", "Recipe whose training task is flown: a name or a path to a YAML file.")
-    airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
-    vehicles: int = parameter(1, "Number of vehicles; PX4 carries one.", low=1, high=1)
-    seed: int = parameter(0, "Seed of starts and exploration.", low=0)
-    resume: str = parameter("", "Folder of a run to resume, with starts that it has not flown yet; empty: none.")
-    connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
-    system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
-    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: the link is not signed.")
-    height: float = parameter(
-        5.0, "Height of the centre of the room that it flies in, m above the take-off.", low=1.0, high=100.0
-    )
-    room: float = parameter(4.0, "Distance from the centre of the room to its walls, m.", low=1.5, high=50.0)
-    restarts: int = parameter(
-        0, "How often a simulation may be ended for its next start when the vehicle lies on its side.", low=0, high=100
-    )
-
-
 class Px4Backend(ProcessNode):
     def __init__(self) -> None:
         super().__init__("px4_backend")
-        p = self.parameters = declare(self, Parameters)
+        p = self.parameters = declare(self, Px4BackendParameters)
         self.flight, self.connection, signing = on_autopilot(p)
         self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, TRAINING)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state

@@ -6,24 +6,38 @@ in Gazebo or on our dynamics.
 
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, Shutdown
+from launch.actions import ExecuteProcess, Shutdown
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
-PX4_ARGUMENTS = [
-    ("connection", str, "udpin:127.0.0.1:14540", "With backend:=px4: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEV:BAUD."),
-    ("system", int, "1", "With backend:=px4: the autopilot's MAV_SYS_ID; PX4's simulation number N has N + 1."),
-    ("signing_key", str, "", "With backend:=px4: file with the key of a signed link (MAVLink 2); empty: not signed."),
-    ("height", float, "5.0", "With backend:=px4: height of the middle of the room above the take-off, m."),
-    ("room", float, "4.0", "With backend:=px4: distance from the middle of the room to its walls, m."),
-    ("px4", str, "PX4-Autopilot", "With simulation:=sih, gazebo or hil: the folder in which PX4 was built."),
-    ("speed", float, "1.0", "With simulation: factor of its time against the clock."),
-]
-OF_THE_RUN = {"recipe": str, "airframe": str, "vehicles": int, "seed": int, "resume": str}  # arguments of the launch file
-OF_THE_NODE = OF_THE_RUN | {name: kind for name, kind, *_ in PX4_ARGUMENTS if name not in ("px4", "speed")}
+from spike_ctrl._files.ranges import setting
+from spike_ctrl.launching import declared_arguments
+from spike_ctrl.launching.declared_arguments import of_launch, of_node, typed
+from spike_ctrl.launching.our_nodes import end_graph, node
+from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
+from spike_ctrl_sitl.px4_backend_parameters import Px4BackendParameters
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Arguments of the launch itself."""
+
+    backend: str = setting(
+        "embedded", "What moves the vehicles: the embedded simulator, or PX4, which flies one.", choices=("embedded", "px4")
+    )
+    simulation: str = setting(
+        "none",
+        "With backend:=px4: also start our vehicle, or PX4 on its own dynamics, Gazebo or ours.",
+        choices=("none", "embedded", "sih", "gazebo", "hil"),
+    )
+    px4: str = setting("PX4-Autopilot", "With simulation:=sih, gazebo or hil: the folder in which PX4 was built.")
+
+
+AUTOPILOT = of_node(Px4BackendParameters, "connection system signing_key height room", only="backend:=px4")
+PX4_BACKEND = of_node(Px4BackendParameters, "recipe airframe vehicles seed resume") | AUTOPILOT
+SPEED = of_node(VehicleSettings, "speed", only="simulation")
 # Parameters of the embedded vehicle: a failsafe that acts in time, and the wander of a tuned EKF2.
 EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
@@ -33,21 +47,14 @@ PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 def declarations():
     """The arguments."""
-    backend = "What moves the vehicles: the embedded simulator, or PX4, which flies one."
-    simulation = "With backend:=px4: also start our vehicle, or PX4 on its own dynamics, Gazebo or ours."
-    kinds = ["none", "embedded", "sih", "gazebo", "hil"]
-    return [
-        DeclareLaunchArgument("backend", default_value="embedded", choices=["embedded", "px4"], description=backend),
-        DeclareLaunchArgument("simulation", default_value="none", choices=kinds, description=simulation),
-        *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in PX4_ARGUMENTS),
-    ]
+    return declared_arguments.declarations(of_launch(Backend), AUTOPILOT, SPEED)
 
 
 def prepare(context):
     """On PX4, one vehicle of the `rates` layout flies, and the algorithm must not need a model of it."""
     values = context.launch_configurations
     if values.get("backend", "embedded") != "px4":
-        given = [name for name, *_ in PX4_ARGUMENTS if name in values]
+        given = [name for name in (*AUTOPILOT, "px4", *SPEED) if name in values]
         if given:
             raise ValueError(f"{given[0]}: found '{values[given[0]]}', wanted only with backend:=px4")
         return
@@ -69,9 +76,8 @@ def check(context):
     """Refuse what the node would refuse. Raises ValueError."""
     from spike_ctrl._files import ranges
     from spike_ctrl.px4 import connection, signing
-    from spike_ctrl.simulated_px4 import udp_server
     from spike_ctrl_ros.declared_parameters import checked
-    from spike_ctrl_sitl import px4_backend_node, sitl_process
+    from spike_ctrl_sitl import sitl_process
 
     values = context.launch_configurations
     kind = values["simulation"]
@@ -85,12 +91,12 @@ def check(context):
         signing.read_key(values["signing_key"])
     connection.require(values["connection"])
     if kind == "embedded":
-        ranges.require(_given(context, {"seed": int, "speed": float}), udp_server.RANGES)
+        ranges.require(typed(of_node(VehicleSettings, "seed speed"), context), ranges.bounds(VehicleSettings))
     elif kind != "none":
         folder = Path(values["px4"]).expanduser().absolute()
         sitl_process.px4(kind, folder, Path.is_file, shutil.which, {}, option="px4:=")
     if not values["resume"]:
-        checked(px4_backend_node.Parameters, _given(context, OF_THE_NODE))
+        checked(Px4BackendParameters, typed(PX4_BACKEND, context))
 
 
 def first(context):
@@ -135,29 +141,13 @@ def vehicles(context):
         return []
     restarts = {"restarts": RESTARTS if values["simulation"] in ("embedded", "sih") else 0}
     return [
-        Node(
-            package="spike_ctrl_sitl",
-            executable="px4_backend",
-            name="px4_backend",
-            parameters=[_values(OF_THE_NODE) | restarts],
-            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        node(
+            "spike_ctrl_sitl",
+            "px4_backend",
+            PX4_BACKEND,
+            restarts,
             additional_env={"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")},
-            output="screen",
-            on_exit=when_node_ended,
+            on_exit=end_graph,
             sigterm_timeout="60",  # s, to land
         )
     ]
-
-
-def when_node_ended(event, context):
-    """A node that ends by itself ends the graph. After a kill, the nodes that miss it report it."""
-    killed = event.returncode < 0 or event.returncode > 128
-    return [] if killed or context.is_shutdown else [Shutdown(reason="a node has ended")]
-
-
-def _values(kinds):
-    return {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in kinds.items()}
-
-
-def _given(context, kinds):
-    return {name: value.evaluate(context) for name, value in _values(kinds).items()}

@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl._files.ranges import setting
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_view.live_view import render
@@ -15,8 +16,10 @@ from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
 
 @dataclass(frozen=True)
 class Parameters:
-    seconds: float = parameter(0.0, "Time after which it prints one picture and ends, s; 0: it draws until Ctrl-C.", low=0.0)
-    topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
+    seconds: float = setting(
+        0.0, "Time after which it prints one picture and ends; 0: it draws until Ctrl-C.", low=0.0, unit="s"
+    )
+    topics: str = setting("", "Part of the names of the topics that are shown; empty: all.")
 
 
 class Dashboard(ProcessNode):

@@ -1,21 +1,26 @@
 """The launch argument `viewer`: a node that shows the graph in the browser."""
 
 import importlib.util
+from dataclasses import dataclass
 
-from launch.actions import DeclareLaunchArgument
 from launch_ros.actions import Node
+
+from spike_ctrl._files.ranges import setting
+from spike_ctrl.launching import declared_arguments
+
+
+@dataclass(frozen=True)
+class ViewerArgument:
+    viewer: str = setting(
+        "none",
+        "web: also show the graph in 3-D in this machine's browser; rerun: its earlier name.",
+        choices=("none", "web", "rerun"),
+    )
 
 
 def declarations():
     """The argument."""
-    return [
-        DeclareLaunchArgument(
-            "viewer",
-            default_value="none",
-            choices=["none", "web", "rerun"],
-            description="web: also show the graph in 3-D in this machine's browser; rerun: its earlier name.",
-        )
-    ]
+    return declared_arguments.declarations(declared_arguments.of_launch(ViewerArgument))
 
 
 def last(context):

@@ -17,10 +17,11 @@ import numpy as np
 from spike_ctrl_msgs.msg import Spikes
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_view import live_page, scene
@@ -37,17 +38,14 @@ SHOWN_STEPS, GLOW_STEPS = 200, 10  # of the spikes beside the vehicles; that a n
 
 @dataclass(frozen=True)
 class Parameters:
-    port: int = parameter(9090, "TCP port of the page.", low=1, high=65535)
-    rate: float = parameter(20.0, "Rate at which it reads the graph, Hz.", low=1.0, high=100.0)
-    shown: int = parameter(256, "Most vehicles that are drawn.", low=1, high=8192)
-    box: float = parameter(1.5, "Half the edge of the box around the origin, m.", low=0.1, high=100.0)
-    size: float = parameter(
-        0.16,
-        "Distance from the centre of a drawn vehicle to its rotors, m; half of it where several fly.",
-        low=0.01,
-        high=10.0,
+    port: int = within(9090, 1, 65535, "TCP port of the page.")
+    rate: float = within(20.0, 1.0, 100.0, "Rate at which it reads the graph.", "Hz")
+    shown: int = within(256, 1, 8192, "Most vehicles that are drawn.")
+    box: float = within(1.5, 0.1, 100.0, "Half the edge of the box around the origin.", "m")
+    size: float = within(
+        0.16, 0.01, 10.0, "Distance from the centre of a drawn vehicle to its rotors; half of it where several fly.", "m"
     )
-    topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
+    topics: str = setting("", "Part of the names of the topics that are shown; empty: all.")
 
 
 class Viewer(ProcessNode):

@@ -1,7 +1,6 @@
 """The automatic flight of the supervisor node: its plan from parameters, and its next step."""
 
 from dataclasses import replace
-from typing import Any
 
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
@@ -10,13 +9,14 @@ from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
+from spike_ctrl_flight.flight_parameters import SupervisorParameters
 from spike_ctrl_flight.operator_services import parse_place
 
 
 class AutomaticFlight:
     """An automatic flight as the supervisor's parameters `p` plan it. Raises UsageError for an impossible one."""
 
-    def __init__(self, p: Any, envelope: Envelope):
+    def __init__(self, p: SupervisorParameters, envelope: Envelope):
         self.anywhere = not p.setpoint
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else parse_place(p.setpoint)
         paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)

@@ -10,8 +10,9 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.ranges import setting, within
 from spike_ctrl_flight.operator_services import SERVICES, parse_place
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 
@@ -20,12 +21,12 @@ PERIOD = 0.05  # s
 
 @dataclass(frozen=True)
 class Parameters:
-    request: str = parameter("land", "The request.", choices=(*SERVICES, "adapt", "set_target"))
-    trajectory: str = parameter("", "Trajectory of set_target; empty: hold the point.")
-    setpoint: str = parameter("", "Point of set_target, or centre of its trajectory, m: x,y,z or x,y,z,yaw (ENU, rad).")
-    size: float = parameter(0.0, "Size of the trajectory, m; 0: its default.", low=0.0, high=50.0)
-    period: float = parameter(0.0, "Time of a round of the trajectory, s; 0: its default.", low=0.0, high=600.0)
-    patience: float = parameter(5.0, "Longest wait for the supervisor, s.", low=0.1, high=60.0)
+    request: str = setting("land", "The request.", choices=(*SERVICES, "adapt", "set_target"))
+    trajectory: str = setting("", "Trajectory of set_target; empty: hold the point.")
+    setpoint: str = setting("", "Point of set_target, or centre of its trajectory, m: x,y,z or x,y,z,yaw (ENU, rad).")
+    size: float = within(0.0, 0.0, 50.0, "Size of the trajectory; 0: its default.", "m")
+    period: float = within(0.0, 0.0, 600.0, "Time of a round of the trajectory; 0: its default.", "s")
+    patience: float = within(5.0, 0.1, 60.0, "Longest wait for the supervisor.", "s")
 
 
 class FlightOperator(ProcessNode):

@@ -1,59 +1,35 @@
-"""Parameters that the nodes of a flight share, and the flight settings that follow from them."""
+"""Parameters of vehicle_bridge and supervisor. Nothing slow is imported here: a launch file reads them."""
 
 from dataclasses import dataclass
 
-from spike_ctrl import airframe
-from spike_ctrl._files.errors import UsageError
-from spike_ctrl.airframe import Airframe
-from spike_ctrl.flight.estimate_quality import EstimateLimits
-from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
-from spike_ctrl.flight.force_consistency import ForceLimits
-from spike_ctrl.policy import checkpoint
-from spike_ctrl.px4 import preflight
-from spike_ctrl.px4.parameter_rules import KNOWN_VERSIONS, Wanted, parse_version
-from spike_ctrl_ros.declared_parameters import parameter
+from spike_ctrl import plug_ins
+from spike_ctrl._files.ranges import setting, within
+from spike_ctrl.flight.flight_options import FlightOptions
+from spike_ctrl.px4.link_options import LinkOptions
 
 
 @dataclass(frozen=True)
-class FlightOptions:
-    airframe: str = parameter("sih_quadx", "The vehicle: a name of an airframe or a path to a YAML file.")
-    rate: float = parameter(100.0, "Rate of the control and of the autopilot's ODOMETRY, Hz.", low=50.0, high=125.0)
-    cage: str = parameter(
-        "",
-        "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
+class BridgeParameters(FlightOptions, LinkOptions):
+    link: str = setting(
+        "mavlink",
+        "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own vehicle.",
+        choices=("mavlink", *plug_ins.names("autopilot_links"), "embedded"),
     )
-    height: float = parameter(1.0, "Height of a take-off, m.", low=0.5, high=50.0)
-    deviation: float = parameter(
-        0.6,
-        "Largest standard deviation of the horizontal position that the estimator may tell in the air, m.",
-        low=0.01,
-        high=100.0,
-    )
-    height_deviation: float = parameter(1.0, "The same of the height, m.", low=0.01, high=100.0)
-    innovation: float = parameter(
-        1.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS).", low=0.1, high=100.0
-    )
-    velocity_mismatch: float = parameter(
-        0.8, "Most that the velocity may change within .2 s beyond what the accelerometer says, m/s.", low=0.01, high=100.0
-    )
-    assume: str = parameter("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
-    remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
+    px4: str = setting("1.17", "PX4's version, for link:=uxrce: px4_msgs of this version must be installed.")
 
 
-def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
-    """Airframe, settings and preflight of a flight. Raises UsageError where parameters contradict each other."""
-    vehicle = airframe.load(options.airframe)
-    estimate = EstimateLimits(options.deviation, options.height_deviation, options.innovation)
-    force = ForceLimits(options.velocity_mismatch)
-    settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate, force)
-    if options.assume and parse_version(options.assume) not in KNOWN_VERSIONS:
-        known = ", ".join(f"{major}.{minor}" for major, minor in KNOWN_VERSIONS)
-        raise UsageError(f"parameter 'assume': found '{options.assume}', wanted one of {known}")
-    return vehicle, settings, Wanted(options.remote_control, options.assume, state_rate=0.8 * options.rate)
-
-
-def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
-    """Raises UsageError where the checkpoint cannot be loaded, or was made for another vehicle, rate or layout."""
-    contract = checkpoint.load(model).manifest.contract
-    for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
-        raise UsageError(f"{model}: {unmet}")
+@dataclass(frozen=True)
+class SupervisorParameters(FlightOptions):
+    model: str = setting("", "Checkpoint of snn_policy, which must fit the vehicle; empty: not checked.")
+    auto: bool = setting(False, "Arm, take off, engage the policy, fly the trajectory and land without being asked.")
+    trajectory: str = setting(
+        "hover",
+        "Trajectories of the automatic flight, separated by commas: hover, step, circle, figure8, square or lissajous, also "
+        "as KIND:SIZE:PERIOD (m, s).",
+    )
+    setpoint: str = setting("", "Their centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended.")
+    size: float = within(0.0, 0.0, 50.0, "Size of a trajectory that names none; 0: its default.", "m")
+    period: float = within(0.0, 0.0, 600.0, "Time of a round that names none; 0: its default.", "s")
+    duration: float = within(20.0, 0.1, 3600.0, "Time that the policy flies each trajectory.", "s")
+    adapt: bool = setting(False, "A successor that was tuned in flight may steadily differ from the guide.")
+    record: bool = setting(False, "A recorder belongs to this flight, and its loss is reported.")

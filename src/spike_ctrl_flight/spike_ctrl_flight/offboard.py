@@ -36,11 +36,6 @@ class AutopilotLink(Protocol):
         ...
 
 
-def names() -> list[str]:
-    """All links: ours, and those of plug-ins of this project or installed."""
-    return ["mavlink", *plug_ins.names("autopilot_links"), "embedded"]
-
-
 def find(name: str) -> type[AutopilotLink]:
     """The link of that name. Raises UsageError for a name that is unknown, not installed or broken."""
     if name in OURS:

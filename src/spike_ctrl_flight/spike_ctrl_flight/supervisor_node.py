@@ -7,7 +7,6 @@ it takes off, engages the policy, flies the trajectories and lands; then it ends
 
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,12 +32,13 @@ from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutpu
 from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_flight.automatic_flight import AutomaticFlight
-from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings, require_fit
+from spike_ctrl_flight.flight_parameters import SupervisorParameters
+from spike_ctrl_flight.flight_plan import flight_settings, require_fit
 from spike_ctrl_flight.graph_watch import GraphWatch
 from spike_ctrl_flight.operator_services import SERVICES
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
@@ -46,20 +46,7 @@ Target = Point | Trajectory
 ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action": "candidate"}
 
 
-@dataclass(frozen=True)
-class Parameters(FlightOptions):
-    model: str = parameter("", "Checkpoint of snn_policy, which must fit the vehicle; empty: not checked.")
-    auto: bool = parameter(False, "Arm, take off, engage the policy, fly the trajectory and land without being asked.")
-    trajectory: str = parameter("hover", "Trajectories of the automatic flight, in turn: KIND[:SIZE[:PERIOD]],...")
-    setpoint: str = parameter("", "Their centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended.")
-    size: float = parameter(0.0, "Size of a trajectory that names none, m; 0: its default.", low=0.0, high=50.0)
-    period: float = parameter(0.0, "Time of a round that names none, s; 0: its default.", low=0.0, high=600.0)
-    duration: float = parameter(20.0, "Time that the policy flies each trajectory, s.", low=0.1, high=3600.0)
-    adapt: bool = parameter(False, "A successor that was tuned in flight may steadily differ from the guide.")
-    record: bool = parameter(False, "A recorder belongs to this flight, and its loss is reported.")
-
-
-def plan_flight(p: Parameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
+def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
     """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
     vehicle, settings, wanted = flight_settings(p)
     settings = for_adaptation(settings) if p.adapt else settings
@@ -71,7 +58,7 @@ def plan_flight(p: Parameters) -> tuple[Airframe, FlightSettings, Wanted, Automa
 class Supervisor(ProcessNode):
     def __init__(self) -> None:
         super().__init__("supervisor")
-        p = self.parameters = declare(self, Parameters)
+        p = self.parameters = declare(self, SupervisorParameters)
         _, self.settings, _, self.automatic = plan_flight(p)
         self.state, self.tally = SupervisorState(), Tally()
         self.requests: list[Request] = []

@@ -9,7 +9,6 @@ air. It arms only when it is asked to.
 import sys
 import threading
 import time
-from dataclasses import dataclass
 
 from nav_msgs.msg import Odometry
 from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand, FlightState, SetPoint, VehicleState
@@ -26,9 +25,10 @@ from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages, offboard
 from spike_ctrl_flight.bridge_outputs import BatteryTopic, CommandTimes, PreflightReport
-from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
+from spike_ctrl_flight.flight_parameters import BridgeParameters
+from spike_ctrl_flight.flight_plan import flight_settings
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import odometry
@@ -38,23 +38,10 @@ REQUEST_AGE = 0.3  # s: oldest status that a request may answer
 MOST_WAITING = 100  # packets that are read before a state goes out: more than come in .2 s, read in some 2 ms
 
 
-@dataclass(frozen=True)
-class Parameters(FlightOptions):
-    connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
-    system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
-    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
-    link: str = parameter(
-        "mavlink",
-        "Link of the commands; uxrce needs px4_msgs; embedded: motors of our own simulated vehicle.",
-        choices=tuple(offboard.names()),
-    )
-    px4: str = parameter("1.17", "PX4's version, for link uxrce: px4_msgs of this version must be installed.")
-
-
 class VehicleBridge(ProcessNode):
     def __init__(self) -> None:
         super().__init__("vehicle_bridge")
-        p = declare(self, Parameters)
+        p = declare(self, BridgeParameters)
         self.airframe, self.settings, wanted = flight_settings(p)
         signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
         self.connection = Connection(p.connection)

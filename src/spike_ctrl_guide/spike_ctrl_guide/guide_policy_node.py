@@ -4,7 +4,6 @@ In training it is the guide that the recipe names. In flight it is the geometric
 """
 
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
@@ -12,25 +11,18 @@ from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 from spike_ctrl import airframe
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn import recipe, teacher
+from spike_ctrl_guide.guide_parameters import GuideParameters
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
-
-
-@dataclass(frozen=True)
-class Parameters:
-    recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
-    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
-    rate: float = parameter(100.0, "Hz of the states, over which it integrates.", low=50.0, high=125.0)
-    flight: bool = parameter(False, "One vehicle in real time, whose supervisor commands and ends first.")
 
 
 class GuidePolicy(ProcessNode):
     def __init__(self) -> None:
         super().__init__("guide_policy")
-        p = self.parameters = declare(self, Parameters)
+        p = self.parameters = declare(self, GuideParameters)
         vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
         if p.flight:
             teacher.gains(plan)

@@ -12,11 +12,12 @@ from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run, folder_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl_learner.learner_parameters import LearnerParameters
 from spike_ctrl_ros.spin import NodeError
 
 
-def open_run(parameters: Any) -> Run:
-    """parameters: of the learner. Raises UsageError, and NodeError where a checkpoint cannot be begun with."""
+def open_run(parameters: LearnerParameters) -> Run:
+    """The run. Raises UsageError, and NodeError where a checkpoint cannot be begun with."""
     p = parameters
     about: dict[str, Any] = {
         "clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit(),

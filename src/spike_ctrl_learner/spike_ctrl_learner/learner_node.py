@@ -6,7 +6,6 @@ node is faster does not matter. So equal seeds give equal runs.
 
 import sys
 import time
-from dataclasses import dataclass
 
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
@@ -17,30 +16,19 @@ from spike_ctrl.learn.run import REPORT_PERIOD, TrainingPace
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_learner.graph_run import open_run
+from spike_ctrl_learner.learner_parameters import LearnerParameters
 from spike_ctrl_learner.training_messages import checkpoint_message, rollout_message, status_message
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
-
-
-@dataclass(frozen=True)
-class Parameters:
-    recipe: str = parameter("td3bc", "Recipe of the training: a name or a path to a YAML file.")
-    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
-    vehicles: int = parameter(256, "Number of vehicles in each transition.", low=1, high=8192)
-    seed: int = parameter(0, "Seed of initial weights, sampling and noise.", low=0)
-    steps: int = parameter(0, "Environment steps of the whole run; 0: those of the recipe.", low=0)
-    run: str = parameter("", "Folder for results; empty: runs/RECIPE-TIME.")
-    resume: str = parameter("", "Folder of a run to resume; empty: start a new one.")
-    start_from: str = parameter("", "Checkpoint whose weights a new run begins with; empty: random weights.")
 
 
 class LearnerNode(ProcessNode):
     def __init__(self) -> None:
         super().__init__("learner")
-        self.run = open_run(declare(self, Parameters))
+        self.run = open_run(declare(self, LearnerParameters))
         self.learner, self.pace = self.run.learner, TrainingPace(self.run)
         self.rollout_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)

@@ -8,7 +8,6 @@ then first flies beside the old one: see `pilot`. A checkpoint that is refused l
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,35 +24,22 @@ from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
 from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
+from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import YIELD, Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, nanoseconds, view
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
 STATUS_PERIOD = 1.0  # s
 
 
-@dataclass(frozen=True)
-class Parameters:
-    airframe: str = parameter("crazyflie", "The vehicle that every checkpoint must have been trained for.")
-    model: str = parameter("", "Checkpoint to load when configured; empty: wait for the learner's.")
-    allowed_models: str = parameter("", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any.")
-    warm_up: int = parameter(50, "Steps that a policy flies in shadow before it commands.", low=0, high=100_000)
-    realtime: bool = parameter(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
-    max_age: float = parameter(0.1, "In real time: s after which the last state is too old to go on from.", low=0.01)
-    runtime: str = parameter("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
-    flight: bool = parameter(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
-    tell_commands: bool = parameter(False, "Tell a policy in shadow what others command, if it learns its plant.")
-    autostart: bool = parameter(True, "Configure and activate without being asked.")
-
-
 class SnnPolicy(LifecycleNode, ProcessNode):
     def __init__(self) -> None:
         super().__init__("snn_policy")
-        self.parameters = p = declare(self, Parameters)
+        self.parameters = p = declare(self, PolicyParameters)
         realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         self.loader = loader_for(p.airframe, p.model, p.allowed_models, realtime, p.flight, compiled=p.runtime == "numba")
         self.layout = self.loader.expect["action"]

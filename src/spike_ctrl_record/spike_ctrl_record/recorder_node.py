@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +27,9 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.recordings import BagError, message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl_record.publishers import message_class, offered, profile, type_name
+from spike_ctrl_record.recording_parameters import RecorderParameters
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics
@@ -57,19 +57,10 @@ PERIOD = 1.0  # s between flushes and diagnostics
 MEGABYTE = 1_000_000
 
 
-@dataclass(frozen=True)
-class Parameters:
-    bag: str = parameter("", "Folder of the new bag; empty: bags/TIME.")
-    topics: str = parameter("", "Topics, separated by spaces or commas; empty: those of spike_ctrl; all: every topic.")
-    segment_mb: float = parameter(1000.0, "Size at which a new file is begun, megabytes.", low=0.1)
-    flight: bool = parameter(False, "States and actions are streams, as in flight; false: they come in lockstep.")
-    reserve_mb: float = parameter(200.0, "Space that stays free on the disk, megabytes; with less, recording ends.", low=0.0)
-
-
 class Recorder(ProcessNode):
     def __init__(self) -> None:
         super().__init__("recorder")
-        self.parameters = p = declare(self, Parameters)
+        self.parameters = p = declare(self, RecorderParameters)
         self.store, self.prefixes = message_definitions.standard(), resources.prefixes(os.environ)
         named = p.topics.replace(",", " ").split()
         for name in named:

@@ -8,7 +8,6 @@ second.
 import hashlib
 import sys
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
@@ -18,27 +17,20 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import recorded_policy, replay
 from spike_ctrl.recordings.reader import read
+from spike_ctrl_record.recording_parameters import ReplayerParameters
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 
 RESEND, PATIENCE = 1.0, 10.0  # s
 
 
-@dataclass(frozen=True)
-class Parameters:
-    bag: str = parameter("", "Folder or MCAP file of the recording.")
-    model: str = parameter("", "Checkpoint that answers; empty: the checkpoints in the bag.")
-    airframe: str = parameter("crazyflie", "The airframe that flew; snn_policy must have the same.")
-    rate: float = parameter(1.0, "Speed against that of the flight; 0: as fast as the policy answers.", low=0.0)
-
-
 class Replayer(ProcessNode):
     def __init__(self) -> None:
         super().__init__("replayer")
-        self.parameters = p = declare(self, Parameters)
+        self.parameters = p = declare(self, ReplayerParameters)
         if not p.bag:
             raise UsageError("parameter 'bag': found '', wanted the folder of a bag")
         self.recording = recording = read(p.bag, replay.TOPICS)

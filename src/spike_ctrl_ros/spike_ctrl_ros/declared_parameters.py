@@ -1,33 +1,34 @@
-"""Parameters of a node, declared as a dataclass: type, default, description, range, choices.
+"""Parameters of a node, declared as a dataclass of `ranges.setting` fields: type, default, description, range, choices.
+
+None can be changed while the node runs, but for one with read_only=False.
 
 @dataclass(frozen=True)
 class Parameters:
-    vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=65536)
-    layout: str = parameter("motors", "Action layout.", choices=("motors", "rates"))
+    vehicles: int = setting(256, "Number of vehicles that fly at once.", low=1, high=65536)
+    layout: str = setting("motors", "Action layout.", choices=("motors", "rates"))
 
 values = declare(node, Parameters)      # an instance with the values that the node was started with
+
+A launch file derives its arguments from the same class. So ROS is imported when a node declares its parameters, not before.
 """
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-
-from spike_ctrl._files import settings
+from spike_ctrl._files import ranges, settings
 from spike_ctrl._files.errors import UsageError, meant
-from spike_ctrl._files.ranges import setting
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
 
 Parameters = TypeVar("Parameters")
 # Parameters that ROS itself may set on any node at its start.
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
-
-
-def parameter(default: Any, description: str, *, read_only: bool = True, **limits: Any) -> Any:
-    """A field of a dataclass of parameters, of the type of its default. limits: low, high and choices of `setting`."""
-    return setting(default, description, read_only=read_only, **limits)
 
 
 def declare(node: Node, parameters: type[Parameters]) -> Parameters:
@@ -69,8 +70,10 @@ def _checked(field: dataclasses.Field[Any], value: object) -> Any:
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
     about = field.metadata
-    descriptor = ParameterDescriptor(description=about["description"], read_only=about["read_only"])
+    descriptor = ParameterDescriptor(description=ranges.described(about), read_only=about.get("read_only", True))
     if "choices" in about:
         descriptor.additional_constraints = f"one of: {', '.join(map(str, about['choices']))}"
     low, high = about.get("low"), about.get("high")
@@ -87,6 +90,8 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
 
 
 def _check_changes(fields: dict[str, dataclasses.Field[Any]], changes: list[Parameter]) -> SetParametersResult:
+    from rcl_interfaces.msg import SetParametersResult
+
     try:
         for change in changes:
             if change.name in fields:

@@ -1,7 +1,6 @@
 """Simulated vehicles of a training, as the parameters of their node say."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -9,9 +8,10 @@ from spike_ctrl import airframe
 from spike_ctrl.learn import recipe, resumption
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl_sim.simulator_parameters import SimulatorParameters
 
 
-def simulated(parameters: Any) -> tuple[Rollout, Recipe]:
+def simulated(parameters: SimulatorParameters) -> tuple[Rollout, Recipe]:
     """The vehicles, whose kernels are compiled, and the recipe. Raises UsageError.
 
     A resumed run draws starts that it has not flown yet.

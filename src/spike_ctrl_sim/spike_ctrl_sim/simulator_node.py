@@ -9,7 +9,6 @@ fly on with the last policy.
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -25,34 +24,24 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, answered, time_message
-from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_sim.answer_counts import AnswerCounts
 from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
 from spike_ctrl_sim.simulated_vehicles import simulated
+from spike_ctrl_sim.simulator_parameters import SimulatorParameters
 from spike_ctrl_sim.transition_messages import state_message, transition_message
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
 
 
-@dataclass(frozen=True)
-class Parameters:
-    recipe: str = parameter("td3bc", "Recipe whose training task is flown: a name or a path to a YAML file.")
-    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
-    vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
-    seed: int = parameter(0, "Seed of all starts, disturbances and exploration.", low=0)
-    resume: str = parameter("", "Folder of a run to resume, with starts that it has not flown yet; empty: none.")
-    realtime: bool = parameter(False, "Take one control step every 10 ms instead of one as soon as all have answered.")
-    free_run: bool = parameter(False, "Fly without a learner, with any policy that answers.")
-
-
 class Simulator(ProcessNode):
     def __init__(self) -> None:
         super().__init__("simulator")
-        p = self.parameters = declare(self, Parameters)
+        p = self.parameters = declare(self, SimulatorParameters)
         self.rollout, plan = simulated(p)
         self.environment, self.task = self.rollout.environment, plan.task
         self.tick = 0

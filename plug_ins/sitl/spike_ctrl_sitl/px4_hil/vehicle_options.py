@@ -35,13 +35,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int | None:
     """Serve PX4 where --px4-hil is given; None where it is not. Raises UsageError for an option of the other vehicle."""
     from spike_ctrl import airframe
-    from spike_ctrl.simulated_px4 import udp_server
+    from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
 
     refused = (DEFAULTS, "with --px4-hil, wanted without: PX4 has its own")
     if not options.px4_hil:
         refused = (OURS, "without --px4-hil, wanted with it")
     else:
-        ranges.require(vars(options), udp_server.RANGES | {"speed": (0, 100)}, "--")
+        ranges.require(vars(options), ranges.bounds(VehicleSettings) | {"speed": (0, 100)}, "--")
     for name, default in refused[0].items():
         if getattr(options, name) != default:
             raise UsageError(f"--{name.replace('_', '-')}: found {refused[1]}")

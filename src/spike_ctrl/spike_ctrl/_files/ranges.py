@@ -57,6 +57,23 @@ def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]
             raise UsageError(f"{shown}: found {words(values[name])}, wanted {span(low, high)}")
 
 
+def described(about: Mapping[str, Any]) -> str:
+    """The sentence of a field's metadata, with its unit and its bounds."""
+    return f"{about.get('description', '')} {', '.join(limits(about)).join('()') if limits(about) else ''}".strip()
+
+
+def limits(about: Mapping[str, Any]) -> list[str]:
+    """Unit and bounds of a field's metadata in words, those that it has."""
+    unit = [about["unit"]] if "unit" in about else []
+    return unit + ([span(about.get("low"), about.get("high"))] if about.keys() & {"low", "high"} else [])
+
+
+def bounds(settings: Any) -> dict[str, tuple[float, float]]:
+    """The bounds (low, high) of a dataclass's fields that have both, by name, as `require` takes them."""
+    declared = {field.name: field.metadata for field in fields(settings)}
+    return {name: (about["low"], about["high"]) for name, about in declared.items() if {"low", "high"} <= about.keys()}
+
+
 def span(low: float | None, high: float | None) -> str:
     """Inclusive bounds in words; None: open."""
     if low is None:

@@ -141,10 +141,7 @@ def _property(hint: Any, field: dataclasses.Field[Any]) -> dict[str, Any]:
     import msgspec
 
     about, hint = field.metadata, _not_none(hint)
-    limits = [about["unit"]] if "unit" in about else []
-    limits += [ranges.span(about["low"], about["high"])] if {"low", "high"} <= about.keys() else []
-    words = f"{about.get('description', '')} {', '.join(limits).join('()') if limits else ''}".strip()
-    told = {"description": words} if words else {}
+    told = {"description": words} if (words := ranges.described(about)) else {}
     if "schema" in about:
         return {**told, **about["schema"]()}
     if dataclasses.is_dataclass(hint):

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._options import add_settings
+from spike_ctrl.flight.flight_options import FlightOptions
+from spike_ctrl.px4.link_options import LinkOptions
 
 if TYPE_CHECKING:
     from spike_ctrl.px4.parameter_rules import Unmet
@@ -25,30 +28,16 @@ spike-ctrl preflight --no-remote-control           # against `spike-ctrl vehicle
 spike-ctrl preflight --no-remote-control --set     # and write the wanted values to its parameters
 spike-ctrl preflight --no-remote-control --speed 5 --assume 1.18       # a faster simulation of a version that is not known
 """
-RANGES = {"rate": (50, 125), "height": (0.5, 50), "seconds": (1, 600), "system": (1, 255), "speed": (0.1, 100)}
+RANGES = ranges.bounds(LinkOptions) | ranges.bounds(FlightOptions) | {"seconds": (1, 600), "speed": (0.1, 100)}
 WARM_UP = 4.0  # s, after which rates, clock and wander of the estimate can be told
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--connection",
-        default="udpin:127.0.0.1:14540",
-        help="udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD (default: udpin:127.0.0.1:14540)",
-    )
-    parser.add_argument("--system", type=int, default=1, help="the autopilot's MAV_SYS_ID, 1 to 255 (default: 1)")
+    add_settings(parser, LinkOptions, signing_key="FILE")
+    add_settings(parser, FlightOptions, "airframe rate cage height assume", assume="VERSION")
     parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
-    parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
-    parser.add_argument("--rate", type=float, default=100.0, help="control rate, Hz, 50 to 125 (default: 100)")
-    parser.add_argument(
-        "--cage",
-        default="",
-        help="corners of the keep-in box, m, from where it stands: =x,y,z,x,y,z, or =absolute:... (default: 6 x 6 x 3.5 m)",
-    )
-    parser.add_argument("--height", type=float, default=1.0, help="height of the take-off, m (default: 1)")
     parser.add_argument("--no-remote-control", action="store_true", help="there is no safety pilot with a remote control")
-    parser.add_argument("--assume", default="", metavar="VERSION", help="take PX4 for this version (default: ask it)")
     parser.add_argument("--speed", type=float, default=1.0, help="of a simulation's time, 0.1 to 100 (default: 1)")
-    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="key of a signed link")
     parser.add_argument(
         "--set", action="store_true", help="write the wanted values to the parameters that bar a flight; PX4 keeps them"
     )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._options import add_settings
 from spike_ctrl.cli._terminal import stop_signals
+from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
 
 if TYPE_CHECKING:
     from spike_ctrl.airframe import Airframe
@@ -28,7 +30,7 @@ spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --stati
 """
 DEFAULTS: dict[str, Any] = {
     "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
-    "truth": None, "sensors": "",
+    "truth": "", "sensors": "",
 }  # fmt: skip
 """Of the options that only a vehicle with our own autopilot has."""
 
@@ -48,27 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="the ground station, or none (default: 127.0.0.1:14550, from port 18570 + instance)",
     )
-    parser.add_argument(
-        "--instance", type=int, default=0, help="its number among several; moves ports and MAV_SYS_ID (default: 0)"
-    )
-    parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sensor noise (default: 0)")
-    parser.add_argument(
-        "--noise", type=float, default=1.0, help="sensor noise, as a multiple of PX4's simulation (default: 1)"
-    )
-    parser.add_argument(
-        "--sensors",
-        metavar="RECIPE",
-        help="errors of a recipe's sensors, beside the noise, such as real (default: none)",
-    )
-    parser.add_argument("--latency", type=float, help="delay of commands, s (default: 0)")
-    for name, what in (("mass", "the mass"), ("thrust", "the rotors' thrust"), ("lag", "the lag of motors and rate loop")):
-        parser.add_argument(f"--{name}", type=float, default=1.0, help=f"factor on {what} (default: 1)")
-    parser.add_argument("--truth", type=Path, metavar="FILE", help="write where it truly is, as CSV")
+    add_settings(parser, VehicleSettings, sensors="RECIPE", truth="FILE")
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated")
-    parser.add_argument(
-        "--priority", type=int, help="priority under SCHED_FIFO, 1 to 99; 0: the ordinary scheduler (default: 0)"
-    )
     parser.add_argument(
         "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
     )
@@ -78,9 +61,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.simulated_px4 import udp_server
 
-    ranges.require(vars(options), udp_server.RANGES, "--")
+    ranges.require(vars(options), ranges.bounds(VehicleSettings), "--")
     described = airframe.load(options.airframe)
     craft = airframe.altered(described, options.mass, options.thrust, options.lag)
     return _serve(options, craft, described)
@@ -96,7 +78,7 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
-    log = ground_truth.Log(options.truth) if options.truth else None
+    log = ground_truth.Log(Path(options.truth)) if options.truth else None
     signing = {}
     if options.signing_key:
         key = read_key(options.signing_key)

@@ -7,11 +7,14 @@ is given, a runner.LaunchContext. Whatever is not here is refused by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.launching.process import Process
-from spike_ctrl.launching.substitutions import UNSUPPORTED, Context, IfCondition, Substitution, TextSubstitution, Words, text
+from spike_ctrl.launching.substitutions import UNSUPPORTED, IfCondition, Substitution, TextSubstitution, Words, text
+
+if TYPE_CHECKING:
+    from spike_ctrl.launching.runner import LaunchContext as Context
 
 
 class LaunchDescription:
@@ -104,24 +107,17 @@ class Shutdown(Action):
         context.shutdown(text(context, self.reason))
 
 
-class ShutdownEvent:
-    """The event `launch.events.Shutdown`, for EmitEvent."""
-
-    def __init__(self, *, reason: Words = "the launch file asks for it") -> None:
-        self.reason = reason
-
-
 class EmitEvent(Action):
-    """Emits an event; only ShutdownEvent is supported."""
+    """Emits an event. `launch.events` holds only Shutdown, which is the action of that name."""
 
-    def __init__(self, *, event: ShutdownEvent, **action: Any) -> None:
+    def __init__(self, *, event: Shutdown, **action: Any) -> None:
         super().__init__(**action)
-        if not isinstance(event, ShutdownEvent):
+        if not isinstance(event, Shutdown):
             raise UsageError(f"EmitEvent(event={type(event).__name__}) {UNSUPPORTED}")
         self.event = event
 
     def execute(self, context: Context) -> None:
-        context.shutdown(text(context, self.event.reason))
+        self.event.execute(context)
 
 
 class OpaqueFunction(Action):

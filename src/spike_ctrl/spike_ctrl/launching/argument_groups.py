@@ -3,8 +3,9 @@
 A group is a module that may have
 
     declarations()       its DeclareLaunchArguments
-    prepare(context)     before defaults are set: sees the given arguments alone
+    prepare(context)     before defaults are set: sees the given arguments alone, and may set others
     check(context)       refuses, with ValueError, what its nodes would refuse
+    parameters(context)  values for parameters of the launch file's nodes: {executable: {name: value}}
     first(context)       actions before all nodes
     vehicles(context)    actions in place of the nodes that move the vehicles; None: it moves none
     last(context)        actions after all nodes
@@ -31,6 +32,16 @@ def of(launch_file: str) -> list[ModuleType]:
 def declarations(groups: Sequence[ModuleType]) -> list[Any]:
     """The arguments of all groups."""
     return [argument for group in groups if hasattr(group, "declarations") for argument in group.declarations()]
+
+
+def parameters(groups: Sequence[ModuleType], context: Any) -> dict[str, dict[str, Any]]:
+    """What the groups set of the parameters of the launch file's nodes, by executable."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        if hasattr(group, "parameters"):
+            for node, values in group.parameters(context).items():
+                found.setdefault(node, {}).update(values)
+    return found
 
 
 def step(groups: Sequence[ModuleType], name: str) -> Callable[[Any], list[Any]]:

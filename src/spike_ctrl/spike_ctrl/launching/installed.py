@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
@@ -62,6 +62,11 @@ def environment() -> dict[str, str]:
     }
 
 
-def flight_middleware() -> dict[str, str]:
-    """Environment variables with which a process hears the nodes of a flight: `flight.launch.py` gives them these."""
-    return dds_profile("fastdds_flight.xml") | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
+def flight_middleware(profile: Any = None) -> dict[str, Any]:
+    """Environment variables of the nodes of a flight, and of a process that hears them.
+
+    profile: path of a profile of Fast DDS, or its substitution; None: the shipped one. With another discovery range
+    rmw_fastrtps would add its own transports to those of the profile.
+    """
+    path = profile or str(resources.find("config", "fastdds_flight.xml"))
+    return dict.fromkeys(profile_variables(), path) | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}

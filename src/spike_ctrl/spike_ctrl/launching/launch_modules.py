@@ -14,41 +14,26 @@ from spike_ctrl.launching import actions, node_parameters, substitutions
 
 OURS = (actions, substitutions, node_parameters)
 MODULES = {  # module: names in it
-    "launch": ["LaunchDescription", "Substitution"],
-    "launch.actions": [
-        "DeclareLaunchArgument",
-        "EmitEvent",
-        "ExecuteProcess",
-        "LogInfo",
-        "OpaqueFunction",
-        "RegisterEventHandler",
-        "SetEnvironmentVariable",
-        "Shutdown",
-    ],
-    "launch.conditions": ["IfCondition", "UnlessCondition"],
-    "launch.event_handlers": ["OnProcessExit"],
-    "launch.events": [],
-    "launch.launch_description": ["LaunchDescription"],
-    "launch.substitutions": [
-        "EnvironmentVariable",
-        "LaunchConfiguration",
-        "PathJoinSubstitution",
-        "PythonExpression",
-        "TextSubstitution",
-        "ThisLaunchFileDir",
-    ],
-    "launch_ros": [],
-    "launch_ros.actions": ["LifecycleNode", "Node"],
-    "launch_ros.parameter_descriptions": ["ParameterValue"],
-    "launch_ros.substitutions": ["FindPackageShare"],
+    "launch": "LaunchDescription Substitution",
+    "launch.actions": "DeclareLaunchArgument EmitEvent ExecuteProcess LogInfo OpaqueFunction RegisterEventHandler "
+    "SetEnvironmentVariable Shutdown",
+    "launch.conditions": "IfCondition UnlessCondition",
+    "launch.event_handlers": "OnProcessExit",
+    "launch.events": "Shutdown",
+    "launch.launch_description": "LaunchDescription",
+    "launch.substitutions": "EnvironmentVariable LaunchConfiguration PathJoinSubstitution PythonExpression "
+    "TextSubstitution ThisLaunchFileDir",
+    "launch_ros": "",
+    "launch_ros.actions": "LifecycleNode Node",
+    "launch_ros.parameter_descriptions": "ParameterValue",
+    "launch_ros.substitutions": "FindPackageShare",
 }
 
 
 @contextmanager
 def installed() -> Iterator[None]:
     """Inside this block our modules can be imported; afterwards `sys.modules` is as it was before."""
-    modules = {name: _Module(name, names) for name, names in MODULES.items()}
-    setattr(modules["launch.events"], "Shutdown", actions.ShutdownEvent)  # noqa: B010  # a module declares no such name
+    modules = {name: _Module(name, names.split()) for name, names in MODULES.items()}
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
         if parent:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.launching.substitutions import Context, Substitution, text
+from spike_ctrl.launching.substitutions import Substitution, text
+
+if TYPE_CHECKING:
+    from spike_ctrl.launching.runner import LaunchContext as Context
 
 
 class ParameterValue:

@@ -20,8 +20,7 @@ from spike_ctrl import plug_ins
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.resources import prefixes
 from spike_ctrl._files.text_table import output_width
-from spike_ctrl.launching import actions, launch_modules, node_parameters
-from spike_ctrl.launching.installed import environment, executable
+from spike_ctrl.launching import actions, installed, launch_modules, node_parameters
 from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen, prefix
 from spike_ctrl.launching.substitutions import UNSUPPORTED, Substitution, text
@@ -46,7 +45,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
                 print(_table(declared))
                 return 0
             configurations = _parse(arguments, declared)
-            for key, value in environment().items():
+            for key, value in installed.environment().items():
                 os.environ.setdefault(key, value)
             if real:
                 return _run_with_ros(launch_file, configurations)
@@ -103,6 +102,10 @@ class ExitCodes:
             self.code = code
         if not stopping:
             self._last = code
+
+    def interrupted(self) -> None:
+        """A signal requests the shutdown, whatever ended before."""
+        self._last = -1
 
 
 def _load(launch_file: Path) -> actions.LaunchDescription:
@@ -182,8 +185,7 @@ class LaunchContext:
         self._names: dict[str, int] = {}
         self._signals: list[int] = []
         self._stopping = False
-        self._forgiving = False  # a process that ended well has requested the shutdown
-        self._code = 0
+        self._codes = ExitCodes()
 
     # What actions call.
 
@@ -229,7 +231,7 @@ class LaunchContext:
             while self._running:
                 self._step()
             self._screen.settle()
-            return self._code
+            return self._codes.code
         finally:
             for _, process in self._running:  # only after an error of the runner itself
                 process.kill()
@@ -250,7 +252,8 @@ class LaunchContext:
         if len(self._signals) > 1:
             for _, process in self._running:
                 process.kill()
-        elif self._signals:
+        elif self._signals and not self._stopping:
+            self._codes.interrupted()
             self.shutdown(signal.Signals(self._signals[0]).name)
         for _, process in self._running:
             process.escalate(time.monotonic())
@@ -267,23 +270,18 @@ class LaunchContext:
         if process in self._selector.get_map():
             self._selector.unregister(process)
         code = process.finish()
-        failed = code not in ENDED_BY_REQUEST if self._stopping else code != 0
-        if failed:
+        if code not in (ENDED_BY_REQUEST if self._stopping else (0,)):
             how = f"was ended by {signal.Signals(code - 128).name}" if code > 128 else f"failed with exit code {code}"
             self.log(f"{process.command.name} {how}")
-            if not self._code and not self._forgiving:
-                self._code = code
-        was_stopping = self._stopping
+        self._codes.add(code, self._stopping)
         own = [actions.OnProcessExit(on_exit=node.on_exit)] if node.on_exit else []
         try:
             for handler in own + [h for h in self.handlers if h.target_action in (None, node)]:
                 handler.handle(process, self)
         except UsageError as error:  # the other processes still get their time to end
             self.log(f"when {process.command.name} ended: {error}")
-            self._code = self._code or 2
+            self._codes.add(2, stopping=False)
             self.shutdown("an error in the launch file")
-        if self._stopping and not was_stopping and code == 0:
-            self._forgiving = True
 
     # From an action to a command.
 
@@ -308,7 +306,7 @@ class LaunchContext:
         for file in self._parameter_files(node.parameters, where):
             ros_arguments += ["--params-file", str(file)]
         package = text(self, node.package) if node.package else None
-        program = self._executable(package, executable)
+        program = installed.executable(package, executable, self.prefixes()) if package else executable
         arguments = [program, *(text(self, argument) for argument in node.arguments)]
         arguments += ["--ros-args", *ros_arguments] if ros_arguments else []
         ours = (package or "").startswith("spike_ctrl_")
@@ -339,9 +337,6 @@ class LaunchContext:
                     raise UsageError(f"{where}: parameter file {file} does not exist")
             files.append(file)
         return files
-
-    def _executable(self, package: str | None, name: str) -> str:
-        return name if package is None else executable(package, name, self.prefixes())
 
     def _unique(self, name: str) -> str:
         self._names[name] = self._names.get(name, 0) + 1

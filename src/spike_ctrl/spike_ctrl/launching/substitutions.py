@@ -9,30 +9,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 
+if TYPE_CHECKING:
+    from spike_ctrl.launching.runner import LaunchContext as Context
+
 UNSUPPORTED = "is not supported by this runner; install ROS 2's launch (ros-DISTRO-launch-ros), which is then used instead"
-
-
-class Context(Protocol):
-    """What substitutions and actions read of a launch and change, see runner.LaunchContext."""
-
-    directory: Path
-    launch_configurations: dict[str, str]
-    environment: dict[str, str]
-    handlers: list[Any]
-
-    def prefixes(self) -> list[Path]: ...
-
-    def log(self, message: str) -> None: ...
-
-    def shutdown(self, reason: str) -> None: ...
-
-    def start(self, process: Any) -> None: ...
 
 
 class Substitution:

@@ -13,11 +13,6 @@ from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Packets, Vehicle
 
 MAX_LAG = 0.1  # s of the clock: after a longer stall the vehicle's time does not catch up
 LARGEST_DATAGRAM = 65535
-# Of what a process with the vehicle is told: low, high.
-RANGES = {
-    "instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1),
-    "priority": (0, 99), "mass": (0.1, 10), "thrust": (0.1, 10), "lag": (0.1, 10),
-}  # fmt: skip
 
 Address = tuple[str, int]
 

@@ -1,0 +1,34 @@
+"""What users choose about a flight, as node parameters, launch arguments and options of `spike-ctrl preflight`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import setting, within
+
+
+@dataclass(frozen=True)
+class FlightOptions:
+    airframe: str = setting("sih_quadx", "The vehicle: a name among config/airframes or a path to a YAML file.")
+    rate: float = within(100.0, 50.0, 125.0, "Rate of the control and of the autopilot's ODOMETRY.", "Hz")
+    cage: str = setting(
+        "",
+        "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
+    )
+    height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
+    deviation: float = within(
+        0.6,
+        0.01,
+        100.0,
+        "Largest standard deviation of the horizontal position that the estimator may tell in the air.",
+        "m",
+    )
+    height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
+    innovation: float = within(
+        1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS)."
+    )
+    velocity_mismatch: float = within(
+        0.8, 0.01, 100.0, "Most that the velocity may change within .2 s beyond what the accelerometer says.", "m/s"
+    )
+    assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
+    remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")

@@ -1,0 +1,31 @@
+"""The flight settings that follow from the parameters of a flight's nodes, and the checkpoint that fits them."""
+
+from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.estimate_quality import EstimateLimits
+from spike_ctrl.flight.flight_options import FlightOptions
+from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.flight.force_consistency import ForceLimits
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.px4 import preflight
+from spike_ctrl.px4.parameter_rules import KNOWN_VERSIONS, Wanted, parse_version
+
+
+def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
+    """Airframe, settings and preflight of a flight. Raises UsageError where parameters contradict each other."""
+    vehicle = airframe.load(options.airframe)
+    estimate = EstimateLimits(options.deviation, options.height_deviation, options.innovation)
+    force = ForceLimits(options.velocity_mismatch)
+    settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate, force)
+    if options.assume and parse_version(options.assume) not in KNOWN_VERSIONS:
+        known = ", ".join(f"{major}.{minor}" for major, minor in KNOWN_VERSIONS)
+        raise UsageError(f"parameter 'assume': found '{options.assume}', wanted one of {known}")
+    return vehicle, settings, Wanted(options.remote_control, options.assume, state_rate=0.8 * options.rate)
+
+
+def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
+    """Raises UsageError where the checkpoint cannot be loaded, or was made for another vehicle, rate or layout."""
+    contract = checkpoint.load(model).manifest.contract
+    for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
+        raise UsageError(f"{model}: {unmet}")

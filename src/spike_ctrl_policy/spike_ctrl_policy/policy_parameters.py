@@ -1,0 +1,21 @@
+"""Parameters of snn_policy. Nothing slow is imported here: a launch file reads them."""
+
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import setting, within
+
+
+@dataclass(frozen=True)
+class PolicyParameters:
+    airframe: str = setting("crazyflie", "The vehicle that every checkpoint must have been trained for.")
+    model: str = setting("", "Checkpoint of the policy; empty: wait for the learner's.")
+    allowed_models: str = setting("", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any.")
+    warm_up: int = within(50, 0, 100_000, "Steps that a policy flies in shadow before it commands.")
+    realtime: bool = setting(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
+    max_age: float = setting(0.1, "In real time: age at which the last state is too old to go on from.", low=0.01, unit="s")
+    runtime: str = setting("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
+    flight: bool = setting(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
+    tell_commands: bool = setting(
+        False, "Tell a policy in shadow what others command, if its checkpoint says that it learns its plant from that."
+    )
+    autostart: bool = setting(True, "Configure and activate without being asked.")
