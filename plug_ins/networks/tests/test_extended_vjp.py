@@ -28,8 +28,6 @@ from spike_ctrl_networks import module_gradient
 from spike_ctrl_networks.differentiable_step import Vehicles, advance
 from spike_ctrl_networks.module_gradient import SegmentConditions
 
-pytestmark = pytest.mark.slow
-
 VEHICLES, DT = 2 * LANES, 0.01
 MOTORS = dataclasses.replace(airframe.load("crazyflie_l2f"), **TERMS)
 RATES = dataclasses.replace(

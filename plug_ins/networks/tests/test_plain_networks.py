@@ -33,8 +33,6 @@ from spike_ctrl.simulated_px4 import virtual_flight
 from spike_ctrl_networks.onnx_graph import OnnxGraphError, graph_of, weights_of
 from spike_ctrl_networks.onnx_runtime import OnnxPolicy
 
-pytestmark = pytest.mark.slow
-
 
 class Surrogate(torch.autograd.Function):
     @staticmethod
