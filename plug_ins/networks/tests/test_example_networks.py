@@ -16,8 +16,6 @@ from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.learn.run import Run
 from spike_ctrl.policy import checkpoint
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parents[3]
 NETWORKS = {
     "ALIF": {"class": "examples.alif:ALIF", "hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},

@@ -29,8 +29,6 @@ from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_networks import module_gradient
 from spike_ctrl_networks.differentiable_step import Vehicles
 
-pytestmark = pytest.mark.slow
-
 VEHICLES, DT = 2 * LANES, 0.01
 MOTORS = dataclasses.replace(airframe.load("crazyflie_l2f"), **TERMS)
 RATES = dataclasses.replace(

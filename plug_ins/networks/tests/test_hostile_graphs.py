@@ -16,8 +16,6 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_networks.onnx_graph import graph_of, weights_of
 from spike_ctrl_networks.onnx_runtime import OnnxPolicy
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def gru():

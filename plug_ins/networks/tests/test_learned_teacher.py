@@ -19,8 +19,6 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network_state import restart
 from spike_ctrl_networks.dense_network import DenseNetwork
 
-pytestmark = pytest.mark.slow
-
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 ABOUT = {"command": "spike-ctrl train", "commit": ""}
 

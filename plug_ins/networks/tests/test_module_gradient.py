@@ -16,8 +16,6 @@ from spike_ctrl.sim.dynamics import LANES, STATE_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.snn.network import SpikingNetwork
 
-pytestmark = pytest.mark.slow
-
 
 def kernels(situation, network):
     """The same segment by the closed-loop kernel: its tape, errors, states at the end and gradients by parameter."""

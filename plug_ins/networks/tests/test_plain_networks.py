@@ -31,8 +31,6 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl_networks.onnx_graph import graph_of, weights_of
 from spike_ctrl_networks.onnx_runtime import OnnxPolicy
 
-pytestmark = pytest.mark.slow
-
 
 class Surrogate(torch.autograd.Function):
     @staticmethod
