@@ -66,7 +66,8 @@ class StackOnPX4(VirtualStack):
         self.lost, self.bad, self.seen = (lambda packet: False), False, None
         self.requests, self.target, self.unmet, self.events, self.modes = [], None, None, [], []
         self.log, self.truth, self.stood, self.told_events, self.due, self.audited = [], None, None, 0, 0.0, 0.0
-        companion._TAKE[link_events.GroundTruth] = lambda _, event: self.take_truth(event)
+        take, truth = self.companion._take, link_events.GroundTruth
+        self.companion._take = lambda event: self.take_truth(event) if isinstance(event, truth) else take(event)
 
     @property
     def now(self):
