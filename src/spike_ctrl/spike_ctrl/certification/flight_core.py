@@ -140,7 +140,7 @@ class FlightCore:
         clock.at(ENGAGE, self._engage)
         for number, aim in enumerate(scenario.aims):
             until = scenario.aims[number + 1].at if number + 1 < len(scenario.aims) else math.inf
-            clock.at(aim.at, self.stream if aim.streamed else self._aim, aim.course, aim.at, until)
+            clock.at(aim.at, self.stream_along if aim.streamed else self._aim, aim.course, aim.at, until)
         for fault in scenario.struck("operator"):
             clock.at(fault.at, operate, fault, self)
         while self.vehicle.now < scenario.duration and not self._over():
@@ -377,10 +377,14 @@ class FlightCore:
     def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
         self.target = course
 
-    def stream(self, course: SetPoint, at: float, until: float) -> None:
+    def stream_along(self, course: SetPoint, at: float, until: float) -> None:
         """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
         now = self.clock.now
         if now + STREAM_PERIOD < until:
-            self.clock.at(now + STREAM_PERIOD, self.stream, course, at, until)
+            self.clock.at(now + STREAM_PERIOD, self.stream_along, course, at, until)
         x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
-        self._step_when_awake({"stream": course._replace(position=(x, y, z))})
+        self.stream(course._replace(position=(x, y, z)))
+
+    def stream(self, point: SetPoint) -> None:
+        """One set-point of a stream reaches the supervisor."""
+        self._step_when_awake({"stream": point})

@@ -32,7 +32,7 @@ class Operated(Protocol):
     def request_mode(self, mode: PX4Mode) -> None:
         """The autopilot is asked for a mode."""
 
-    def stream(self, course: SetPoint, at: float, until: float) -> None:
+    def stream_along(self, course: SetPoint, at: float, until: float) -> None:
         """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
 
 
@@ -50,4 +50,4 @@ def operate(fault: InjectedFault, flight: Operated) -> None:
         flight.target = SetPoint((x + size * u, y + size * v, z + size * w))
     else:  # a stream that runs through the wall, or is not finite
         begin = (math.nan if fault.kind == "stream_not_finite" else x, y, z)
-        flight.stream(SetPoint(begin, (u * size, v * size, w * size), math.pi / 2), fault.at, fault.until)
+        flight.stream_along(SetPoint(begin, (u * size, v * size, w * size), math.pi / 2), fault.at, fault.until)
