@@ -161,7 +161,7 @@ def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
 
 
 def _load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, Policies]:
-    """The airframe that flies, and the policies of the models. Raises AirframeError, CheckpointError and UsageError."""
+    """The airframe that flies, and the policies of the models. Raises UsageError."""
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
     from spike_ctrl.policy import checkpoint
