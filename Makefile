@@ -73,10 +73,10 @@ lint: setup $(DONE)/lint ## style, format and types: ruff and mypy
 test_quick: setup $(DONE)/test ## the tests that need no other process and little time: what to run at each change
 	$(VENV)/bin/python -m pytest -n 2 -m "not slow and not flight and not alone" tests/unit $(ARGS)
 
-# Two processes: the launch tests wait for other processes half of the time. 5: ARGS has left no test of the second kind.
+# Two processes, each a file at a time; those of tests/unit are short and fill the end. 5: ARGS has left no test of the second kind.
 test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of them
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
-	  tests/launch plug_ins tests/colcon tests/packaging tests/unit tests/vehicle $(ARGS)
+	  tests/launch tests/vehicle plug_ins tests/colcon tests/packaging tests/unit $(ARGS)
 	$(VENV)/bin/python -m pytest -m alone tests/launch plug_ins $(ARGS) || [ $$? = 5 ]
 
 test_alone: setup $(DONE)/test ## the core, or PLUG_IN=export, built and tested in an environment without the other plug-ins

@@ -46,7 +46,9 @@ def equal(ours, ros) -> bool:
     """Whether a message of rosbags has the fields and values of one of ROS."""
     if hasattr(ros, "get_fields_and_field_types"):
         return all(equal(getattr(ours, name), getattr(ros, name)) for name in ros.get_fields_and_field_types())
-    if isinstance(ros, (list, array, np.ndarray)):
+    if isinstance(ros, (array, np.ndarray)):
+        return np.array_equal(ours, ros, equal_nan=True)
+    if isinstance(ros, list):
         return len(ours) == len(ros) and all(map(equal, ours, ros))
     if isinstance(ros, bytes):
         return bytes([ours]) == ros
@@ -103,12 +105,12 @@ def all_is_what_ros_reads(bag: Path) -> set[str]:
 
 
 def test_a_training_run_is_recorded_whole_as_ros_reads_it(start_graph, tmp_path):
-    graph = start_graph(*RECORD, "vehicles:=64", "steps:=20000", "run:=run")
+    graph = start_graph(*RECORD, "vehicles:=64", "steps:=10000", "run:=run")
     assert graph.end(90) == 0, graph.output
     assert re.search(r"bag: .*/bag, \d+ messages, 0 lost", graph.output)
     found = read(tmp_path / "bag")
     flown = ticks(found["/transition"])
-    assert flown == list(range(len(flown))) and len(flown) > 20000 // 64
+    assert flown == list(range(len(flown))) and len(flown) > 10000 // 64
     for topic in ("/state", "/policy/action", "/guide/action"):
         assert ticks(found[topic])[: len(flown)] == flown
     epochs = {message.epoch for message in found["/policy/checkpoint"]}

@@ -40,9 +40,10 @@ def test_the_graph_trains_and_leaves_a_policy_that_loads(start_graph, tmp_path):
 
 
 def test_equal_seeds_give_equal_runs_and_graphs_in_two_domains_do_not_meet(start_graph, two_ros_domain_ids, tmp_path):
-    beside = [start_graph(*DEBUG, "seed:=5", f"run:=beside{n}", domain=d) for n, d in enumerate(two_ros_domain_ids)]
+    short = (*DEBUG, "steps:=10000")
+    beside = [start_graph(*short, "seed:=5", f"run:=beside{n}", domain=d) for n, d in enumerate(two_ros_domain_ids)]
     assert [graph.end() for graph in beside] == [0, 0]
-    assert start_graph(*DEBUG, "seed:=6", "run:=other").end() == 0
+    assert start_graph(*short, "seed:=6", "run:=other").end() == 0
     one, two, other = (
         checkpoint.load(tmp_path / name / "policy.safetensors").weights for name in ("beside0", "beside1", "other")
     )
@@ -112,18 +113,6 @@ def test_a_guide_that_dies_ends_the_graph_with_its_name(start_graph):
     assert graph.end(40) != 0
 
 
-def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
-    graph = start_graph(*DEBUG, "steps:=5000000")
-    graph.wait_for(r"\d %, ")
-    guide = graph.node("guide_policy")
-    os.kill(guide, signal.SIGSTOP)
-    try:
-        graph.wait_for(r"tick \d+ \(epoch \d+\): no guide/action from guide_policy for 5 s")
-    finally:
-        os.kill(guide, signal.SIGCONT)
-    assert graph.end(40) != 0
-
-
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
@@ -168,13 +157,20 @@ def test_a_misspelt_argument_is_refused_with_the_right_one(refused_launch):
     assert "vehicels" in line and "vehicles" in line
 
 
-def test_a_second_graph_in_the_same_domain_is_refused(start_graph):
+def test_a_second_graph_in_the_same_domain_is_refused_and_a_silent_guide_ends_the_first_with_its_name(start_graph):
     first = start_graph(*DEBUG, "steps:=5000000", "run:=one")
     first.wait_for(r"\d %, ")
     second = start_graph(*DEBUG, "run:=two")
     assert second.end(40) != 0
     assert "in this ROS domain" in second.output
     assert first.process.poll() is None
+    guide = first.node("guide_policy")
+    os.kill(guide, signal.SIGSTOP)
+    try:
+        first.wait_for(r"tick \d+ \(epoch \d+\): no guide/action from guide_policy for 5 s")
+    finally:
+        os.kill(guide, signal.SIGCONT)
+    assert first.end(40) != 0
 
 
 def test_one_vehicle_flies_in_real_time(start_graph):
