@@ -28,8 +28,17 @@ NEAR = 0.5  # m
 RESTING = 0.2  # m/s
 LEAN = 0.17  # of the largest thrust, which stays for leaning whatever the lift wants: 10 degrees; not for a known plant
 MAX_YAW = 0.3  # rad, of the error in yaw; motors, where the true parameters are not given
-_NO_ROTORS, _NO_DISTURBANCE = np.zeros((1, 4), np.float32), np.zeros((1, 6), np.float32)
 Array = NDArray[Any]
+
+
+def _read_only(array: Array) -> Array:
+    """One type for views of messages and arrays of one's own: for each type the kernel would be compiled anew."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+_NO_ROTORS, _NO_DISTURBANCE = (_read_only(np.zeros((1, n), np.float32)) for n in (4, 6))
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class GeometricGuide:
         self._rates = airframe.action_layout == "rates"
         self._limits = np.array([airframe.hover, *airframe.max_rates])
         self._gains = np.array(astuple(gains), np.float32)
-        self._nominal = dynamics.nominal_plant(airframe)[None]
+        self._nominal = _read_only(dynamics.nominal_plant(airframe)[None])
         self._dt = np.float32(1.0 / rate_hz)
         x, y, spin = airframe.rotor_x, airframe.rotor_y, airframe.rotor_spin
         # Rows: collective, roll, pitch and yaw moment (over torque_per_thrust) as functions of the rotors' thrusts.
@@ -107,20 +116,13 @@ class GeometricGuide:
         action, next_state = np.empty((n, 4), np.float32), state.copy()
         _act(
             np.ascontiguousarray(observation, np.float32),
-            _read_only(_NO_ROTORS if rotor_speed is None else rotor_speed),
-            _read_only(_NO_DISTURBANCE if disturbance is None else disturbance),
-            _read_only(self._nominal if plant is None else plant),
+            _NO_ROTORS if rotor_speed is None else _read_only(rotor_speed),
+            _NO_DISTURBANCE if disturbance is None else _read_only(disturbance),
+            self._nominal if plant is None else _read_only(plant),
             rotor_speed is not None, disturbance is not None and not measured, self._gains, self._mixer, self._dt,
             next_state, action, self._rates, self._limits,
         )  # fmt: skip
         return action, next_state
-
-
-def _read_only(array: Array) -> Array:
-    """One type for views of messages and arrays of one's own: for each type the kernel would be compiled anew."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 @spliced
