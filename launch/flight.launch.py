@@ -37,6 +37,13 @@ ARGUMENTS = [
         "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
     ),
     ("height", float, "1.0", "Height of a take-off, m."),
+    (
+        "paced",
+        bool,
+        "false",
+        "The embedded vehicle waits for the command of each state, up to .5 s; true for vehicle:=embedded without "
+        "realtime:=true.",
+    ),
     ("auto", bool, "false", "Arm, take off, engage the policy, fly the trajectory and land without being asked."),
     (
         "trajectory",
@@ -78,7 +85,7 @@ ARGUMENTS = [
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
-SHARED = "airframe rate cage height deviation height_deviation innovation velocity_mismatch assume remote_control"
+SHARED = "airframe rate cage height deviation height_deviation innovation velocity_mismatch assume remote_control paced"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
 SUPERVISOR = f"{SHARED} model auto trajectory setpoint size period duration record"
 # How the embedded vehicle differs from its airframe: options of `spike-ctrl vehicle`.
@@ -128,6 +135,7 @@ def with_vehicle(context):
     if values.get("vehicle", "none") != "embedded":
         return
     values.setdefault("remote_control", "false")
+    values.setdefault("paced", "false" if values.get("realtime") == "true" else "true")
     if "airframe" in values and airframe.load(values["airframe"]).action_layout == "motors":
         values.setdefault("link", "embedded")
         values.setdefault("recipe", "default")
@@ -136,13 +144,16 @@ def with_vehicle(context):
 def with_realtime(context):
     """SCHED_FIFO for the nodes between state and command, where this user may set it.
 
-    An adapter that computes delays nodes under the ordinary scheduler, whatever its own priority is.
+    An adapter that computes delays nodes under the ordinary scheduler, whatever its own priority is. Without it a vehicle
+    that waits for commands flies more slowly.
     """
     values = context.launch_configurations
     wanted = values.get("realtime", "auto")
-    if wanted == "false" or (wanted == "auto" and values.get("adapt", "false") != "true"):
+    if wanted == "false":
         return []
     if not realtime_scheduling.allowed():
+        if wanted == "auto" and values.get("adapt", "false") != "true":
+            return []
         argument = "realtime:=true" if wanted == "true" else "adapt:=true wants realtime:=true"
         why = f"{argument}: this user may not set SCHED_FIFO (see ulimit -r)"
         return [LogInfo(msg=f"{why}; the nodes run under the ordinary scheduler")]
@@ -200,6 +211,8 @@ def check_flight(context):
             recipe.sensors(values["sensors"])
         if values["truth"]:
             output_paths.require_file("truth", Path(values["truth"]), made=True)
+    elif values["paced"] == "true":
+        raise ValueError("paced: found 'true', wanted it with vehicle:=embedded alone")
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     connection.require(bridge.connection)
@@ -240,6 +253,7 @@ def generate_launch_description():
         options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] and n != "wind" for word in (f"--{n}", values[n])]
         options += ["--set", f"SIH_WIND_N={values['wind']}"]
         options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
+        options += ["--paced"] if values["paced"] == "true" else []
         return [
             ExecuteProcess(  # it is no node: it takes no --ros-args
                 cmd=[*SPIKE_CTRL, "vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
@@ -279,7 +293,7 @@ def generate_launch_description():
                 "realtime",
                 default_value="auto",
                 choices=["auto", "true", "false"],
-                description="SCHED_FIFO for the nodes between state and command, where the user may; auto: with adapt.",
+                description="SCHED_FIFO for the nodes of the control; auto: where the user may; true: also in real time.",
             ),
             DeclareLaunchArgument(
                 "priority",
@@ -312,7 +326,7 @@ def generate_launch_description():
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "model allowed_models airframe tell_commands",
+                "model allowed_models airframe tell_commands paced",
                 {"flight": True, "autostart": True},
                 namespace="",
             ),

@@ -37,6 +37,9 @@ class FlightOptions:
         0.8, "Most that the velocity may change within .2 s beyond what the accelerometer says, m/s.", low=0.01, high=100.0
     )
     assume: str = parameter("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
+    paced: bool = parameter(
+        False, "The flight has the time of its simulated vehicle, which waits for commands; false: that of the computer."
+    )
     remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
 
 

@@ -21,10 +21,11 @@ from spike_ctrl.control.trajectory import Trajectory, TrajectoryError
 from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.auto_mission import NOT_HEARD
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.event import EventKind, answering
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_clock import FlightClock, released
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.request import Request
@@ -37,6 +38,7 @@ from spike_ctrl_flight.graph_watch import GraphWatch
 from spike_ctrl_flight.operator_services import SERVICES
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import nanoseconds
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
@@ -79,8 +81,10 @@ class Supervisor(ProcessNode):
         self.target: Target | None = None
         self.autopilot: Autopilot | None = None
         self.point: Point | None = None
-        self.status_sent, self.stepped, self.ending = 0, time.monotonic(), False
-        self.outputs = SupervisorOutputs(self, self.settings)
+        self.clock, self.walked = FlightClock(p.paced, self.settings.pause), time.monotonic()
+        self.held: Command | None = None  # until guide and policy have answered its state
+        self.status_sent, self.stepped, self.ending = 0, self.walked, False
+        self.outputs = SupervisorOutputs(self, self.settings, p.paced)
         for topic, name in ANSWERS.items():
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, name), qos.STREAM)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
@@ -97,13 +101,14 @@ class Supervisor(ProcessNode):
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def on_state(self, message: FlightState) -> None:
-        output = self.step(sample=flight_messages.sample(message, time.monotonic()))
+        self.clock = self.clock.seen(1e-9 * nanoseconds(message.header.stamp), time.monotonic())
+        output = self.step(sample=flight_messages.sample(message, self.now()))
         self.outputs.publish_set_point(output)
         if output.set_point is not None and output.rung is Rung.SNN and self.state.sample is not None:
             self.tally = self.tally.saw(self.state.sample.position, output.set_point.position)
 
     def on_answer(self, name: str, message: VehicleAction) -> None:
-        self.step(**{name: flight_messages.answer(message, time.monotonic())})
+        self.step(**{name: flight_messages.answer(message, self.now())})
 
     def on_stream(self, message: SetPoint) -> None:
         self.step(stream=flight_messages.set_point(message))
@@ -112,10 +117,10 @@ class Supervisor(ProcessNode):
         self.step()
 
     def on_autopilot(self, message: AutopilotStatus) -> None:
-        self.autopilot, self.status_sent = flight_messages.status(message, time.monotonic()), message.sent
+        self.autopilot, self.status_sent = flight_messages.status(message, self.now()), message.sent
 
     def on_preflight(self, message: Preflight) -> None:
-        self.watch.audited(message, time.monotonic())
+        self.watch.audited(message, self.now())
 
     def on_request(self, request: Request, answer: Trigger.Response) -> Trigger.Response:
         events = answering(self.step(requests=(request,)).events, request)
@@ -134,16 +139,22 @@ class Supervisor(ProcessNode):
 
     # --- what is done -----------------------------------------------------------------------------------------------
 
+    def now(self) -> float:
+        return self.clock.now(time.monotonic())
+
     def step(self, **news: Any) -> SupervisorOutput:
         """One step of the supervisor with what is new, and everything that follows from it."""
-        now = time.monotonic()
+        now, wall = self.now(), time.monotonic()
         requests, target = (*self.requests, *news.pop("requests", ())), news.pop("target", None) or self.target
         self.requests, self.target = [], None
         known: dict[str, Any] = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
         inputs = SupervisorInputs(now, requests=requests, target=target, **known, **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
-        self.tally = self.tally.passed(output.rung, now - self.stepped)
-        self.stepped, self.point = now, output.set_point or self.point
+        if self.clock.paced:
+            self.held, command = released(self.held, output.command, self.state, now, self.settings.answers)
+            output = output._replace(command=command)
+        self.tally = self.tally.passed(output.rung, now - self.stepped, wall - self.walked)
+        self.stepped, self.walked, self.point = now, wall, output.set_point or self.point
         if self.rival.clear:
             self.outputs.publish(output, self.state.ladder, self.status_sent)
             self.count(output, now)

@@ -27,7 +27,7 @@ class SupervisorOutputs:
     refusal: the last refused request, in words. waits: the automatic flight waits; a refusal is no warning then.
     """
 
-    def __init__(self, node: Node, settings: FlightSettings):
+    def __init__(self, node: Node, settings: FlightSettings, paced: bool = False):
         self.layout, self.refusal, self._log = settings.layout, "", node.get_logger()
         self._accepted: Identity | None = None
         self.waits = False
@@ -39,7 +39,7 @@ class SupervisorOutputs:
         self._set_point_out = node.create_publisher(SetPoint, "set_point", qos.STREAM)
         self._status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
         self._settings_out = node.create_publisher(String, "supervisor/settings", qos.CHECKPOINTS)
-        self._settings_out.publish(String(data=as_json(settings)))
+        self._settings_out.publish(String(data=as_json(settings, paced)))
 
     def publish_set_point(self, output: SupervisorOutput) -> None:
         if output.set_point is not None:

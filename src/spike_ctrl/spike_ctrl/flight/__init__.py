@@ -11,5 +11,6 @@ A flight is one pure step, repeated (supervisor.py). Where to find what:
   the policy.
 - All faults: faults.py. All limits: flight_settings.py, with its table in settings_table.py.
 - What happened, by kind and cause: event.py; its sentences: event_words.py. What is reported: flight_reports.py.
-- Around a flight: bridge.py, auto_mission.py, rehearsal.py, realtime_scheduling.py, flight_statistics.py, path_error.py.
+- Around a flight: bridge.py, auto_mission.py, rehearsal.py, flight_clock.py, realtime_scheduling.py, flight_statistics.py,
+  path_error.py.
 """

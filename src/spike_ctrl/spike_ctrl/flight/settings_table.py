@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
@@ -39,9 +39,22 @@ def table(settings: Any, group: str = "") -> Iterator[Setting]:
             yield Setting(group, one.name, value, about.get("unit", ""), about["low"], about["high"], about["description"])
 
 
-def as_json(settings: FlightSettings) -> str:
-    """The settings that a flight was flown with: each number by its path, and what else the user chooses."""
+def as_json(settings: FlightSettings, paced: bool = False) -> str:
+    """The settings that a flight was flown with: each number by its path, and what else the user chooses.
+
+    paced: the vehicle waited for commands, so that times by the recorder's clock say nothing of the flight.
+    """
     chosen = {"layout": settings.layout, "turn.fastest": settings.turn.fastest} | {
         f"cage.{name}": getattr(settings.cage, name) for name in ("low", "high", "relative")
     }
+    chosen |= {"paced": True} if paced else {}
     return json.dumps(chosen | {one.path: one.value for one in table(settings)})
+
+
+def parsed(found: Sequence[tuple[int, Any]]) -> dict[str, Any]:
+    """The settings in a bag, of its first supervisor, from messages with times. What is no JSON of ours says nothing."""
+    try:
+        settings = json.loads(found[0][1].data)
+    except (IndexError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}

@@ -6,7 +6,6 @@ log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -126,7 +125,7 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         estimates=_estimates(found["diagnostics"]),
         offers=tuple(NamedAt(when, printable(message.name)) for when, message in found["policy/checkpoint"]),
         commanding=_commanding(found["command"]),
-        settings=_settings(found[settings_table.TOPIC]),
+        settings=settings_table.parsed(found[settings_table.TOPIC]),
     )
 
 
@@ -140,15 +139,6 @@ def _estimates(diagnostics: Timed) -> ToldEstimates:
     names = dict.fromkeys(name for _, values in told for name in values)
     columns = {name: np.array([_number(values.get(name, "")) for _, values in told]) for name in names}
     return ToldEstimates(np.array([when for when, _ in told], np.int64), columns)
-
-
-def _settings(found: list[tuple[int, Any]]) -> dict[str, Any]:
-    """The settings of a flight, of its first supervisor. What is no JSON of ours says nothing."""
-    try:
-        settings = json.loads(found[0][1].data)
-    except (IndexError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 def _number(text: str) -> float:

@@ -85,6 +85,7 @@ class Vehicle:
         self._takes_motors = airframe.action_layout == "motors"
         self._setpoint: offboard_setpoints.Setpoint = IDLE
         self._setpoint_at = self._station_at = self.armed_at = -math.inf
+        self.shown, self.answered = -1, -math.inf  # ms of its time: newest state told to the companion; the newest answered
         self._ticks = 0
         self._arrived: list[tuple[float, str, Received]] = []
         self._answers: Answers = []  # sent in this tick
@@ -128,6 +129,7 @@ class Vehicle:
                     answer = messages.MAVLink_timesync_message(round(now * 1e9), message.ts1)
                     packets.append((port, self._pack(port, answer, now)))
             else:
+                self.answered = max(self.answered, offboard_setpoints.answered(message))
                 self._arrived.append((now + self.latency, port, received))
         return packets
 
@@ -236,6 +238,8 @@ class Vehicle:
                 if number == messages.MAVLINK_MSG_ID_CURRENT_MODE and not self._has_mode_news(port):
                     continue
                 snapshot = snapshot or self.snapshot()
+                if number == messages.MAVLINK_MSG_ID_ODOMETRY and port == ONBOARD:
+                    self.shown = round(1e3 * self.now)
                 found.append((port, STREAMS[number].make(snapshot)))
         return [(port, self._pack(port, message, self.now)) for port, message in found]
 
