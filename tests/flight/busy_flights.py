@@ -28,9 +28,9 @@ FIGURES = {  # as the flight prints them
     "worst cm": (r"worst ([\d.]+) m", 100.0),
     "pace": (r"at ([\d.]+) of real time", 1.0),
     "p99 ms": (r"to its command, policy: .*p99 ([\d.]+) ms", 1.0),
-    "waits": (r"waited for a command (\d+) times", 1.0),
+    "waits": (r"waited for an answer (\d+) times", 1.0),
     "longest s": (r"longest ([\d.]+) s", 1.0),
-    "alone": (r"without a command (\d+) times", 1.0),
+    "alone": (r"without an answer (\d+) times", 1.0),
 }
 FAULT = re.compile(r"(?:SNN|GUIDE|HOLD) -> \w+: ([A-Z]+_?[A-Z_]+ .*)")
 

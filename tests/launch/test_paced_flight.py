@@ -45,7 +45,7 @@ def test_nodes_that_pause_in_the_air_slow_the_flight_down_and_cause_no_fault(fly
         os.kill(graph.node(name), signal.SIGCONT)
         threading.Event().wait(0.2)
     assert graph.end() == 0, graph.output
-    assert re.search(r"waited for a command \d+ times, .* longest 0\.\d+ s", graph.output)
+    assert re.search(r"waited for an answer \d+ times, .* longest 0\.\d+ s", graph.output)
     for fault in ("POLICY_SILENT", "POLICY_MISSES", "GUIDE_SILENT", "STARVED", "ENVELOPE"):
         assert fault not in graph.output
     replayed = subprocess.run(

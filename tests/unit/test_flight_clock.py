@@ -4,7 +4,7 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import AnswerLimits, AnswerSource
 from spike_ctrl.flight.command_choice import Command, CommandedBy
-from spike_ctrl.flight.flight_clock import FlightClock, released
+from spike_ctrl.flight.flight_clock import FlightClock, Waiting
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorState
@@ -53,18 +53,26 @@ def command(tick):
 
 @pytest.mark.parametrize(("policy", "guide"), [(10.0, None), (None, 10.0)])
 def test_a_command_waits_for_whoever_still_computes_on_its_state(policy, guide):
-    held, sent = released(None, command(7), state_with(policy, guide), 10.0, LIMITS)
-    assert held == command(7) and sent is None
-    assert released(held, None, state_with(None, None), 10.0, LIMITS) == (None, command(7))
+    waiting, sent, done = Waiting().released(command(7), state_with(policy, guide), 10.0, LIMITS)
+    assert sent is done is None
+    waiting, sent, done = waiting.released(None, state_with(None, None), 10.0, LIMITS)
+    assert (sent, done, waiting) == (command(7), None, Waiting(told=7))
+    assert waiting.released(None, state_with(None, None), 10.0, LIMITS) == (waiting, None, None)
 
 
 def test_nobody_waits_for_a_policy_that_has_been_silent_for_longer_than_its_limit():
     silent = state_with(10.0 - 1.1 * LIMITS.silent, None)
-    assert released(None, command(7), silent, 10.0, LIMITS) == (None, command(7))
+    assert Waiting().released(command(7), silent, 10.0, LIMITS) == (Waiting(told=7), command(7), None)
 
 
 def test_a_command_is_sent_once_the_next_state_comes_and_a_newer_one_replaces_it():
     both = state_with(10.0, 10.0, tick=8)
-    assert released(command(7), None, both, 10.0, LIMITS) == (None, command(7))
-    assert released(command(7), command(8), both, 10.0, LIMITS) == (command(8), None)
-    assert released(None, None, both, 10.0, LIMITS) == (None, None)
+    assert Waiting(command(7)).released(None, both, 10.0, LIMITS) == (Waiting(told=7), command(7), None)
+    assert Waiting(command(7)).released(command(8), both, 10.0, LIMITS) == (Waiting(command(8)), None, None)
+
+
+def test_where_nobody_commands_it_says_once_that_no_command_follows_when_all_have_answered():
+    assert Waiting().released(None, SupervisorState(), 10.0, LIMITS) == (Waiting(), None, None)
+    assert Waiting().released(None, state_with(10.0, None), 10.0, LIMITS) == (Waiting(), None, None)
+    assert Waiting().released(None, state_with(None, None), 10.0, LIMITS) == (Waiting(told=7), None, 7)
+    assert Waiting(told=7).released(None, state_with(None, None), 10.0, LIMITS) == (Waiting(told=7), None, None)

@@ -1,6 +1,6 @@
-"""A vehicle whose time waits for commands.
+"""A vehicle whose time waits for answers to its states.
 
-- it waits from the first command on, for at most PATIENCE, and says how often
+- it waits from the first answer on, for at most PATIENCE, and says how often
 - with answers that come late by the clock it flies as with answers in time, bit by bit; without pace it does not
 - the shipped crazyflie stays far inside the envelope with commands in time; one control period late they shake it out of it
 - whoever falls silent is waited for once; then the vehicle's own failsafe comes in its usual time
@@ -32,23 +32,23 @@ HERE = (0.0, 0.0, 1.0)
 PATH = Trajectory("figure8", HERE, math.pi / 2, size=1.0, period=8.0)
 
 
-def test_it_waits_from_the_first_command_on_until_the_newest_state_is_answered():
+def test_it_waits_from_the_first_answer_on_until_the_newest_state_is_answered():
     pace = Pace()
-    assert not pace.holds(shown=10, answered=-1, wall=0.0)  # nobody commands yet
+    assert not pace.holds(shown=10, answered=-math.inf, wall=0.0)  # nobody answers yet
     assert not pace.holds(shown=20, answered=20, wall=0.1)
     assert pace.holds(shown=30, answered=20, wall=0.2) and pace.left(0.3) == pytest.approx(PATIENCE - 0.1)
     assert not pace.holds(shown=30, answered=30, wall=0.4)
-    assert str(pace) == "waited for a command 1 times, 0.2 s in all, longest 0.20 s"
+    assert str(pace) == "waited for an answer 1 times, 0.2 s in all, longest 0.20 s"
 
 
-def test_after_its_patience_it_goes_on_until_the_next_command_even_one_that_is_late():
+def test_after_its_patience_it_goes_on_until_the_next_answer_even_one_that_is_late():
     pace = Pace()
     pace.holds(shown=10, answered=10, wall=0.0)
     assert pace.holds(shown=20, answered=10, wall=1.0)
     assert not pace.holds(shown=20, answered=10, wall=1.0 + PATIENCE)
     assert not pace.holds(shown=40, answered=10, wall=1.1 + PATIENCE) and pace.alone == 1
     assert pace.holds(shown=40, answered=30, wall=1.2 + PATIENCE)
-    assert str(pace).endswith("longest 0.50 s; went on without a command 1 times")
+    assert str(pace).endswith("longest 0.50 s; went on without an answer 1 times")
 
 
 class SlowPilot:
@@ -66,10 +66,10 @@ class SlowPilot:
             if isinstance(event, Odometry) and self.delays:
                 self.states += 1
                 sample = Sample(self.states, *event[1:2], self.clock, *event[2:6])
-                action, self.memory = self.policy.step(observed(sample, PATH.at(event.stamp))[None], self.memory)
-                self.link.answers = event.stamp
-                packet = self.link.action(np.clip(action[0], -1, 1).tolist(), CRAFT, self.clock)
-                self.due.append((self.clock + self.delays.pop(0), packet))
+                action, self.memory = self.policy.step(observed(sample, PATH.at(event.stamp)), self.memory)
+                packet = self.link.action(np.clip(action, -1, 1).tolist(), CRAFT, self.clock)
+                at = self.clock + self.delays.pop(0)
+                self.due += [(at, packet), (at, self.link.answered(event.stamp, at))]
 
     def recv(self, size):
         if not self.due or self.due[0][0] > self.clock:
@@ -101,6 +101,7 @@ def flown(monkeypatch, delays, pace, seconds=6.0, noise=0.5):
 
 def test_answers_that_come_late_by_the_clock_change_nothing_but_the_pace(monkeypatch):
     late = np.random.default_rng(0).uniform(0.0, 0.06, 1000)
+    late[0] = 0.0  # the first answer lets it begin to wait
     in_time, _, _ = flown(monkeypatch, [0.0] * 1000, Pace())
     pace = Pace()
     paced, vehicle, pilot = flown(monkeypatch, late, pace)

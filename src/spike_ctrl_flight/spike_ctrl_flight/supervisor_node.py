@@ -19,13 +19,13 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import SetPoint as Point
 from spike_ctrl.control.trajectory import Trajectory, TrajectoryError
 from spike_ctrl.flight import supervisor
-from spike_ctrl.flight.auto_mission import NOT_HEARD
+from spike_ctrl.flight.auto_mission import NOT_ANSWERED, NOT_HEARD
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind, answering
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.flight_clock import FlightClock, released
+from spike_ctrl.flight.flight_clock import FlightClock, Waiting
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.request import Request
@@ -82,7 +82,7 @@ class Supervisor(ProcessNode):
         self.autopilot: Autopilot | None = None
         self.point: Point | None = None
         self.clock, self.walked = FlightClock(p.paced, self.settings.pause), time.monotonic()
-        self.held: Command | None = None  # until guide and policy have answered its state
+        self.waiting = Waiting()
         self.status_sent, self.stepped, self.ending = 0, self.walked, False
         self.outputs = SupervisorOutputs(self, self.settings, p.paced)
         for topic, name in ANSWERS.items():
@@ -150,14 +150,17 @@ class Supervisor(ProcessNode):
         known: dict[str, Any] = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
         inputs = SupervisorInputs(now, requests=requests, target=target, **known, **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
+        done = None
         if self.clock.paced:
-            self.held, command = released(self.held, output.command, self.state, now, self.settings.answers)
+            self.waiting, command, done = self.waiting.released(output.command, self.state, now, self.settings.answers)
             output = output._replace(command=command)
         self.tally = self.tally.passed(output.rung, now - self.stepped, wall - self.walked)
         self.stepped, self.walked, self.point = now, wall, output.set_point or self.point
         if self.rival.clear:
             self.outputs.publish(output, self.state.ladder, self.status_sent)
             self.count(output, now)
+            if done is not None:
+                self.outputs.tell_answered(done)
         if self.parameters.auto and not self.ending and not self.automatic.done:
             self.fly_on(now)
         self.finished |= self.ending and output.finished
@@ -187,6 +190,8 @@ class Supervisor(ProcessNode):
         """What the automatic flight still waits for, in words; "" where it may ask to take off."""
         if self.autopilot is None or self.state.sample is None:
             return NOT_HEARD
+        if self.state.policy.latest is None:
+            return NOT_ANSWERED
         return "" if self.state.monitor.answers else "the policy does not answer"
 
     def stopping(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nav_msgs.msg import Odometry
 from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand, FlightState, SetPoint, VehicleState
+from std_msgs.msg import UInt64
 
 from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
@@ -83,6 +84,7 @@ class VehicleBridge(ProcessNode):
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
+        self.create_subscription(UInt64, "answered", self.on_answered, qos.STREAM)
         self.rival = RivalWatch(self, "flight_state")
         start_timer(self, STATUS_PERIOD, self.send_due)
         start_timer(self, PREFLIGHT_PERIOD, self.report_preflight)
@@ -159,13 +161,21 @@ class VehicleBridge(ProcessNode):
             if not found:
                 guided = message.commander == FlightCommand.GUIDE
                 self.passed = passed = passed._replace(source=message.source, heard=now, guided=guided)
-                if self.clock.paced:
-                    self.companion.link.answers = self.times.stamp(message.tick)
                 self.commands.send(action, now)
+        self.tell_answered(message.tick)
         if found:
             self.refuse(str(found[0]))
         else:
             self.times.add(message.commander, message.tick, time.monotonic())
+
+    def on_answered(self, message: UInt64) -> None:
+        self.tell_answered(message.data)
+
+    def tell_answered(self, tick: int) -> None:
+        """Let a vehicle that waits go on from the state of this tick."""
+        if self.clock.paced and (stamp := self.times.stamp(tick)) is not None:
+            with self.lock:
+                self.connection.send(self.companion.link.answered(stamp, self.now()))
 
     def on_request(self, message: AutopilotRequest) -> None:
         ask, now = flight_messages.ASKS.get(message.request), self.now()

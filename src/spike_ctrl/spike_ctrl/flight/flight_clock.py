@@ -48,20 +48,30 @@ class FlightClock(NamedTuple):
         return self._replace(time=now, stamp=stamp, heard=wall)
 
 
-def released(
-    held: Command | None, command: Command | None, state: SupervisorState, now: float, limits: AnswerLimits
-) -> tuple[Command | None, Command | None]:
-    """The command to hold back, and the one to send, so that the vehicle waits for policy and guide alike.
+class Waiting(NamedTuple):
+    """What the supervisor of a paced flight holds back, so that the vehicle waits for policy and guide alike.
 
-    held: the command held back so far. command: that of this step. A command is held back while policy or guide still
-    computes its answer to the same state. One that has not answered for longer than `limits.silent` is not waited for.
+    held: a command to whose state one of them still computes its answer. told: tick of the last state that a command
+    answered, or of which it was said that none will.
     """
-    newest = command or held
-    if newest is None or state.sample is None or newest.tick != state.sample.tick:
-        return None, newest
-    if _computes(state.policy, now, limits) or _computes(state.guide, now, limits):
-        return newest, None
-    return None, newest
+
+    held: Command | None = None
+    told: int = -1
+
+    def released(
+        self, command: Command | None, state: SupervisorState, now: float, limits: AnswerLimits
+    ) -> tuple[Waiting, Command | None, int | None]:
+        """After a step with this command: the command to send, and a tick to which no command will follow.
+
+        A source that has not answered for longer than `limits.silent` is not waited for.
+        """
+        newest, tick = command or self.held, -1 if state.sample is None else state.sample.tick
+        computes = any(_computes(source, now, limits) for source in (state.policy, state.guide))
+        if computes and (newest is None or newest.tick == tick):
+            return self._replace(held=newest), None, None
+        if newest is not None:
+            return Waiting(None, newest.tick), newest, None
+        return (self, None, None) if tick in (-1, self.told) else (Waiting(None, tick), None, tick)
 
 
 def _computes(source: AnswerSource, now: float, limits: AnswerLimits) -> bool:

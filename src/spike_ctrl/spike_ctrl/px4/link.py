@@ -55,14 +55,11 @@ class Link:
     >>> socket.send(link.rates(thrust=0.49, rates=(0.0, 0.0, 0.0), now=now))
 
     stream: a serial line instead of datagrams. counts: dropped packets by reason. others: other autopilots that were heard.
-    answers: stamp of the state that the next commands answer, which they carry to a vehicle that waits for them; None: they
-    carry `now`.
     """
 
     def __init__(self, stream: bool = False, signing: Signing | None = None, system: int = 1):
         self.system = system
         self.others: set[int] = set()
-        self.answers: float | None = None
         self._reader = Reader(set(_EVENTS), stream, signing)
         self._writer = Writer(system, dialect.ONBOARD_COMPUTER, signing)
         self._first_answers = 0  # still due to mode requests
@@ -114,7 +111,7 @@ class Link:
                 raise LinkError(f"set-point: motor {number}: found {speed}, wanted 0 to 1")
         controls = [*(speeds[rotor] for rotor in dialect.MOTOR_ORDER), 0.0, 0.0, 0.0, 0.0]
         message = messages.MAVLink_set_actuator_control_target_message(
-            round(self._carried(now) * 1e6), dialect.MOTOR_GROUP, self.system, dialect.COMPONENT, controls
+            round(now * 1e6), dialect.MOTOR_GROUP, self.system, dialect.COMPONENT, controls
         )
         return self._write(message, now)
 
@@ -181,6 +178,10 @@ class Link:
         """Ask for the autopilot's time. ClockOffset follows."""
         return self._write(messages.MAVLink_timesync_message(0, round(now * 1e9)), now)
 
+    def answered(self, stamp: float, now: float) -> bytes:
+        """Tell a simulated vehicle that waits that its state with this stamp is answered. Others ignore it."""
+        return self._write(messages.MAVLink_timesync_message(round(stamp * 1e9), round(now * 1e9)), now)
+
     def _command(self, command: int, now: float, *parameters: float) -> bytes:
         seven = [*parameters, *[0] * (7 - len(parameters))]
         to = (self.system, dialect.COMPONENT)
@@ -188,13 +189,9 @@ class Link:
 
     def _attitude_target(self, mask: int, quaternion: Quaternion, rates: Vector, thrust: float, now: float) -> bytes:
         message = messages.MAVLink_set_attitude_target_message(
-            _milliseconds(self._carried(now)), self.system, dialect.COMPONENT, mask, quaternion, *rates, thrust
+            _milliseconds(now), self.system, dialect.COMPONENT, mask, quaternion, *rates, thrust
         )
         return self._write(message, now)
-
-    def _carried(self, now: float) -> float:
-        """The time (s) that a command for rates, attitude or motors carries."""
-        return now if self.answers is None else self.answers
 
     def _write(self, message: messages.MAVLink_message, now: float) -> bytes:
         return self._writer.write(message, now)

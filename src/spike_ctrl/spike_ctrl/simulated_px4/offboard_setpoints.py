@@ -15,15 +15,6 @@ Setpoint = RateCommand | MotorCommand | tuple[float, Quaternion] | CascadeTarget
 """Body rates with thrust, commands of the motors, thrust with an attitude, or a target of the position loop."""
 
 
-def answered(message: messages.MAVLink_message) -> float:
-    """The time (ms) that a set-point carries: of the state that it answers, where the vehicle waits for it. -inf: none."""
-    if isinstance(message, messages.MAVLink_set_attitude_target_message):
-        return float(message.time_boot_ms)
-    if isinstance(message, messages.MAVLink_set_actuator_control_target_message):
-        return message.time_usec / 1e3
-    return -math.inf
-
-
 def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpoint | None:
     """The set-point of SET_ATTITUDE_TARGET; None where PX4 would not act on it, or a number is not finite.
 
