@@ -27,6 +27,13 @@ def test_in_pace_it_goes_on_from_the_computers_time_by_the_stamps_alone():
         assert clock.now(100.3 + 0.4 * number) == pytest.approx(100.0 + 0.01 * number)
 
 
+def test_an_answer_that_overtakes_its_state_is_as_old_as_the_state():
+    clock = FlightClock(True, PAUSE).seen(3.0, 100.0)
+    assert clock.answered(3.01, 100.2) == clock.seen(3.01, 100.3).now(100.3) == pytest.approx(100.01)
+    assert clock.answered(2.99, 100.2) == 100.0
+    assert FlightClock().answered(3.01, 100.2) == 100.2
+
+
 def test_without_states_it_runs_on_so_that_silence_is_noticed():
     clock = FlightClock(True, PAUSE).seen(3.0, 100.0)
     assert clock.now(100.0 + PAUSE) == 100.0

@@ -108,7 +108,8 @@ class Supervisor(ProcessNode):
             self.tally = self.tally.saw(self.state.sample.position, output.set_point.position)
 
     def on_answer(self, name: str, message: VehicleAction) -> None:
-        self.step(**{name: flight_messages.answer(message, self.now())})
+        received = self.clock.answered(1e-9 * nanoseconds(message.header.stamp), time.monotonic())
+        self.step(**{name: flight_messages.answer(message, received)})
 
     def on_stream(self, message: SetPoint) -> None:
         self.step(stream=flight_messages.set_point(message))

@@ -38,6 +38,11 @@ class FlightClock(NamedTuple):
             return wall
         return self.time + max(wall - self.heard - self.pause, 0.0)
 
+    def answered(self, stamp: float, wall: float) -> float:
+        """The time (s) of an answer to the state with this stamp: that of its state, where it overtook the state."""
+        now = self.now(wall)
+        return now if self.stamp is None else max(now, self.time + stamp - self.stamp)
+
     def seen(self, stamp: float, wall: float) -> FlightClock:
         """The clock after a state with this stamp (s) came at `wall` (s)."""
         if not self.paced:
