@@ -4,7 +4,7 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import AnswerLimits, AnswerSource
 from spike_ctrl.flight.command_choice import Command, CommandedBy
-from spike_ctrl.flight.flight_clock import FlightClock, Waiting
+from spike_ctrl.flight.flight_clock import FlightClock, HeldBack
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorState
@@ -60,26 +60,26 @@ def command(tick):
 
 @pytest.mark.parametrize(("policy", "guide"), [(10.0, None), (None, 10.0)])
 def test_a_command_waits_for_whoever_still_computes_on_its_state(policy, guide):
-    waiting, sent, done = Waiting().released(command(7), state_with(policy, guide), 10.0, LIMITS)
+    waiting, sent, done = HeldBack().released(command(7), state_with(policy, guide), 10.0, LIMITS)
     assert sent is done is None
     waiting, sent, done = waiting.released(None, state_with(None, None), 10.0, LIMITS)
-    assert (sent, done, waiting) == (command(7), None, Waiting(told=7))
+    assert (sent, done, waiting) == (command(7), None, HeldBack(told=7))
     assert waiting.released(None, state_with(None, None), 10.0, LIMITS) == (waiting, None, None)
 
 
 def test_nobody_waits_for_a_policy_that_has_been_silent_for_longer_than_its_limit():
     silent = state_with(10.0 - 1.1 * LIMITS.silent, None)
-    assert Waiting().released(command(7), silent, 10.0, LIMITS) == (Waiting(told=7), command(7), None)
+    assert HeldBack().released(command(7), silent, 10.0, LIMITS) == (HeldBack(told=7), command(7), None)
 
 
 def test_a_command_is_sent_once_the_next_state_comes_and_a_newer_one_replaces_it():
     both = state_with(10.0, 10.0, tick=8)
-    assert Waiting(command(7)).released(None, both, 10.0, LIMITS) == (Waiting(told=7), command(7), None)
-    assert Waiting(command(7)).released(command(8), both, 10.0, LIMITS) == (Waiting(command(8)), None, None)
+    assert HeldBack(command(7)).released(None, both, 10.0, LIMITS) == (HeldBack(told=7), command(7), None)
+    assert HeldBack(command(7)).released(command(8), both, 10.0, LIMITS) == (HeldBack(command(8)), None, None)
 
 
 def test_where_nobody_commands_it_says_once_that_no_command_follows_when_all_have_answered():
-    assert Waiting().released(None, SupervisorState(), 10.0, LIMITS) == (Waiting(), None, None)
-    assert Waiting().released(None, state_with(10.0, None), 10.0, LIMITS) == (Waiting(), None, None)
-    assert Waiting().released(None, state_with(None, None), 10.0, LIMITS) == (Waiting(told=7), None, 7)
-    assert Waiting(told=7).released(None, state_with(None, None), 10.0, LIMITS) == (Waiting(told=7), None, None)
+    assert HeldBack().released(None, SupervisorState(), 10.0, LIMITS) == (HeldBack(), None, None)
+    assert HeldBack().released(None, state_with(10.0, None), 10.0, LIMITS) == (HeldBack(), None, None)
+    assert HeldBack().released(None, state_with(None, None), 10.0, LIMITS) == (HeldBack(told=7), None, 7)
+    assert HeldBack(told=7).released(None, state_with(None, None), 10.0, LIMITS) == (HeldBack(told=7), None, None)

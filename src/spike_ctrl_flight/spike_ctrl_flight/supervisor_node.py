@@ -25,7 +25,7 @@ from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind, answering
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.flight_clock import FlightClock, Waiting
+from spike_ctrl.flight.flight_clock import FlightClock, HeldBack
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.request import Request
@@ -82,7 +82,7 @@ class Supervisor(ProcessNode):
         self.autopilot: Autopilot | None = None
         self.point: Point | None = None
         self.clock, self.walked = FlightClock(p.paced, self.settings.pause), time.monotonic()
-        self.waiting = Waiting()
+        self.held = HeldBack()
         self.status_sent, self.stepped, self.ending = 0, self.walked, False
         self.outputs = SupervisorOutputs(self, self.settings, p.paced)
         for topic, name in ANSWERS.items():
@@ -153,7 +153,7 @@ class Supervisor(ProcessNode):
         self.state, output = supervisor.step(self.state, inputs, self.settings)
         done = None
         if self.clock.paced:
-            self.waiting, command, done = self.waiting.released(output.command, self.state, now, self.settings.answers)
+            self.held, command, done = self.held.released(output.command, self.state, now, self.settings.answers)
             output = output._replace(command=command)
         self.tally = self.tally.passed(output.rung, now - self.stepped, wall - self.walked)
         self.stepped, self.walked, self.point = now, wall, output.set_point or self.point

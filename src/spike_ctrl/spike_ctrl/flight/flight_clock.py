@@ -53,7 +53,7 @@ class FlightClock(NamedTuple):
         return self._replace(time=now, stamp=stamp, heard=wall)
 
 
-class Waiting(NamedTuple):
+class HeldBack(NamedTuple):
     """What the supervisor of a paced flight holds back, so that the vehicle waits for policy and guide alike.
 
     held: a command to whose state one of them still computes its answer. told: tick of the last state that a command
@@ -65,7 +65,7 @@ class Waiting(NamedTuple):
 
     def released(
         self, command: Command | None, state: SupervisorState, now: float, limits: AnswerLimits
-    ) -> tuple[Waiting, Command | None, int | None]:
+    ) -> tuple[HeldBack, Command | None, int | None]:
         """After a step with this command: the command to send, and a tick to which no command will follow.
 
         A source that has not answered for longer than `limits.silent` is not waited for.
@@ -75,8 +75,8 @@ class Waiting(NamedTuple):
         if computes and (newest is None or newest.tick == tick):
             return self._replace(held=newest), None, None
         if newest is not None:
-            return Waiting(None, newest.tick), newest, None
-        return (self, None, None) if tick in (-1, self.told) else (Waiting(None, tick), None, tick)
+            return HeldBack(None, newest.tick), newest, None
+        return (self, None, None) if tick in (-1, self.told) else (HeldBack(None, tick), None, tick)
 
 
 def _computes(source: AnswerSource, now: float, limits: AnswerLimits) -> bool:
