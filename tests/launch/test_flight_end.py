@@ -45,7 +45,9 @@ def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
         assert graph.parameters(name)["rate"] == 100.0, name
 
 
-@pytest.mark.parametrize(("argument", "hurries"), [("adapt:=true", True), ("adapt:=false", True), ("realtime:=false", False)])
+@pytest.mark.parametrize(
+    ("argument", "hurries"), [("adapt:=true", True), ("adapt:=false", True), ("realtime:=false", False)]
+)
 @pytest.mark.skipif(not realtime_scheduling.allowed(), reason="this user may not set SCHED_FIFO")
 def test_the_nodes_from_state_to_command_are_above_all_that_computes_where_it_is_allowed(start_graph, argument, hurries):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"
