@@ -38,7 +38,7 @@ class FlightOptions:
     )
     assume: str = parameter("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = parameter(
-        False, "The flight has the time of its simulated vehicle, which waits for commands; false: that of the computer."
+        False, "The flight has the time of its simulated vehicle, which waits for answers; false: that of the computer."
     )
     remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
 
