@@ -31,4 +31,9 @@ class FlightOptions:
         0.8, 0.01, 100.0, "Most that the velocity may change within .2 s beyond what the accelerometer says.", "m/s"
     )
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
+    paced: bool = setting(
+        False,
+        "The flight has the time of its simulated vehicle, which waits up to .5 s for the answer to each state; false: that "
+        "of the computer. With vehicle:=embedded the default is true, but for realtime:=true.",
+    )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")
