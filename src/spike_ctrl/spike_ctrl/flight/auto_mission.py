@@ -70,13 +70,7 @@ MissionStep = tuple[Mission, tuple[Request, ...], Trajectory | None]
 
 
 def advance(
-    mission: Mission,
-    ladder: Ladder,
-    airborne: bool,
-    missing: str,
-    now: float,
-    plan: MissionPlan,
-    refusal: str = "",
+    mission: Mission, ladder: Ladder, airborne: bool, missing: str, now: float, plan: MissionPlan, refusal: str = ""
 ) -> MissionStep:
     """One step after the supervisor's. Its requests and its target belong into the supervisor's next inputs.
 

@@ -12,8 +12,7 @@ class FlightOptions:
     airframe: str = setting("sih_quadx", "The vehicle: a name among config/airframes or a path to a YAML file.")
     rate: float = within(100.0, 50.0, 125.0, "Rate of the control and of the autopilot's ODOMETRY.", "Hz")
     cage: str = setting(
-        "",
-        "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
+        "", "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default."
     )
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     deviation: float = within(
