@@ -221,8 +221,8 @@ def generate_launch_description():
     groups = argument_groups.of("flight")
     return LaunchDescription(
         [
-            OpaqueFunction(function=argument_groups.step(groups, "prepare")),
             OpaqueFunction(function=with_vehicle),
+            OpaqueFunction(function=argument_groups.step(groups, "prepare")),
             OpaqueFunction(function=with_realtime),
             *declarations(BRIDGE, POLICY, GUIDE, OWN, SUPERVISOR, RECORDER, EMBEDDED),
             *argument_groups.declarations(groups),
