@@ -40,7 +40,7 @@ class Flight(LaunchSettings):
     wind: float = within(0.0, -15, 15, "Wind from north, from the embedded vehicle's start on.", "m/s")
     realtime: str = setting(
         "auto",
-        "SCHED_FIFO for the nodes between state and command, where the user may; auto: where a plug-in asks, as adapt.",
+        "SCHED_FIFO for the nodes between state and command; auto: where the user may; true: also paced:=false.",
         choices=("auto", "true", "false"),
     )
     dds_profile: str = setting(
@@ -51,7 +51,7 @@ class Flight(LaunchSettings):
 OWN = of_launch(Flight)
 BRIDGE = of_node(BridgeParameters)
 GUIDE = of_node(GuideParameters, "airframe recipe rate", recipe="rates")
-POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands", model="models/sih_quadx.safetensors")
+POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands paced", model="models/sih_quadx.safetensors")
 MISSION = of_node(SupervisorParameters, "model auto trajectory setpoint size period duration record")
 SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
@@ -89,6 +89,7 @@ def with_vehicle(context):
     if values.get("vehicle", "none") != "embedded":
         return
     values.setdefault("remote_control", "false")
+    values.setdefault("paced", "false" if values.get("realtime") == "true" else "true")
     if "airframe" in values and airframe.load(values["airframe"]).action_layout == "motors":
         values.setdefault("link", "embedded")
         values.setdefault("recipe", "default")
@@ -97,9 +98,12 @@ def with_vehicle(context):
 def with_realtime(context):
     """SCHED_FIFO for the nodes between state and command, where this user may set it."""
     values = context.launch_configurations
-    if values.get("realtime") != "true":
+    wanted = values.get("realtime", "auto")
+    if wanted == "false":
         return []
     if not realtime_scheduling.allowed():
+        if wanted == "auto":
+            return []
         why = "realtime:=true: this user may not set SCHED_FIFO (see ulimit -r)"
         return [LogInfo(msg=f"{why}; the nodes run under the ordinary scheduler")]
     values.setdefault("priority", str(realtime_scheduling.PRIORITY))
@@ -146,6 +150,8 @@ def check_flight(context):
             recipe.sensors(given["sensors"])
         if given["truth"]:
             output_paths.require_file("truth", Path(given["truth"]), made=True)
+    elif bridge.paced:
+        raise ValueError("paced: found 'true', wanted it with vehicle:=embedded alone")
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     connection.require(bridge.connection)
@@ -165,6 +171,7 @@ def embedded(context):
     where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
     options = [word for name in EMBEDDED if values[name] for word in (f"--{name}", values[name])]
     options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
+    options += ["--paced"] if values["paced"] == "true" else []
     return [
         ExecuteProcess(  # it is no node: it takes no --ros-args
             cmd=[*SPIKE_CTRL, "vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
@@ -214,8 +221,8 @@ def generate_launch_description():
     groups = argument_groups.of("flight")
     return LaunchDescription(
         [
-            OpaqueFunction(function=argument_groups.step(groups, "prepare")),
             OpaqueFunction(function=with_vehicle),
+            OpaqueFunction(function=argument_groups.step(groups, "prepare")),
             OpaqueFunction(function=with_realtime),
             *declarations(BRIDGE, POLICY, GUIDE, OWN, SUPERVISOR, RECORDER, EMBEDDED),
             *argument_groups.declarations(groups),

@@ -56,6 +56,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     words = ["vehicle:=embedded", "auto:=true", "record:=false", f"duration:={SECONDS}"]
+    words += ["paced:=false"]  # late commands are what is measured
     words += [f"connection:=udpin:127.0.0.1:{port}", f"realtime:={str(scheduler == 'realtime').lower()}"]
     words += ["adapt:=true"] if load == "adapting" else []
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "launch", "flight", *words]

@@ -45,23 +45,25 @@ def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
         assert graph.parameters(name)["rate"] == 100.0, name
 
 
-@pytest.mark.parametrize(("argument", "hurries"), [("adapt:=true", True), ("adapt:=false", False)])
+@pytest.mark.parametrize(
+    ("argument", "hurries"), [("adapt:=true", True), ("adapt:=false", True), ("realtime:=false", False)]
+)
 @pytest.mark.skipif(not realtime_scheduling.allowed(), reason="this user may not set SCHED_FIFO")
-def test_beside_an_adapter_the_nodes_from_state_to_command_are_above_all_that_computes(start_graph, argument, hurries):
+def test_the_nodes_from_state_to_command_are_above_all_that_computes_where_it_is_allowed(start_graph, argument, hurries):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"
     graph = start_graph(argument, "record:=false", connection, name="flight")
-    wanted = os.SCHED_FIFO if hurries else os.SCHED_OTHER
+    wanted, adapts = os.SCHED_FIFO if hurries else os.SCHED_OTHER, argument == "adapt:=true"
 
     def found():
         running = nodes([graph.process.pid])
-        return running if running.keys() >= CONTROL | ({"adapter"} if hurries else set()) else None
+        return running if running.keys() >= CONTROL | ({"adapter"} if adapts else set()) else None
 
     def scheduled():
         running = found()
         return running and all(os.sched_getscheduler(running[name].process) == wanted for name in CONTROL)
 
     graph.wait_until(scheduled, 60, "not all nodes run so")
-    if hurries:
+    if adapts:
         adapter = found()["adapter"].process
         graph.wait_until(lambda: os.sched_getscheduler(adapter) == os.SCHED_IDLE, 60, "the adapter gives way to none")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight.auto_mission import NOT_HEARD, Mission, MissionPhase, MissionPlan, advance
+from spike_ctrl.flight.auto_mission import NOT_ANSWERED, NOT_HEARD, Mission, MissionPhase, MissionPlan, advance
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import sentence
@@ -74,6 +74,7 @@ def test_a_vehicle_that_compiles_is_waited_for_and_named_where_it_never_comes():
 
     auto = step(step(Mission(), NOT_HEARD, 0.0), NOT_HEARD, 299.0)
     assert auto.phase is MissionPhase.WAIT
+    assert step(step(Mission(), NOT_ANSWERED, 0.0), NOT_ANSWERED, 299.0).phase is MissionPhase.WAIT  # it compiles, too
     assert step(auto, NOT_HEARD, 301.0).failure == "not ready within 300 s: the vehicle is not heard"
     heard = step(auto, "the policy does not answer", 299.5)
     assert step(heard, "the policy does not answer", 359.0).phase is MissionPhase.WAIT

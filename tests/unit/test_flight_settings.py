@@ -32,6 +32,7 @@ OTHER_NUMBERS = {
         "ATTITUDE", "VELOCITY_HORIZONTAL", "VELOCITY_VERTICAL", "POSITION_HORIZONTAL", "POSITION_VERTICAL",
         "CONSTANT_POSITION", "AIDED", "UNKNOWN_FLAGS",
     ],  # MAVLink's
+    "flight_statistics": ["SLOW"],
     "measured_voltage": ["SETTLED", "STALE", "KEPT"],
     "queued_states": ["LONGEST", "STOOD"],  # of the policy's node
     "realtime_scheduling": ["PRIORITY", "HIGHEST"],
@@ -108,6 +109,7 @@ def test_a_bag_holds_all_numbers_that_a_flight_was_flown_with_as_json():
     assert all(found[one.path] == one.value for one in flight_settings.table(settings))
     assert (found["layout"], found["cage.high"], found["cage.relative"]) == ("motors", [1.0, 1.0, 2.0], False)
     assert found["answers.course.height_off"] == 0.4 and found["farewell"] == 0.05
+    assert json.loads(flight_settings.as_json(settings, paced=True)) == found | {"paced": True}
 
 
 def test_the_bag_of_a_certified_flight_holds_its_settings(tmp_path):

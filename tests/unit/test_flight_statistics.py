@@ -21,6 +21,13 @@ def test_its_figures_are_those_of_the_policy_alone():
     )
 
 
+def test_a_flight_slower_than_real_time_says_how_slow_it_was_while_policy_and_guide_flew():
+    tally = Tally().passed(Rung.SILENT, 1.0, 9.0).passed(Rung.GUIDE, 2.0, 3.0).passed(Rung.SNN, 4.0, 7.0)
+    assert tally.pace == pytest.approx(0.6)
+    assert str(tally).endswith("GUIDE 2.0 s, SILENT 1.0 s; at 0.60 of real time")
+    assert "real time" not in str(Tally().passed(Rung.SNN, 5.0))
+
+
 def test_a_flight_without_the_policy_says_so():
     assert str(Tally().passed(Rung.SILENT, 4.0)) == "flight: the policy did not fly; SILENT 4.0 s"
 

@@ -1,5 +1,7 @@
 """What the guard would have said to a recorded flight: a fault in a good flight is found at its tick, and no other."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from recorded import fly
@@ -105,6 +107,13 @@ def test_a_flight_that_was_not_flown_in_real_time_is_not_judged_by_its_times():
     recording.states.received[:] = recording.states.received[0] + np.arange(TICKS) * 100_000
     recording.policy.received[:] = recording.states.received + 90_000_000
     assert not guard_replay.in_real_time(recording, 100.0) and found(recording) == {}
+
+
+def test_a_flight_whose_vehicle_waited_is_not_judged_by_its_times_either():
+    recording = dataclasses.replace(a_flight(), paced=True)
+    recording.policy.received[120:] += 90_000_000
+    assert not guard_replay.in_real_time(recording, 100.0) and found(recording) == {}
+    assert found(dataclasses.replace(recording, paced=False)) != {}
 
 
 def test_the_jump_to_the_next_episode_is_no_fault():

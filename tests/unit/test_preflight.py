@@ -248,6 +248,11 @@ def test_a_clock_that_cannot_be_trusted_is_named(clock, words):
     assert words in condition.what
 
 
+def test_the_clock_of_a_vehicle_that_waits_is_that_of_the_flight():
+    for clock in (None, Clock(0.03, 0.08, 0.5)):
+        assert preflight.audit_clock(clock, Wanted(paced=True)) == []
+
+
 def test_a_steady_clock_passes():
     assert preflight.audit_clock(Clock(0.0005, 0.001), WANTED) == []
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
@@ -9,6 +10,7 @@ from sensor_msgs.msg import BatteryState
 from spike_ctrl_msgs.msg import FlightCommand, Preflight
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.answer_checks import KEPT_STATES
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.flight_statistics import Latencies
@@ -44,15 +46,28 @@ class BatteryTopic:
 
 
 class CommandTimes:
-    """Times from a state to the command of policy or guide that answers it; commands of others do not count."""
+    """Times on the computer's clock (s) from a state to the command of policy or guide that answers it.
+
+    Commands of others do not count.
+    """
 
     def __init__(self) -> None:
         self._found = {name: Latencies() for name in TIMED.values()}
+        self._shown: deque[tuple[int, float, float]] = deque(maxlen=KEPT_STATES)
 
-    def add(self, commander: int, seconds: float) -> None:
-        """commander: of FlightCommand."""
-        if commander in TIMED:
-            self._found[TIMED[commander]].add(seconds)
+    def shown(self, tick: int, stamp: float, now: float) -> None:
+        """The state of this tick, with this stamp (s) of the vehicle, goes out."""
+        self._shown.append((tick, stamp, now))
+
+    def stamp(self, tick: int) -> float | None:
+        """The stamp (s) of a state that a command answers; None where it went out long ago."""
+        return next((stamp for found, stamp, _ in self._shown if found == tick), None)
+
+    def add(self, commander: int, tick: int, now: float) -> None:
+        """A command answers the state of this tick. commander: of FlightCommand."""
+        shown = next((at for found, _, at in self._shown if found == tick), None)
+        if commander in TIMED and shown is not None:
+            self._found[TIMED[commander]].add(now - shown)
 
     def figures(self) -> dict[str, Latencies]:
         """For diagnostics."""

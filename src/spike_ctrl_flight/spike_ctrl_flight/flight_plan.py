@@ -21,7 +21,8 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     if options.assume and parse_version(options.assume) not in KNOWN_VERSIONS:
         known = ", ".join(f"{major}.{minor}" for major, minor in KNOWN_VERSIONS)
         raise UsageError(f"parameter 'assume': found '{options.assume}', wanted one of {known}")
-    return vehicle, settings, Wanted(options.remote_control, options.assume, state_rate=0.8 * options.rate)
+    wanted = Wanted(options.remote_control, options.assume, paced=options.paced, state_rate=0.8 * options.rate)
+    return vehicle, settings, wanted
 
 
 def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:

@@ -19,12 +19,13 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import SetPoint as Point
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import supervisor
-from spike_ctrl.flight.auto_mission import NOT_HEARD
+from spike_ctrl.flight.auto_mission import NOT_ANSWERED, NOT_HEARD
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind, answering
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_clock import FlightClock, HeldBack
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.request import Request
@@ -38,6 +39,7 @@ from spike_ctrl_flight.graph_watch import GraphWatch
 from spike_ctrl_flight.operator_services import SERVICES
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import nanoseconds
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
@@ -65,8 +67,10 @@ class Supervisor(ProcessNode):
         self.target: Target | None = None
         self.autopilot: Autopilot | None = None
         self.point: Point | None = None
-        self.status_sent, self.stepped, self.ending = 0, time.monotonic(), False
-        self.outputs = SupervisorOutputs(self, self.settings)
+        self.clock, self.walked = FlightClock(p.paced, self.settings.pause), time.monotonic()
+        self.held = HeldBack()
+        self.status_sent, self.stepped, self.ending = 0, self.walked, False
+        self.outputs = SupervisorOutputs(self, self.settings, p.paced)
         for topic, name in ANSWERS.items():
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, name), qos.STREAM)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
@@ -83,13 +87,15 @@ class Supervisor(ProcessNode):
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def on_state(self, message: FlightState) -> None:
-        output = self.step(sample=flight_messages.sample(message, time.monotonic()))
+        self.clock = self.clock.seen(1e-9 * nanoseconds(message.header.stamp), time.monotonic())
+        output = self.step(sample=flight_messages.sample(message, self.now()))
         self.outputs.publish_set_point(output)
         if output.set_point is not None and output.rung is Rung.SNN and self.state.sample is not None:
             self.tally = self.tally.saw(self.state.sample.position, output.set_point.position)
 
     def on_answer(self, name: str, message: VehicleAction) -> None:
-        self.step(**{name: flight_messages.answer(message, time.monotonic())})
+        received = self.clock.answered(1e-9 * nanoseconds(message.header.stamp), time.monotonic())
+        self.step(**{name: flight_messages.answer(message, received)})
 
     def on_stream(self, message: SetPoint) -> None:
         self.step(stream=flight_messages.set_point(message))
@@ -98,10 +104,10 @@ class Supervisor(ProcessNode):
         self.step()
 
     def on_autopilot(self, message: AutopilotStatus) -> None:
-        self.autopilot, self.status_sent = flight_messages.status(message, time.monotonic()), message.sent
+        self.autopilot, self.status_sent = flight_messages.status(message, self.now()), message.sent
 
     def on_preflight(self, message: Preflight) -> None:
-        self.watch.audited(message, time.monotonic())
+        self.watch.audited(message, self.now())
 
     def on_request(self, request: Request, answer: Trigger.Response) -> Trigger.Response:
         events = answering(self.step(requests=(request,)).events, request)
@@ -120,19 +126,28 @@ class Supervisor(ProcessNode):
 
     # --- what is done -----------------------------------------------------------------------------------------------
 
+    def now(self) -> float:
+        return self.clock.now(time.monotonic())
+
     def step(self, **news: Any) -> SupervisorOutput:
         """One step of the supervisor with what is new, and everything that follows from it."""
-        now = time.monotonic()
+        now, wall = self.now(), time.monotonic()
         requests, target = (*self.requests, *news.pop("requests", ())), news.pop("target", None) or self.target
         self.requests, self.target = [], None
         known: dict[str, Any] = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
         inputs = SupervisorInputs(now, requests=requests, target=target, **known, **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
-        self.tally = self.tally.passed(output.rung, now - self.stepped)
-        self.stepped, self.point = now, output.set_point or self.point
+        done = None
+        if self.clock.paced:
+            self.held, command, done = self.held.released(output.command, self.state, now, self.settings.answers)
+            output = output._replace(command=command)
+        self.tally = self.tally.passed(output.rung, now - self.stepped, wall - self.walked)
+        self.stepped, self.walked, self.point = now, wall, output.set_point or self.point
         if self.rival.clear:
             self.outputs.publish(output, self.state.ladder, self.status_sent)
             self.count(output, now)
+            if done is not None:
+                self.outputs.tell_answered(done)
         if self.parameters.auto and not self.ending and not self.automatic.done:
             self.fly_on(now)
         self.finished |= self.ending and output.finished
@@ -162,6 +177,8 @@ class Supervisor(ProcessNode):
         """What the automatic flight still waits for, in words; "" where it may ask to take off."""
         if self.autopilot is None or self.state.sample is None:
             return NOT_HEARD
+        if self.state.policy.latest is None:
+            return NOT_ANSWERED
         return "" if self.state.monitor.answers else "the policy does not answer"
 
     def stopping(self) -> bool:

@@ -12,9 +12,11 @@ import time
 
 from nav_msgs.msg import Odometry
 from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand, FlightState, SetPoint, VehicleState
+from std_msgs.msg import UInt64
 
 from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
+from spike_ctrl.flight.flight_clock import FlightClock
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.companion import Companion
@@ -51,7 +53,7 @@ class VehicleBridge(ProcessNode):
         self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
-        self.times = CommandTimes()
+        self.times, self.clock, self.arrived = CommandTimes(), FlightClock(p.paced, self.settings.pause), 0.0
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
         self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
@@ -61,6 +63,7 @@ class VehicleBridge(ProcessNode):
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
+        self.create_subscription(UInt64, "answered", self.on_answered, qos.STREAM)
         self.rival = RivalWatch(self, "flight_state")
         self.start_timer(STATUS_PERIOD, self.send_due)
         self.start_timer(PREFLIGHT_PERIOD, self.report_preflight)
@@ -83,14 +86,19 @@ class VehicleBridge(ProcessNode):
                 self.publish_state(newest)
 
     def hear(self, data: bytes, sender: Sender) -> Sample | None:
-        now = time.monotonic()
+        now, wall = self.now(), time.monotonic()
         if not data or not self.connection.believes(sender, now):
             return None
         with self.lock:
             samples = self.companion.receive(data, now)
             if self.companion.heard == now:
                 self.connection.adopt(sender, now)
-        return samples[-1] if samples else None
+            for sample in samples:
+                self.clock, self.arrived = self.clock.seen(sample.stamp, wall), wall
+        return samples[-1]._replace(received=self.clock.now(wall)) if samples else None
+
+    def now(self) -> float:
+        return self.clock.now(time.monotonic())
 
     def publish_state(self, sample: Sample) -> None:
         """To guide and policy first: while they compute, the supervisor checks the state that they answer."""
@@ -100,6 +108,7 @@ class VehicleBridge(ProcessNode):
             self.passed = passed = self.passed.with_state(state)
             target = self.memory.target
         if state is not None:
+            self.times.shown(state.tick, state.stamp, self.arrived)
             guided = passed.guide_flies(state.received, self.settings)
             self.state_out.publish(flight_messages.vehicle_state(state, target, on_ground, guided))
         self.raw_out.publish(flight_messages.state_message(sample))
@@ -112,7 +121,7 @@ class VehicleBridge(ProcessNode):
 
     def on_set_point(self, message: SetPoint) -> None:
         point = flight_messages.set_point(message)
-        if not self.obeys(message.source, time.monotonic()):
+        if not self.obeys(message.source, self.now()):
             self.refuse("a set-point of another supervisor than the one that flies")
         elif (bad := setpoint.not_finite(point)) is not None:
             self.refuse(f"set-point: {bad}")
@@ -121,7 +130,7 @@ class VehicleBridge(ProcessNode):
                 self.memory = self.memory._replace(target=point)
 
     def on_command(self, message: FlightCommand) -> None:
-        action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, time.monotonic()
+        action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, self.now()
         if not self.obeys(message.source, now):
             self.refuse("a command of another supervisor than the one that flies")
             return
@@ -132,13 +141,23 @@ class VehicleBridge(ProcessNode):
                 guided = message.commander == FlightCommand.GUIDE
                 self.passed = passed = passed._replace(source=message.source, heard=now, guided=guided)
                 self.commands.send(action, now)
+        self.tell_answered(message.tick)
         if found:
             self.refuse(str(found[0]))
         else:
-            self.times.add(message.commander, time.monotonic() - dict(passed.states)[message.tick])
+            self.times.add(message.commander, message.tick, time.monotonic())
+
+    def on_answered(self, message: UInt64) -> None:
+        self.tell_answered(message.data)
+
+    def tell_answered(self, tick: int) -> None:
+        """Let a vehicle that waits go on from the state of this tick."""
+        if self.clock.paced and (stamp := self.times.stamp(tick)) is not None:
+            with self.lock:
+                self.connection.send(self.companion.link.answered(stamp, self.now()))
 
     def on_request(self, message: AutopilotRequest) -> None:
-        ask, now = flight_messages.ASKS.get(message.request), time.monotonic()
+        ask, now = flight_messages.ASKS.get(message.request), self.now()
         if ask is None or now - 1e-9 * message.status_sent > REQUEST_AGE:  # the autopilot may be in another mode by now
             self.refuse(f"a request for {ask} that answers an old status")
         elif not self.obeys(message.source, now):
@@ -159,7 +178,7 @@ class VehicleBridge(ProcessNode):
     def send_due(self) -> None:
         """Packets that are due to the autopilot, and its status to the supervisor."""
         with self.lock:
-            now = time.monotonic()
+            now = self.now()
             for packet in self.companion.due(now):
                 self.connection.send(packet)
             status, heard, said = self.companion.status(), self.companion.heard, self.companion.said
@@ -171,7 +190,7 @@ class VehicleBridge(ProcessNode):
 
     def report_preflight(self) -> None:
         with self.lock:
-            heard = self.companion.heard_of(time.monotonic())
+            heard = self.companion.heard_of(self.now())
             self.companion.want(self.preflight.parameter_names(heard.version))
             of_link = self.commands.unmet()
         figures = {**self.times.figures(), "refused": self.refused, **self.companion.link.counts}
@@ -186,7 +205,7 @@ class VehicleBridge(ProcessNode):
             status, last = self.companion.status(), self.memory.track.last
             if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
                 level, thrust = from_yaw(attitude.yaw(last.quaternion)), px4_parameters.hover_thrust(self.airframe)
-                self.connection.send(self.companion.link.attitude(thrust, level, time.monotonic()))
+                self.connection.send(self.companion.link.attitude(thrust, level, self.now()))
         self.ended = True
         self.reader.join(1.0)
         with self.lock:

@@ -15,6 +15,7 @@ class PolicyParameters:
     max_age: float = setting(0.1, "In real time: age at which the last state is too old to go on from.", low=0.01, unit="s")
     runtime: str = setting("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
     flight: bool = setting(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
+    paced: bool = setting(False, "In flight: the time is that of the states, whose vehicle waits; false: the computer's.")
     tell_commands: bool = setting(
         False, "Tell a policy in shadow what others command, if its checkpoint says that it learns its plant from that."
     )

@@ -124,7 +124,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
             self.pilot.take(found) if epoch else self.pilot.warm(found)
 
     def on_state(self, message: VehicleState) -> None:
-        received = time.monotonic()
+        begun = time.monotonic()
         if not (self.active and self.rival.clear):
             return
         if self.answer is not None and self.answer.tick == message.tick:
@@ -144,6 +144,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
             return
         first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
         stamp = nanoseconds(message.header.stamp)
+        received = stamp * 1e-9 if self.parameters.paced else begun
         self.queue, waited = self.queue.received(stamp * 1e-9, received)
         found = self.pilot.step(
             message.tick,
@@ -155,7 +156,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
             voltage=self.battery.at(stamp),
             commanded=self.told.last,
         )
-        self.inference = time.monotonic() - received
+        self.inference = time.monotonic() - begun
         self.step_times.add(self.inference)
         flown = self.pilot.flown  # another one where it has taken over
         if found.commands and found.action is not None:
@@ -166,8 +167,8 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         if found.action is not None:
             self.spikes.show(message, self.pilot)
         told, skipped = (self.reason, self.candidate), previous is not None and message.tick - previous > 1
-        if (found.reason, self.pilot.successor) != told or skipped or received - self.reported > STATUS_PERIOD:
-            self.report(message, flown, found, received, seen.observation[0], previous)
+        if (found.reason, self.pilot.successor) != told or skipped or begun - self.reported > STATUS_PERIOD:
+            self.report(message, flown, found, begun, seen.observation[0], previous)
 
     def command(self, message: VehicleState, flown: Flown, action: NDArray[Any]) -> None:
         rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
@@ -187,15 +188,15 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         message: VehicleState,
         flown: Flown,
         found: PilotAnswer,
-        received: float,
+        begun: float,
         observation: NDArray[Any],
         previous: int | None,
     ) -> None:
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
-        self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor
+        self.reason, self.reported, self.candidate = found.reason, begun, self.pilot.successor
         rates = () if found.action is None else flown.policy.spike_rates(self.pilot.state)
-        measured = observation, time.monotonic() - received, self.inference, rates
+        measured = observation, time.monotonic() - begun, self.inference, rates
         self.status_out.publish(status_message(message, previous, flown, self.candidate, found, *measured))
 
 

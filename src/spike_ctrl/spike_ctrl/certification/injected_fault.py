@@ -110,7 +110,7 @@ KINDS: dict[str, dict[str, FaultRange]] = {
         "moment": FaultRange((0.02, 0.1)),  # of the weight times the arm
     },
     "unseen": {
-        "drifts_as_its_velocity": FaultRange((0.1, 1.0)),  # m/s
+        "drifts_as_its_velocity": FaultRange((0.1, 1.0))  # m/s
     },
 }
 

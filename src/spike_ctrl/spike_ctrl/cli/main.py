@@ -87,10 +87,7 @@ def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
     shown = "\n".join(module.EXAMPLES.strip() for module in (verb, *added) if hasattr(module, "EXAMPLES"))
     examples = "".join(f"  {line}\n" for line in shown.splitlines())
     found = argparse.ArgumentParser(
-        prog=f"spike-ctrl {name}",
-        description=verb.__doc__,
-        epilog=f"examples:\n{examples}",
-        formatter_class=FoldedHelp,
+        prog=f"spike-ctrl {name}", description=verb.__doc__, epilog=f"examples:\n{examples}", formatter_class=FoldedHelp
     )
     verb.add(found)
     for more in added:

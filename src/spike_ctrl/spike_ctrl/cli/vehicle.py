@@ -30,7 +30,7 @@ spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --stati
 """
 DEFAULTS: dict[str, Any] = {
     "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
-    "truth": "", "sensors": "",
+    "truth": "", "sensors": "", "paced": False,
 }  # fmt: skip
 """Of the options that only a vehicle with our own autopilot has."""
 
@@ -55,6 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
     )
+    parser.add_argument("--paced", action="store_true", help="its time waits up to .5 s for the answer to each state")
     parser.add_argument("--until-disarmed", action="store_true", help="after a first signal, fly on until it is disarmed")
     parser.set_defaults(**DEFAULTS)
 
@@ -75,6 +76,7 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     from spike_ctrl.px4 import px4_parameters
     from spike_ctrl.px4.signing import Signing, read_key
     from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
+    from spike_ctrl.simulated_px4.pace import Pace
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
@@ -112,8 +114,11 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     def ended() -> bool:
         return len(stop) > options.until_disarmed or bool(stop and not vehicle.commander.armed)
 
-    udp_server.serve(vehicle, ports, time.monotonic, ended, lambda line: print(line, flush=True), see)
+    pace = Pace() if options.paced else None
+    udp_server.serve(vehicle, ports, time.monotonic, ended, lambda line: print(line, flush=True), see, pace)
     if log:
         log.close()
     print(udp_server.summary(vehicle))
+    if pace:
+        print(pace)
     return 0

@@ -10,5 +10,5 @@ A flight is one pure step, repeated (supervisor.py). Where to find what:
   holds its state. command_choice.py gives the command, checkpoint_swap.py swaps the policy.
 - All faults: faults.py. All limits: flight_settings.py.
 - What happened, by kind and cause: event.py; in sentences: event_words.py.
-- Around a flight: bridge.py, auto_mission.py, rehearsal.py, realtime_scheduling.py, flight_statistics.py.
+- Around a flight: bridge.py, auto_mission.py, rehearsal.py, flight_clock.py, realtime_scheduling.py, flight_statistics.py.
 """

@@ -17,11 +17,7 @@ def rotate(q: Quaternion, v: tuple[float, float, float]) -> tuple[float, float, 
     """The vector turned by the quaternion x, y, z, w: from body to world."""
     x, y, z, w = q
     tx, ty, tz = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
-    return (
-        v[0] + w * tx + y * tz - z * ty,
-        v[1] + w * ty + z * tx - x * tz,
-        v[2] + w * tz + x * ty - y * tx,
-    )
+    return (v[0] + w * tx + y * tz - z * ty, v[1] + w * ty + z * tx - x * tz, v[2] + w * tz + x * ty - y * tx)
 
 
 def rotate_back(q: Quaternion, v: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -21,7 +21,8 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
 
-NOT_HEARD = "the vehicle is not heard"
+NOT_HEARD, NOT_ANSWERED = "the vehicle is not heard", "the policy has not answered yet"
+STARTING = (NOT_HEARD, NOT_ANSWERED)  # what may compile for minutes at its first start on a busy computer
 
 
 class MissionPhase(Enum):
@@ -58,7 +59,7 @@ class MissionPlan:
 
     trajectories: tuple[Trajectory, ...] = ()
     duration: float = within(20.0, 0.1, 3600.0)  # of each trajectory
-    vehicle_timeout: float = within(300.0, 1.0, 3600.0)  # until the vehicle is heard: a simulated one compiles first
+    vehicle_timeout: float = within(300.0, 1.0, 3600.0)  # until vehicle and policy are heard: they compile first
     ready_timeout: float = within(60.0, 1.0, 3600.0)  # from then on
     engage_timeout: float = within(15.0, 1.0, 600.0)  # until a refused engagement ends the flight
     land_timeout: float = within(60.0, 1.0, 600.0)
@@ -69,18 +70,12 @@ MissionStep = tuple[Mission, tuple[Request, ...], Trajectory | None]
 
 
 def advance(
-    mission: Mission,
-    ladder: Ladder,
-    airborne: bool,
-    missing: str,
-    now: float,
-    plan: MissionPlan,
-    refusal: str = "",
+    mission: Mission, ladder: Ladder, airborne: bool, missing: str, now: float, plan: MissionPlan, refusal: str = ""
 ) -> MissionStep:
     """One step after the supervisor's. Its requests and its target belong into the supervisor's next inputs.
 
-    missing: what is not there yet, NOT_HEARD or other words; "" where all is there. Without it there is no take-off. now: s.
-    refusal: the supervisor's last one, in words; it tells what was missing where the flight never becomes ready.
+    missing: what is not there yet, one of STARTING or other words; "" where all is there. Without it there is no take-off.
+    now: s. refusal: the supervisor's last one, in words; it tells what was missing where the flight never becomes ready.
     """
     since = now if mission.since is None else mission.since
     mission = mission._replace(since=since)
@@ -90,7 +85,7 @@ def advance(
             return _next(mission, MissionPhase.TAKE_OFF, now)
         if airborne:  # without this a restart in the air would take off again after the autopilot has landed
             return _next(mission, MissionPhase.DONE, now, "the vehicle is in the air already")
-        if missing != NOT_HEARD and not mission.heard:
+        if missing not in STARTING and not mission.heard:
             mission, since = mission._replace(heard=True, since=now), now
         patience = plan.ready_timeout if mission.heard else plan.vehicle_timeout
         if now - since > patience:

@@ -63,11 +63,7 @@ class Braking:
         gap, fast = 0.0 if asked else self.gap, math.hypot(velocity[0], velocity[1])
         level = gap + self.time + fast / (2 * self.deceleration)
         upright = gap + self.vertical_time + abs(velocity[2]) / (2 * self.vertical_deceleration)
-        return (
-            position[0] + level * velocity[0],
-            position[1] + level * velocity[1],
-            position[2] + upright * velocity[2],
-        )
+        return (position[0] + level * velocity[0], position[1] + level * velocity[1], position[2] + upright * velocity[2])
 
     def beyond(self, position: Vector, velocity: Vector, low: Vector, high: Vector, asked: bool = False) -> float:
         """How far (m) outside the box a vehicle is brought to rest; negative: so far inside."""

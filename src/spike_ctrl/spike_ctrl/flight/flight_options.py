@@ -12,8 +12,7 @@ class FlightOptions:
     airframe: str = setting("sih_quadx", "The vehicle: a name among config/airframes or a path to a YAML file.")
     rate: float = within(100.0, 50.0, 125.0, "Rate of the control and of the autopilot's ODOMETRY.", "Hz")
     cage: str = setting(
-        "",
-        "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
+        "", "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default."
     )
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     deviation: float = within(
@@ -31,4 +30,9 @@ class FlightOptions:
         0.8, 0.01, 100.0, "Most that the velocity may change within .2 s beyond what the accelerometer says.", "m/s"
     )
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
+    paced: bool = setting(
+        False,
+        "The flight has the time of its simulated vehicle, which waits up to .5 s for the answer to each state; false: that "
+        "of the computer. With vehicle:=embedded the default is true, but for realtime:=true.",
+    )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
@@ -80,6 +80,7 @@ class FlightSettings:
     spooling: float = within(-0.84, -1.0, 0.0, "The collective action while the rotors come up to speed after arming.", "")
     farewell: float = within(0.0, 0.0, 1.0, "Time for which the last command in the air is repeated.", "s")
     stall: float = within(0.1, 0.01, 0.2, "Longest time between two steps of the supervisor.", "s")
+    pause: float = within(1.0, 0.6, 60.0, "In a paced flight: time without a state, after which silence counts.", "s")
     stalls: int = within(20, 1, 99, "Most of the last 100 control periods without a step.", "")
     state: StateLimits = StateLimits()
     estimate: EstimateLimits = EstimateLimits()
@@ -246,9 +247,22 @@ def table(settings: Any, group: str = "") -> Iterator[Setting]:
             yield Setting(group, one.name, value, about.get("unit", ""), about["low"], about["high"], about["description"])
 
 
-def as_json(settings: FlightSettings) -> str:
-    """The settings that a flight was flown with: each number by its path, and what else the user chooses."""
+def as_json(settings: FlightSettings, paced: bool = False) -> str:
+    """The settings that a flight was flown with: each number by its path, and what else the user chooses.
+
+    paced: the vehicle waited for commands, so that times by the recorder's clock say nothing of the flight.
+    """
     chosen = {"layout": settings.layout, "turn.fastest": settings.turn.fastest} | {
         f"cage.{name}": getattr(settings.cage, name) for name in ("low", "high", "relative")
     }
+    chosen |= {"paced": True} if paced else {}
     return json.dumps(chosen | {one.path: one.value for one in table(settings)})
+
+
+def parsed(found: Sequence[tuple[int, Any]]) -> dict[str, Any]:
+    """The settings in a bag, of its first supervisor, from messages with times. What is no JSON of ours says nothing."""
+    try:
+        settings = json.loads(found[0][1].data)
+    except (IndexError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}

@@ -12,6 +12,8 @@ import numpy as np
 from spike_ctrl.control.trajectory import PASS_ERROR, Vector
 from spike_ctrl.flight.faults import Rung
 
+SLOW = 0.995  # a flight at this share of real time or more is told as one in real time
+
 
 class Tally(NamedTuple):
     """Sums over a flight. time: s on each rung. All others count while the policy flies."""
@@ -25,10 +27,13 @@ class Tally(NamedTuple):
     late: int = 0
     spikes: float = 0.0  # sum of the spike rates
     answers: int = 0  # with a spike rate
+    real: float = 0.0  # s of the computer's clock while policy or guide fly
 
-    def passed(self, rung: Rung, seconds: float) -> Tally:
-        """After so many seconds on a rung."""
-        return self._replace(time={**self.time, rung: self.time.get(rung, 0.0) + seconds})
+    def passed(self, rung: Rung, seconds: float, real: float | None = None) -> Tally:
+        """After so many seconds on a rung. real: on the computer's clock; None: the same."""
+        time = {**self.time, rung: self.time.get(rung, 0.0) + seconds}
+        flown = (seconds if real is None else real) if rung <= Rung.GUIDE else 0.0
+        return self._replace(time=time, real=self.real + flown)
 
     def saw(self, position: Vector, set_point: Vector) -> Tally:
         """After a state came while the policy flies. Both in m."""
@@ -56,12 +61,19 @@ class Tally(NamedTuple):
         return math.sqrt(self.squares / self.states) if self.states else math.nan
 
     @property
+    def pace(self) -> float:
+        """The flight's seconds in one second of the computer's clock, while policy or guide fly."""
+        flown = self.time.get(Rung.SNN, 0.0) + self.time.get(Rung.GUIDE, 0.0)
+        return flown / self.real if self.real > 0 else 1.0
+
+    @property
     def missed(self) -> int:
         """Control periods of the policy without a command in time."""
         return max(self.states - self.commands, 0) + self.late
 
     def __str__(self) -> str:
         times = ", ".join(f"{rung.name} {self.time[rung]:.1f} s" for rung in Rung if self.time.get(rung, 0.0) >= 0.05)
+        times += f"; at {self.pace:.2f} of real time" if self.pace < SLOW else ""
         if not self.states:
             return f"flight: the policy did not fly; {times}"
         far = 100 * self.far / self.states

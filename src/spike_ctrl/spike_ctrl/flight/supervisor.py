@@ -75,11 +75,7 @@ def step(
 
 
 def _move(
-    state: SupervisorState,
-    inputs: SupervisorInputs,
-    found: Findings,
-    of_policy: Findings,
-    settings: FlightSettings,
+    state: SupervisorState, inputs: SupervisorInputs, found: Findings, of_policy: Findings, settings: FlightSettings
 ) -> tuple[SupervisorState, Move]:
     """The ladder moves. Faults of a policy that neither flies nor is wanted do not count.
 

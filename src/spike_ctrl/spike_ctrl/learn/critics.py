@@ -47,13 +47,7 @@ class Ensemble(nn.Module):
     __call__: Callable[..., torch.Tensor]
 
     def __init__(
-        self,
-        members: int,
-        width: int,
-        generator: torch.Generator,
-        seen: CriticInputs,
-        with_action: bool,
-        outputs: int = 1,
+        self, members: int, width: int, generator: torch.Generator, seen: CriticInputs, with_action: bool, outputs: int = 1
     ):
         super().__init__()
         if seen.sizes and seen.widths != QUADROTOR:

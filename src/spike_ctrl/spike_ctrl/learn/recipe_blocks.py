@@ -113,10 +113,7 @@ class TaskSettings:
     box: float = within(0.6, 0.1, 100.0, "Largest distance from the set-point on each axis; outside is a crash.", "m")
     episode_steps: int = within(500, 10, 100_000, "Longest episode.", "steps")
     reward: str | Coefficients = setting(
-        "curriculum",
-        "Weights: of the paper's curriculum, its start or end, or your own.",
-        read=_reward,
-        schema=_REWARD,
+        "curriculum", "Weights: of the paper's curriculum, its start or end, or your own.", read=_reward, schema=_REWARD
     )
     start: InitialStates = setting(InitialStates(), "How an episode starts.")
     randomisation: Randomisation = setting(Randomisation(), "What differs from the airframe in each episode.")

@@ -50,12 +50,7 @@ class TD3BC:
     """
 
     def __init__(
-        self,
-        actor: Any,
-        critic: Critic,
-        settings: TD3BCSettings,
-        learning_rate: float,
-        floored: ShapedReward | None = None,
+        self, actor: Any, critic: Critic, settings: TD3BCSettings, learning_rate: float, floored: ShapedReward | None = None
     ):
         self.settings, self.floored = settings, floored
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)

@@ -58,11 +58,7 @@ MODES: dict[int, Mode] = {
     dialect.PX4Mode.AUTO_LAND: Mode.LAND,
     dialect.PX4Mode.AUTO_RTL: Mode.RETURN,
 }
-ASKED = {
-    Ask.OFFBOARD: dialect.PX4Mode.OFFBOARD,
-    Ask.HOLD: dialect.PX4Mode.AUTO_LOITER,
-    Ask.LAND: dialect.PX4Mode.AUTO_LAND,
-}
+ASKED = {Ask.OFFBOARD: dialect.PX4Mode.OFFBOARD, Ask.HOLD: dialect.PX4Mode.AUTO_LOITER, Ask.LAND: dialect.PX4Mode.AUTO_LAND}
 
 
 class Companion:

@@ -174,6 +174,10 @@ class Link:
         """Ask for the autopilot's time. ClockOffset follows."""
         return self._write(messages.MAVLink_timesync_message(0, round(now * 1e9)), now)
 
+    def answered(self, stamp: float, now: float) -> bytes:
+        """Tell a simulated vehicle that waits that its state with this stamp is answered. Others ignore it."""
+        return self._write(messages.MAVLink_timesync_message(round(stamp * 1e9), round(now * 1e9)), now)
+
     def _command(self, command: int, now: float, *parameters: float) -> bytes:
         seven = [*parameters, *[0] * (7 - len(parameters))]
         to = (self.system, dialect.COMPONENT)

@@ -45,12 +45,14 @@ class Wanted:
     """What the preflight wants beside the flight settings. remote_control: a pilot has one; False: the flight has none.
 
     assume: PX4's version, such as "1.18", where it tells none or one that is not known; empty: what it tells. speed: seconds
-    of the autopilot's clock in one second of ours, which a simulation is asked for.
+    of the autopilot's clock in one second of ours, which a simulation is asked for. paced: the vehicle waits, and the clock
+    of the flight is its own.
     """
 
     remote_control: bool = True
     assume: str = ""
     speed: float = within(1.0, 0.1, 100.0)
+    paced: bool = False
     state_rate: float = within(80.0, 1.0, 1000.0)  # Hz, least rate of received states
     horizontal: float = within(0.3, 0.001, 10.0)  # m
     vertical: float = within(0.5, 0.001, 10.0)

@@ -21,11 +21,7 @@ class WrittenParameter(NamedTuple):
 
 
 def listen(
-    connection: Connection,
-    companion: Companion,
-    clock: Callable[[], float],
-    end: float,
-    until: Callable[[float], bool],
+    connection: Connection, companion: Companion, clock: Callable[[], float], end: float, until: Callable[[float], bool]
 ) -> None:
     """Hear the autopilot and send it what is due, to `end` (s of the clock) or as soon as `until(now)` holds."""
     while (now := clock()) < end and not until(now):
@@ -38,10 +34,7 @@ def listen(
 
 
 def write(
-    connection: Connection,
-    companion: Companion,
-    clock: Callable[[], float],
-    wanted: Callable[[Heard], Mapping[str, float]],
+    connection: Connection, companion: Companion, clock: Callable[[], float], wanted: Callable[[Heard], Mapping[str, float]]
 ) -> dict[str, WrittenParameter]:
     """Write the parameters that `wanted` names, until the autopilot tells them back or has had five seconds.
 

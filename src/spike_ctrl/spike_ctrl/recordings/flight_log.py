@@ -6,7 +6,6 @@ log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,18 +103,9 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
         command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
         command_received=np.array([when for when, _ in found["command"]], np.int64),
-        settings=_settings(found[flight_settings.TOPIC]),
+        settings=flight_settings.parsed(found[flight_settings.TOPIC]),
         messages=found,
     )
-
-
-def _settings(found: list[tuple[int, Any]]) -> dict[str, Any]:
-    """The settings of a flight, of its first supervisor. What is no JSON of ours says nothing."""
-    try:
-        settings = json.loads(found[0][1].data)
-    except (IndexError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 def _event(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files.printable import printable
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.measured_voltage import MeasuredVoltages
 from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
@@ -44,6 +45,7 @@ TOPICS = {  # name, relative to the namespace of the states: type
     "battery": "sensor_msgs/msg/BatteryState",
     "imu": "sensor_msgs/msg/Imu",
     bag_origin.TOPIC: bag_origin.KIND,
+    flight_settings.TOPIC: "std_msgs/msg/String",
 }
 
 
@@ -101,6 +103,7 @@ def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recordi
         reference=_poses(found.get("reference_state"), states),
         sensed=_sensed(found, states),
         origin=bag_origin.parse(found["origin"][0][1].data, path) if found.get("origin") else None,
+        paced=bool(flight_settings.parsed(found.get(flight_settings.TOPIC, ())).get("paced")),
         checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
         notes=tuple(notes),
     )

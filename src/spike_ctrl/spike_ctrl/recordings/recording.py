@@ -124,7 +124,8 @@ class Recording:
     """A flight from a bag. checkpoints: by epoch. notes: lines on what was missing or could not be used.
 
     poses: as the vehicle estimates them. reference: as they were measured from outside, by motion capture for example.
-    origin: of an imported flight, as `bag_origin` reads it; None if the flight was recorded.
+    origin: of an imported flight, as `bag_origin` reads it; None if the flight was recorded. paced: its vehicle waited for
+    commands, so that no time of receipt says whether something was late.
     """
 
     path: Path
@@ -138,6 +139,7 @@ class Recording:
     reference: Poses | None = None
     sensed: Sensed | None = None
     origin: dict[str, Any] | None = None
+    paced: bool = False
     checkpoints: dict[int, Embedded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

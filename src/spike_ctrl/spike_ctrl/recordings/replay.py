@@ -18,6 +18,7 @@ import numpy as np
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
+from spike_ctrl.flight import flight_settings
 from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import Checkpoint, Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -39,7 +40,7 @@ AXES = {
 # The topics of a bag that a replay needs.
 TOPICS = (
     "state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin", "battery",
-    "command",
+    "command", flight_settings.TOPIC,
 )  # fmt: skip
 # How a checkpoint flew a single vehicle, where numpy's own products give other actions; in words for the user.
 STEPS: tuple[tuple[Callable[[Checkpoint], Policy], str], ...] = (

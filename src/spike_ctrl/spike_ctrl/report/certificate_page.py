@@ -26,10 +26,7 @@ RUNG_COLOURS = {rung: COLOURS[n] for n, rung in enumerate(Rung)}
 
 
 def sections(
-    rows: Sequence[FamilyRow],
-    struck: Sequence[FamilyRow],
-    worst: Sequence[tuple[FlightOutcome, FlightCore]],
-    seconds: float,
+    rows: Sequence[FamilyRow], struck: Sequence[FamilyRow], worst: Sequence[tuple[FlightOutcome, FlightCore]], seconds: float
 ) -> list[Section]:
     """The sections. struck: by row of the fault table. worst: flights to draw. seconds: of virtual time in all."""
     moving = Section("Rows of the fault table, struck in motion", [Table(HEAD, _cells(struck))])

@@ -17,13 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl.flight.estimate_quality import (
-    AIDED,
-    GOOD_FLAGS,
-    POSITION_HORIZONTAL,
-    VELOCITY_HORIZONTAL,
-    EstimateQuality,
-)
+from spike_ctrl.flight.estimate_quality import AIDED, GOOD_FLAGS, POSITION_HORIZONTAL, VELOCITY_HORIZONTAL, EstimateQuality
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim.sensor_noise import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.simulated_px4.cascade import StateEstimate

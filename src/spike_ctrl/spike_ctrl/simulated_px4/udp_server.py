@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError, refused
+from spike_ctrl.simulated_px4.pace import Pace
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Packets, Vehicle
 
@@ -67,11 +68,12 @@ def serve(
     stop: Callable[[], bool],
     say: Callable[[str], None],
     see: Callable[[Vehicle], None] = lambda vehicle: None,
+    pace: Pace | None = None,
 ) -> None:
     """Fly until `stop()` is true.
 
     clock: gives seconds. say: takes lines for people, with modes and the autopilot's texts. see: called with the vehicle
-    after each step.
+    after each step. pace: the vehicle's time waits for commands; None: it is that of the clock.
     """
     begin, shown, heard = clock() - vehicle.now / vehicle.speed, "", 0
     with selectors.DefaultSelector() as selector:
@@ -79,22 +81,28 @@ def serve(
             selector.register(port.socket, selectors.EVENT_READ, name)
         while not stop():
             now = (clock() - begin) * vehicle.speed
-            if now - vehicle.now > MAX_LAG * vehicle.speed:
-                say(f"{vehicle.now:.2f} s: held up for {(now - vehicle.now) / vehicle.speed:.2f} s")
+            due = vehicle.now + TICK <= now + 1e-9
+            held = due and pace is not None and pace.holds(vehicle.shown, vehicle.answered, clock())
+            if not held and now - vehicle.now > MAX_LAG * vehicle.speed:
+                if pace is None:
+                    say(f"{vehicle.now:.2f} s: held up for {(now - vehicle.now) / vehicle.speed:.2f} s")
                 begin += (now - vehicle.now) / vehicle.speed
                 now = vehicle.now
-            _send(ports, vehicle.advance(now))
-            see(vehicle)
+            if not held:
+                _send(ports, vehicle.advance(now if pace is None else min(now, vehicle.now + TICK)))
+                see(vehicle)
             for time, text in vehicle.said[heard:]:
                 say(f"{time:.2f} s: {text}")
             heard = len(vehicle.said)
             if (state := _state(vehicle)) != shown:
                 say(f"{vehicle.now:.2f} s: {state}")
                 shown = state
-            wait = begin + (vehicle.now + TICK) / vehicle.speed - clock()
+            wait = pace.left(clock()) if held and pace else begin + (vehicle.now + TICK) / vehicle.speed - clock()
             for key, _ in selector.select(max(0.0, wait)):
                 for data in _datagrams(ports[key.data].socket):
-                    _send(ports, vehicle.receive(key.data, data, max(vehicle.now, (clock() - begin) * vehicle.speed)))
+                    # A command that was waited for is not late in the vehicle's time.
+                    arrived = vehicle.now if pace else max(vehicle.now, (clock() - begin) * vehicle.speed)
+                    _send(ports, vehicle.receive(key.data, data, arrived))
 
 
 def summary(vehicle: Vehicle) -> str:

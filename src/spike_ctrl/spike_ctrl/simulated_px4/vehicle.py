@@ -85,6 +85,7 @@ class Vehicle:
         self._takes_motors = airframe.action_layout == "motors"
         self._setpoint: offboard_setpoints.Setpoint = IDLE
         self._setpoint_at = self._station_at = self.armed_at = -math.inf
+        self.shown, self.answered = -1, -math.inf  # ms: its newest state; the newest one that was answered
         self._ticks = 0
         self._arrived: list[tuple[float, str, Received]] = []
         self._answers: Answers = []  # sent in this tick
@@ -119,7 +120,10 @@ class Vehicle:
         self.take(RateCommand(px4_parameters.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
 
     def receive(self, port: str, data: bytes, now: float) -> Packets:
-        """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC is answered at once."""
+        """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC does at once, where it is a question.
+
+        As an answer it carries the vehicle's time of the newest state that is answered (`Link.answered`).
+        """
         packets = []
         for received in self.readers[port].read(data, now / self.speed):
             message = received.message
@@ -127,6 +131,8 @@ class Vehicle:
                 if message.tc1 == 0:
                     answer = messages.MAVLink_timesync_message(round(now * 1e9), message.ts1)
                     packets.append((port, self._pack(port, answer, now)))
+                else:
+                    self.answered = max(self.answered, round(1e-6 * message.tc1))
             else:
                 self._arrived.append((now + self.latency, port, received))
         return packets
@@ -233,6 +239,8 @@ class Vehicle:
                 if number == messages.MAVLINK_MSG_ID_CURRENT_MODE and not self._has_mode_news(port):
                     continue
                 snapshot = snapshot or self.snapshot()
+                if number == messages.MAVLINK_MSG_ID_ODOMETRY and port == ONBOARD:
+                    self.shown = round(1e3 * self.now)
                 found.append((port, STREAMS[number].make(snapshot)))
         return [(port, self._pack(port, message, self.now)) for port, message in found]
 
