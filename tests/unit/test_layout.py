@@ -143,7 +143,7 @@ def test_every_file_that_the_architecture_page_names_is_there():
 
 def test_the_architecture_page_shows_the_packages_in_the_order_of_the_arrows():
     page = (SOURCES.parent / "docs" / "architecture.md").read_text()
-    table = page[page.index("| package | what it is |") : page.index("Beside the library")]
+    table = page[page.index("| package | what it is |") : page.index("In addition to the library")]
     assert tuple(name.removesuffix(".py") for name in re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == ORDER
 
 
