@@ -41,7 +41,7 @@ ARGUMENTS = [
         "paced",
         bool,
         "false",
-        "The embedded vehicle waits for the answer to each state, up to .5 s; true for vehicle:=embedded without "
+        "The embedded vehicle waits for the answer to each state, up to 1 s; true for vehicle:=embedded without "
         "realtime:=true.",
     ),
     ("auto", bool, "false", "Arm, take off, engage the policy, fly the trajectory and land without being asked."),
