@@ -32,7 +32,7 @@ class FlightOptions:
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(
         False,
-        "The flight has the time of its simulated vehicle, which waits up to .5 s for the answer to each state; false: that "
-        "of the computer. With vehicle:=embedded the default is true, but for realtime:=true.",
+        "The vehicle waits up to 1 s for the answer to each state, and its time is that of the flight; true for "
+        "vehicle:=embedded without realtime:=true.",
     )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")
