@@ -97,7 +97,7 @@ def messages_page() -> str:
     )
     lines.append("## Topics\n")
     rows = [(f"`{topic}`", *cells) for topic, cells in sorted(_topics().items())]
-    lines += _table(("topic", "type", "published by", "listened to by", "QoS: reliability, depth"), rows)
+    lines += _table(("topic", "type", "published by", "subscribed by", "QoS: reliability, depth"), rows)
     recorder = importlib.import_module("spike_ctrl_record.recorder_node")
     others = ", ".join(f"`{name}`" for name in sorted(_topics().keys() - {*recorder.KNOWN, *recorder.FLIGHT}))
     lines.append(
@@ -126,7 +126,7 @@ def _topics() -> dict[str, tuple[str, str, str, str]]:
             profile = rest[1] if listens else rest[0]
             entry[3].add(profile.attr if isinstance(profile, ast.Attribute) else profile.id)
     return {
-        topic: (kind, ", ".join(dict.fromkeys(out)) or "anybody", ", ".join(dict.fromkeys(into)) or "tools", _qos(profiles))
+        topic: (kind, ", ".join(dict.fromkeys(out)) or "any node", ", ".join(dict.fromkeys(into)) or "tools", _qos(profiles))
         for topic, (kind, out, into, profiles) in found.items()
     }
 
@@ -193,9 +193,9 @@ def _definition(path: Path) -> list[str]:
 def faults_page() -> str:
     lines = ["# Faults\n", NOTE]
     lines.append(
-        "What a flight can meet and who flies then; what proves it is in [the fault table](faults.md), whose rows are\n"
-        "named. The worst rung that is asked for wins; down is automatic, up needs the operator. `SILENT`: no command\n"
-        "leaves, the autopilot's own failsafe or a pilot flies.\n"
+        "The faults of a flight, and who flies after each. `rows` are those of [the fault table](faults.md), with the\n"
+        "proofs. Of several faults the one with the lowest rung decides. The supervisor steps down by itself, and up only\n"
+        "when the operator asks. `SILENT`: no commands are sent; the autopilot's own failsafe or a pilot flies.\n"
     )
     rows = [(f.number, f"`{f.name}`", f.meaning, _then(f), ", ".join(map(str, f.rows))) for f in Fault]
     lines += _table(("number", "fault", "meaning", "then", "rows"), rows)
@@ -204,7 +204,7 @@ def faults_page() -> str:
 
 def _then(fault: Fault) -> str:
     if fault.rung is None:
-        return "told; bars an engagement" if fault.blocks else "told and counted"
+        return "reported; bars an engagement" if fault.blocks else "reported and counted"
     return f"{fault.rung.name}, then {Rung.HOLD.name}" if fault.settles else fault.rung.name
 
 
@@ -214,9 +214,9 @@ def _then(fault: Fault) -> str:
 def settings_page() -> str:
     lines = ["# Settings of a flight\n", NOTE]
     lines.append(
-        "The numbers by which a flight finds its faults, with their defaults; one out of its range is refused. Some follow\n"
-        "from the vehicle and from node parameters ([parameters](parameters.md)). A bag holds those of its flight, in\n"
-        f"`{flight_settings.TOPIC}`. [Fault codes](fault_codes.md) says what follows a fault.\n"
+        "The limits by which a flight detects its faults, with their defaults. A value out of its range is refused. Some\n"
+        "values follow from the vehicle and from node parameters ([parameters](parameters.md)). A bag holds those of its\n"
+        f"flight, in `{flight_settings.TOPIC}`. [Fault codes](fault_codes.md) says who flies after a fault.\n"
     )
     for group, members in itertools.groupby(flight_settings.table(FlightSettings()), lambda one: one.group):
         rows = [(f"`{m.path}`", f"{m.value:.4g}", m.unit, f"{m.low:.4g} to {m.high:.4g}", m.about) for m in members]

@@ -48,7 +48,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
         ("messages.md", "| `quaternion` | `float64[4]` | x, y, z, w: body to odom |"),
         ("messages.md", "| `SILENT` | 4 |  |"),
         ("fault_codes.md", "| 40 | `GUIDE_SILENT` | the guide does not answer and could not take over | HOLD | 17 |"),
-        ("fault_codes.md", "| 63 | `BATTERY_LOW` | the battery is too low to engage | told; bars an engagement | 35 |"),
+        ("fault_codes.md", "| 63 | `BATTERY_LOW` | the battery is too low to engage | reported; bars an engagement | 35 |"),
         ("flight_settings.md", "| `envelope.tilt` | 0.8727 | rad | 0.1 to 3.142 | Largest tilt. |"),
         ("flight_settings.md", "| `answers.course.far` | 1 | m | 0.01 to 100 | Largest mean distance from the set-point. |"),
         ("parameters.md", "| `rate` | float | `1.0` | at least 0 | Speed against that of the flight; "

@@ -48,7 +48,7 @@ def test_after_its_patience_it_goes_on_until_the_next_answer_even_one_that_is_la
     assert not pace.holds(shown=20, answered=10, wall=1.0 + PATIENCE)
     assert not pace.holds(shown=40, answered=10, wall=1.1 + PATIENCE) and pace.alone == 1
     assert pace.holds(shown=40, answered=30, wall=1.2 + PATIENCE)
-    assert str(pace).endswith("longest 0.50 s; went on without an answer 1 times")
+    assert str(pace).endswith("longest 1.00 s; went on without an answer 1 times")
 
 
 class SlowPilot:

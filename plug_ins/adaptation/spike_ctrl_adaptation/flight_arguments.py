@@ -17,7 +17,7 @@ from spike_ctrl_adaptation.adapter_parameters import AdapterParameters
 @dataclass(frozen=True)
 class Adaptation:
     adapt: bool = setting(
-        False, "Tune the policy in flight for what becomes of the vehicle, at the lowest priority; sets realtime:=true."
+        False, "Tune the policy in flight for a vehicle that changes, at the lowest priority; sets realtime:=true."
     )
 
 

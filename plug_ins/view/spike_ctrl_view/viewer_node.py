@@ -1,4 +1,4 @@
-"""viewer: shows a running graph in a browser, vehicles and neurons in 3-D, ladder, errors and ages beside (viser).
+"""viewer: shows a running graph in a browser, with vehicles and neurons in 3-D, ladder, errors and ages (viser).
 
 It publishes nothing, reads the newest messages some times a second, so that no node waits for it, and serves the page to
 this machine only.

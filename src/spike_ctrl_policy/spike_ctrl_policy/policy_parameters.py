@@ -17,6 +17,6 @@ class PolicyParameters:
     flight: bool = setting(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
     paced: bool = setting(False, "In flight: the time is that of the states, whose vehicle waits; false: the computer's.")
     tell_commands: bool = setting(
-        False, "Tell a policy in shadow what others command, if its checkpoint says that it learns its plant from that."
+        False, "In shadow mode the commands of others are the input of a policy whose checkpoint says learns_plant."
     )
     autostart: bool = setting(True, "Configure and activate without being asked.")

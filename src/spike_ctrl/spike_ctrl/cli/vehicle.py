@@ -55,7 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
     )
-    parser.add_argument("--paced", action="store_true", help="its time waits up to .5 s for the answer to each state")
+    parser.add_argument("--paced", action="store_true", help="its time waits up to 1 s for the answer to each state")
     parser.add_argument("--until-disarmed", action="store_true", help="after a first signal, fly on until it is disarmed")
     parser.set_defaults(**DEFAULTS)
 

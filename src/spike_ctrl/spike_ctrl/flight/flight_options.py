@@ -27,12 +27,12 @@ class FlightOptions:
         1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS)."
     )
     velocity_mismatch: float = within(
-        0.8, 0.01, 100.0, "Most that the velocity may change within .2 s beyond what the accelerometer says.", "m/s"
+        0.8, 0.01, 100.0, "Largest change of velocity within .2 s that the accelerometer does not explain.", "m/s"
     )
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(
         False,
-        "The flight has the time of its simulated vehicle, which waits up to .5 s for the answer to each state; false: that "
-        "of the computer. With vehicle:=embedded the default is true, but for realtime:=true.",
+        "The vehicle waits up to 1 s for the answer to each state, and its time is that of the flight; true for "
+        "vehicle:=embedded without realtime:=true.",
     )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")

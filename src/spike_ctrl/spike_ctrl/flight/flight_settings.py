@@ -80,7 +80,7 @@ class FlightSettings:
     spooling: float = within(-0.84, -1.0, 0.0, "The collective action while the rotors come up to speed after arming.", "")
     farewell: float = within(0.0, 0.0, 1.0, "Time for which the last command in the air is repeated.", "s")
     stall: float = within(0.1, 0.01, 0.2, "Longest time between two steps of the supervisor.", "s")
-    pause: float = within(1.0, 0.6, 60.0, "In a paced flight: time without a state, after which silence counts.", "s")
+    pause: float = within(2.0, 1.1, 60.0, "In a paced flight: time without a state, after which silence counts.", "s")
     stalls: int = within(20, 1, 99, "Most of the last 100 control periods without a step.", "")
     state: StateLimits = StateLimits()
     estimate: EstimateLimits = EstimateLimits()

@@ -29,9 +29,9 @@ class ForceLimits:
 
     velocity: float = within(0.8, 0.01, 100.0, "Largest change of velocity otherwise than the force says.", "m/s")
     memory: float = within(0.2, 0.02, 10.0, "Time in which it is forgotten.", "s")
-    told: float = within(1.0, 0.0, 60.0, "Time that a doubt stays in force.", "s")
+    told: float = within(1.0, 0.0, 60.0, "Time for which a doubt lasts.", "s")
     old: float = within(0.1, 0.01, 10.0, "Largest age of a force.", "s")
-    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
+    pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 
 @quickly_replaced

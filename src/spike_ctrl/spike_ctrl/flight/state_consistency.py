@@ -45,7 +45,7 @@ class ConsistencyLimits:
     settling: float = within(5.0, 0.0, 60.0, "After a reset of the estimator, in which it may be taken back.", "s")
     reset: float = within(1.0, 0.0, 100.0, "Most of a reset's position that may be taken back.", "m")
     reset_attitude: float = within(0.5, 0.0, 3.2, "Most of its attitude that may be taken back.", "rad")
-    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
+    pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 
 class ResetMove(NamedTuple):

@@ -24,7 +24,7 @@ class WindLimits:
 
     memory: float = within(2.0, 0.1, 100.0, "Time over which it is averaged.", "s")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis at which the wind is estimated.", "")
-    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
+    pause: float = within(0.15, 0.01, 10.0, "Longest pause of states that the estimate bridges.", "s")
 
 
 class Wind(NamedTuple):

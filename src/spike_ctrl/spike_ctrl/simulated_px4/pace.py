@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-PATIENCE = 0.5  # s, longest wait for the answer to a state
+PATIENCE = 1.0  # s, longest wait for the answer to a state
 
 
 class Pace:
