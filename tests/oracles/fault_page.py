@@ -12,16 +12,16 @@ PAGE = fault_rows.ROOT / "docs" / "faults.md"
 SOAK = fault_rows.ROOT / "build" / "soak.md"
 HEAD = """# The fault table
 
-What a learned controller must survive to be trusted with a vehicle, and the proof of each promise. Made by `make faults`,
-which runs the tests and writes this page from their results; do not edit it.
+The faults that a learned controller must survive before a vehicle is trusted to it, and the proof for each. Made by
+`make faults`, which runs the tests and writes this page from their results; do not edit it.
 
 Levels: **U** unit test of the pure logic, time passed in; **L** real processes and real DDS; **S** an autopilot in the loop:
-`spike-ctrl vehicle`, which speaks MAVLink as PX4 does, under whose own truth the vehicle must neither leave the cage (6 m x
-6 m x 3 m) nor hit the ground faster than 1 m/s. Processes are killed (SIGKILL) and stopped (SIGSTOP) in the air, while the
+`spike-ctrl vehicle`, which speaks MAVLink as PX4 does. By its true state the vehicle must neither leave the cage (6 m x 6 m
+x 3 m) nor hit the ground faster than 1 m/s. Processes are killed (SIGKILL) and stopped (SIGSTOP) in the air, while the
 policy flies; several rows share a flight, and each begins with the policy engaged. The ladder is SNN, GUIDE, HOLD, LAND,
 SILENT: down by itself, up only at the operator's request. A test whose flight failed while a processor was held up from
-outside is flown once more, and that is told. **M**: a policy that commands the motors of a Crazyflie, and a guide that takes
-over at that level (`models/crazyflie_real.safetensors`): the whole flight core in virtual time, where each fault strikes on
+outside is flown once more, and the page says so. **M**: a policy that commands the motors of a Crazyflie, and a guide that
+takes over at that level (`models/crazyflie_real.safetensors`): the whole flight core in virtual time, where each fault strikes on
 the way to a wall and on a figure; rows 7, 10, 15, 16 and 30 also with real processes and `models/crazyflie.safetensors`.
 
 """
