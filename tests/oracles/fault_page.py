@@ -22,7 +22,8 @@ policy flies; several rows share a flight, and each begins with the policy engag
 SILENT: down by itself, up only at the operator's request. A test whose flight failed while a processor was held up from
 outside is flown once more, and the page says so. **M**: a policy that commands the motors of a Crazyflie, and a guide that
 takes over at that level (`models/crazyflie_real.safetensors`): the whole flight core in virtual time, where each fault
-strikes on the way to a wall and on a figure; rows 7, 10, 15, 16 and 30 also with real processes and `models/crazyflie.safetensors`.
+strikes on the way to a wall and on a figure; rows 7, 10, 15, 16 and 30 also with real processes and
+`models/crazyflie.safetensors`.
 
 """
 
