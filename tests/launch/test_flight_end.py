@@ -62,7 +62,7 @@ def test_the_nodes_from_state_to_command_are_above_all_that_computes_where_it_is
         running = found()
         return running and all(os.sched_getscheduler(running[name].process) == wanted for name in CONTROL)
 
-    graph.wait_until(scheduled, 60, "not all nodes run so")
+    graph.wait_until(scheduled, 150, "not all nodes run so")  # the first start compiles
     if adapts:
         adapter = found()["adapter"].process
         graph.wait_until(lambda: os.sched_getscheduler(adapter) == os.SCHED_IDLE, 60, "the adapter gives way to none")

@@ -12,10 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from spike_ctrl.flight.observed_state import observed
-
 from spike_ctrl import airframe
 from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint

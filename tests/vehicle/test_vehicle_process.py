@@ -197,7 +197,7 @@ def test_a_signed_vehicle_follows_only_signed_packets(start_vehicle, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "COM_OF_LOST=1"], "parameter COM_OF_LOST: unknown; did you mean COM_OF_LOSS_T?"),
+        (["--set", "COM_OF_LOST=1"], "parameter COM_OF_LOST: unknown; did you mean 'COM_OF_LOSS_T'?"),
         (["--set", "COM_OBL_RC_ACT=1.5"], "parameter COM_OBL_RC_ACT: found 1.5, wanted an integer"),
         (["--set", "COM_OF_LOSS_T"], "parameter 'COM_OF_LOSS_T': found no =, wanted NAME=VALUE, such as COM_OF_LOSS_T=0.2"),
         (["--speed", "0"], "--speed: found 0, wanted 0.1 to 20"),
