@@ -54,7 +54,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
         ("parameters.md", "| `rate` | float | `1.0` | at least 0 | Speed against that of the flight; "
          "0: as fast as the policy answers. |"),
         ("parameters.md", "| `vehicle` | `none` | `none`, `embedded` | embedded: also start a simulated vehicle that speaks "
-                          "MAVLink as PX4 does. One that is commanded by its motors sets recipe:=default and link:=embedded. |"),
+         "MAVLink as PX4 does. One that is commanded by its motors sets recipe:=default and link:=embedded. |"),
     ],
 )  # fmt: skip
 def test_it_holds_what_is_known_otherwise(page, line):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from spike_ctrl import airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.bridge import observed
