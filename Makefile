@@ -22,7 +22,7 @@ FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy f
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
-unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
