@@ -21,7 +21,8 @@ PACKAGES := $(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml)
 FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,networks uxrce)
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
-# Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
+# Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these. Python
+# must keep what it compiles (PYTHONDONTWRITEBYTECODE): else a node starts in twice the time.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
