@@ -1,5 +1,9 @@
 """How long commands take, told by who gave them."""
 
+import sys
+import threading
+
+import pytest
 from spike_ctrl_msgs.msg import FlightCommand
 
 from spike_ctrl.flight.answer_checks import KEPT_STATES
@@ -25,3 +29,32 @@ def test_it_knows_the_stamps_of_the_states_that_a_command_may_answer():
         times.shown(tick, 3.0 + 0.01 * tick, 50.0)
     assert times.stamp(KEPT_STATES) == 3.0 + 0.01 * KEPT_STATES
     assert times.stamp(0) is None
+
+
+@pytest.fixture
+def hasty_threads():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_states_go_out_in_another_thread_while_commands_are_timed(hasty_threads):
+    times, ended = CommandTimes(), threading.Event()
+
+    def show():
+        tick = 0
+        while not ended.is_set():
+            tick += 1
+            times.shown(tick, 0.01 * tick, 5.0)
+
+    reader = threading.Thread(target=show)
+    reader.start()
+    try:
+        for tick in range(20_000):
+            times.stamp(tick)
+            times.add(FlightCommand.POLICY, tick, 6.0)
+    finally:
+        ended.set()
+        reader.join()

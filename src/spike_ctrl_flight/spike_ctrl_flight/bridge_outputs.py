@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import deque
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
@@ -48,26 +47,29 @@ class BatteryTopic:
 class CommandTimes:
     """Times on the computer's clock (s) from a state to the command of policy or guide that answers it.
 
-    Commands of others do not count.
+    Commands of others do not count. States may be shown by one thread and asked for by another.
     """
 
     def __init__(self) -> None:
         self._found = {name: Latencies() for name in TIMED.values()}
-        self._shown: deque[tuple[int, float, float]] = deque(maxlen=KEPT_STATES)
+        self._shown: dict[int, tuple[float, float]] = {}
 
     def shown(self, tick: int, stamp: float, now: float) -> None:
         """The state of this tick, with this stamp (s) of the vehicle, goes out."""
-        self._shown.append((tick, stamp, now))
+        self._shown[tick] = stamp, now
+        if len(self._shown) > KEPT_STATES:
+            del self._shown[next(iter(self._shown))]
 
     def stamp(self, tick: int) -> float | None:
         """The stamp (s) of a state that a command answers; None where it went out long ago."""
-        return next((stamp for found, stamp, _ in self._shown if found == tick), None)
+        shown = self._shown.get(tick)
+        return None if shown is None else shown[0]
 
     def add(self, commander: int, tick: int, now: float) -> None:
         """A command answers the state of this tick. commander: of FlightCommand."""
-        shown = next((at for found, _, at in self._shown if found == tick), None)
+        shown = self._shown.get(tick)
         if commander in TIMED and shown is not None:
-            self._found[TIMED[commander]].add(now - shown)
+            self._found[TIMED[commander]].add(now - shown[1])
 
     def figures(self) -> dict[str, Latencies]:
         """For diagnostics."""
