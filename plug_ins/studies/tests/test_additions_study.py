@@ -16,9 +16,8 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import CriticInputs
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.replay_buffer import Rows, privileged_size
+from spike_ctrl.learn.replay_buffer import privileged_size
 from spike_ctrl.sim.dynamics import LANES
-from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import additions_study, other_critics, short_horizon
 from spike_ctrl_studies.population_coding import PopulationCoded
@@ -172,16 +171,13 @@ def short_learner():
     return Learner(dataclasses.replace(recipe, model_gradient=small, network=network_small), CRAFT, 8, 0)
 
 
-def test_a_short_horizon_flies_the_model_and_learns():
-    learner, observation = short_learner(), np.zeros((8, 18), np.float32)
-    observation[:, 3:12] = np.eye(3).ravel()
-    none, rotors = np.zeros((8, 4), np.float32), np.full((8, 4), CRAFT.hover, np.float32)
-    flags, disturbance, reward = np.full(8, FIRST, np.uint8), np.zeros((8, 6), np.float32), np.zeros(8, np.float32)
-    learner.method.receive(Rows(flags, observation, rotors, disturbance, none, none, reward))
-    critic, policy = (copy.deepcopy(one.state_dict()) for one in (learner.method.critic, learner.actor))
-    assert learner.method.update(0.0, 2.0, learner.average)["skipped_updates"] == 0
-    for before, module in ((critic, learner.method.critic), (policy, learner.actor)):
-        assert any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
+def test_a_short_horizon_trains_policy_and_critic():
+    learner = short_learner()
+    told_where_to_start(learner)
+    before, critic = learner.flying_weights(), copy.deepcopy(learner.method.critic.state_dict())
+    assert learner.iterate()["skipped_updates"] == 0
+    assert all(not np.array_equal(before[name], after) for name, after in learner.flying_weights().items())
+    assert any(not torch.equal(critic[name], after) for name, after in learner.method.critic.state_dict().items())
 
 
 def test_the_critic_of_a_short_horizon_learns_what_is_to_come():
@@ -201,17 +197,6 @@ def test_the_critic_of_a_short_horizon_learns_what_is_to_come():
     for value, state in zip(at, (near, far), strict=True):
         each = method._cost(state[None, :1], np.full((1, 1, 4), CRAFT.hover, np.float32), method._objective(0.0))[0, 0]
         assert value == pytest.approx(each / (1 - method.gamma), rel=0.25, abs=3)  # for ever
-
-
-def test_a_short_horizon_trains():
-    plan = additions_study.plan(SHORT, additions_study.ADDITIONS[SHORT], CRAFT)
-    small = dataclasses.replace(plan.model_gradient, vehicles=64, pool=64, updates=1)
-    plan = dataclasses.replace(plan, model_gradient=small, network=dataclasses.replace(plan.network, hidden=(16, 8)))
-    learner = Learner(plan, CRAFT, 8, 0)
-    told_where_to_start(learner)
-    before = learner.flying_weights()
-    assert learner.iterate()["skipped_updates"] == 0
-    assert all(not np.array_equal(before[name], after) for name, after in learner.flying_weights().items())
 
 
 SHORT = "short-horizon actor-critic"

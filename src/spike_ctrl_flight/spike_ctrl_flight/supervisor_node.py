@@ -131,7 +131,8 @@ class Supervisor(ProcessNode):
 
     def step(self, **news: Any) -> SupervisorOutput:
         """One step of the supervisor with what is new, and everything that follows from it."""
-        now, wall = self.now(), time.monotonic()
+        wall = time.monotonic()
+        now = self.clock.now(wall)
         requests, target = (*self.requests, *news.pop("requests", ())), news.pop("target", None) or self.target
         self.requests, self.target = [], None
         known: dict[str, Any] = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}

@@ -86,7 +86,8 @@ class VehicleBridge(ProcessNode):
                 self.publish_state(newest)
 
     def hear(self, data: bytes, sender: Sender) -> Sample | None:
-        now, wall = self.now(), time.monotonic()
+        wall = time.monotonic()
+        now = self.clock.now(wall)
         if not data or not self.connection.believes(sender, now):
             return None
         with self.lock:

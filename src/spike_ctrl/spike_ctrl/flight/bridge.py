@@ -27,7 +27,7 @@ from spike_ctrl.flight.setpoint import moved_along
 from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
 from spike_ctrl.sim import observation
 
-LEAD = 0.02  # s: by so much of its way a moving set-point is told ahead. Drag, which nobody sees, keeps each pilot behind it
+LEAD = 0.02  # s, preview of the position of a moving set-point; it compensates the lag that drag causes
 
 
 @quickly_replaced
