@@ -22,13 +22,16 @@ OFFBOARD, LOITER, RTL, LAND, TAKEOFF = 0x00060000, 0x03040000, 0x05040000, 0x060
 LEVEL_NORTH = (1.0, 0.0, 0.0, 0.0)
 
 
+NUMBERS = {kind.msgname: number for number, kind in mavlink.mavlink_map.items()}
+
+
 class Client:
-    """A companion (system 1, component 191) that sends packets and keeps received ones: `heard` holds time and message."""
+    """A companion (system 1, component 191): sends packets, keeps received ones, and decodes those that are asked for."""
 
     def __init__(self, system=1, component=191):
         self.codec = mavlink.MAVLink(None, system, component)
         self.codec.robust_parsing = True
-        self.heard = []
+        self._received = []  # [time, number of the message, packet or message]
 
     def encode(self, message):
         data = bytes(message.pack(self.codec))
@@ -36,19 +39,31 @@ class Client:
         return data
 
     def decode(self, data, now):
-        messages = self.codec.parse_buffer(data) or []
-        assert all(message.get_type() != "BAD_DATA" for message in messages)
-        self.heard += [(now, message) for message in messages]
+        assert data[0] == 0xFD and len(data) == 12 + data[1], "wanted one unsigned packet of MAVLink 2"
+        self._received.append([now, int.from_bytes(data[7:10], "little"), data])
+
+    def _decoded(self, entry):
+        if isinstance(entry[2], bytes):
+            (entry[2],) = self.codec.parse_buffer(entry[2])
+            assert entry[2].get_type() != "BAD_DATA"
+        return entry[2]
+
+    @property
+    def heard(self):
+        """Time and message of all."""
+        return [(entry[0], self._decoded(entry)) for entry in self._received]
 
     def all(self, kind, since=-math.inf):
-        return [message for now, message in self.heard if message.get_type() == kind and now >= since]
+        return [self._decoded(entry) for entry in self._received if entry[1] == NUMBERS[kind] and entry[0] >= since]
 
     def times(self, kind, since=-math.inf):
-        return [now for now, message in self.heard if message.get_type() == kind and now >= since]
+        return [now for now, number, _ in self._received if number == NUMBERS[kind] and now >= since]
 
     def last(self, kind):
-        found = self.all(kind)
-        return found[-1] if found else None
+        return next((self._decoded(entry) for entry in reversed(self._received) if entry[1] == NUMBERS[kind]), None)
+
+    def forget(self):
+        self._received.clear()
 
     @staticmethod
     def command(number, *parameters, system=1, component=1):
@@ -148,10 +163,10 @@ class Rig(Client):
 
     def ask(self, message, setpoint=None):
         """Send a command. Gives the results that come back."""
-        start = len(self.heard)
+        before = len(self.results(message.command))
         self.tell(message)
         self.run(0.02, setpoint)
-        return [m.result for _, m in self.heard[start:] if m.get_type() == "COMMAND_ACK" and m.command == message.command]
+        return self.results(message.command)[before:]
 
     def hover(self, height=1.5):
         """Arm, take off by position set-points, and hover. When it returns, a set-point has just been sent."""

@@ -18,7 +18,7 @@ def wander(rig, seconds, **options):
     for kind in ("ATTITUDE", "ATTITUDE_QUATERNION", "HIGHRES_IMU", "LOCAL_POSITION_NED"):
         client.ask(client.interval(getattr(mavlink, f"MAVLINK_MSG_ID_{kind}"), 0), place)
     for _ in range(round(5 * seconds)):
-        client.heard.clear()
+        client.forget()
         client.run(0.2, place)
         last = client.last("ODOMETRY")
         errors.append(np.subtract((last.y, last.x, -last.z), client.vehicle.truth.position))

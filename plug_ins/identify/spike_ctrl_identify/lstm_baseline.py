@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 
 from spike_ctrl.learn.actor import descend_
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify import Show
 from spike_ctrl_identify.fidelity import HORIZONS, Errors
@@ -69,7 +70,7 @@ def _train(at: Starts, steps: int, seed: int, show: Show) -> Callable[[Starts], 
     x[:, SEEN:, :9] = 0  # the future of the state is not seen
     y = torch.from_numpy((wanted / unit).astype(np.float32))
     network = FlightLstm()
-    optimiser = torch.optim.Adam(network.parameters(), 4e-3)
+    optimiser = Adam(network.parameters(), 4e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for step in range(steps):
         batch = torch.from_numpy(random.integers(len(x), size=BATCH))

@@ -16,6 +16,7 @@ from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn.actor import descend_
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import slope_schedule
@@ -60,7 +61,7 @@ def clone(
     generator = torch.Generator().manual_seed(seed)
     bias = [math.atanh(at_hover(airframe))] * 4
     network = SpikingNetwork((18, *cloning.hidden, 4), generator=generator, output_bias=bias)
-    optimiser = torch.optim.Adam(network.parameters(), cloning.learning_rate)
+    optimiser = Adam(network.parameters(), cloning.learning_rate)
     windows = [
         cut(array, cloning.window) for array in guide_flights.flights(airframe, cloning.vehicles, cloning.steps, seed, gains)
     ]

@@ -16,6 +16,7 @@ from torch import nn
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.learn.actor import descend_
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.environment import Environment, Task
 
@@ -72,7 +73,7 @@ def imitate(
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng([seed, 4])
     sizes = (OBSERVATION + ACTIONS * history, *hidden, ACTIONS)
     net = _network(sizes, math.atanh(at_hover(airframe)), generator)
-    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    optimiser = Adam(net.parameters(), 2e-3)
     vehicles, rounds = 128, 50  # steps of all vehicles between two updates
     gathers = max(1, steps // (vehicles * rounds))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, gathers, 1e-4)

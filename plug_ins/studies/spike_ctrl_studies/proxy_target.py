@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.critics import CriticInputs
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.replay_buffer import privileged_size
@@ -36,7 +37,7 @@ class ProxyUpdates(TD3BC):
             for sizes in itertools.pairwise((inputs, WIDTH, WIDTH, outputs)):
                 layers += [nn.Linear(*sizes), nn.Tanh()]
         self.proxy = nn.Sequential(*layers)
-        self.proxy_optimiser = torch.optim.Adam(self.proxy.parameters(), lr=RATE)
+        self.proxy_optimiser = Adam(self.proxy.parameters(), lr=RATE)
 
     def own_actions(self, batch: Batch, slope: float) -> torch.Tensor:
         """What the proxy does, after some steps towards what the actor itself does."""

@@ -18,6 +18,7 @@ from torch import nn
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import average_
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.bptt import Job
 from spike_ctrl.learn.critics import CriticInputs, Ensemble
 from spike_ctrl.learn.objective import Objective
@@ -52,7 +53,7 @@ class ShortHorizon(ModuleGradient):
         self.gamma, self.td_lambda, self.epochs = gamma, td_lambda, epochs
         self.critic = Ensemble(1, width, given[-1], SEEN, with_action=False)
         self.critic_target = copy.deepcopy(self.critic).requires_grad_(False)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=rate)
+        self.critic_optimiser = Adam(self.critic.parameters(), lr=rate)
         self._seen: list[torch.Tensor] = []
         self._given: list[torch.Tensor] = []
 

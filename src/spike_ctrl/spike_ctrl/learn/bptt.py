@@ -34,6 +34,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import bptt_kernel
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt_kernel import SegmentConditions, Sight, Tape
@@ -114,7 +115,7 @@ class ModelGradient:
             wanted = "wanted 0 but for a recurrent spiking network that commands motors and sees no voltage"
             raise UsageError(f"model_gradient.shadow: found {s.shadow:g}, {wanted}")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
-        self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
+        self.optimiser = Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])
         self.size = TILE if self.fuses else s.vehicles  # of a tile
         layout = airframe.action_layout

@@ -20,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy as cross_entropy
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.off_policy import geometric
 from spike_ctrl.learn.ppo import Critic, generalised_advantages
@@ -41,8 +42,8 @@ class Dagger:
         self.best = self.step_worth.scale / (1 - self.settings.gamma)
         with actors.seeded(generator):
             self.critic = Critic(recipe.critic_width)
-        self.actor_optimiser = torch.optim.Adam(actor.parameters(), foreach=True)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
+        self.actor_optimiser = Adam(actor.parameters(), foreach=True)
+        self.critic_optimiser = Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
         self.hidden: State = actor.initial_state(vehicles)
         self.ticks: list[tuple[torch.Tensor, ...]] = []
 

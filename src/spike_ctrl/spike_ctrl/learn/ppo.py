@@ -19,6 +19,7 @@ from torch import nn
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
@@ -41,7 +42,7 @@ class PPO:
             self.critic = Critic(recipe.critic_width)
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
         learned = [] if recipe.ppo.deviation_end else list(self.noise)
-        self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *learned])
+        self.optimiser = Adam([*actor.parameters(), *self.critic.parameters(), *learned])
         self.hidden: State = actor.initial_state(vehicles)
         self.ticks: list[tuple[torch.Tensor, ...]] = []
         self.samples: list[tuple[torch.Tensor, torch.Tensor]] = []

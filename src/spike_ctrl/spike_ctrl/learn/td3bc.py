@@ -21,6 +21,7 @@ import torch
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import average_
+from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.replay_buffer import Sequences
@@ -55,8 +56,8 @@ class TD3BC:
         self.settings, self.floored = settings, floored
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
-        self.actor_optimiser = torch.optim.Adam(actor.parameters(), lr=learning_rate, foreach=True)
-        self.critic_optimiser = torch.optim.Adam(critic.parameters(), lr=learning_rate, foreach=True)
+        self.actor_optimiser = Adam(actor.parameters(), lr=learning_rate, foreach=True)
+        self.critic_optimiser = Adam(critic.parameters(), lr=learning_rate, foreach=True)
 
     def set_learning_rate(self, rate: float) -> None:
         for optimiser in (self.actor_optimiser, self.critic_optimiser):
