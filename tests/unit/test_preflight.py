@@ -193,6 +193,12 @@ def test_an_unhealthy_estimator_is_named(estimator, rate, words):
     assert words in condition.what
 
 
+@pytest.mark.parametrize(("value", "named"), [(0.0, False), (2.0, True)])
+def test_an_autopilot_that_waits_for_a_ground_station_is_told(value, named):
+    (condition,) = preflight.audit_estimator(HEALTHY._replace(prearm_ok=False), 100.0, WANTED, station_loss=value)
+    assert ("with NAV_DLL_ACT 2 it arms only where a ground station is connected" in condition.fix) is named
+
+
 def test_a_healthy_estimator_passes():
     assert preflight.audit_estimator(HEALTHY, 100.0, WANTED) == []
 

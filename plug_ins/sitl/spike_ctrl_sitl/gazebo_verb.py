@@ -15,7 +15,7 @@ GROUP = "fly"
 EXAMPLES = """
 spike-ctrl gazebo                                   # x500, to build/gazebo
 spike-ctrl gazebo my_airframe.yaml -o gazebo --world lab
-. build/gazebo/px4.env && make -C PX4-Autopilot px4_sitl gz_x500
+spike-ctrl px4 gazebo                               # writes them itself, and starts Gazebo and PX4
 """
 
 

@@ -1,17 +1,19 @@
 """Start PX4's own simulation (SITL), where PX4 is built.
 
-Its own dynamics (sih), Gazebo (gazebo), or our dynamics (hil) move the vehicle. The command becomes that process; with
---until-disarmed it stays above it: Ctrl-C ends PX4 only when it is disarmed, a second one at once, and a PX4 that shuts down
-by itself is started anew.
+Its own dynamics (sih), Gazebo (gazebo), or our dynamics (hil) move the vehicle. The command becomes that process. It stays
+above Gazebo and PX4, and Ctrl-C ends both. With --until-disarmed Ctrl-C ends PX4 only when it is disarmed, a second one at
+once, and a PX4 that shuts down by itself is started anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 from spike_ctrl._files import ranges
@@ -20,7 +22,8 @@ from spike_ctrl._files.errors import UsageError
 GROUP = "fly"
 EXAMPLES = """
 spike-ctrl px4 sih --px4 ~/PX4-Autopilot --speed 2
-spike-ctrl px4 gazebo --airframe x500               # our model and world, written to build/gazebo
+spike-ctrl px4 gazebo                               # Gazebo with our x500 (written to build/gazebo), and PX4
+spike-ctrl px4 gazebo --window --own                # PX4's own world and x500, with Gazebo's window
 spike-ctrl px4 hil --airframe sih_quadx             # beside spike-ctrl vehicle --px4-hil tcp:4560
 """
 RANGES = {"instance": (0, 99), "speed": (0.1, 100), "rate": (250, 500)}
@@ -39,6 +42,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--airframe", help="for gazebo (default: x500) and hil (default: sih_quadx)")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
+    parser.add_argument("--own", action="store_true", help="for gazebo: PX4's own world and x500 in place of ours")
+    parser.add_argument("--window", action="store_true", help="for gazebo: open its window too")
     parser.add_argument("--rate", type=float, default=250.0, help="for hil: rate of the samples, Hz (default: 250)")
     parser.add_argument("--until-disarmed", action="store_true", help="on Ctrl-C go on until it is disarmed; start it anew")
     parser.add_argument("--instance", type=int, default=0, help="its number among several on one machine (default: 0)")
@@ -49,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl_sitl import px4_environment, sitl_process
 
     ranges.require(vars(options), RANGES, "--")
-    if options.kind == "sih" and options.airframe:
-        raise UsageError(f"--airframe: found '{options.airframe}' with sih, wanted none: PX4's own vehicle is sih_quadx")
+    _require_fitting(options)
     given: dict[str, str] = {}
     craft = airframe.load(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
     if options.kind == "hil":
@@ -58,29 +62,47 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.px4).expanduser().absolute()
     about = (folder, Path.is_file, shutil.which)
     sitl_process.px4(options.kind, *about, given)  # before anything is written
-    if options.kind == "gazebo":
-        given = _gazebo(craft)
-    program = sitl_process.px4(options.kind, *about, given, options.instance, options.speed)
-    print(f"starting {' '.join(program.command)} as {program.environment['PX4_SIM_MODEL']}", flush=True)
-    if options.until_disarmed:
-        return _run_until_disarmed(program)
+    with contextlib.ExitStack() as stack:
+        if options.kind == "gazebo":
+            given = _gazebo(options, craft, stack)
+        program = sitl_process.px4(options.kind, *about, given, options.instance, options.speed)
+        print(f"starting {' '.join(program.command)} as {program.environment['PX4_SIM_MODEL']}", flush=True)
+        if options.kind == "gazebo" or options.until_disarmed:
+            return _run_below(program, options.until_disarmed)
     os.chdir(program.folder)
     os.execve(program.command[0], program.command, os.environ | program.environment)
 
 
-def _run_until_disarmed(program) -> int:
+def _require_fitting(options: argparse.Namespace) -> None:
+    if options.kind == "sih" and options.airframe:
+        raise UsageError(f"--airframe: found '{options.airframe}' with sih, wanted none: PX4's own vehicle is sih_quadx")
+    for name in ("own", "window"):
+        if getattr(options, name) and options.kind != "gazebo":
+            raise UsageError(f"--{name}: found with {options.kind}, wanted only with gazebo")
+    if options.own and options.airframe not in (None, "x500"):
+        raise UsageError(f"--own: found with airframe {options.airframe}, wanted x500: the model is PX4's own")
+
+
+def _run_below(program, until_disarmed: bool) -> int:
     """PX4 in a session of its own, which the terminal's Ctrl-C does not reach; gives its exit code."""
     from spike_ctrl_sitl import sitl_process
 
     environment = os.environ | program.environment
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    armed, asked, child = False, 0, None
+    armed, asked, told, child = False, 0, 0, None
+
+    def end_px4() -> None:
+        """One signal for each request: PX4 answers every one with a line."""
+        nonlocal told
+        if told < asked:
+            told = asked
+            child.send_signal(signal.SIGINT)
 
     def stop(number, frame) -> None:
         nonlocal asked
         asked += 1
-        if child and (not armed or asked > 1 or number == signal.SIGTERM):
-            child.send_signal(signal.SIGINT)
+        if child and (not (armed and until_disarmed) or asked > 1 or number == signal.SIGTERM):
+            end_px4()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -89,22 +111,44 @@ def _run_until_disarmed(program) -> int:
         if child:
             print("PX4 has shut down and is started anew", flush=True)
         child = subprocess.Popen(program.command, env=environment, cwd=program.folder, start_new_session=True, **output)
+        rest = threading.Thread(target=_end_with, args=(child,))  # a Gazebo that PX4 has started keeps its output open
+        rest.start()
         for line in child.stdout:
             armed = sitl_process.armed_after(line, armed)  # before who reads the line may answer it with Ctrl-C
             print(line, end="", flush=True)
+            if sitl_process.BOOTED in line:
+                for command in program.after_boot:
+                    subprocess.run(command, env=environment, cwd=program.folder, stdout=subprocess.DEVNULL)
+                    print(f"set {' '.join(command[-2:])}: there is no ground station", flush=True)
             if asked and not armed:
-                child.send_signal(signal.SIGINT)
+                end_px4()
         code, armed = child.wait(), False
+        rest.join()
+        if not until_disarmed:
+            break
     return 0 if asked else abs(code)
 
 
-def _gazebo(craft) -> dict[str, str]:
-    """The environment in which PX4 finds our model and world, which are written."""
-    from spike_ctrl_sitl import sitl_process
-    from spike_ctrl_sitl.gazebo import model_files
+def _end_with(child: subprocess.Popen) -> None:
+    from spike_ctrl_sitl.gazebo import world_process
 
+    child.wait()
+    world_process.end(child)
+
+
+def _gazebo(options: argparse.Namespace, craft, stack: contextlib.ExitStack) -> dict[str, str]:
+    """Start our world, where it is ours; the environment in which PX4 finds Gazebo."""
+    from spike_ctrl_sitl import sitl_process
+    from spike_ctrl_sitl.gazebo import model_files, world_process
+
+    variables = world_process.environment(os.environ, options.window)
+    if options.own:
+        return variables
     try:
-        paths = model_files.write(craft, Path("build/gazebo").absolute(), "spike_ctrl")
+        paths = model_files.write(craft, Path("build/gazebo").absolute(), "spike_ctrl", options.speed)
     except OSError as error:
         raise UsageError(str(error)) from None
-    return sitl_process.exports(next(path for path in paths if path.name == "px4.env").read_text())
+    given = sitl_process.exports(next(path for path in paths if path.name == "px4.env").read_text()) | variables
+    world = next(path for path in paths if path.name == "spike_ctrl.sdf")
+    stack.enter_context(world_process.running(world, given, options.window))
+    return given

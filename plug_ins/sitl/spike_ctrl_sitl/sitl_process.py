@@ -1,7 +1,7 @@
 """PX4's software in the loop (SITL) as a process: program, folder and environment. Pure.
 
-sih: PX4 with its built-in dynamics. gazebo: PX4 with our model in Gazebo (Harmonic), which PX4's own script starts. hil: PX4
-on our dynamics, which `spike-ctrl vehicle --px4-hil` serves.
+sih: PX4 with its built-in dynamics. gazebo: PX4 in Gazebo (Harmonic), with our model or its own. hil: PX4 on our dynamics,
+which `spike-ctrl vehicle --px4-hil` serves.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_defa
 SIH_BOARD = Path("boards/px4/sitl/sih.px4board")  # PX4 has this build since v1.18; it needs no Gazebo
 MODELS = {"sih": ("10040", "sihsim_quadx"), "gazebo": ("4001", "gz_x500"), "hil": ("10016", "none_iris")}
 KINDS = tuple(MODELS)
+BOOTED = "Startup script returned successfully"
 
 
 class Program(NamedTuple):
-    """A program to start. environment: variables in addition to the caller's own."""
+    """A program to start. environment: variables in addition to the caller's own. after_boot: what to run when it is up."""
 
     command: tuple[str, ...]
     environment: dict[str, str]
     folder: Path
+    after_boot: tuple[tuple[str, ...], ...] = ()
 
 
 def px4(
@@ -60,7 +62,10 @@ def px4(
     number, model = MODELS[kind]
     given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, **speed_factor(speed)}
     given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in ({} if kind == "gazebo" else SIH_NOISE).items()}
-    return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder)
+    # Airframe 4001 arms only with a ground station, and its script overwrites what the environment sets.
+    station = (str(binary.parent / "px4-param"), "--instance", str(instance), "set", "NAV_DLL_ACT", "0")
+    after_boot = (station,) if kind == "gazebo" else ()
+    return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder, after_boot)
 
 
 def armed_after(line: str, armed: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Record where a model in Gazebo truly is, or reset its world.
+"""Record where a model in Gazebo truly is, or put it back.
 
 Writes CSV until Ctrl-C, with the columns of `spike-ctrl vehicle --truth`.
 """
@@ -16,7 +16,7 @@ GROUP = "fly"
 EXAMPLES = """
 spike-ctrl truth truth.csv                          # x500_0 in the world spike_ctrl
 spike-ctrl truth truth.csv --world lab --model my_airframe_0 --seconds 60
-spike-ctrl truth --reset --world lab
+spike-ctrl truth --reset                            # x500_0 back into the middle; PX4's estimate follows in seconds
 """
 
 
@@ -27,7 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--model", default="x500_0", metavar="NAME", help="name of the model, as PX4 gives it (default: x500_0)"
     )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long (default: until Ctrl-C)")
-    parser.add_argument("--reset", action="store_true", help="put everything back to where it began")
+    parser.add_argument(
+        "--reset", action="store_true", help="put the model back into the middle of the world, on the ground; land it first"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_file("FILE", options.file, made=True)
     world = World(options.world)
     if options.reset:
-        world.reset()
+        world.put_back(options.model)
     if not options.file:
         return 0
     log, last, rows = Log(options.file), [], 0

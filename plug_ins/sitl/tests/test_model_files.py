@@ -48,7 +48,7 @@ def test_a_link_has_an_inertia_that_a_body_can_have(craft):
 
 def test_rotors_stand_where_px4_counts_them_and_turn_as_it_thinks(craft):
     for motor in craft.findall("plugin"):
-        n = int(motor.findtext("motorNumber"))
+        n = int(motor.findtext("actuator_number"))
         link = next(link for link in craft.findall("link") if link.get("name") == motor.findtext("linkName"))
         assert np.sign(place(link)[:2]).tolist() == list(PX4_PLACES[n])
         assert np.abs(place(link)[:2]) == pytest.approx([0.174, 0.174])
@@ -59,7 +59,7 @@ def test_rotors_stand_where_px4_counts_them_and_turn_as_it_thinks(craft):
 def test_thrust_torque_and_lag_are_those_of_the_airframe(craft, u):
     environment = model_files.environment(X500, model_files.Path("/x"), "w")
     for motor in craft.findall("plugin"):
-        n = int(motor.findtext("motorNumber")) + 1
+        n = int(motor.findtext("actuator_number")) + 1
         low, high = (float(environment[f"PX4_PARAM_SIM_GZ_EC_{end}{n}"]) for end in ("MIN", "MAX"))
         thrust = number(motor, "motorConstant") * (low + (high - low) * u) ** 2
         assert thrust == pytest.approx(X500.thrust(u), rel=2e-3, abs=1e-3)
@@ -90,6 +90,34 @@ def test_the_world_has_every_sensor_that_the_model_needs(craft):
     for sensor in craft.iter("sensor"):
         assert f"gz-sim-{sensor.get('type').replace('_', '-')}-system" in systems
     assert number(world, "physics/max_step_size") == 0.004
+
+
+def test_each_sensor_that_px4_watches_for_change_has_the_noise_of_px4s_own_x500(craft):
+    """PX4 calls a gyro, barometer or magnetometer whose value never changes stale, and does not fly."""
+    deviations = {
+        "imu": {"angular_velocity": 0.00087, "linear_acceleration": 0.0066},
+        "air_pressure": {"pressure": 3.0},
+        "magnetometer": {"x": 1e-4, "y": 1e-4, "z": 1e-4},
+    }
+    for kind, quantities in deviations.items():
+        (sensor,) = (each for each in craft.iter("sensor") if each.get("type") == kind)
+        for quantity, deviation in quantities.items():
+            found = [noise for noise in sensor.find(f"{kind}/{quantity}").iter("noise")]
+            assert len(found) == (3 if kind == "imu" else 1)
+            for noise in found:
+                assert noise.get("type") == "gaussian" and number(noise, "stddev") == pytest.approx(deviation, rel=0.05)
+
+
+def test_a_vehicle_at_height_zero_stands_on_the_ground(craft):
+    (collision,) = craft.iter("collision")
+    middle = float(collision.findtext("pose").split()[2])
+    height = float(collision.findtext("geometry/box/size").split()[2])
+    assert middle - height / 2 == pytest.approx(0.0) and craft.find("pose") is None
+
+
+def test_the_world_runs_at_the_speed_that_is_asked_for_from_its_first_step():
+    world = ElementTree.fromstring(model_files.world("lab", 2)).find("world")
+    assert number(world, "physics/real_time_factor") == 2
 
 
 def test_the_command_writes_files_that_parse(tmp_path, capsys):

@@ -36,7 +36,7 @@ def message(time, **models):
 
 
 class Node:
-    """A world named lab in which x500_0 climbs at 1 m/s; it can be reset."""
+    """A world named lab in which x500_0 climbs at 1 m/s; models can be put somewhere else."""
 
     asked = []
 
@@ -47,8 +47,8 @@ class Node:
         return True
 
     def request(self, service, request, request_type, response_type, timeout):
-        self.asked.append((service, request.reset.all, timeout))
-        return service == "/world/lab/control", SimpleNamespace(data=True)
+        self.asked.append((service, request.name, request.orientation.w, timeout))
+        return service == "/world/lab/set_pose", SimpleNamespace(data=request.name == "x500_0")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def bindings(monkeypatch):
         module(name)
     module("gz.transport13", Node=Node)
     module("gz.msgs10.pose_v_pb2", Pose_V=object)
-    module("gz.msgs10.world_control_pb2", WorldControl=lambda: SimpleNamespace(reset=SimpleNamespace(all=False)))
+    module("gz.msgs10.pose_pb2", Pose=lambda: SimpleNamespace(name="", orientation=SimpleNamespace(w=0.0)))
     module("gz.msgs10.boolean_pb2", Boolean=object)
     monkeypatch.setattr(Node, "asked", [])
 
@@ -93,11 +93,13 @@ def test_the_truth_of_the_model_is_written_as_the_vehicle_writes_it(bindings, tm
     assert "10 rows" in capsys.readouterr().out
 
 
-def test_a_world_is_reset_or_the_service_that_did_not_answer_is_named(bindings, capsys):
+def test_a_reset_puts_the_vehicle_back_and_takes_nothing_away_or_names_what_did_not_answer(bindings, capsys):
     assert main(["truth", "--reset", "--world", "lab"]) == 0
-    assert Node.asked == [("/world/lab/control", True, 5000)]
+    assert Node.asked == [("/world/lab/set_pose", "x500_0", 1.0, 5000)]
     assert main(["truth", "--reset", "--world", "moon"]) == 2
-    assert "/world/moon/control: no answer within 5 s" in capsys.readouterr().err
+    assert "/world/moon/set_pose: no answer within 5 s" in capsys.readouterr().err
+    assert main(["truth", "--reset", "--world", "lab", "--model", "y"]) == 2
+    assert "/world/lab/set_pose: refused for model y" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

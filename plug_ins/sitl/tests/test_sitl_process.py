@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli.main import main
 from spike_ctrl_sitl import sitl_process
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
@@ -108,11 +109,106 @@ def test_on_our_dynamics_px4_gets_the_geometry_of_the_airframe(installed):
     assert "PX4_PARAM_CA_ROTOR1_PX=-0.2" in output and "PX4_PARAM_MPC_THR_HOVER=0.4905" in output
 
 
-def test_in_gazebo_px4_finds_our_model_and_world(installed):
-    code, output, _ = started(installed, "gazebo", "--speed", "2")
-    assert code == 0 and "PX4_SIM_MODEL=gz_x500" in output and "PX4_SIM_SPEED_FACTOR=2" in output
-    models = next(line.split("=")[1] for line in output.splitlines() if line.startswith("PX4_GZ_MODELS="))
-    assert (Path(models) / "x500" / "model.sdf").is_file()
+# A world is heard as long as its server lives. PX4 lives until it is told to end, and answers each signal with a line.
+GZ = """#!/bin/sh
+case "$1 $2" in
+  "topic -l") [ -f "$STATE/world" ] && echo /world/spike_ctrl/clock; exit 0 ;;
+  "sim -s") [ -n "$BROKEN" ] && exit 7; echo "server $* partition $GZ_IP headless $HEADLESS"; touch "$STATE/world"
+            trap 'rm "$STATE/world"; echo server ended; exit 0' INT; while :; do sleep .02; done ;;
+  "sim -g") echo window; trap 'echo window ended; exit 0' INT; while :; do sleep .02; done ;;
+esac
+"""
+PX4 = """#!/bin/sh
+env | grep -E "^(PX4|GZ)_"
+if [ -f "$STATE/world" ]; then echo "a world runs"; else gz sim -s own.sdf & fi
+echo "INFO  [px4] Startup script returned successfully"
+trap 'echo PX4 Exiting...; sleep .3; echo a line; echo a line; exit 0' INT
+while :; do sleep .02; done
+"""
+
+
+@contextlib.contextmanager
+def gazebo(folder, *arguments, **variables):
+    """`spike-ctrl px4 gazebo ARGUMENTS` with scripts in the places of PX4 and Gazebo."""
+    software = folder / "px4/build/px4_sitl_default/bin"
+    scripts = {
+        software / "px4": PX4,
+        software / "px4-param": '#!/bin/sh\necho "$*" >> "$STATE/parameters"\n',
+        folder / "bin/gz": GZ,
+    }
+    for path, text in scripts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    env = os.environ | {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PX4_DIR": str(folder / "px4"),
+        "STATE": str(folder),
+    }
+    run = subprocess.Popen(
+        [SPIKE_CTRL, "px4", "gazebo", *arguments],
+        cwd=folder, env=env | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield run
+    finally:
+        run.terminate()
+        run.wait(60)
+
+
+def until(run, words):
+    """What was said until these words."""
+    lines = []
+    while not lines or words not in lines[-1]:
+        line = run.stdout.readline()
+        assert line, lines
+        lines.append(line)
+    return "".join(lines)
+
+
+def test_our_world_runs_before_px4_looks_for_one_and_one_ctrl_c_ends_both(tmp_path):
+    with gazebo(tmp_path, "--speed", "2", "--window") as run:
+        said = until(run, "set NAV_DLL_ACT 0")
+        assert "a world runs" in said and f"server sim -s -r {tmp_path}/build/gazebo/worlds/spike_ctrl.sdf" in said
+        assert "partition 127.0.0.1 headless \n" in said and "window" in said and "PX4_SIM_SPEED_FACTOR=2" in said
+        models = next(line.split("=")[1] for line in said.splitlines() if line.startswith("PX4_GZ_MODELS="))
+        assert (Path(models) / "x500" / "model.sdf").is_file()
+        assert (tmp_path / "parameters").read_text() == "--instance 0 set NAV_DLL_ACT 0\n"
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) == 0
+        rest = run.stdout.read()
+        assert rest.count("PX4 Exiting...") == 1 and "server ended" in rest and "window ended" in rest
+    assert not (tmp_path / "world").exists()
+
+
+def test_px4s_own_world_is_started_by_px4_and_ends_with_it(tmp_path):
+    with gazebo(tmp_path, "--own") as run:
+        said = until(run, "server sim -s own.sdf")
+        assert "headless 1" in said and "PX4_GZ_MODELS" not in said and not (tmp_path / "build").exists()
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) == 0
+        run.stdout.read()  # to its end: nobody who could write lives any more
+
+
+def test_a_world_that_runs_already_and_a_server_that_fails_are_told(tmp_path):
+    with gazebo(tmp_path, BROKEN="1") as run:
+        assert run.wait(30) == 2 and "gazebo: its server has ended with exit code 7" in run.stdout.read()
+    (tmp_path / "world").touch()
+    with gazebo(tmp_path) as run:
+        assert run.wait(30) == 2 and "found the world spike_ctrl running already" in run.stdout.read()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["sih", "--own"], "--own: found with sih, wanted only with gazebo"),
+        (["hil", "--window"], "--window: found with hil, wanted only with gazebo"),
+        (["gazebo", "--own", "--airframe", "crazyflie"], "--own: found with airframe crazyflie, wanted x500"),
+    ],
+)
+def test_options_of_gazebo_are_refused_where_they_mean_nothing(arguments, complaint, capsys):
+    assert main(["px4", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_without_px4_one_line_says_how_to_get_it(tmp_path):

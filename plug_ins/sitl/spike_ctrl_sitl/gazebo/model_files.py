@@ -1,7 +1,8 @@
 """Gazebo (Harmonic) files with the physics of an airframe, and the parameters with which PX4 flies them.
 
 At w rad/s, Gazebo's rotor (MulticopterMotorModel) gives the thrust k w^2, the reaction torque m k w^2, and the drag d w v in
-its plane; w has a first-order lag. PX4 v1.17 commands w = low + (high - low) u. Gazebo's model frame is FLU, as ours.
+its plane; w has a first-order lag. PX4 v1.17 commands w = low + (high - low) u. Gazebo's model frame is FLU, as ours. The
+drag acts at each rotor, so it damps yaw too: by linear_drag r^2 N m s/rad, with rotors r from the middle.
 """
 
 from __future__ import annotations
@@ -19,6 +20,16 @@ from spike_ctrl_sitl.px4_environment import rotors
 
 TOP_SPEED = 1000.0  # rad/s at u = 1; the value is free, k follows from it
 ROTOR_SHARE = 1 / 128  # of the vehicle's mass, for each rotor: Gazebo wants a mass at every joint
+# Sensor, its rate (Hz), and the standard deviations of what it measures: those of PX4's own x500. PX4 takes a sensor whose
+# value never changes for dead.
+GYRO = {f"angular_velocity/{axis}": 8.7e-4 for axis in "xyz"}  # rad/s
+ACCELEROMETER = {"linear_acceleration/x": 6.4e-3, "linear_acceleration/y": 6.4e-3, "linear_acceleration/z": 6.9e-3}  # m/s^2
+SENSORS = (
+    ("imu", 250, GYRO | ACCELEROMETER),
+    ("air_pressure", 50, {"pressure": 3.0}),  # Pa
+    ("magnetometer", 100, {axis: 1e-4 for axis in "xyz"}),
+    ("navsat", 30, {}),
+)
 SYSTEMS = (
     "physics", "user-commands", "scene-broadcaster", "contact", "imu", "air-pressure", "magnetometer", "nav-sat", "sensors",
 )  # fmt: skip
@@ -61,7 +72,6 @@ def model(airframe: Airframe) -> str:
     turning = rotor(airframe)
     sdf = ElementTree.Element("sdf", version="1.9")
     craft = _add(sdf, "model", name=airframe.name)
-    _add(craft, "pose", "0 0 0.1 0 0 0")
     mass = airframe.mass * ROTOR_SHARE
     size = (max(airframe.rotor_x), max(airframe.rotor_y))
     body = _add(craft, "link", name="base_link")
@@ -70,12 +80,13 @@ def model(airframe: Airframe) -> str:
     own = _rotor_inertia(mass, size)
     rest = [total - sum(share[i] for share in shares) - 4 * own[i] for i, total in enumerate(airframe.inertia)]
     _inertial(body, airframe.mass - 4 * mass, rest)
-    _box(body, "collision", (2 * size[0], 2 * size[1], 0.1))
+    _box(body, "collision", (2 * size[0], 2 * size[1], 0.1), lift=0.05)  # at z 0 the vehicle stands on the ground
     _box(body, "visual", (2 * size[0], 0.3 * size[1], 0.04))
-    for kind, rate in (("imu", 250), ("air_pressure", 50), ("magnetometer", 100), ("navsat", 30)):
+    for kind, rate, noise in SENSORS:
         sensor = _add(body, "sensor", name=f"{kind}_sensor", type=kind)
         _add(sensor, "always_on", 1)
         _add(sensor, "update_rate", rate)
+        _noisy(sensor, kind, noise)
     for number, index in enumerate(MOTOR_ORDER):
         x, y = airframe.rotor_x[index], airframe.rotor_y[index]
         link = _add(craft, "link", name=f"rotor_{number}")
@@ -107,7 +118,7 @@ def model(airframe: Airframe) -> str:
             "motorConstant": turning.constant,
             "momentConstant": airframe.torque_per_thrust,
             "commandSubTopic": "command/motor_speed",
-            "motorNumber": number,
+            "actuator_number": number,
             "rotorDragCoefficient": turning.drag,
             "rollingMomentCoefficient": 0,
             "rotorVelocitySlowdownSim": 10,
@@ -117,13 +128,16 @@ def model(airframe: Airframe) -> str:
     return _text(sdf)
 
 
-def world(name: str) -> str:
-    """NAME.sdf: flat ground, physics at 250 Hz, gravity, magnetic field, and the place where PX4's simulations start."""
+def world(name: str, speed: float = 1.0) -> str:
+    """NAME.sdf: flat ground, physics at 250 Hz, gravity, magnetic field, and the place where PX4's simulations start.
+
+    speed: seconds of its time per second of the clock.
+    """
     sdf = ElementTree.Element("sdf", version="1.9")
     place = _add(sdf, "world", name=name)
     physics = _add(place, "physics", type="ode")
     _add(physics, "max_step_size", 0.004)
-    _add(physics, "real_time_factor", 1)
+    _add(physics, "real_time_factor", float(speed))
     for system in SYSTEMS:
         title = "".join(word.capitalize() for word in system.split("-"))
         file = system.replace("nav-sat", "navsat")
@@ -173,8 +187,8 @@ def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, 
     }
 
 
-def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl") -> list[Path]:
-    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env. Gives their paths."""
+def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl", speed: float = 1.0) -> list[Path]:
+    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env. Gives their paths. speed: see `world`."""
     config = ElementTree.Element("model")
     _add(config, "name", airframe.name)
     _add(config, "version", "1.0")
@@ -184,7 +198,7 @@ def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl") -> l
     texts = {
         folder / "models" / airframe.name / "model.sdf": model(airframe),
         folder / "models" / airframe.name / "model.config": _text(config),
-        folder / "worlds" / f"{world_name}.sdf": world(world_name),
+        folder / "worlds" / f"{world_name}.sdf": world(world_name, speed),
         folder / "px4.env": "".join(f"export {name}='{value}'\n" for name, value in variables.items()),
     }
     for path, text in texts.items():
@@ -214,9 +228,24 @@ def _rotor_inertia(mass, size):
     return (1e-3 * mass * length**2, mass * length**2 / 12, mass * length**2 / 12)
 
 
-def _box(link, kind, size):
-    box = _add(_add(_add(link, kind, name=f"{link.get('name')}_{kind}"), "geometry"), "box")
-    _add(box, "size", " ".join(f"{side:.4g}" for side in size))
+def _box(link, kind, size, lift=0.0):
+    part = _add(link, kind, name=f"{link.get('name')}_{kind}")
+    if lift:
+        _add(part, "pose", f"0 0 {lift:g} 0 0 0")
+    _add(_add(_add(part, "geometry"), "box"), "size", " ".join(f"{side:.4g}" for side in size))
+
+
+def _noisy(sensor, kind, noise):
+    """Gaussian noise in each of the quantities (paths of elements below the sensor's own)."""
+    own = _add(sensor, kind) if noise else None
+    for path, deviation in noise.items():
+        element = own
+        for tag in path.split("/"):
+            found = element.find(tag)
+            element = _add(element, tag) if found is None else found
+        gauss = _add(element, "noise", type="gaussian")
+        _add(gauss, "mean", 0)
+        _add(gauss, "stddev", deviation)
 
 
 def _text(root) -> str:

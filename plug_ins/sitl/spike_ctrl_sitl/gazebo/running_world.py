@@ -53,7 +53,7 @@ class World:
             load = importlib.import_module
             self._node = load("gz.transport13").Node()
             self._poses = load("gz.msgs10.pose_v_pb2").Pose_V
-            self._control = load("gz.msgs10.world_control_pb2").WorldControl
+            self._placed = load("gz.msgs10.pose_pb2").Pose
             self._boolean = load("gz.msgs10.boolean_pb2").Boolean
         except ImportError as error:
             raise UsageError(f"Gazebo's Python bindings: found none ({error}); {HELP}") from None
@@ -73,11 +73,15 @@ class World:
         if not self._node.subscribe(self._poses, topic, heard):
             raise UsageError(f"{topic}: cannot be listened to")
 
-    def reset(self, seconds: float = 5.0) -> None:
-        """Reset the world to its start. PX4 must be restarted, because its clock jumps back with the simulation's."""
-        service, wanted = f"/world/{self.name}/control", self._control()
-        wanted.reset.all = True
-        answered, answer = self._node.request(service, wanted, self._control, self._boolean, int(1000 * seconds))
+    def put_back(self, model: str, seconds: float = 5.0) -> None:
+        """Set the model on the ground in the middle of the world, level and facing east. Its time goes on.
+
+        A reset of the whole world would take the vehicle away, because PX4 put it in, and set the clock back.
+        """
+        service, wanted = f"/world/{self.name}/set_pose", self._placed()
+        wanted.name = model
+        wanted.orientation.w = 1.0
+        answered, answer = self._node.request(service, wanted, self._placed, self._boolean, int(1000 * seconds))
         if not (answered and answer.data):
-            said = "refused" if answered else f"no answer within {seconds:g} s"
-            raise UsageError(f"{service}: {said}; is the world running?")
+            said = f"refused for model {model}" if answered else f"no answer within {seconds:g} s"
+            raise UsageError(f"{service}: {said}; is the world running? its models: gz model --list")

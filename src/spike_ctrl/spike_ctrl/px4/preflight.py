@@ -74,7 +74,7 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
     return [
         *audit_version(heard.version, wanted),
         *audit_parameters(heard.parameters, settings, airframe, wanted, heard.home, heard.version),
-        *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne),
+        *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne, heard.parameters.get("NAV_DLL_ACT", 0.0)),
         *audit_quality(heard.estimator, settings.estimate, airborne),
         *audit_battery(heard.status, settings),
         *audit_clock(heard.clock, wanted),
@@ -98,17 +98,21 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
 
 
 def audit_estimator(
-    estimator: EstimatorHealth | None, state_rate: float, wanted: Wanted, airborne: bool = False
+    estimator: EstimatorHealth | None, state_rate: float, wanted: Wanted, airborne: bool = False, station_loss: float = 0.0
 ) -> list[Unmet]:
     """Conditions that the estimated state does not meet. state_rate: Hz, of received states.
 
     airborne: then an unknown wander is accepted, because a bridge that started in the air has never seen the vehicle stand.
+    station_loss: the autopilot's NAV_DLL_ACT.
     """
     if estimator is None:
         return [Unmet("estimator: nothing received", "check the connection and the autopilot's streams")]
     unmet = []
     if not estimator.prearm_ok:
-        unmet.append(Unmet("autopilot: its own pre-arm check fails", "read its messages in QGroundControl"))
+        fix = "read its messages in QGroundControl"
+        if station_loss > 0:
+            fix += f"; with NAV_DLL_ACT {station_loss:g} it arms only where a ground station is connected"
+        unmet.append(Unmet("autopilot: its own pre-arm check fails", fix))
     for name, found, limit, unit in (
         ("horizontal position deviation", estimator.horizontal, wanted.horizontal, "m"),
         ("vertical position deviation", estimator.vertical, wanted.vertical, "m"),

@@ -134,7 +134,7 @@ def start(
     for vehicle in range(len(who)):
         lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
         if who[vehicle]:
-            _start_lane(buffer, lane, seed, vehicle, draws, hover, extension)
+            _start_lane(buffer, lane, seed, np.uint64(vehicle), draws, hover, extension)
         _copy_observation(buffer, lane, observation, np.uint64(vehicle))
 
 

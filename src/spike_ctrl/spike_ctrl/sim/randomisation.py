@@ -166,4 +166,4 @@ def draw_some(buffer: Floats, who: Flags, seed: int, first: int, start: Floats, 
         if who[n]:
             lane = np.uint64(n // LANES * ROWS * LANES + n % LANES)
             buffer[lane + AT[EPISODE]] += np.float32(1.0)
-            draw(buffer, lane, seed, first + n, start, nominal, spread)
+            draw(buffer, lane, seed, np.uint64(first + n), start, nominal, spread)
