@@ -64,8 +64,13 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--from-bag: found with --resume, wanted one of them: a run that learnt from bags cannot be resumed"
         )
-    if not options.resume:
+    from spike_ctrl.learn import resumption
+
+    if options.resume:
+        resumption.check(options.resume, resumption.read(options.resume), _named(options))
+    else:
         output_paths.require_folder("--run", options.run or Path("runs"))
+        resumption.require_new(options.run or Path())
         _check_names(options)
 
     from spike_ctrl.learn.training_process import training_process
@@ -85,10 +90,14 @@ def _check_names(options: argparse.Namespace) -> None:
     require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
 
 
+def _named(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in NAMED}
+
+
 def _begin_and_train(options: argparse.Namespace) -> int:
     from spike_ctrl.learn.run import Run
 
-    named = {name: getattr(options, name) for name in NAMED}
+    named = _named(options)
     given = {name: value for name, value in named.items() if value is not None}
     about: dict[str, Any] = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
     if options.from_bag:

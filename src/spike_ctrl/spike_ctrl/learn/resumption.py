@@ -6,13 +6,14 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.recipe import Recipe
+
+if TYPE_CHECKING:
+    from spike_ctrl.learn.recipe import Recipe
 
 
 class Earlier(NamedTuple):
@@ -52,6 +53,8 @@ def read(folder: Path) -> Earlier:
     for name, low in {"vehicles": 1, "seed": 0, "environment_steps": 0}.items():
         if type(counts[name]) is not int or counts[name] < low:
             raise UsageError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
+    from spike_ctrl.learn import recipe as recipes  # slow: not before the files are known to be there
+
     return Earlier(recipes.load(folder / "recipe.yaml"), airframe, **counts)
 
 
@@ -68,7 +71,7 @@ def flown_before(folder: str, given: Mapping[str, object]) -> int:
 
 
 def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
-    """Raise UsageError where a given recipe, airframe, vehicles, seed, steps or run is not that of the run.
+    """Raise UsageError where the run is finished, or a given recipe, airframe, vehicles, seed, steps or run is not its own.
 
     Values may be text, as on a command line. None, "" and steps of 0 stand for those of the run.
     """
@@ -82,6 +85,8 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
         return "" if given.get(name) is None else str(given[name])
 
     steps = earlier.recipe.schedule.steps
+    if earlier.environment_steps >= steps:
+        raise UsageError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
     if named("steps") not in ("", "0", str(steps)):
         refuse("steps", steps)
     for name in ("vehicles", "seed"):
@@ -90,6 +95,8 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
     if named("airframe") and (craft := airframes.load(named("airframe"))).hash != earlier.airframe.hash:
         refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {craft.hash})")
     if named("recipe"):
+        from spike_ctrl.learn import recipe as recipes
+
         found = dataclasses.replace(recipes.find(named("recipe")), layout=earlier.recipe.layout)  # older runs name none
         if found.with_steps(steps) != earlier.recipe:
             refuse("recipe", f"{earlier.recipe.name}, equal to {folder / 'recipe.yaml'}")
