@@ -81,7 +81,8 @@ def pixels(figure) -> np.ndarray:
 def write_gif(target: Path, frames: Iterable[np.ndarray], seconds: float, last: float) -> int:
     """Write frames (height, width, 3) as a GIF that repeats; gives how many there were. seconds: of each; last: of the last.
 
-    All frames have the same few colours, those of a report, so that what stands still costs nothing. Raises UsageError where the file cannot be written.
+    All frames have the same few colours, those of a report, so that what stands still costs nothing.
+    Raises UsageError where the file cannot be written.
     """
     from PIL import Image
 

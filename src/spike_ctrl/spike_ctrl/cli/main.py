@@ -56,8 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        if not _unread():
+        output = select.poll()
+        output.register(sys.stdout, 0)
+        if not output.poll(0):
             raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads it any more, as after `| head`
         return 128 + signal.SIGPIPE
     except Exception as error:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
@@ -70,15 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if signal.getsignal(signal.SIGINT) is interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _unread() -> bool:
-    """Whether nobody reads the output any more, as after `| head`; then what is left of it goes nowhere."""
-    pipe = select.poll()
-    pipe.register(sys.stdout, 0)
-    if gone := bool(pipe.poll(0)):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return gone
 
 
 def names() -> list[str]:

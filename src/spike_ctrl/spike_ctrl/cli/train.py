@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.learn import resumption
 
     if options.resume:
-        resumption.check(options.resume, resumption.read(options.resume), _named(options))
+        resumption.check(options.resume, resumption.read(options.resume), vars(options))
     else:
         output_paths.require_folder("--run", options.run or Path("runs"))
         resumption.require_new(options.run or Path())
@@ -90,14 +90,10 @@ def _check_names(options: argparse.Namespace) -> None:
     require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
 
 
-def _named(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in NAMED}
-
-
 def _begin_and_train(options: argparse.Namespace) -> int:
     from spike_ctrl.learn.run import Run
 
-    named = _named(options)
+    named = {name: getattr(options, name) for name in NAMED}
     given = {name: value for name, value in named.items() if value is not None}
     about: dict[str, Any] = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
     if options.from_bag:

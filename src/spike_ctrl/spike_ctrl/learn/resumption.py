@@ -6,14 +6,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-
-if TYPE_CHECKING:
-    from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe
 
 
 class Earlier(NamedTuple):
@@ -53,8 +52,6 @@ def read(folder: Path) -> Earlier:
     for name, low in {"vehicles": 1, "seed": 0, "environment_steps": 0}.items():
         if type(counts[name]) is not int or counts[name] < low:
             raise UsageError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
-    from spike_ctrl.learn import recipe as recipes  # slow: not before the files are known to be there
-
     return Earlier(recipes.load(folder / "recipe.yaml"), airframe, **counts)
 
 
@@ -95,8 +92,6 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
     if named("airframe") and (craft := airframes.load(named("airframe"))).hash != earlier.airframe.hash:
         refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {craft.hash})")
     if named("recipe"):
-        from spike_ctrl.learn import recipe as recipes
-
         found = dataclasses.replace(recipes.find(named("recipe")), layout=earlier.recipe.layout)  # older runs name none
         if found.with_steps(steps) != earlier.recipe:
             refuse("recipe", f"{earlier.recipe.name}, equal to {folder / 'recipe.yaml'}")

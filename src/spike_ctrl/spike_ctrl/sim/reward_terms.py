@@ -33,7 +33,7 @@ class RewardTerm(NamedTuple):
         """The costs (N,). Raises UsageError where the function fails or gives another shape."""
         found = np.asarray(call(f"reward term {self.name}", self.function, observation, u, previous))
         if found.shape != (len(u),):
-            raise UsageError(f"reward term {self.name}: found costs of shape {found.shape}, wanted ({len(u)},): one a vehicle")
+            raise UsageError(f"reward term {self.name}: found costs of shape {found.shape}, wanted ({len(u)},)")
         return found
 
 
