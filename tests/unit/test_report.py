@@ -149,15 +149,14 @@ def test_a_flight_that_was_not_cut_tells_how_long_it_was(rungs, told, tmp_path):
 
 
 def test_the_charts_of_a_flight_over_time_share_one_axis_and_show_all_spikes():
-    spikes = np.zeros((3000, 6), np.uint8)
+    spikes = np.zeros((3000, 7), np.uint8)
     spikes[2000:, 4] = 1
-    neurons = Neurons(spikes, np.zeros((3000, 6)), np.ones(6), (4, 2))
+    neurons = Neurons(spikes, np.zeros((3000, 7)), np.ones(7), (4, 3))
     drawn = {chart.title: chart.figure for chart in flight_charts.charts([replace(flight([0.02] * 3000), neurons=neurons)])}
     for title in ("Position error", "Attitude", "Actions of policy and guide", "Spikes", "Spike rates"):
-        if title in drawn:
-            assert list(drawn[title].layout.xaxis.range) == [0.0, 29.99], title
+        assert list(drawn[title].layout.xaxis.range) == [0.0, 29.99], title
     z = drawn["Spikes"].data[0].z
-    assert z.shape == (6, 1000) and z[4].sum() == 100 * 333 + 33 and z[:4].sum() == 0
+    assert z.shape == (7, 1000) and z[4].sum() == 100 * 333 + 33 and z[:4].sum() == 0
 
 
 def test_the_log_of_a_flight_is_in_the_world_and_knows_the_rung_of_each_state(page):

@@ -150,12 +150,8 @@ def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
 
 def _judged_error(flight: ChartedFlight, ended: Verdict | None) -> Verdict:
     """The verdict on the position error. A policy that was taken away fails or is not judged; it does not pass."""
-    error = hover_verdict([flight])
-    return (
-        Verdict(f"cut short: {error.text.removeprefix('pass: ')}", None)
-        if ended and ended.good is False and error.good
-        else error
-    )
+    error, lost = hover_verdict([flight]), ended is not None and ended.good is False
+    return Verdict(f"cut short: {error.text.removeprefix('pass: ')}", None) if lost and error.good else error
 
 
 def _tiles(recording: Recording, compared: replay.Comparison | None, flight: ChartedFlight, ended: Verdict | None) -> Tiles:
