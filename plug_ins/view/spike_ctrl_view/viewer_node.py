@@ -74,7 +74,7 @@ class Viewer(ProcessNode):
         self.server.scene.configure_environment_map(None)  # lights alone: a page is drawn sooner without a map to decode
         self.stage = Stage(self.server, p.box, p.size)
         self.server.on_client_connect(self.stage.welcome)
-        self.stage.wait("nothing is heard yet: is a graph running, in this ROS_DOMAIN_ID?")
+        self.stage.wait("nothing is heard yet")
         self.panels = {}
         gui = self.server.gui
         folders = {name: gui.add_folder(name, visible=False) for name in FOLDERS}
