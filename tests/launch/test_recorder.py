@@ -3,7 +3,7 @@
 - it records a flight from the first tick to the last; Ctrl-C closes the bag in order, with the publishers' QoS profiles
 - what is in the bag is what ROS itself makes of the bytes
 - killed, it leaves a bag that can be repaired, and the others fly on
-- with a full disk it says so in the diagnostics, stays, and the others fly on
+- with a full disk it says so in the diagnostics, stays, and the others fly on; at the end it fails with exit code 74
 - a bag that exists already is refused, and the graph does not start
 """
 
@@ -154,8 +154,9 @@ def test_a_full_disk_is_told_and_disturbs_nobody(start_graph, diagnostics, tmp_p
     repair(tmp_path / "bag")
     assert len(read(tmp_path / "bag")["/state"]) > 10
     graph.process.send_signal(signal.SIGINT)
-    graph.end(40)
+    assert graph.end(40) == os.EX_IOERR
     assert "get it back with: spike-ctrl repair" in graph.output
+    assert re.search(r"error: recording stopped: .*; the bag lacks the rest", graph.output)
 
 
 @pytest.mark.installed

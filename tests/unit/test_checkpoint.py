@@ -157,6 +157,9 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         checkpoint.load(tmp_path / "absent")
     with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
         checkpoint.load(tmp_path)
+    (model := tmp_path / "policy.safetensors").touch()
+    with pytest.raises(CheckpointError, match=f"found the folder of a run, wanted its model: {model}"):
+        checkpoint.load(tmp_path)
 
 
 def test_a_foreign_safetensors_file_is_refused(data):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -188,3 +190,12 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
             signal.signal(number, handler)
     loaded = checkpoint.load(folder / "policy.safetensors", expect={"airframe": "crazyflie_l2f"})
     assert (loaded.manifest.seed, loaded.manifest.recipe) == (5, "tiny")
+
+
+def test_output_that_nobody_reads_any_more_is_no_error(monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        assert main.main(["launch", "flight", "--show-args"]) == 128 + signal.SIGPIPE
+    assert capfd.readouterr().err == ""

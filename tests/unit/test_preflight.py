@@ -170,6 +170,12 @@ def test_a_model_for_this_vehicle_passes():
 def test_a_model_for_another_vehicle_is_named_by_its_field(change, field):
     (condition,) = preflight.audit_contract(contract(**change), CRAFT, 100.0, "rates")
     assert condition.what.startswith(f"model: {field}: found {change[field]!r}, wanted ")
+    assert condition.fix == "use a model trained for airframe sih_quadx"
+
+
+def test_a_model_for_another_airframe_says_with_which_it_flies():
+    (condition,) = preflight.audit_contract(contract(airframe="crazyflie", airframe_hash="0" * 12), CRAFT, 100.0, "rates")
+    assert condition.fix.startswith("fly it with airframe:=crazyflie, or ")
 
 
 HEALTHY = EstimatorHealth(prearm_ok=True, horizontal=0.1, vertical=0.2)

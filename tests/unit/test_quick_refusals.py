@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+
 pytestmark = pytest.mark.slow
 
 SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard", "rich", "spike_ctrl_identify.fit")
@@ -60,12 +63,24 @@ MISTAKES = {
     ("film", "nosuch"): "nosuch",
     ("export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"): "nosuch.safetensors",
     ("train", "mine.yaml"): "did you mean 'alpha'?",
+    ("train", "terms.yaml"): "wanted none for model_gradient, whose costs are fixed; base: td3bc, td3",
+    ("train", "--run", "there"): "run there: exists already",
+    ("train", "--resume", "nosuch"): "run nosuch: run.json is missing",
+    ("train", "--resume", "there"): "run there: is finished; its policy is there/policy.safetensors",
 }
 
 
 def test_a_mistake_is_refused_before_torch_is_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("name: mine\nbase: td3bc\ntd3bc: {alfa: 1}\n")
+    (tmp_path / "terms.yaml").write_text("name: terms\nbase: default\ntask: {terms: {level: {function: a:b, weight: 1}}}\n")
+    run = tmp_path / "there"
+    run.mkdir()
+    about = {"airframe_hash": airframe.load("crazyflie").hash, "vehicles": 256, "seed": 0, "environment_steps": 40000}
+    (run / "run.json").write_text(json.dumps(about))
+    (run / "recipe.yaml").write_text("base: debug\n")
+    (run / "airframe.yaml").write_bytes((resources.folder("config") / "airframes" / "crazyflie.yaml").read_bytes())
+    (run / "state.safetensors").touch()
     for (arguments, words), (code, error, modules) in zip(MISTAKES.items(), imported(*MISTAKES), strict=True):
         assert code == 2 and words in error and not modules & set(SLOW), (arguments, error)
 

@@ -26,9 +26,9 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report import flight_charts, kind, run_section, told_run
+from spike_ctrl.report import flight_charts, kind, ladder_charts, run_section, told_run
 from spike_ctrl.report.bag_section import section
-from spike_ctrl.report.flight_charts import ChartedFlight, attitude, hover_verdict, whole_scene
+from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Chart, Table, Verdict
 from spike_ctrl.sim import observation
 
@@ -119,6 +119,44 @@ def test_a_flight_tells_who_flew_how_late_the_commands_were_and_what_happened(pa
     assert re.search(r"9\d\.\d nJ on spiking hardware", text)  # `experiment energy` says 96.7 of this model
     row = parsed.cells.index("POLICY_SILENT (the policy did not answer in time): no answer for 27 ms")
     assert parsed.cells[row - 2 : row + 2] == ["2.00", "warning", parsed.cells[row], "1"]
+
+
+def test_the_head_of_a_flight_that_was_cut_says_so_and_claims_no_pass(page, parsed):
+    found = section(page.parent / "flight")
+    assert found.title == "Bag flight: taken away after 1.5 s: POLICY_SILENT; 0.0 s judged" and found.title in parsed.text
+    tiles = {tile.name: (tile.value, tile.good) for tile in found.parts[0].tiles}
+    assert tiles["POLICY_SILENT"] == ("taken away after 1.5 s", False)
+    assert not any(good for name, (_, good) in tiles.items() if name.startswith("position error"))
+    told = "taken away after 1.5 s: POLICY_SILENT (the policy did not answer in time): no answer for 27 ms"
+    assert ("how it ended", Verdict(told, False)) in found.parts[1].rows
+
+
+@pytest.mark.parametrize(
+    ("rungs", "told"),
+    [
+        ({0: (Rung.SNN, ""), 250: (Rung.LAND, "ok: SNN -> LAND: the operator asked to land")}, "the operator asked to land"),
+        ({50: (Rung.SNN, "ok: GUIDE -> SNN: agrees with the guide")}, "the bag ends"),
+        ({50: (Rung.GUIDE, "ok: SILENT -> GUIDE: the operator asked to take off")}, "it never took over"),
+    ],
+)
+def test_a_flight_that_was_not_cut_tells_how_long_it_was(rungs, told, tmp_path):
+    fly(tmp_path / "bag", MODEL, vehicles=1, rungs=rungs)
+    log = read_log(tmp_path / "bag")
+    said = ladder_charts.ending(log, int(log.received[0]))
+    seconds = 0.0 if told == "it never took over" else 2.5
+    assert said.good is None and float(re.search(r"flew (\d\.\d) s", said.text)[1]) == pytest.approx(seconds, abs=0.11)
+    assert said.text.endswith(f" s: {told}")
+
+
+def test_the_charts_of_a_flight_over_time_share_one_axis_and_show_all_spikes():
+    spikes = np.zeros((3000, 7), np.uint8)
+    spikes[2000:, 4] = 1
+    neurons = Neurons(spikes, np.zeros((3000, 7)), np.ones(7), (4, 3))
+    drawn = {chart.title: chart.figure for chart in flight_charts.charts([replace(flight([0.02] * 3000), neurons=neurons)])}
+    for title in ("Position error", "Attitude", "Actions of policy and guide", "Spikes", "Spike rates"):
+        assert list(drawn[title].layout.xaxis.range) == [0.0, 29.99], title
+    z = drawn["Spikes"].data[0].z
+    assert z.shape == (7, 1000) and z[4].sum() == 100 * 333 + 33 and z[:4].sum() == 0
 
 
 def test_the_log_of_a_flight_is_in_the_world_and_knows_the_rung_of_each_state(page):

@@ -9,6 +9,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.replay_buffer import SequenceBuffer
 from spike_ctrl.learn.rollout import training_environment
+from spike_ctrl.sim import reward_shaping
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
@@ -84,6 +85,22 @@ def test_costs_of_another_shape_are_refused_by_the_name_of_their_term():
     _, environment = twins(RewardTerm("whole", lambda o, u, previous: u - previous, 1.0))
     with pytest.raises(ValueError, match=r"reward term whole: found costs of shape \(16, 4\), wanted \(16,\)"):
         environment.step(np.zeros((VEHICLES, 4)))
+
+
+def late(observation, u, previous):
+    return observation[:, 0] + undefined  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (late, r"NameError: name 'undefined' is not defined \(test_reward_terms.py line \d+\)"),
+        (lambda o, u, previous: o[:, :2], r"found costs of shape \(7, 2\), wanted \(7,\)"),
+    ],
+)
+def test_a_term_that_fails_or_has_another_shape_ends_a_training_with_one_line(function, told):
+    with pytest.raises(UsageError, match=f"^reward term mine: {told}"):
+        reward_shaping.derive([Coefficients()], 0.6, 0.5, [RewardTerm("mine", function, 1.0)])
 
 
 # --- in a recipe ---

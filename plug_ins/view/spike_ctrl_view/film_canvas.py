@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl._files import atomic_file
+from spike_ctrl._files.errors import refused
 from spike_ctrl.report.colours import COLOURS
 
 PIXELS_PER_INCH = 100
@@ -80,7 +81,8 @@ def pixels(figure) -> np.ndarray:
 def write_gif(target: Path, frames: Iterable[np.ndarray], seconds: float, last: float) -> int:
     """Write frames (height, width, 3) as a GIF that repeats; gives how many there were. seconds: of each; last: of the last.
 
-    All frames have the same few colours, those of a report, so that what stands still costs nothing. Raises OSError.
+    All frames have the same few colours, those of a report, so that what stands still costs nothing.
+    Raises UsageError where the file cannot be written.
     """
     from PIL import Image
 
@@ -92,7 +94,8 @@ def write_gif(target: Path, frames: Iterable[np.ndarray], seconds: float, last: 
     def save(path: str) -> None:
         few[0].save(path, "gif", save_all=True, append_images=few[1:], duration=ms, loop=0, optimize=False)
 
-    atomic_file.replace(target, save)
+    with refused(f"{target}: cannot be written"):
+        atomic_file.replace(target, save)
     return len(few)
 
 

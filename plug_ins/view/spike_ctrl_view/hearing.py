@@ -39,14 +39,18 @@ class Hearing:
     """counts: messages by topic. times: of the newest, monotonic s. said: the supervisor's events since it was emptied."""
 
     def __init__(self, node: Node):
-        self.counts = dict.fromkeys((*STREAMS, *STATUS), 0)
-        self.times: dict[str, float] = {}
         self.said: list[tuple[float, str, str]] = []
-        self._newest: dict[str, Any] = {}
+        self.forget()
         for topic, kind in STREAMS.items():
             node.create_subscription(kind, topic, self._hear(topic), qos.ONLOOKER, raw=True)
         for topic, kind in STATUS.items():
             node.create_subscription(kind, topic, self._hear(topic), qos.STATUS)
+
+    def forget(self) -> None:
+        """All of it: what a graph said that has ended."""
+        self.counts = dict.fromkeys((*STREAMS, *STATUS), 0)
+        self.times: dict[str, float] = {}
+        self._newest: dict[str, Any] = {}
 
     def _hear(self, topic: str) -> Callable[[Any], None]:
         def heard(message: Any) -> None:

@@ -18,13 +18,22 @@ from spike_ctrl._files.errors import UsageError
 PIXELS_PER_INCH, COLOURS = 120, 32
 INCHES, WIDE_INCHES = 5.6, 11.6
 LEVEL = "#6b7280"
+NARROW = "(max-width: 800px)"  # as the page's own style
 KNOWN = ("scatter", "scatter3d", "bar", "histogram", "heatmap")
 DASHES = {"dash": "--", "dot": ":", "dashdot": "-."}
 
 
 def image(figure: Any, title: str, wide: bool = False) -> str:
-    """The figure as an <img> element with the PNG inside. Raises UsageError for a trace that cannot be drawn."""
-    return f'<img alt="{escape(title)}" src="data:image/png;base64,{base64.b64encode(png(figure, wide)).decode()}">'
+    """The figure as an <img> element with the PNG inside. Raises UsageError for a trace that cannot be drawn.
+
+    A wide one has a second picture, which a narrow screen shows: shrunk to its width, the wide one could not be read.
+    """
+    drawn = f'<img alt="{escape(title)}" src="{_data(png(figure, wide))}">'
+    return f'<picture><source media="{NARROW}" srcset="{_data(png(figure))}">{drawn}</picture>' if wide else drawn
+
+
+def _data(picture: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def png(figure: Any, wide: bool = False) -> bytes:
@@ -111,6 +120,9 @@ def _label(axis: Any, horizontal: Any, vertical: Any) -> None:
     axis.grid(color="#e3e6ea", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
+    if vertical.categoryarray:  # matplotlib orders words as it first meets them
+        axis.plot([np.nan] * len(vertical.categoryarray), vertical.categoryarray)
+    axis.margins(x=0)  # as plotly draws lines: curves over one time begin and end at one place
     for which, setting in (("x", horizontal), ("y", vertical)):
         if setting.type == "log":
             getattr(axis, f"set_{which}scale")("log")
@@ -130,10 +142,13 @@ def _trace(trace: Any, axis: Any) -> None:
             *parts,
             label=label,
             color=colour,
-            linewidth=0 if marks and "lines" not in trace.mode else 1.2,
+            linewidth=0 if marks and "lines" not in trace.mode else _width(trace),
             linestyle=DASHES.get(trace.line.dash, "-"),
-            marker="o" if marks else None,
-            markersize=3,
+            solid_capstyle="butt",  # a thick line ends where its last point lies
+            marker=("D" if trace.marker.symbol == "diamond" else "o") if marks else None,
+            markersize=6 if trace.marker.symbol == "diamond" else 3,
+            markeredgecolor=trace.marker.line.color or colour,
+            zorder=3 if marks else 2,
             alpha=trace.opacity,
         )
         if trace.type == "scatter":
@@ -164,6 +179,11 @@ def _bars(trace: Any, axis: Any, label: str) -> None:
     places = np.arange(len(trace.x)) + drawn * width
     axis.bar(places, np.asarray(trace.y, float), width, label=label, color=trace.marker.color)
     axis.set_xticks(np.arange(len(trace.x)) + drawn * width / 2, trace.x)
+
+
+def _width(trace: Any) -> float:
+    """Of a line, in points; lines in space are as thick as others."""
+    return 0.8 * trace.line.width if trace.type == "scatter" and trace.line.width else 1.2
 
 
 def _numbers(values: Any) -> np.ndarray:

@@ -58,6 +58,7 @@ class Viewer(ProcessNode):
             raise UsageError("watch --web needs the package viser: pip install viser") from None
         require_free(p.port)
         self.graph, self.tick = WatchedGraph(self), -1
+        self.graphs = self.graph.graphs  # when something was drawn last
         self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
         self.spikes: deque[np.ndarray] = deque(maxlen=SHOWN_STEPS)
         self.layers: list[int] = []
@@ -72,6 +73,8 @@ class Viewer(ProcessNode):
         self.server.scene.add_light_ambient("/light", intensity=1.5)
         self.server.scene.configure_environment_map(None)  # lights alone: a page is drawn sooner without a map to decode
         self.stage = Stage(self.server, p.box, p.size)
+        self.server.on_client_connect(self.stage.welcome)
+        self.stage.wait("nothing is heard yet")
         self.panels = {}
         gui = self.server.gui
         folders = {name: gui.add_folder(name, visible=False) for name in FOLDERS}
@@ -121,6 +124,11 @@ class Viewer(ProcessNode):
     def tell(self) -> None:
         """Write what is known beside the scene."""
         seen = self.graph.seen(time.monotonic(), self.filter.value)
+        if self.graphs != self.graph.graphs:  # nothing of one graph is shown with another
+            self.graphs = self.graph.graphs
+            self.stage.forget_way()
+            self.charts.rows.clear()
+            self.spikes.clear()
         if self.spikes and time.monotonic() - self.spiked > RECENT:  # nothing spikes in a dead policy
             self.spikes.extend(np.zeros((SHOWN_STEPS, sum(self.layers))))
         if not self.server.get_clients():

@@ -21,17 +21,31 @@ class WatchedGraph:
 
     def __init__(self, node: Node):
         self.node, self.hearing, self.begun = node, Hearing(node), time.monotonic()
-        self._looks: deque[tuple[float, float, dict[str, int]]] = deque(maxlen=WINDOW)
-        self._looks.append((self.begun, math.nan, dict(self.hearing.counts)))
-        self._error: deque[float] = deque(maxlen=HISTORY)
+        self.graphs = 0  # that were heard, one after the other
         self._events: deque[tuple[float, str, str]] = deque(maxlen=EVENTS)
-        self._rung, self._rung_since = None, 0.0
+        self._nodes: tuple[str, ...] = ()
+        self._begin(self.begun)
+
+    def _begin(self, now: float) -> None:
+        """Forget what an earlier graph said. Its events stay: they have their times."""
+        self.hearing.forget()
+        self.graphs += 1
+        self._looks: deque[tuple[float, float, dict[str, int]]] = deque(maxlen=WINDOW)
+        self._looks.append((now, math.nan, dict(self.hearing.counts)))
+        self._error: deque[float] = deque(maxlen=HISTORY)
+        self._rung, self._rung_since, self._tick = None, 0.0, -1
 
     def seen(self, now: float, wanted: str = "") -> SeenGraph:
         """What is known at the monotonic time `now`, s. wanted: part of a topic's name, the others are hidden."""
-        hearing = self.hearing
-        state, supervisor = hearing.newest("state"), hearing.newest("supervisor/status")
+        hearing, earlier = self.hearing, self._nodes
+        self._nodes = tuple(sorted(set(self.node.get_node_names()) - {self.node.get_name()}))
+        state = hearing.newest("state")
+        if (self._nodes and not earlier) or (state is not None and state.tick < self._tick):
+            self._begin(now)
+            state = None
+        supervisor = hearing.newest("supervisor/status")
         if state is not None:
+            self._tick = state.tick
             self._error.append(float(np.linalg.norm(state.observation[:3])))
         if supervisor is not None and supervisor.rung != self._rung:
             self._rung, self._rung_since = supervisor.rung, now - self.begun
@@ -44,7 +58,7 @@ class WatchedGraph:
         pace = (clock - clock_then) / max(now - since, 1e-3)
         return SeenGraph(
             now=now - self.begun,
-            nodes=tuple(sorted(set(self.node.get_node_names()) - {self.node.get_name()})),
+            nodes=self._nodes,
             streams=tuple(
                 SeenStream(
                     topic,

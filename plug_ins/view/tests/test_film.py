@@ -1,5 +1,7 @@
 """Films: what is seen is what was flown, and the file is a GIF that other programs open."""
 
+import errno
+import os
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 from recorded import fly
 
-from spike_ctrl._files import resources
+from spike_ctrl._files import atomic_file, resources
 from spike_ctrl.cli import main
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.report.colours import COLOURS
@@ -130,3 +132,14 @@ def test_a_recorded_training_is_no_flight_to_film(tmp_path, capsys):
     assert main.main(["film", str(tmp_path / "bag"), "-o", str(tmp_path / "film.gif")]) == 2
     assert "found no flight with reports of a supervisor" in capsys.readouterr().err
     assert not (tmp_path / "film.gif").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_film(monkeypatch, capsys, tmp_path):
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic_file, "_sync", full)
+    film = tmp_path / "film.gif"
+    assert main.main(["film", str(MODEL), "--vehicles", "1", "-o", str(film)]) == 2
+    assert capsys.readouterr().err.endswith(f"error: {film}: cannot be written (No space left on device)\n")
+    assert not list(tmp_path.iterdir())

@@ -29,9 +29,37 @@ class Scene:
 @pytest.fixture
 def stage():
     camera = SimpleNamespace()
-    clients = {0: SimpleNamespace(camera=SimpleNamespace())}
+    clients = {width: SimpleNamespace(camera=SimpleNamespace(image_width=width)) for width in (390, 1280)}
     server = SimpleNamespace(scene=Scene(), initial_camera=camera, get_clients=lambda: clients, atomic=nullcontext)
     return Stage(server, box=1.5, size=0.16)
+
+
+def test_before_anything_is_heard_there_is_a_ground_and_a_word_that_goes_with_the_first_vehicle(stage):
+    stage.wait("nothing is heard yet")
+    gone = []
+    stage.waits.remove = lambda: gone.append("/waits")
+    assert stage.server.scene.added == ["/ground", "/box", "/waits"] and stage.shape is None
+    show(stage, [(0, 0, 1)], flies=True)
+    show(stage, [(0, 0, 1)], flies=True)
+    assert gone == ["/waits"]
+
+
+def test_a_phone_is_shown_the_vehicle_above_the_panel(stage):
+    show(stage, [(0, 0, 1)], flies=True)
+    phone, desk = (client.camera for client in stage.server.get_clients().values())
+    vehicle = np.array([0.0, 0.0, 1.1])
+    for camera, above in ((phone, 15), (desk, -5)):
+        at, seen = (np.array(point) - camera.position for point in (camera.look_at, vehicle))
+        degrees = [np.degrees(np.arctan2(way[2], np.hypot(*way[:2]))) for way in (at, seen)]
+        assert degrees[1] - degrees[0] > above
+
+
+def test_the_path_of_one_graph_is_not_drawn_with_the_next(stage):
+    for height in (0.1, 0.2):
+        show(stage, [(0, 0, height)])
+    stage.forget_way()
+    show(stage, [(0, 0, 0.2)])
+    assert len(stage.way) == 1
 
 
 def show(stage, position, flies=False, colour=(10.0, 20.0, 30.0)):

@@ -1,5 +1,6 @@
 """Still pictures show what the interactive charts hold, and a page of them stays small."""
 
+import base64
 import io
 
 import numpy as np
@@ -12,7 +13,7 @@ from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.report.colours import COLOURS
-from spike_ctrl_view.static_charts import png
+from spike_ctrl_view.static_charts import image, png
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 
@@ -65,6 +66,30 @@ def test_a_heat_map_begins_at_the_bottom_and_bars_stand_side_by_side():
     image = pixels(go.Figure(marks))
     (_, red), (_, blue) = where(image, RED), where(image, BLUE)
     assert len(red) == pytest.approx(len(blue), rel=0.1) and red.mean() < blue.mean()
+
+
+def test_words_on_an_axis_stand_in_their_order_also_those_that_no_line_meets():
+    figure = go.Figure([line([0, 1], ["low", "low"], BLUE), line([0, 1], ["high", "high"], RED)])
+    figure.update_yaxes(categoryorder="array", categoryarray=["low", "middle", "high", "top"], range=[-0.5, 3.5])
+    image = pixels(figure)
+    (red, _), (blue, _) = where(image, RED), where(image, BLUE)
+    assert red.mean() < blue.mean()
+    assert blue.mean() - red.mean() > 0.35  # "middle" lies between them
+
+
+def test_lines_over_one_time_begin_and_end_at_the_edges_and_are_as_thick_as_they_should():
+    figure = go.Figure(go.Scatter(x=[0, 10], y=[0, 0], mode="lines", line={"color": hexadecimal(RED), "width": 10}))
+    figure.add_trace(line([0, 10], [1, 1], BLUE))
+    image = pixels(figure)
+    (red, ends), (blue, _) = where(image, RED), where(image, BLUE)
+    assert np.ptp(ends) > 0.85 and len(red) > 2 * len(blue)
+
+
+def test_a_narrow_screen_is_shown_a_wide_chart_as_a_narrow_one():
+    shown = image(go.Figure(line([0, 1], [0, 1], RED)), "rising", wide=True)
+    assert shown.startswith('<picture><source media="(max-width: 800px)"') and shown.count("data:image/png") == 2
+    narrow, wide = (Image.open(io.BytesIO(base64.b64decode(text.partition('"')[0]))) for text in shown.split("base64,")[1:])
+    assert narrow.width * 2 < wide.width and narrow.height == wide.height
 
 
 def test_what_it_cannot_draw_is_refused_by_name():

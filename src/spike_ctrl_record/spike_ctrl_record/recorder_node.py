@@ -2,7 +2,7 @@
 
 It subscribes with the QoS that all publishers of a topic offer, and decodes no message. Once a second it hands its data to
 the operating system, so that a kill loses one second at most. Where the disk is full or cannot be written, it reports an
-error in the diagnostics, unsubscribes and stays; no other node is affected.
+error in the diagnostics, unsubscribes and stays; no other node is affected. It says so again at its end, with exit code 74.
 """
 
 import os
@@ -142,7 +142,7 @@ class Recorder(ProcessNode):
 
     def stop(self, why: str) -> None:
         """Stop recording. The bag is closed where that is still possible."""
-        self.why = f"recording stopped: {why}"
+        self.why, self.exit_code = f"recording stopped: {why}", os.EX_IOERR
         self.get_logger().error(self.why)
         for subscription, _ in self.heard.values():
             self.destroy_subscription(subscription)
@@ -161,7 +161,9 @@ class Recorder(ProcessNode):
         self.diagnostics_out.publish(diagnostics(self, message, values, warn=self.lost > 0, error=bool(self.why)))
 
     def close(self) -> None:
-        if not self.why:
+        if self.why:
+            print(f"error: {self.why}; the bag lacks the rest", file=sys.stderr, flush=True)
+        else:
             self.finish()
             print(f"bag: {self.writer.path}, {self.writer.messages} messages, {self.lost} lost", flush=True)
 

@@ -22,6 +22,7 @@ class ProcessNode(Node):
 
     finished: bool = False
     failure: str | None = None
+    exit_code: int = 0  # of an orderly end
 
     def stopping(self) -> bool:
         """Whether it has to go on although a signal asks it to end. It is asked again until it need not."""

@@ -46,9 +46,9 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
     Most of the time from a state to its command is spent waking the threads up, and on a busy computer waiting for a core.
     above: added to the priority, for nodes that others wait for, or that must run while others compute.
 
-    Exit code 0: an orderly end. 1: a failure, or a middleware that did not release the node; then its threads are printed.
-    2: a UsageError, such as a parameter or a file that cannot be used, or wrong ROS arguments. A failure and 2 print one
-    line on stderr. Any other exception is a bug and is raised.
+    Exit code: `node.exit_code`, by default 0, after an orderly end. 1: a failure, or a middleware that did not release the
+    node; then its threads are printed. 2: a UsageError, such as a parameter or a file that cannot be used, or wrong ROS
+    arguments. A failure and 2 print one line on stderr. Any other exception is a bug and is raised.
     """
     stop: list[int] = []
 
@@ -82,7 +82,7 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
             _give_way()
             executor.shutdown()  # it holds the DDS participant, which would otherwise end after the time limit
             node.destroy_node()
-        return 0
+        return node.exit_code
     except (UsageError, NodeError) as error:
         _give_way()  # a node whose constructor raised ends with the error
         print(f"error: {error}", file=sys.stderr, flush=True)

@@ -79,6 +79,7 @@ def test_a_failure_leaves_the_others_running_and_gives_the_exit_code(launch, pro
         ([(-15, True), (-2, True)], 0),  # ended by request
         ([(-9, False)], 137),
         ([(3, True)], 3),
+        ([(0, False), (74, True)], 74),  # the recorder lost its bag, in a flight that ended well
     ],
 )
 def test_with_ros_own_launch_the_exit_code_is_that_of_the_first_failure(ends, wanted):

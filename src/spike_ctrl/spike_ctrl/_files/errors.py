@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -30,3 +32,13 @@ def meant(word: object, known: Iterable[str]) -> str:
     """The known name that is nearest to an unknown one, as the end of a message; empty where none is near."""
     near = difflib.get_close_matches(str(word), list(known), 1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a user's function returns. Raises UsageError where it fails, with `name`, its error, file and line."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        frame = error.__traceback__.tb_next if error.__traceback__ else None
+        line = f" ({Path(frame.tb_frame.f_code.co_filename).name} line {frame.tb_lineno})" if frame else ""
+        raise UsageError(f"{name}: {type(error).__name__}: {error}{line}") from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -35,7 +37,7 @@ class FoldedHelp(argparse.RawDescriptionHelpFormatter):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says. Gives the verb's exit code, 2 for what is refused, 130 after Ctrl-C."""
+    """Do what the command line says. Gives the verb's exit code, 2 for what is refused, 130 after Ctrl-C, 141 if unread."""
     interrupted: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
@@ -48,9 +50,18 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:  # a command line, and not a program that calls this
         compile_notice.on_stderr()
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        output = select.poll()
+        output.register(sys.stdout, 0)
+        if not output.poll(0):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads it any more, as after `| head`
+        return 128 + signal.SIGPIPE
     except Exception as error:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130

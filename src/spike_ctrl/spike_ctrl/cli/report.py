@@ -33,6 +33,6 @@ def run(options: argparse.Namespace) -> int:
 
     output_paths.require_file("--output", options.output)
     with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
-        report.write(options.output, options.paths, options.draw)
+        print("\n".join(report.write(options.output, options.paths, options.draw)))
     print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
     return 0

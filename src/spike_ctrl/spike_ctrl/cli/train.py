@@ -64,8 +64,13 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--from-bag: found with --resume, wanted one of them: a run that learnt from bags cannot be resumed"
         )
-    if not options.resume:
+    from spike_ctrl.learn import resumption
+
+    if options.resume:
+        resumption.check(options.resume, resumption.read(options.resume), vars(options))
+    else:
         output_paths.require_folder("--run", options.run or Path("runs"))
+        resumption.require_new(options.run or Path())
         _check_names(options)
 
     from spike_ctrl.learn.training_process import training_process

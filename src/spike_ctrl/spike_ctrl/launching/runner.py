@@ -88,7 +88,8 @@ def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
 class ExitCodes:
     """The exit code of a launch, from those of its processes in the order of their ends.
 
-    It is that of the first one that failed. Where one that ended well requested the shutdown, the others may fail.
+    It is that of the first one that failed. Where one that ended well requested the shutdown, the others may fail, but for
+    one that lost what it was to write (74, EX_IOERR).
     """
 
     def __init__(self) -> None:
@@ -97,7 +98,7 @@ class ExitCodes:
     def add(self, code: int, stopping: bool) -> None:
         """A process has ended. code: negative for a signal. stopping: whether the launch was stopping by then."""
         code = 128 - code if code < 0 else code
-        forgiven = stopping and (self._last == 0 or code in ENDED_BY_REQUEST)
+        forgiven = stopping and code != os.EX_IOERR and (self._last == 0 or code in ENDED_BY_REQUEST)
         if code and not self.code and not forgiven:
             self.code = code
         if not stopping:

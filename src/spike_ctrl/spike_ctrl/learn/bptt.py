@@ -105,8 +105,7 @@ class ModelGradient:
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
                 raise UsageError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
-        if terms := recipe.task.terms:
-            raise UsageError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
+        recipe.require_fit(airframe)
         recipe.task.require_no_inserts("model_gradient, which differentiates kernels that call no Python")
         if self.fuses and actor.neuron.detach_reset:
             raise UsageError("network.detach_reset: found true, wanted false for model_gradient")

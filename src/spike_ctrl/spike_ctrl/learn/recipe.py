@@ -129,11 +129,14 @@ class Recipe:
         return dataclasses.replace(self, schedule=schedule, guide=guide)
 
     def require_fit(self, airframe: Airframe) -> None:
-        """Raise UsageError where the recipe was made for another layout of actions than the airframe's."""
+        """Raise UsageError where the recipe was made for another airframe, or its method cannot take its reward terms."""
         if self.layout not in ("any", airframe.action_layout):
             wanted = f"'{airframe.action_layout}' for airframe {airframe.name}"
             hint = f"; made for it: recipe {FIRST[airframe.action_layout]}"
             raise UsageError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
+        if self.task.terms and self.algorithm == "model_gradient":
+            found = f"found {', '.join(self.task.terms)}, wanted none for model_gradient, whose costs are fixed"
+            raise UsageError(f"task.terms: {found}; base: td3bc, td3, ppo or dagger takes them")
         if self.network.voltage and airframe.battery is None:
             found = f"found true for airframe {airframe.name}, which has no battery"
             raise UsageError(f"recipe {self.name}: network.voltage: {found}, wanted an airframe with one")

@@ -68,7 +68,7 @@ def flown_before(folder: str, given: Mapping[str, object]) -> int:
 
 
 def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
-    """Raise UsageError where a given recipe, airframe, vehicles, seed, steps or run is not that of the run.
+    """Raise UsageError where the run is finished, or a given recipe, airframe, vehicles, seed, steps or run is not its own.
 
     Values may be text, as on a command line. None, "" and steps of 0 stand for those of the run.
     """
@@ -82,6 +82,8 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
         return "" if given.get(name) is None else str(given[name])
 
     steps = earlier.recipe.schedule.steps
+    if earlier.environment_steps >= steps:
+        raise UsageError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
     if named("steps") not in ("", "0", str(steps)):
         refuse("steps", steps)
     for name in ("vehicles", "seed"):

@@ -91,7 +91,7 @@ class Run:
         """The run in a folder, with counters, buffer, optimisers and random state as they were saved.
 
         given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises UsageError where one of
-        them contradicts the run.
+        them contradicts the run, or the run is finished.
         """
         before = resumption.read(folder)
         resumption.check(folder, before, given or {})
@@ -101,8 +101,6 @@ class Run:
             learner.restore(arrays, info["learner"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"run {folder}: state.safetensors: {error}; wanted the state of this recipe") from None
-        if learner.finished:
-            raise UsageError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
         run = cls(folder, learner, **about)
         run.best, run._earlier = _kept(run.policy_path), info["seconds"]
         run._highest = run.best.score if run.best else -math.inf

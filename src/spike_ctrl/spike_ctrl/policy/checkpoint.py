@@ -177,6 +177,8 @@ def place(path: str | os.PathLike[str]) -> Path:
 def read(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a file that may be a checkpoint, see `place`; none of them has been checked."""
     path = place(path)
+    if (path / "policy.safetensors").is_file():
+        raise CheckpointError(f"{path}: found the folder of a run, wanted its model: {path / 'policy.safetensors'}")
     try:
         if (size := os.stat(path).st_size) > MAX_BYTES:
             raise CheckpointError(f"{path}: size: found {size} bytes, wanted at most {MAX_BYTES}")

@@ -90,8 +90,10 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
         ("action", contract.action, layout),
         ("rate_hz", contract.rate_hz, rate_hz),
     )
+    other = f"fly it with airframe:={contract.airframe}, or " if contract.airframe != airframe.name else ""
+    cure = f"{other}use a model trained for airframe {airframe.name}"
     return [
-        Unmet(f"model: {field}: found {found!r}, wanted {wanted!r}", f"use a model trained for airframe {airframe.name}")
+        Unmet(f"model: {field}: found {found!r}, wanted {wanted!r}", cure)
         for field, found, wanted in pairs
         if found != wanted
     ]

@@ -40,8 +40,8 @@ def kind(path: Path) -> str:
     )
 
 
-def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> None:
-    """Write a report on models, runs and bags to the file `target`.
+def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> list[str]:
+    """Write a report on models, runs and bags to the file `target`. Gives the titles of its sections.
 
     draw: how charts are drawn in place of interactive ones. Raises UsageError.
     """
@@ -68,6 +68,7 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> None
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     with refused(f"{target}: cannot be written"):
         Path(target).write_text(page.page("spike_ctrl report", sections, about, draw), encoding="utf-8")
+    return [section.title for section in sections]
 
 
 def thinned(length: int, most: int = 4000) -> np.ndarray:

@@ -45,10 +45,13 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
         found = replay.replay(recording, choice.policies, traces=True)
     except BagError as error:
         notes.append(f"not replayed: {error}")
-    rate = choice.contract.rate_hz if choice else RATE_HZ
+    rate, title, ended = choice.contract.rate_hz if choice else RATE_HZ, f"Bag {path.name}", None
     flight = _flight(recording, rate, choice, found, log)
-    parts: list[Part] = [_tiles(recording, compared if choice and choice.same else None, flight)]
-    parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log)))
+    if log is not None:
+        ended = ladder_charts.ending(log, int(log.received[0]))
+        title += f": {ended.text.partition(' (')[0]}; {flight.judged:.1f} s judged"
+    parts: list[Part] = [_tiles(recording, compared if choice and choice.same else None, flight, ended)]
+    parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log, ended)))
     if log is not None:
         parts.append(ladder_charts.ladder(log, int(log.received[0])))
         for _, charts_of in plug_ins.loaded("report_sections"):
@@ -70,7 +73,7 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
         parts.append(ladder_charts.latency(late))
     if log is not None and log.events:
         parts.append(ladder_charts.events(log.events, int(log.received[0])))
-    return Section(f"Bag {path.name}", parts, notes)
+    return Section(title, parts, notes)
 
 
 def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison, replay.Replay]:
@@ -145,14 +148,19 @@ def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
     return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
 
 
-def _tiles(recording: Recording, compared: replay.Comparison | None, flight: ChartedFlight) -> Tiles:
+def _judged_error(flight: ChartedFlight, ended: Verdict | None) -> Verdict:
+    """The verdict on the position error. A policy that was taken away fails or is not judged; it does not pass."""
+    error, lost = hover_verdict([flight]), ended is not None and ended.good is False
+    return Verdict(f"cut short: {error.text.removeprefix('pass: ')}", None) if lost and error.good else error
+
+
+def _tiles(recording: Recording, compared: replay.Comparison | None, flight: ChartedFlight, ended: Verdict | None) -> Tiles:
     """The key figures."""
-    errors, error = flight.error[flight.settled], hover_verdict([flight])
-    duration = flight.seconds[-1] - flight.seconds[0]
-    shown: list[FigureTile] = [
-        FigureTile("flight", f"{duration:.1f} s"),
-        FigureTile("position error", error.text.partition(":")[0], error.good),
-    ]
+    errors, error = flight.error[flight.settled], _judged_error(flight, ended)
+    shown: list[FigureTile] = [FigureTile("flight", f"{flight.seconds[-1] - flight.seconds[0]:.1f} s")]
+    if ended is not None:
+        shown.append(FigureTile(*ended.text.partition(" (")[0].split(": ", 1)[::-1], ended.good))
+    shown.append(FigureTile(f"position error, {flight.judged:.1f} s judged", error.text.partition(":")[0], error.good))
     if len(errors) and np.isfinite(errors).all():
         shown += [
             FigureTile("RMS error", f"{100 * np.sqrt(np.mean(errors**2)):.1f} cm"),
@@ -177,14 +185,16 @@ def _replayed(compared: replay.Comparison) -> FigureTile:
 
 def _about(
     recording: Recording, rate_hz: float, choice: replay.Choice | None, compared: replay.Comparison | None,
-    flight: ChartedFlight, log: FlightLog | None,
+    flight: ChartedFlight, log: FlightLog | None, ended: Verdict | None,
 ) -> list[tuple[str, object]]:  # fmt: skip
+    vehicles = "one vehicle" if recording.vehicles == 1 else f"{recording.vehicles} vehicles; shown: vehicle {VEHICLE}"
     rows: list[tuple[str, object]] = [
         ("bag", str(recording.path)),
-        ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {_vehicles(recording)}"),
+        ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {vehicles}"),
         ("recorded", replay.usable(recording).removeprefix("usable: ")),
-        ("position error", hover_verdict([flight])),
+        ("position error", _judged_error(flight, ended)),
     ]
+    rows += [("how it ended", ended)] if ended is not None else []
     if recording.origin is not None:
         rows += _origin(recording.origin)
     if log is not None:
@@ -222,10 +232,6 @@ def _origin(origin: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("not logged", ", ".join(origin["absent"]) or "nothing"),
         ("gyro late by", f"{1e3 * late['seconds']:.1f} ms behind the {late['against']}" if known else "unknown"),
     ]
-
-
-def _vehicles(recording: Recording) -> str:
-    return "one vehicle" if recording.vehicles == 1 else f"{recording.vehicles} vehicles; shown: vehicle {VEHICLE}"
 
 
 def _faults(recording: Recording, rate_hz: float, flight: ChartedFlight) -> Chart | None:

@@ -35,7 +35,8 @@ def sections(
 
 
 def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
-    flights, exits, hits = (sum(getattr(row, name) for row in _parts(rows)) for name in ("flights", "exits", "hits"))
+    parts = [row for row in rows if not row.family.startswith("all")]
+    flights, exits, hits = (sum(getattr(row, name) for row in parts) for name in ("flights", "exits", "hits"))
     alarms = sum(row.alarms for row in rows)
     tiles = [
         FigureTile("flights", f"{flights}"),
@@ -57,10 +58,6 @@ def _cells(rows: Sequence[FamilyRow]) -> list[tuple[object, ...]]:
         (r.family, r.flights, r.exits, r.outs, r.hits, r.alarms, r.worst, r.hardest, r.reaction, f"{r.bound:.2g}")
         for r in rows
     ]
-
-
-def _parts(rows: Sequence[FamilyRow]) -> list[FamilyRow]:
-    return [row for row in rows if not row.family.startswith("all")]
 
 
 def _listed(worst: Sequence[tuple[FlightOutcome, FlightCore]]) -> Table:

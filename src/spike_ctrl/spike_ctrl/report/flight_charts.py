@@ -21,7 +21,7 @@ from spike_ctrl.report.page import Chart, Verdict
 SETTLING = 2.0  # s after a start that do not count for the error
 TRACES = 3  # neurons per layer whose membrane is drawn
 TRACE_RANGE = (-4.0, 4.0)  # in thresholds; a strongly driven neuron would leave every scale
-WINDOW = 1000  # steps for which spikes are drawn
+WINDOW = 1000  # columns of spikes; twice the steps of membranes
 FONT, GRID = "system-ui, sans-serif", "#e3e6ea"
 EYE = {"x": 1.5, "y": 1.5, "z": 0.9}  # from where a three-dimensional scene is seen
 BANDS = 60  # more bands than this are not drawn: one could not tell them apart
@@ -88,6 +88,11 @@ class ChartedFlight:
         late: np.ndarray = self.seconds - last >= SETTLING
         return late if self.counts is None else late & self.counts
 
+    @property
+    def judged(self) -> float:
+        """How long (s) the error is counted."""
+        return float(self.settled.mean() * (self.seconds[-1] - self.seconds[0]))
+
     def window(self, steps: int, known: int) -> slice:
         """A slice of `steps` of the `known` steps of the neurons that begins 1 s before the policy takes over."""
         mine = [band.begin for band in self.bands if band.colour == 0]
@@ -107,6 +112,7 @@ def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
         return Verdict(f"the policy never flew for longer than {SETTLING:.0f} s", False)
     share = float((~(errors <= PASS_ERROR)).mean())
     words = f"{100 * share:.1f} % of samples over {PASS_ERROR} m, at most {100 * PASS_SHARE:.0f} % pass"
+    words += f"; judged: {sum(flight.judged for flight in flights):.1f} s"
     return Verdict(f"{'pass' if share <= PASS_SHARE else 'fail'}: {words}", share <= PASS_SHARE)
 
 
@@ -122,9 +128,11 @@ def charts(flights: Sequence[ChartedFlight]) -> list[Chart]:
     """Charts of some flights: trajectories and errors of all, everything else of the first."""
     first = flights[0]
     found = [_trajectory(flights), _error(flights), _attitude(first), _actions(first)]
-    if first.neurons is not None and len(first.neurons.spikes):
-        found += [part(first, first.neurons) for part in (_raster, _rates, _membranes)]
-    return found
+    neurons = first.neurons if first.neurons is not None and len(first.neurons.spikes) else None
+    found += [_raster(first, neurons), _rates(first, neurons)] if neurons else []
+    for chart in found[1:]:
+        chart.figure.update_xaxes(range=[first.seconds[0], first.seconds[-1]])
+    return [*found, _membranes(first, neurons)] if neurons else found
 
 
 def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
@@ -135,7 +143,8 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
         whole = _broken(flight, at, places[at])
         pieces = [(flight.name, number, np.ones(len(at), bool))]
         if flight.position is not None and flight.bands:
-            pieces = [(b.name, b.colour, _within(b, flight.seconds[at])) for b in flight.bands]
+            seconds = flight.seconds[at]
+            pieces = [(b.name, b.colour, (seconds >= b.begin) & (seconds <= b.end)) for b in flight.bands]
         for name, colour, within in pieces:
             look = {"color": COLOURS[colour % len(COLOURS)], "width": 4}
             again = any(trace.name == name for trace in sheet.data)
@@ -157,9 +166,7 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
         look = {"color": "#1f2430", "width": 2, "dash": "dot"}
         sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look))
     sheet.update_layout(scene=whole_scene(sheet, ("x (m)", "y (m)", "z (m)")))
-    words = (
-        "In the set-point's frame; dots are starts." if first.position is None else "In the world: x east, y north, z up."
-    )
+    words = "In the set-point's frame; dots are starts." if first.position is None else "In the world: east, north, up."
     sheet = styled(sheet, 460)
     sheet.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 10})
     return Chart("Trajectory", sheet, words)
@@ -226,18 +233,20 @@ def _actions(flight: ChartedFlight) -> Chart:
 
 
 def _raster(flight: ChartedFlight, neurons: Neurons) -> Chart:
-    shown = flight.window(WINDOW, len(neurons.spikes))
-    spikes = np.nan_to_num(neurons.spikes[shown]).T.astype(np.uint8)
+    every = -(-len(neurons.spikes) // WINDOW)
+    begins = np.arange(0, len(neurons.spikes), every)
+    spikes = (100 / every * np.add.reduceat(np.nan_to_num(neurons.spikes), begins)).T.astype(np.uint8)
     colours = [[0.0, "#ffffff"], [1.0, COLOURS[0]]]
     sheet = go.Figure(
-        go.Heatmap(z=spikes, x=flight.seconds[shown], zmin=0, zmax=1, colorscale=colours, showscale=False, name="spikes")
+        go.Heatmap(z=spikes, x=flight.seconds[begins], zmin=0, zmax=100, colorscale=colours, showscale=False, name="spikes")
     )
     for edge in neurons.edges[1:-1]:
         sheet.add_hline(float(edge) - 0.5, line={"color": "#d9722e", "width": 1})
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="neuron")
     words = " and ".join(map(str, neurons.hidden))
-    return Chart("Spikes", styled(sheet, 420), f"{flight.name}; layers of {words} neurons, the first below.", wide=True)
+    text = f"{flight.name}; layers of {words} neurons, the first below. Steps in a column: {every}."
+    return Chart("Spikes", styled(sheet, 420), text, wide=True)
 
 
 def _rates(flight: ChartedFlight, neurons: Neurons) -> Chart:
@@ -262,10 +271,7 @@ def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
         sheet.add_hline(1.0, line={"dash": "dash", "color": "#6b7280"}, row=layer + 1, col=1)
         sheet.update_yaxes(title_text=f"layer {layer}", range=TRACE_RANGE, row=layer + 1)
     sheet.update_xaxes(title_text="time (s)", row=len(neurons.hidden))
-    text = (
-        f"In units of the threshold, of some neurons that spike now and then. Above 1 a neuron spikes. Cut off at "
-        f"+-{TRACE_RANGE[1]:.0f}."
-    )
+    text = f"{len(flight.seconds[shown])} steps, in thresholds: above 1 a neuron spikes. Cut off at +-{TRACE_RANGE[1]:.0f}."
     return Chart("Membranes", styled(sheet, 420), text)
 
 
@@ -277,10 +283,6 @@ def _lively(rates: np.ndarray) -> np.ndarray:
         order = np.argsort(np.abs(rates - rate), kind="stable")
         found.append(next(int(n) for n in order if n not in found))
     return np.array(found)
-
-
-def _within(band: Band, seconds: np.ndarray) -> np.ndarray:
-    return (seconds >= band.begin) & (seconds <= band.end)
 
 
 def banded(sheet: go.Figure, bands: Sequence[Band]) -> go.Figure:

@@ -15,7 +15,7 @@ from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, styled
-from spike_ctrl.report.page import Chart, Table
+from spike_ctrl.report.page import Chart, Table, Verdict
 
 RUNG_COLOURS = {Rung.SNN: 0, Rung.GUIDE: 1, Rung.HOLD: 3, Rung.LAND: 5, Rung.SILENT: 7}  # numbers in COLOURS
 SEVERITY_COLOURS = {"ok": COLOURS[2], "info": COLOURS[2], "warning": COLOURS[1], "error": COLOURS[4]}
@@ -35,6 +35,18 @@ def bands(log: FlightLog, begun: int) -> list[Band]:
     return found
 
 
+def ending(log: FlightLog, begun: int) -> Verdict:
+    """How long the policy flew until it was taken away, which is bad, or in all, and why. begun: time of 0 s, ns."""
+    flown, end = 0.0, FlightEvent(0, "ok", "it never took over")
+    for band in bands(log, begun):
+        if band.name == Rung.SNN.name and end.severity == "ok":
+            said = [event for event in log.events if 0 <= band.end - (event.received - begun) * 1e-9 < 0.1]
+            flown, last = flown + band.end - band.begin, FlightEvent(0, "ok", "the bag ends")
+            end = max(said, key=lambda event: event.text.startswith("SNN -> "), default=last)
+    why, good = end.text.partition(": ")[2] if " -> " in end.text else end.text, None if end.severity == "ok" else False
+    return Verdict(f"{'the policy flew' if good is None else 'taken away after'} {flown:.1f} s: {why}", good)
+
+
 def ladder(log: FlightLog, begun: int) -> Chart:
     """The rung over time, with the messages of the supervisor. begun: time of 0 s, ns."""
     sheet = go.Figure()
@@ -47,12 +59,8 @@ def ladder(log: FlightLog, begun: int) -> Chart:
         said = [event for event in log.events if (event.severity if event.severity != "info" else "ok") == severity]
         if said:
             times = np.array([event.received for event in said])
-            mark = {
-                "color": SEVERITY_COLOURS[severity],
-                "size": 11,
-                "symbol": "diamond",
-                "line": {"color": "#fff", "width": 1},
-            }
+            border = {"color": "#fff", "width": 1}
+            mark = {"color": SEVERITY_COLOURS[severity], "size": 11, "symbol": "diamond", "line": border}
             sheet.add_trace(
                 go.Scatter(
                     x=(times - begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",

@@ -100,7 +100,8 @@ def side_by_side(models: Sequence[FlownModel]) -> Section:
     rows = [
         (
             m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
-            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, _brief(hover_verdict(m.flights)),
+            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change,
+            Verdict((error := hover_verdict(m.flights)).text.partition(":")[0], error.good),
             _weights(m),
             *((NO_SPIKES, NO_SPIKES) if m.cost is None else (_energy_nj(m, m.cost), _arithmetic(m.cost))),
         )
@@ -131,10 +132,6 @@ def side_by_side(models: Sequence[FlownModel]) -> Section:
             Chart("Position error", drawn, f"Mean of {FLIGHTS} flights that have not crashed."),
         ],
     )
-
-
-def _brief(verdict: Verdict) -> Verdict:
-    return Verdict(verdict.text.partition(":")[0], verdict.good)
 
 
 def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlight]:
@@ -179,18 +176,17 @@ def _about(found: FlownModel) -> list[tuple[str, object]]:
         ("recipe, seed", f"{manifest.recipe or '?'}, {manifest.seed}"),
         ("command", manifest.command or "?"),
         ("commit", manifest.commit or "?"),
+        ("hover error", "median {median:.4f} m, p95 {p95:.4f} m".format(**found.evaluation.hover_error_m)),
         ("position error", hover_verdict(found.flights)),
     ]
 
 
 def _evaluation(found: FlownModel) -> list[tuple[object, ...]]:
     columns = [found.evaluation.columns[column] for column in COLUMNS]
-    rows = [
+    return [
         (label, *(column[name] for column in columns))
         for label, name in (("mean return", "return_mean"), ("its deviation", "return_std"), ("survival", "survival"))
     ]
-    hover = found.evaluation.hover_error_m
-    return [*rows, ("hover error, median and p95 (m)", hover["median"], hover["p95"], "", "")]
 
 
 def _costs(found: FlownModel) -> list[tuple[str, object]]:

@@ -48,7 +48,7 @@ ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 
   .grid { grid-template-columns: minmax(0, 1fr) }
   body { padding: 0 .6rem 2rem } h1 { font-size: 1.3rem } .tile { min-width: 6rem; padding: .35rem .6rem; flex: 1 1 40% }
   nav { overflow-x: auto; white-space: nowrap } figure { padding: .4rem .1rem .2rem }
-  figure.wide { overflow-x: auto } figure.wide img { min-width: 760px } figure.wide figcaption { position: sticky; left: 0 }
+  .modebar-container { display: none }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { color-scheme: dark; --ink: #e4e7ec; --soft: #a0a8b5; --line: #343a46; --blue: #6ea8ee }
@@ -174,11 +174,9 @@ def _part(part: Chart | Table | Tiles | str, name: str, draw: Draw | None) -> st
         return _chart(part, name, draw)
     if isinstance(part, Table):
         return _table(part)
-    return (
-        f'<div class="tiles">{"".join(map(_tile, part.tiles))}</div>'
-        if isinstance(part, Tiles)
-        else f"<p>{escape(part)}</p>"
-    )
+    if isinstance(part, str):
+        return f"<p>{escape(part)}</p>"
+    return f'<div class="tiles">{"".join(map(_tile, part.tiles))}</div>'
 
 
 def _chart(chart: Chart, name: str, draw: Draw | None) -> str:
@@ -200,9 +198,7 @@ def _table(table: Table) -> str:
     first = table.rows[0] if table.rows else ()
     numeric = [isinstance(value, int | float) for value in first] or [False] * len(table.head)
     cells = zip(table.head, numeric, strict=True)
-    head = "".join(
-        f'<th class="number">{escape(cell)}</th>' if right else f"<th>{escape(cell)}</th>" for cell, right in cells
-    )
+    head = "".join(f"<th{' class=number' if right else ''}>{escape(cell)}</th>" for cell, right in cells)
     head = f"<thead><tr>{head}</tr></thead>" if any(table.head) else ""
     rows = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
     return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'

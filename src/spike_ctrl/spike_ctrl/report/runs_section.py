@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,6 +32,16 @@ CURVES: Mapping[str, tuple[str, str, str, str]] = {
     "Loss of the critic": ("critic_loss", "steps", STEPS, "loss, no unit"),
     "Loss of the actor": ("actor_loss", "steps", STEPS, "loss, no unit"),
     "Speed": ("steps_per_second", "steps", STEPS, "environment steps/s"),
+}
+
+# Head of a column in the summary: its format, and the figure of a run.
+COLUMNS: Mapping[str, tuple[str, Callable[[ToldRun], float]]] = {
+    "environment steps": ("{:,.0f}", lambda run: run.steps),
+    "wall time (s)": ("{:.0f}", lambda run: run.best("seconds")),
+    "best validation return": ("{:.1f}", lambda run: run.best("validation_return")),
+    "survival (share)": ("{:.3f}", lambda run: run.best("validation_survival")),
+    "frozen return": ("{:.1f}", lambda run: run.frozen.get("return", math.nan)),
+    "hover error (cm)": ("{:.1f}", lambda run: 100 * run.frozen.get("hover", math.nan)),
 }
 
 
@@ -110,13 +120,7 @@ def _chart(title: str, name: str, over: str, x: str, y: str, groups: Mapping[str
     return Chart(title, styled(sheet, 340 + 20 * len(groups)))
 
 
-def _traces(
-    label: str,
-    curves: Sequence[tuple[Sequence[float], Sequence[float]]],
-    number: int,
-    positive: bool,
-    limits: tuple[float, float] | None,
-) -> list[go.Scatter]:
+def _traces(label: str, curves: Curves, number: int, positive: bool, limits: tuple[float, float] | None) -> list[go.Scatter]:
     """The mean of curves and, where there are several, its interval and themselves. positive: of their logarithms."""
     places, values = common(curves)
     mean, half = interval(np.log(values) if positive else values)
@@ -139,30 +143,11 @@ def _traces(
 
 def _summary(groups: Mapping[str, Sequence[ToldRun]]) -> Table:
     """A row for each group: means over its seeds, with their intervals."""
-    head = (
-        "recipe",
-        "seeds",
-        "environment steps",
-        "wall time (s)",
-        "best validation return",
-        "survival (share)",
-        "frozen return",
-        "hover error (cm)",
-    )
-    rows = [
-        (
-            name,
-            ", ".join(run.seed for run in runs),
-            _figure([run.steps for run in runs], "{:,.0f}"),
-            _figure([run.best("seconds") for run in runs], "{:.0f}"),
-            _figure([run.best("validation_return") for run in runs], "{:.1f}"),
-            _figure([run.best("validation_survival") for run in runs], "{:.3f}"),
-            _figure([run.frozen.get("return", math.nan) for run in runs], "{:.1f}"),
-            _figure([100 * run.frozen.get("hover", math.nan) for run in runs], "{:.1f}"),
-        )
-        for name, runs in groups.items()
-    ]
-    return Table(head, rows)
+    rows = []
+    for name, runs in groups.items():
+        figures = (_figure([of(run) for run in runs], form) for form, of in COLUMNS.values())
+        rows.append((name, ", ".join(run.seed for run in runs), *figures))
+    return Table(("recipe", "seeds", *COLUMNS), rows)
 
 
 def _figure(values: Sequence[float], form: str) -> str:

@@ -9,13 +9,12 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats, Number
-from spike_ctrl._files.errors import UsageError, meant
+from spike_ctrl._files.errors import UsageError, call, meant
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, episode_kernels, rate_loop
 from spike_ctrl.sim.battery import BatteryConstants
@@ -58,12 +57,7 @@ class _Insertion:
 
     def call(self, view: StepView) -> Mapping[str, Any]:
         """What the function changes, by field. Raises UsageError."""
-        try:
-            found = self.function(view)
-        except Exception as error:
-            frame = error.__traceback__.tb_next if error.__traceback__ else None
-            line = f" ({Path(frame.tb_frame.f_code.co_filename).name} line {frame.tb_lineno})" if frame else ""
-            raise UsageError(f"{self.name}: {type(error).__name__}: {error}{line}") from error
+        found = call(self.name, self.function, view)
         allowed = CHANGES[self.step]
         if found is None:
             return {}

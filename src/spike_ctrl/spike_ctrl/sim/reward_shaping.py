@@ -59,7 +59,7 @@ def derive(
     observation[:6, :3] = walls
     observation[:, 3:12] = np.eye(3).ravel()
     u = np.full((7, 4), hover, np.float32)
-    charge = sum((term.weight * np.asarray(term.function(observation, u, u)) for term in terms), np.zeros(7))
+    charge = sum((term.weight * term.cost(observation, u, u) for term in terms), np.zeros(7))
     earned = np.array([reward(observation, u, hover, some) - charge for some in weights])
     floor, best = float(earned[:, :6].min()), float(earned[:, 6].max())
     if best <= floor:

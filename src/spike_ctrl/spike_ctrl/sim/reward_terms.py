@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.errors import UsageError, call
+
 TermFunction = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]
 
 
@@ -26,6 +28,13 @@ class RewardTerm(NamedTuple):
     name: str
     function: TermFunction
     weight: float
+
+    def cost(self, observation: NDArray[np.float32], u: NDArray[np.float32], previous: NDArray[np.float32]) -> NDArray[Any]:
+        """The costs (N,). Raises UsageError where the function fails or gives another shape."""
+        found = np.asarray(call(f"reward term {self.name}", self.function, observation, u, previous))
+        if found.shape != (len(u),):
+            raise UsageError(f"reward term {self.name}: found costs of shape {found.shape}, wanted ({len(u)},)")
+        return found
 
 
 class RewardTerms:
@@ -48,7 +57,7 @@ class RewardTerms:
 
         begun (N,): vehicles that started a new episode in this step; they pay nothing.
         """
-        costs = np.stack([self._cost(term, observation, u) for term in self.terms])
+        costs = np.stack([np.asarray(term.cost(observation, u, self._previous), np.float32) for term in self.terms])
         costs = np.where(begun, np.float32(0), costs)
         self._sums = np.where(begun, np.float32(0), self._sums + costs)
         self._previous = np.where(begun[:, None], self._hover, u)
@@ -59,9 +68,3 @@ class RewardTerms:
     def charged(self) -> NDArray[np.float32]:
         """What was taken from each vehicle's return (N,) in its episode so far."""
         return np.array([term.weight for term in self.terms], np.float32) @ self._sums
-
-    def _cost(self, term: RewardTerm, observation: NDArray[np.float32], u: NDArray[np.float32]) -> NDArray[np.float32]:
-        cost = np.asarray(term.function(observation, u, self._previous), np.float32)
-        if cost.shape != (len(observation),):
-            raise ValueError(f"reward term {term.name}: found costs of shape {cost.shape}, wanted ({len(observation)},)")
-        return cost
