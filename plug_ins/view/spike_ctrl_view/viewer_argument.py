@@ -3,6 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from spike_ctrl._files.ranges import setting
@@ -29,4 +30,5 @@ def last(context):
         return []
     if importlib.util.find_spec("viser") is None:
         raise ValueError("viewer:=web: the package viser is missing: pip install viser")
-    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
+    namespace = LaunchConfiguration("namespace", default="")
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", namespace=namespace, output="screen")]
