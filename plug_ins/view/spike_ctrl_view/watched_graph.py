@@ -44,7 +44,7 @@ class WatchedGraph:
         pace = (clock - clock_then) / max(now - since, 1e-3)
         return SeenGraph(
             now=now - self.begun,
-            nodes=tuple(sorted(set(self.node.get_node_names()) - {self.node.get_name()})),
+            nodes=self._nodes(),
             streams=tuple(
                 SeenStream(
                     topic,
@@ -67,6 +67,12 @@ class WatchedGraph:
             pace=pace,
             wanted=wanted,
         )
+
+    def _nodes(self) -> tuple[str, ...]:
+        """The other nodes of this namespace by name, those of other namespaces by their whole name."""
+        own, known = self.node.get_namespace(), self.node.get_node_names_and_namespaces()
+        names = {name if space == own else f"{space.rstrip('/')}/{name}" for name, space in known}
+        return tuple(sorted(names - {self.node.get_name()}))
 
 
 def _rate(topic: str, count: int, seconds: float, pace: float) -> float:
