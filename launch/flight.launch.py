@@ -63,7 +63,7 @@ EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag 
 
 PX4_PORT = 14540  # of PX4's simulation 0; number N has 14540 + N and the MAV_SYS_ID N + 1
 EAST_OF_EACH_OTHER = 8.0  # m, of embedded vehicles: a cage is 6 m wide where none is given
-KEPT = []  # sockets that keep the numbers of this launch
+KEPT = []  # sockets that keep what this launch has taken
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
 
 
@@ -123,30 +123,39 @@ def with_place(context):
 
 
 def free_number():
-    """The first of PX4's numbers from 1 on whose port nobody uses.
-
-    A TCP socket of the same number keeps it for this launch: another one that starts now takes the next.
-    """
+    """The first of PX4's numbers from 1 on that no other launch has taken and whose port nobody uses."""
     for number in range(1, 100):
-        kept = socket.socket()
-        try:
-            kept.bind(("127.0.0.1", PX4_PORT + number))
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-                udp.bind(("127.0.0.1", PX4_PORT + number))
-        except OSError:
-            kept.close()
-            continue
-        KEPT.append(kept)
-        return number
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge:
+            try:
+                bridge.bind(("127.0.0.1", PX4_PORT + number))
+            except OSError:
+                continue
+        if taken(f"number {number}"):
+            return number
     raise ValueError(f"namespace: found no free port from {PX4_PORT + 1} to {PX4_PORT + 99}, wanted one: connection:=")
 
 
-def say_place(context):
-    """Where in the graph and beside which autopilot a flight with a namespace stands."""
+def taken(what):
+    """Whether this launch gets it: one at a time on this machine, until the launch ends. No file is left behind."""
+    kept = socket.socket(socket.AF_UNIX)
+    try:
+        kept.bind(f"\0spike_ctrl flight {what}")  # an abstract name of Linux
+    except OSError:
+        kept.close()
+        return False
+    KEPT.append(kept)
+    return True
+
+
+def take_place(context):
+    """One flight in each namespace of a ROS domain. Says where one with a namespace stands, and beside which autopilot."""
     values = context.launch_configurations
-    if not (space := values["namespace"].strip("/")):
-        return []
+    space = values["namespace"].strip("/")
     where = f"/{space} of ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}"
+    if not taken(f"in {where}"):
+        raise ValueError(f"another flight runs in {where}: end it, or fly beside it with namespace:=b or another name")
+    if not space:
+        return []
     autopilot = f"autopilot {values['system']} at {values['connection']}"
     return [LogInfo(msg=f"{where}; {autopilot}; its odom begins {values['east']} m east, {values['north']} m north in map")]
 
@@ -216,8 +225,7 @@ def check_flight(context):
     except UsageError as error:
         if "already in use" not in str(error):
             raise
-        beside = "add namespace:=b, or another name, to fly beside another flight that listens there"
-        raise ValueError(f"{error}; {beside}") from None
+        raise ValueError(f"{error}; beside another flight, fly with namespace:=b or another name") from None
 
 
 def embedded(context):
@@ -294,7 +302,7 @@ def generate_launch_description():
             OpaqueFunction(function=with_profile),
             OpaqueFunction(function=check_flight),
             OpaqueFunction(function=argument_groups.step(groups, "check")),
-            OpaqueFunction(function=say_place),
+            OpaqueFunction(function=take_place),
             OpaqueFunction(function=argument_groups.step(groups, "first")),
             OpaqueFunction(function=embedded),
             OpaqueFunction(function=nodes, args=[groups]),

@@ -9,7 +9,7 @@ import pytest
 from spike_ctrl._files import resources
 from spike_ctrl.launching import launch_modules
 
-BESIDE = "add namespace:=b, or another name, to fly beside another flight that listens there"
+BESIDE = "beside another flight, fly with namespace:=b or another name"
 MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted '968119fa8d9c'"
 
 
@@ -93,6 +93,21 @@ def test_embedded_vehicles_in_namespaces_take_numbers_of_their_own_though_none_l
     assert first == {"connection": f"udpin:127.0.0.1:{14540 + one}", "system": str(1 + one), "east": str(8.0 * one)}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge:
         bridge.bind(("127.0.0.1", 14540 + one))  # its own bridge still gets the port
+
+
+def test_a_second_flight_in_a_namespace_of_the_domain_is_told_how_the_two_fly_side_by_side(flight_file, ros_domain_id):
+    def take(namespace):
+        numbers = {"namespace": namespace, "system": "2", "connection": "udpin:127.0.0.1:1", "east": "8.0", "north": "0.0"}
+        return flight_file.take_place(SimpleNamespace(launch_configurations=numbers))
+
+    assert take("") == []
+    (said,) = take("b")
+    for namespace in ("", "/b/"):
+        with pytest.raises(
+            ValueError, match=f"another flight runs in /b? of ROS domain {ros_domain_id}: .* with namespace:=b"
+        ):
+            take(namespace)
+    assert said.msg.startswith(f"/b of ROS domain {ros_domain_id}; autopilot 2 at udpin:127.0.0.1:1; its odom begins 8.0 m")
 
 
 def test_a_namespace_of_px4s_simulation_stands_for_its_numbers_and_others_for_nothing(flight_file):
