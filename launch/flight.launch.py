@@ -109,16 +109,14 @@ def with_place(context):
     """
     values = context.launch_configurations
     space = values.get("namespace", "").strip("/")
-    if not space or "connection" in values:
-        return
-    if values.get("vehicle") == "embedded":
+    if space and values.get("vehicle") == "embedded":
         number = free_number()
         values.setdefault("east", str(EAST_OF_EACH_OTHER * number))
     elif found := re.fullmatch(r"px4_(\d{1,2})", space):
         number = int(found[1])
     else:
         return
-    values["connection"] = f"udpin:127.0.0.1:{PX4_PORT + number}"
+    values.setdefault("connection", f"udpin:127.0.0.1:{PX4_PORT + number}")
     values.setdefault("system", str(1 + number))
 
 

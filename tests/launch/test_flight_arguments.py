@@ -113,7 +113,8 @@ def test_a_second_flight_in_a_namespace_of_the_domain_is_told_how_the_two_fly_si
 def test_a_namespace_of_px4s_simulation_stands_for_its_numbers_and_others_for_nothing(flight_file):
     assert placed(flight_file, namespace="px4_3") == {"connection": "udpin:127.0.0.1:14543", "system": "4"}
     assert placed(flight_file, namespace="px4_3", system="9") == {"connection": "udpin:127.0.0.1:14543"}
-    for given in ({"namespace": "red"}, {"vehicle": "embedded"}, {"namespace": "px4_3", "connection": "serial:/dev/x:9600"}):
+    assert placed(flight_file, namespace="px4_3", connection="serial:/dev/x:9600") == {"system": "4"}
+    for given in ({"namespace": "red"}, {"vehicle": "embedded"}, {}):
         assert placed(flight_file, **given) == {}
 
 
