@@ -16,9 +16,9 @@ def node(package: str, executable: str, arguments: Arguments, fixed: Mapping[str
     from launch.substitutions import LaunchConfiguration
     from launch_ros.actions import LifecycleNode, Node
 
+    options = {"namespace": LaunchConfiguration("namespace", default="")} | options
     return (LifecycleNode if options.pop("lifecycle", False) else Node)(
         package=package,
-        namespace=LaunchConfiguration("namespace", default=""),
         executable=executable,
         name=executable,
         parameters=[parameters(arguments) | dict(fixed or {})],
