@@ -61,7 +61,8 @@ SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
 EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag truth", only="vehicle:=embedded")
 
-PX4_PORT = 14540  # of PX4's simulation 0; number N has 14540 + N and the MAV_SYS_ID N + 1
+PX4_PORT = 14540  # of PX4's simulation 0; number N up to 9 has 14540 + N and the MAV_SYS_ID N + 1
+NUMBERS = (*range(1, 10), *range(20, 100))  # of embedded vehicles; between lie the ports of ground stations
 EAST_OF_EACH_OTHER = 8.0  # m, of embedded vehicles: a cage is 6 m wide where none is given
 KEPT = []  # sockets that keep what this launch has taken
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
@@ -112,7 +113,7 @@ def with_place(context):
     if space and values.get("vehicle") == "embedded":
         number = free_number()
         values.setdefault("east", str(EAST_OF_EACH_OTHER * number))
-    elif found := re.fullmatch(r"px4_(\d{1,2})", space):
+    elif found := re.fullmatch(r"px4_(\d)", space):
         number = int(found[1])
     else:
         return
@@ -122,7 +123,7 @@ def with_place(context):
 
 def free_number():
     """The first of PX4's numbers from 1 on that no other launch has taken and whose port nobody uses."""
-    for number in range(1, 100):
+    for number in NUMBERS:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge:
             try:
                 bridge.bind(("127.0.0.1", PX4_PORT + number))
@@ -130,7 +131,7 @@ def free_number():
                 continue
         if taken(f"number {number}"):
             return number
-    raise ValueError(f"namespace: found no free port from {PX4_PORT + 1} to {PX4_PORT + 99}, wanted one: connection:=")
+    raise ValueError(f"namespace: found no free port from {PX4_PORT + 1} to {PX4_PORT + 99}, wanted one; or give connection")
 
 
 def taken(what):
