@@ -18,7 +18,7 @@ TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions,
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
 PACKAGES := $(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml)
-FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,networks uxrce)
+FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,fleet networks uxrce)
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these. Python

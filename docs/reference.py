@@ -31,6 +31,8 @@ STREAMS = {  # qos.py, in words; `stream` is a node's own choice
     "stream": "reliable, 512; in flight best effort, 1",
 }
 
+HOSTS = {"spike_ctrl_fleet": "spike_ctrl_flight.supervisor_node"}  # packages whose objects a node of another package makes
+
 
 def nodes() -> dict:
     """Modules of all nodes by their name, as the packages' entry points name them."""
@@ -142,6 +144,7 @@ def _calls():
         own = f"{path.parent.name}.{path.stem}"
         package = [module for module in known if module.split(".")[0] == path.parent.name]
         importing = [module for module in package if f"from {own} import" in Path(find_spec(module).origin).read_text()]
+        package = package or [HOSTS[name] for name in [path.parent.name] if name in HOSTS]
         nodes_here = [own] if own in known else importing or (package if len(package) == 1 else [])
         tree = ast.parse(path.read_text())
         loops = {id(inner): loop for loop in ast.walk(tree) if isinstance(loop, ast.For) for inner in ast.walk(loop)}
@@ -157,6 +160,8 @@ def _names(topic, loop, path: Path) -> list[str]:
     """The topic, or those of the module's dictionary that is looped over."""
     if isinstance(topic, ast.Constant):
         return [topic.value]
+    if isinstance(topic, ast.JoinedStr):  # of another namespace
+        return [topic.values[-1].value.lstrip("/")]
     over = loop.iter.func.value if isinstance(loop.iter, ast.Call) else loop.iter
     return list(getattr(importlib.import_module(f"{path.parent.name}.{path.stem}"), over.id))
 

@@ -1,5 +1,8 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
+import os
+import re
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +15,13 @@ from launch.substitutions import LaunchConfiguration
 
 from spike_ctrl import airframe
 from spike_ctrl._files import ranges, resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_options import FlightOptions
 from spike_ctrl.launching import argument_groups
 from spike_ctrl.launching.declared_arguments import LaunchSettings, declarations, of_launch, of_node, typed
-from spike_ctrl.launching.installed import flight_middleware
+from spike_ctrl.launching.installed import flight_middleware, in_namespace
 from spike_ctrl.launching.our_nodes import node
 from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
 from spike_ctrl_flight.flight_parameters import BridgeParameters, SupervisorParameters
@@ -52,11 +56,15 @@ OWN = of_launch(Flight)
 BRIDGE = of_node(BridgeParameters)
 GUIDE = of_node(GuideParameters, "airframe recipe rate", recipe="rates")
 POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands paced", model="models/sih_quadx.safetensors")
-MISSION = of_node(SupervisorParameters, "model auto trajectory setpoint size period duration record")
+MISSION = of_node(SupervisorParameters, "model auto trajectory setpoint size period duration record east north")
 SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
 EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag truth", only="vehicle:=embedded")
 
+PX4_PORT = 14540  # of PX4's simulation 0; number N up to 9 has 14540 + N and the MAV_SYS_ID N + 1
+NUMBERS = (*range(1, 10), *range(20, 100))  # of embedded vehicles; between lie the ports of ground stations
+EAST_OF_EACH_OTHER = 8.0  # m, of embedded vehicles: a cage is 6 m wide where none is given
+KEPT = []  # sockets that keep what this launch has taken
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
 
 
@@ -93,6 +101,62 @@ def with_vehicle(context):
     if "airframe" in values and airframe.load(values["airframe"]).action_layout == "motors":
         values.setdefault("link", "embedded")
         values.setdefault("recipe", "default")
+
+
+def with_place(context):
+    """Port, MAV_SYS_ID and place of a vehicle beside others. px4_N is PX4's simulation N, with the numbers that PX4 takes.
+
+    An embedded vehicle takes the first free number, and stands EAST_OF_EACH_OTHER.
+    """
+    values = context.launch_configurations
+    space = values.get("namespace", "").strip("/")
+    if space and values.get("vehicle") == "embedded":
+        number = free_number()
+        values.setdefault("east", str(EAST_OF_EACH_OTHER * number))
+    elif found := re.fullmatch(r"px4_(\d)", space):
+        number = int(found[1])
+    else:
+        return
+    values.setdefault("connection", f"udpin:127.0.0.1:{PX4_PORT + number}")
+    values.setdefault("system", str(1 + number))
+
+
+def free_number():
+    """The first of PX4's numbers from 1 on that no other launch has taken and whose port nobody uses."""
+    for number in NUMBERS:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge:
+            try:
+                bridge.bind(("127.0.0.1", PX4_PORT + number))
+            except OSError:
+                continue
+        if taken(f"number {number}"):
+            return number
+    raise ValueError(f"namespace: found no free port from {PX4_PORT + 1} to {PX4_PORT + 99}, wanted one; or give connection")
+
+
+def taken(what):
+    """Whether this launch gets it: one at a time on this machine, until the launch ends. No file is left behind."""
+    kept = socket.socket(socket.AF_UNIX)
+    try:
+        kept.bind(f"\0spike_ctrl flight {what}")  # an abstract name of Linux
+    except OSError:
+        kept.close()
+        return False
+    KEPT.append(kept)
+    return True
+
+
+def take_place(context):
+    """One flight in each namespace of a ROS domain. Says where one with a namespace stands, and beside which autopilot."""
+    values = context.launch_configurations
+    space = values["namespace"].strip("/")
+    where = f"/{space} of ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}"
+    if not taken(f"in {where}"):
+        raise ValueError(f"another flight runs in {where}: end it, or fly beside it with namespace:=b or another name")
+    if not space:
+        return []
+    autopilot = f"autopilot {values['system']} at {values['connection']}"
+    return [LogInfo(msg=f"{where}; {autopilot}; its odom begins {values['east']} m east, {values['north']} m north in map")]
 
 
 def with_realtime(context):
@@ -135,6 +199,7 @@ def check_flight(context):
 
     values = context.launch_configurations
     checked_priority("priority", values["priority"])
+    in_namespace(values["namespace"])
     bridge = checked(BridgeParameters, typed(BRIDGE, context))
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
@@ -154,7 +219,12 @@ def check_flight(context):
         raise ValueError("paced: found 'true', wanted it with vehicle:=embedded alone")
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
-    connection.require(bridge.connection)
+    try:
+        connection.require(bridge.connection)
+    except UsageError as error:
+        if "already in use" not in str(error):
+            raise
+        raise ValueError(f"{error}; beside another flight, fly with namespace:=b or another name") from None
 
 
 def embedded(context):
@@ -170,12 +240,13 @@ def embedded(context):
     words = [word for name, value in parameters.items() for word in ("--set", f"{name}={value}")]
     where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
     options = [word for name in EMBEDDED if values[name] for word in (f"--{name}", values[name])]
+    options += ["--instance", str(int(values["system"]) - 1)]
     options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
     options += ["--paced"] if values["paced"] == "true" else []
     return [
         ExecuteProcess(  # it is no node: it takes no --ros-args
             cmd=[*SPIKE_CTRL, "vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
-            name="vehicle",
+            name=f"{values['namespace']}/vehicle".lstrip("/"),
             output="screen",
             sigterm_timeout="60",  # s, to land
             on_exit=when_vehicle_ended,
@@ -212,7 +283,7 @@ def nodes(context, groups):
         ),
         flying("spike_ctrl_flight", "vehicle_bridge", BRIDGE),
         flying("spike_ctrl_guide", "guide_policy", GUIDE, {"flight": True}),
-        flying("spike_ctrl_policy", "snn_policy", POLICY, {"flight": True, "autostart": True}, namespace=""),
+        flying("spike_ctrl_policy", "snn_policy", POLICY, {"flight": True, "autostart": True}, lifecycle=True),
         flying("spike_ctrl_flight", "supervisor", SUPERVISOR, on_exit=when_supervisor_ended),
     ]
 
@@ -222,6 +293,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             OpaqueFunction(function=with_vehicle),
+            OpaqueFunction(function=with_place),
             OpaqueFunction(function=argument_groups.step(groups, "prepare")),
             OpaqueFunction(function=with_realtime),
             *declarations(BRIDGE, POLICY, GUIDE, OWN, SUPERVISOR, RECORDER, EMBEDDED),
@@ -229,6 +301,7 @@ def generate_launch_description():
             OpaqueFunction(function=with_profile),
             OpaqueFunction(function=check_flight),
             OpaqueFunction(function=argument_groups.step(groups, "check")),
+            OpaqueFunction(function=take_place),
             OpaqueFunction(function=argument_groups.step(groups, "first")),
             OpaqueFunction(function=embedded),
             OpaqueFunction(function=nodes, args=[groups]),

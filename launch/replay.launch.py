@@ -5,10 +5,11 @@ from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import OpaqueFunction, Shutdown
-from launch_ros.actions import LifecycleNode, Node
 
 from spike_ctrl._files.ranges import setting
-from spike_ctrl.launching.declared_arguments import declarations, of_launch, of_node, parameters
+from spike_ctrl.launching.declared_arguments import LaunchSettings, declarations, of_launch, of_node
+from spike_ctrl.launching.installed import in_namespace
+from spike_ctrl.launching.our_nodes import node
 from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_record.recording_parameters import ReplayerParameters
 
@@ -25,6 +26,7 @@ class Replay:
     )
 
 
+GRAPH = {name: of_launch(LaunchSettings)[name] for name in ("log_level", "namespace")}
 REPLAYER = of_node(ReplayerParameters, bag=None)
 POLICY = of_node(PolicyParameters, "airframe realtime")
 
@@ -39,6 +41,7 @@ def from_bag(context):
     from spike_ctrl.recordings import BagError, replay
 
     values = context.launch_configurations
+    in_namespace(values["namespace"])
     try:
         airframe, realtime = replay.flown(Path(values["bag"]), values["model"])
     except (BagError, CheckpointError):
@@ -50,24 +53,9 @@ def from_bag(context):
 def generate_launch_description():
     return LaunchDescription(
         [
-            *declarations(of_launch(Replay), REPLAYER),
+            *declarations(of_launch(Replay), REPLAYER, GRAPH),
             OpaqueFunction(function=from_bag),
-            LifecycleNode(
-                package="spike_ctrl_policy",
-                executable="snn_policy",
-                name="snn_policy",
-                namespace="",
-                parameters=[parameters(POLICY) | {"autostart": True}],
-                output="screen",
-                on_exit=when_ended,
-            ),
-            Node(
-                package="spike_ctrl_record",
-                executable="replayer",
-                name="replayer",
-                parameters=[parameters(REPLAYER)],
-                output="screen",
-                on_exit=when_ended,
-            ),
+            node("spike_ctrl_policy", "snn_policy", POLICY, {"autostart": True}, lifecycle=True, on_exit=when_ended),
+            node("spike_ctrl_record", "replayer", REPLAYER, on_exit=when_ended),
         ]
     )

@@ -12,6 +12,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting
 from spike_ctrl.launching import argument_groups
 from spike_ctrl.launching.declared_arguments import LaunchSettings, declarations, of_launch, of_node, typed
+from spike_ctrl.launching.installed import in_namespace
 from spike_ctrl.launching.our_nodes import end_graph, node
 from spike_ctrl_guide.guide_parameters import GuideParameters
 from spike_ctrl_learner.learner_parameters import LearnerParameters
@@ -78,6 +79,7 @@ def check_run(context, groups):
     if values["bag"] and values["record"] != "true":
         raise ValueError(f"bag: found '{values['bag']}', wanted only with record:=true")
     checked_priority("priority", values["priority"])
+    in_namespace(values["namespace"])
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     if values["resume"]:
@@ -116,7 +118,7 @@ def nodes(context, groups):
         ),
         *(moved or [training("spike_ctrl_sim", "simulator", SIMULATOR, additional_env=priority)]),
         training("spike_ctrl_guide", "guide_policy", GUIDE, additional_env=priority),
-        training("spike_ctrl_policy", "snn_policy", POLICY, {"autostart": True}, namespace="", additional_env=priority),
+        training("spike_ctrl_policy", "snn_policy", POLICY, {"autostart": True}, lifecycle=True, additional_env=priority),
         training("spike_ctrl_learner", "learner", LEARNER, sigterm_timeout="20"),  # s, to save a run that can be resumed
     ]
 

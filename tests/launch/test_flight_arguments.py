@@ -1,9 +1,15 @@
 """Arguments of a flight that are wrong: said once, before a node runs, and no bag is begun."""
 
+import importlib.util
 import socket
+from types import SimpleNamespace
 
 import pytest
 
+from spike_ctrl._files import resources
+from spike_ctrl.launching import launch_modules
+
+BESIDE = "beside another flight, fly with namespace:=b or another name"
 MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted '968119fa8d9c'"
 
 
@@ -33,6 +39,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("dds_profile:=/dev/null", "dds_profile: found '/dev/null', wanted a Fast DDS profile (XML)"),
         ("bag:=/proc/x", "parameter 'bag': /proc/x: cannot be written"),
         (f"bag:={'a' * 300}", f"parameter 'bag': {'a' * 300}: cannot be written (File name too long)"),
+        ("namespace:=2b", "namespace: found '2b', wanted a name of letters, digits and _, such as a"),
         ("bag:=/", "parameter 'bag': /: exists already, wanted the name of a new bag"),
     ],
 )
@@ -61,11 +68,61 @@ def test_what_the_embedded_vehicle_would_refuse_is_refused_before_it_starts(refu
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def flight_file():
+    """The module of the launch file."""
+    with launch_modules.installed():
+        spec = importlib.util.spec_from_file_location("flight_launch", resources.find("launch", "flight.launch.py"))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    yield module
+    for kept in module.KEPT:
+        kept.close()
+
+
+def placed(module, **given):
+    values = dict(given)
+    module.with_place(SimpleNamespace(launch_configurations=values))
+    return {name: value for name, value in values.items() if name not in given}
+
+
+def test_embedded_vehicles_in_namespaces_take_numbers_of_their_own_though_none_listens_yet(flight_file):
+    first, second = (placed(flight_file, vehicle="embedded", namespace=name) for name in ("a", "b"))
+    one, other = (int(found["connection"].rpartition(":")[2]) - 14540 for found in (first, second))
+    assert 1 <= one < other
+    assert first == {"connection": f"udpin:127.0.0.1:{14540 + one}", "system": str(1 + one), "east": str(8.0 * one)}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge:
+        bridge.bind(("127.0.0.1", 14540 + one))  # its own bridge still gets the port
+
+
+def test_a_second_flight_in_a_namespace_of_the_domain_is_told_how_the_two_fly_side_by_side(flight_file, ros_domain_id):
+    def take(namespace):
+        numbers = {"namespace": namespace, "system": "2", "connection": "udpin:127.0.0.1:1", "east": "8.0", "north": "0.0"}
+        return flight_file.take_place(SimpleNamespace(launch_configurations=numbers))
+
+    assert take("") == []
+    (said,) = take("b")
+    for namespace in ("", "/b/"):
+        with pytest.raises(
+            ValueError, match=f"another flight runs in /b? of ROS domain {ros_domain_id}: .* with namespace:=b"
+        ):
+            take(namespace)
+    assert said.msg.startswith(f"/b of ROS domain {ros_domain_id}; autopilot 2 at udpin:127.0.0.1:1; its odom begins 8.0 m")
+
+
+def test_a_namespace_of_px4s_simulation_stands_for_its_numbers_and_others_for_nothing(flight_file):
+    assert placed(flight_file, namespace="px4_3") == {"connection": "udpin:127.0.0.1:14543", "system": "4"}
+    assert placed(flight_file, namespace="px4_3", system="9") == {"connection": "udpin:127.0.0.1:14543"}
+    assert placed(flight_file, namespace="px4_3", connection="serial:/dev/x:9600") == {"system": "4"}
+    for given in ({"namespace": "red"}, {"vehicle": "embedded"}, {}):
+        assert placed(flight_file, **given) == {}
+
+
 def test_a_port_that_is_taken_is_refused_before_a_bag_is_begun(start_graph, tmp_path):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         place = f"udpin:127.0.0.1:{other.getsockname()[1]}"
         graph = start_graph("vehicle:=embedded", f"connection:={place}", name="flight")
         assert graph.end(30) == 2
-    assert graph.lines == [f"launch: connection {place}: cannot listen there (Address already in use)"]
+    assert graph.lines == [f"launch: connection {place}: cannot listen there (Address already in use); {BESIDE}"]
     assert not list(tmp_path.iterdir())

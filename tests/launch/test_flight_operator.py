@@ -43,6 +43,7 @@ def supervisor(ros_domain_id):
         return answer
 
     node.create_service(Trigger, "land", on_land)
+    node.create_service(Trigger, "/b/land", on_land)
     node.create_service(Trigger, "engage", on_engage)
     node.create_service(SetTarget, "set_target", on_target)
     executor = SingleThreadedExecutor()
@@ -59,6 +60,9 @@ def supervisor(ros_domain_id):
 def test_what_is_granted_what_is_refused_and_a_target(supervisor):
     granted = ask("land")
     assert (granted.returncode, granted.stdout) == (0, "GUIDE -> LAND: the operator asked to land\n"), granted.stderr
+    assert ask("land", "--namespace", "b").returncode == 0
+    nobody = ask("engage", "--namespace", "b").stderr
+    assert ", namespace /b, wanted one within 5 s; there is one in /: --namespace" in nobody
     refused = ask("engage")
     assert refused.returncode == 1 and refused.stdout == ""
     assert refused.stderr == "error: refused to engage: the vehicle is not in the air: take off first\n"

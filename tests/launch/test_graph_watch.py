@@ -1,6 +1,7 @@
 """Who else publishes in the graph of a flight, as its supervisor sees it."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import rclpy
@@ -19,6 +20,20 @@ def supervisor(ros_domain_id):
     yield found
     found.destroy_node()
     rclpy.shutdown()
+
+
+def test_the_recorder_of_another_namespace_is_not_that_of_this_flight_and_conditions_bar_it(supervisor):
+    other = ProcessNode("recorder", namespace="b")
+    watch = GraphWatch(supervisor, recorded=True, conditions=[SimpleNamespace(unmet=lambda: ["gate: found open; shut it"])])
+    deadline = time.monotonic() + 20
+    while ("recorder", "/b") not in supervisor.get_node_names_and_namespaces():
+        assert time.monotonic() < deadline
+        rclpy.spin_once(supervisor, timeout_sec=0.1)
+    watch.look()
+    watch.audited(Preflight(), 5.0)
+    assert [finding.fault for finding in watch.reports] == [Fault.RECORDER_LOST]
+    assert watch.unmet(5.0)[-1] == "gate: found open; shut it"
+    other.destroy_node()
 
 
 @pytest.mark.parametrize(

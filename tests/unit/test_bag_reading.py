@@ -6,6 +6,7 @@ from recorded import Bag, fly
 
 from spike_ctrl._files import resources
 from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recording import latencies
 
@@ -34,3 +35,20 @@ def test_states_that_are_sent_again_count_once_and_another_flight_is_left_out(tm
 def test_latencies_are_from_state_to_answer_as_received(tmp_path):
     fly(tmp_path / "bag", resources.find("models", "crazyflie.safetensors"), ticks=50)
     np.testing.assert_allclose(latencies(read(tmp_path / "bag")), 1.5e-3)
+
+
+def test_of_two_flights_in_namespaces_the_first_is_read_and_the_other_is_noted(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    for tick in range(3):
+        for space, height in (("b", 1.0), ("a", 2.0)):
+            about = {"tick": tick, "position": np.array([0.0, 0.0, height])}
+            bag.write(f"/{space}/flight_state", "FlightState", 10 * tick, **about)
+            bag.write(f"/{space}/supervisor/status", "SupervisorStatus", 10 * tick, events=[f"info: that of {space}"])
+            state = {"tick": tick, "vehicles": 1, "flags": np.uint8([0]), "observation": np.zeros(18, np.float32)}
+            bag.write(f"/{space}/state", "VehicleState", 10 * tick, **state)
+    bag.writer.close()
+    log = read_log(tmp_path / "bag")
+    assert log.position[:, 2].tolist() == [1.0] * 3 and {event.text for event in log.events} == {"that of b"}
+    recording = read(tmp_path / "bag")
+    assert recording.states.tick.tolist() == [0, 1, 2] and recording.poses.position[:, 2].tolist() == [1.0] * 3
+    assert "/a/state: left out, the flight read is that of /b/" in recording.notes

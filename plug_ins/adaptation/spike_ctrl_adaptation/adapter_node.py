@@ -71,7 +71,7 @@ class AdapterNode(ProcessNode):
         self.transitions = TransitionMemory()
         self.results: SimpleQueue[Offer | Exception | None] = SimpleQueue()
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
-        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "diagnostics", qos.STATUS)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)

@@ -48,7 +48,7 @@ class Px4Backend(ProcessNode):
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
-        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_order, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)

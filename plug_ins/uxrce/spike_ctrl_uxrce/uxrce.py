@@ -7,6 +7,7 @@ with each admitted command, never alone. Frames here are PX4's (FRD).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from spike_ctrl.airframe import Airframe
@@ -16,7 +17,7 @@ from spike_ctrl.px4.parameter_rules import Unmet
 
 # Branch of px4_msgs for each version of PX4. 1.14 has no direct actuators, 1.13 and older no uXRCE-DDS.
 BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
-NAMESPACE = "/fmu/in/"
+NAMESPACE = "fmu/in/"  # below the namespace of the node, which is that of PX4's uxrce_dds_client
 OUTPUTS = 12  # of ActuatorMotors
 NOW = 0  # a stamp of 0 stands for PX4's time of receipt; a stamp of a clock that is set back would be too old for OFFBOARD
 # Messages by topic, and their fields in order with ROS's names of the types. All have version 0 of PX4's message
@@ -92,8 +93,25 @@ def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None
     return None
 
 
-def audit(px4: str, version: str | None, subscribers: Mapping[str, int]) -> list[Unmet]:
-    """What bars a flight over uXRCE-DDS. version: PX4's, such as 1.17, None while unknown. subscribers: by topic."""
+def elsewhere(namespace: str, system: int) -> str | None:
+    """Why commands in this namespace would reach another PX4 than that of this MAV_SYS_ID; None where none is known.
+
+    PX4's simulation N has the namespace px4_N, number 0 none, and the MAV_SYS_ID N + 1. Other names are the user's choice.
+    """
+    numbered = re.fullmatch(r"(?:/.*)?/px4_(\d+)", namespace)
+    wanted = 1 if namespace == "/" else 1 + int(numbered[1]) if numbered else system
+    if system == wanted:
+        return None
+    fix = f"namespace:=px4_{system - 1}, as PX4 names its uxrce_dds_client" if system > 1 else "leave namespace out"
+    found = f"parameter 'system': found {system} with link uxrce in namespace {namespace}"
+    return f"{found}, wanted {wanted}; {fix}, or link mavlink"
+
+
+def audit(px4: str, version: str | None, subscribers: Mapping[str, int], domain: str = "0") -> list[Unmet]:
+    """What bars a flight over uXRCE-DDS. version: PX4's, such as 1.17, None while unknown. subscribers: by topic.
+
+    domain: of ROS.
+    """
     unmet = []
     if version is None:
         unmet.append(Unmet("link uxrce: PX4 has not told its version", "check the MAVLink connection"))
@@ -103,6 +121,8 @@ def audit(px4: str, version: str | None, subscribers: Mapping[str, int]) -> list
         unmet.append(Unmet(f"link uxrce: found PX4 {version}, wanted {px4}", fix))
     for topic, count in subscribers.items():
         if count < 1:
-            fix = "start MicroXRCEAgent, and PX4's uxrce_dds_client"
+            space = topic.partition("/fmu/")[0].strip("/")
+            fix = "start MicroXRCEAgent, and PX4's uxrce_dds_client" + (f" with -n {space}" if space else "")
+            fix += f", in DDS domain {domain} (UXRCE_DDS_DOM_ID)" if domain != "0" else ""
             unmet.append(Unmet(f"topic {topic}: found no subscriber, wanted PX4", fix))
     return unmet

@@ -1,6 +1,7 @@
 """The autopilot link `uxrce`: commands to PX4 over uXRCE-DDS, where px4_msgs is installed."""
 
 import importlib
+import os
 from collections.abc import Sequence
 
 from rclpy.node import Node
@@ -20,7 +21,9 @@ class OverUxrce:
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
-        kinds = _kinds(companion.link.system, px4)
+        kinds = _kinds(px4)
+        if (why := uxrce.elsewhere(node.get_namespace(), companion.link.system)) is not None:
+            raise UsageError(why)
         self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
         self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
         self.proof_out, self.set_point_out = self.outs = [
@@ -29,8 +32,8 @@ class OverUxrce:
 
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raises UsageError where px4_msgs is missing, or does not fit that PX4 or its number."""
-        _kinds(system, px4)
+        """Raises UsageError where px4_msgs is missing, or does not fit that PX4."""
+        _kinds(px4)
 
     def send(self, action: Sequence[float], now: float) -> None:
         """Publish proof of life and set-point with one stamp."""
@@ -42,13 +45,13 @@ class OverUxrce:
         """What keeps commands from PX4: nobody who hears them, another version."""
         counts = {out.topic_name: out.get_subscription_count() for out in self.outs}
         version = self.companion.version
-        return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
+        return uxrce.audit(
+            self.px4, version and f"{version.major}.{version.minor}", counts, os.environ.get("ROS_DOMAIN_ID", "0")
+        )
 
 
-def _kinds(system: int, px4: str) -> dict[str, type]:
+def _kinds(px4: str) -> dict[str, type]:
     """The messages that command PX4 of version `px4`. Raises UsageError where they do not fit it."""
-    if system != 1:  # PX4 number N subscribes at /px4_N
-        raise UsageError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
     kinds = installed()
     found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
     if (why := uxrce.unfit(px4, found)) is not None:

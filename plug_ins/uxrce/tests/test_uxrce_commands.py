@@ -22,10 +22,15 @@ from spike_ctrl_uxrce.uxrce_link import OverUxrce
 class FakeNode:
     """Keeps what is published, in order: topic and message."""
 
-    def __init__(self):
-        self.sent = []
+    def __init__(self, namespace="/"):
+        self.sent, self.namespace = [], namespace
+
+    def get_namespace(self):
+        return self.namespace
 
     def create_publisher(self, kind, topic, profile):
+        topic = f"{self.namespace.rstrip('/')}/{topic}"
+
         def publish(message):
             assert type(message) is kind
             self.sent.append((topic, dict(vars(message))))
@@ -69,6 +74,20 @@ def test_the_proof_of_life_leaves_with_a_command_and_never_without(px4_msgs, nam
         "topic /fmu/in/offboard_control_mode: found no subscriber, wanted PX4",
         f"topic /fmu/in/{topic}: found no subscriber, wanted PX4",
     ]
+
+
+def test_in_a_namespace_commands_go_to_the_px4_that_has_this_name_and_number(px4_msgs):
+    way = OverUxrce(FakeNode("/px4_1"), None, Companion(Link(system=2), 100), airframe.load("sih_quadx"), "1.17")
+    assert {out.topic_name for out in way.outs} == {
+        "/px4_1/fmu/in/offboard_control_mode", "/px4_1/fmu/in/vehicle_rates_setpoint",
+    }  # fmt: skip
+    assert "uxrce_dds_client with -n px4_1" in str(way.unmet()[-1])
+    for namespace, system in (("/", 2), ("/px4_1", 1), ("/fleet/px4_2", 2)):
+        with pytest.raises(
+            UsageError, match=f"parameter 'system': found {system} with link uxrce in namespace {namespace},"
+        ):
+            OverUxrce(FakeNode(namespace), None, Companion(Link(system=system), 100), airframe.load("sih_quadx"), "1.17")
+    assert uxrce.elsewhere("/red", 7) is None
 
 
 def test_messages_of_another_px4_are_refused(px4_msgs):

@@ -1,12 +1,16 @@
 """The launch argument `viewer`: a node that shows the graph in the browser."""
 
 import importlib.util
+import socket
 from dataclasses import dataclass
 
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from spike_ctrl._files.ranges import setting
 from spike_ctrl.launching import declared_arguments
+
+FIRST_PORT = 9090
 
 
 @dataclass(frozen=True)
@@ -29,4 +33,18 @@ def last(context):
         return []
     if importlib.util.find_spec("viser") is None:
         raise ValueError("viewer:=web: the package viser is missing: pip install viser")
-    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
+    own = {"namespace": LaunchConfiguration("namespace", default=""), "parameters": [{"port": free_port()}]}
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen", **own)]
+
+
+def free_port():
+    """The first TCP port from 9090 on that is free: each of several graphs has its own page."""
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as page:
+            page.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                page.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    return FIRST_PORT

@@ -157,7 +157,9 @@ def require_free(port: int) -> None:
         try:
             attempt.bind((HOST, port))
         except OSError as error:
-            raise UsageError(f"parameter 'port': port {port}: {error.strerror}") from None
+            raise UsageError(
+                f"parameter 'port': port {port}: {error.strerror}; wanted another, as --port {port + 1}"
+            ) from None
 
 
 def main() -> None:

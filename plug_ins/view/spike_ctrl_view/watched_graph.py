@@ -38,7 +38,7 @@ class WatchedGraph:
     def seen(self, now: float, wanted: str = "") -> SeenGraph:
         """What is known at the monotonic time `now`, s. wanted: part of a topic's name, the others are hidden."""
         hearing, earlier = self.hearing, self._nodes
-        self._nodes = tuple(sorted(set(self.node.get_node_names()) - {self.node.get_name()}))
+        self._nodes = self._others()
         state = hearing.newest("state")
         if (self._nodes and not earlier) or (state is not None and state.tick < self._tick):
             self._begin(now)
@@ -81,6 +81,12 @@ class WatchedGraph:
             pace=pace,
             wanted=wanted,
         )
+
+    def _others(self) -> tuple[str, ...]:
+        """The other nodes of this namespace by name, those of other namespaces by their whole name."""
+        own, known = self.node.get_namespace(), self.node.get_node_names_and_namespaces()
+        names = {name if space == own else f"{space.rstrip('/')}/{name}" for name, space in known}
+        return tuple(sorted(names - {self.node.get_name()}))
 
 
 def _rate(topic: str, count: int, seconds: float, pace: float) -> float:

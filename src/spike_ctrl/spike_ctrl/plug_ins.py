@@ -19,6 +19,7 @@ POINTS = {
     "exporters": "a format of spike-ctrl export",
     "importers": "a kind of log for spike-ctrl import",
     "autopilot_links": "a way of commands to an autopilot",
+    "flight_conditions": "a condition for the take-off and the engagement of a flight",
     "launch_arguments": "arguments and nodes of a launch file, named FILE.NAME",
     "schemas": "the JSON Schema of a kind of file, for spike-ctrl schema",
     "controllers": "a controller to compare with in spike-ctrl eval and benchmark",
@@ -39,6 +40,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     },
     "spike_ctrl_crazyflie": {"verbs": "fly refly"},
     "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
+    "spike_ctrl_fleet": {"flight_conditions": "separation"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
     "spike_ctrl_sitl": {

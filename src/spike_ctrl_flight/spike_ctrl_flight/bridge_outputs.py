@@ -80,12 +80,12 @@ class CommandTimes:
 
 
 class PreflightReport:
-    """Publishes for a node what is not met, as `preflight`, and with figures as `/diagnostics`."""
+    """Publishes for a node what is not met, as `preflight`, and with figures as `diagnostics`."""
 
     def __init__(self, node: Node, settings: FlightSettings, airframe: Airframe, wanted: Wanted):
         self.node, self.settings, self.airframe, self.wanted = node, settings, airframe, wanted
         self._preflight_out = node.create_publisher(Preflight, "preflight", qos.STATUS)
-        self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self._diagnostics_out = node.create_publisher(DiagnosticArray, "diagnostics", qos.STATUS)
 
     def parameter_names(self, version: PX4Version | None = None) -> tuple[str, ...]:
         """The parameters that the preflight needs of an autopilot of this version."""

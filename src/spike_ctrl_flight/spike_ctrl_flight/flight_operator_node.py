@@ -65,7 +65,10 @@ class FlightOperator(ProcessNode):
         elif time.monotonic() - self.started > self.parameters.patience:
             domain = os.environ.get("ROS_DOMAIN_ID", "0")
             who = "adapter" if self.parameters.request == "adapt" else "supervisor"
-            self.failure = f"no {who} answers in ROS domain {domain}, wanted one within {self.parameters.patience:g} s"
+            places = [space for name, space in self.get_node_names_and_namespaces() if name == who]
+            hint = f"; there is one in {' and '.join(sorted(places))}: --namespace" if places else ""
+            where = f"in ROS domain {domain}, namespace {self.get_namespace()}"
+            self.failure = f"no {who} answers {where}, wanted one within {self.parameters.patience:g} s{hint}"
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """What the supervisor watches in the graph: other publishers, messages that do not fit, the recorder, the preflight."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from spike_ctrl_msgs.msg import Preflight
@@ -19,16 +22,19 @@ PUBLISHERS = dict.fromkeys((*COMMANDING, "preflight"), 1)
 
 
 class GraphWatch:
-    """reports: the present faults of the graph. recorded: a recorder belongs to the flight, and its loss is reported."""
+    """reports: the present faults of the graph. recorded: a recorder belongs to the flight, and its loss is reported.
 
-    def __init__(self, node: ProcessNode, recorded: bool):
-        self.node, self.recorded = node, recorded
+    conditions: of plug-ins, at the point `flight_conditions`; docs/plug_ins.md.
+    """
+
+    def __init__(self, node: ProcessNode, recorded: bool, conditions: Sequence[Any] = ()):
+        self.node, self.recorded, self.conditions = node, recorded, conditions
         self.reports: tuple[Finding, ...] = ()
         self._unmet: tuple[str, ...] | None = None
         self._audited: tuple[float, tuple[str, ...]] | None = None
         self._looks = 0
         self._warned: set[str] = set()
-        self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self._diagnostics_out = node.create_publisher(DiagnosticArray, "diagnostics", qos.STATUS)
         node.start_timer(PERIOD, self.look)
 
     def look(self) -> None:
@@ -37,11 +43,13 @@ class GraphWatch:
         Once a second the graph's faults are published as diagnostics.
         """
         counts = {topic: self.node.count_publishers(topic) for topic in PUBLISHERS}
-        self._unmet = tuple(map(str, preflight.audit_publishers(counts, PUBLISHERS)))
+        more = [words for condition in self.conditions for words in condition.unmet()]
+        self._unmet = (*map(str, preflight.audit_publishers(counts, PUBLISHERS)), *more)
         many = [f"{topic}: found {counts[topic]}, wanted 1" for topic in COMMANDING if counts[topic] > 1]
         found = [Finding(Fault.SECOND_PUBLISHER, "; ".join(many))] if many else []
         found += [Finding(Fault.INTERFACE_MISMATCH, detail) for topic in HEARD for detail in self.mismatches(topic)]
-        if self.recorded and "recorder" not in self.node.get_node_names():
+        own = "recorder", self.node.get_namespace()
+        if self.recorded and own not in self.node.get_node_names_and_namespaces():
             found.append(Finding(Fault.RECORDER_LOST, "the node recorder is missing"))
         self.reports = tuple(found)
         self._looks += 1

@@ -14,6 +14,7 @@ from spike_ctrl_msgs.msg import AutopilotStatus, FlightState, Preflight, SetPoin
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import SetPoint as Point
@@ -80,7 +81,9 @@ class Supervisor(ProcessNode):
         for name, request in SERVICES.items():
             self.create_service(Trigger, name, partial(lambda request, _, answer: self.on_request(request, answer), request))
         self.create_service(SetTarget, "set_target", self.on_target)
-        self.watch, self.rival = GraphWatch(self, p.record), RivalWatch(self, "command")
+        names = plug_ins.entries("flight_conditions")
+        conditions = [plug_ins.load("flight_conditions", name, "a flight")(self) for name in names]
+        self.watch, self.rival = GraphWatch(self, p.record, conditions), RivalWatch(self, "command")
         self.start_timer(1 / p.rate, self.on_period)
         self.get_logger().info("auto: arms and engages on its own" if p.auto else "passive: arms and engages when asked to")
 

@@ -46,8 +46,8 @@ KNOWN = {
     "jump_start": (JumpStart, qos.LOCKSTEP),
     "training/status": (TrainingStatus, qos.STATUS),
     "odometry": (Odometry, qos.STREAM),
-    "/clock": (Clock, qos.STREAM),
-    "/diagnostics": (DiagnosticArray, qos.STATUS),
+    "clock": (Clock, qos.STREAM),
+    "diagnostics": (DiagnosticArray, qos.STATUS),
 }
 FLIGHT = (
     "command", "supervisor/status", "supervisor/settings", "flight_state", "autopilot", "autopilot_request", "set_point",
@@ -68,7 +68,8 @@ class Recorder(ProcessNode):
                 validate_topic_name(name)
             except InvalidTopicNameException:
                 raise UsageError(f"parameter 'topics': found '{name}', wanted names of topics") from None
-        path = Path(p.bag or time.strftime("bags/%Y%m%d-%H%M%S"))
+        self.space = self.get_namespace().rstrip("/")
+        path = Path(p.bag or time.strftime("bags/%Y%m%d-%H%M%S") + self.space.replace("/", "-"))
         try:
             self.writer = BagWriter(path, self.store, max_bytes=int(p.segment_mb * MEGABYTE))
         except BagError as error:
@@ -82,7 +83,7 @@ class Recorder(ProcessNode):
             known = qos.STREAM if p.flight and known is qos.LOCKSTEP else known
             if self.resolve_topic_name(name) in self.wanted:
                 self.listen(self.resolve_topic_name(name), kind, known.reliability, known.durability)
-        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "diagnostics", qos.STATUS)
         self.start_timer(0.1, self.look)
         self.start_timer(PERIOD, self.flush)
         self.get_logger().info(f"recording to {path}")
@@ -92,7 +93,8 @@ class Recorder(ProcessNode):
         if self.why:
             return
         for topic, kinds in self.get_topic_names_and_types():
-            publishers = self.get_publishers_info_by_topic(topic) if self.every or topic in self.wanted else []
+            named = topic in self.wanted or (self.every and topic.startswith(f"{self.space}/"))
+            publishers = self.get_publishers_info_by_topic(topic) if named else []
             if not publishers or topic in self.unknown:
                 continue
             wanted = offered([publisher.qos_profile for publisher in publishers])

@@ -7,8 +7,8 @@ from spike_ctrl._files.ranges import setting
 
 @dataclass(frozen=True)
 class RecorderParameters:
-    bag: str = setting("", "Folder of the bag; empty: bags/TIME.")
-    topics: str = setting("", "Topics to record, separated by spaces or commas; empty: those of spike_ctrl; all: every one.")
+    bag: str = setting("", "Folder of the bag; empty: bags/TIME, with -NAMESPACE where there is one.")
+    topics: str = setting("", "Topics to record, by spaces or commas; empty: ours; all: every one below the namespace.")
     segment_mb: float = setting(1000.0, "Size at which a new file is begun.", low=0.1, unit="MB")
     flight: bool = setting(False, "States and actions are streams, as in flight; false: they come in lockstep.")
     reserve_mb: float = setting(200.0, "Space that stays free on the disk; with less, recording ends.", low=0.0, unit="MB")

@@ -78,7 +78,7 @@ class RivalWatch:
         if self.node.count_publishers(self.topic) > 1:
             self.node.failure = (
                 f"another {self.node.get_name()} publishes '{self.topic}' in this ROS domain: "
-                "end it or set another ROS_DOMAIN_ID"
+                "end it, or start this graph in another namespace (namespace:=b) or ROS_DOMAIN_ID"
             )
         self._looks += 1
         if self._looks == 10:

@@ -55,8 +55,8 @@ class Simulator(ProcessNode):
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
-        self.clock_out = self.create_publisher(Clock, "/clock", qos.STREAM)
-        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.clock_out = self.create_publisher(Clock, "clock", qos.STREAM)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_order, qos.LOCKSTEP)
         for topic in ANSWERS:
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
@@ -174,7 +174,7 @@ class Simulator(ProcessNode):
             self.show()
 
     def publish_vehicle(self) -> None:
-        """Vehicle 0 for any ROS tool: /clock and odometry."""
+        """Vehicle 0 for any ROS tool: clock and odometry."""
         stamp = self.tick * TICK
         self.odometry_out.publish(odometry(self.environment.read(dynamics.STATE_ROWS)[0], stamp))
         self.clock_out.publish(Clock(clock=time_message(stamp)))

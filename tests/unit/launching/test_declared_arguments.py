@@ -76,6 +76,11 @@ def test_values_arrive_at_a_node_with_the_types_of_its_fields(launch, program, p
     assert launch(body, "rate:=5") == 0
     got = yaml.safe_load((prefix / "got").read_text())["/**"]["ros__parameters"]
     assert got == {"rate": 5.0, "name": "007", "on": True, "fixed": 3} and type(got["rate"]) is float
+    program("copies", f"import sys; open({str(prefix / 'words')!r}, 'w').write(' '.join(sys.argv))")
+    for words, expected in (("namespace:=/fleet/b", " -r __ns:=/fleet/b "), ("namespace:=", None)):
+        assert launch(body, words) == 0
+        found = (prefix / "words").read_text()
+        assert expected in found if expected else "__ns" not in found
 
 
 def test_plug_ins_set_parameters_of_the_nodes_of_a_launch_file():

@@ -18,7 +18,7 @@ spike-ctrl ask set_target --setpoint 0,0,1.2,1.57 --trajectory figure8 --size 1 
 spike-ctrl ask guide              # back to the guide
 spike-ctrl ask disengage          # the autopilot holds
 spike-ctrl ask adapt              # tune the policy for what has become of the vehicle (launch flight adapt:=true)
-spike-ctrl ask land
+spike-ctrl ask land --namespace b # in the graph of launch flight namespace:=b
 """
 REQUESTS = ("take_off", "guide", "engage", "disengage", "land", "adapt", "set_target")
 
@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--trajectory", default="", help="hover, step, circle, figure8, square or lissajous (default: stay at the point)"
     )
     parser.add_argument("--size", type=float, default=0.0, help="size of the trajectory, m (default: its own)")
+    parser.add_argument("--namespace", default="", metavar="NAME", help="that of the flight (launch flight namespace:=NAME)")
     parser.add_argument("--period", type=float, default=0.0, help="time of one round, s (default: its own)")
 
 
@@ -48,4 +49,4 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--trajectory: found '{options.trajectory}', wanted one of {', '.join(trajectory.KINDS)}")
     given = {name: getattr(options, name) for name in ("request", "size", "period")}
     given |= {name: f"'{text}'" for name in ("setpoint", "trajectory") if (text := getattr(options, name))}
-    launching.become("spike_ctrl_flight", "flight_operator", given)
+    launching.become("spike_ctrl_flight", "flight_operator", given, options.namespace)

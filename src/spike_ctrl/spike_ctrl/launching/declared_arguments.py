@@ -24,6 +24,7 @@ class LaunchSettings:
     log_level: str = setting(
         "info", "The least severe messages that nodes print.", choices=("debug", "info", "warn", "error")
     )
+    namespace: str = setting("", "ROS namespace of the nodes, topics and services, such as b; empty: the root.")
     priority: int = within(0, 0, 99, "In real time: SCHED_FIFO priority of the nodes from state to command; 0: ordinary.")
 
 

@@ -1,6 +1,7 @@
 """The installed executables of packages, and the environment that they start in."""
 
 import os
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -14,11 +15,18 @@ from spike_ctrl._files.resources import prefixes
 DDS_PROFILES = {"ros-fastdds": "FASTDDS_DEFAULT_PROFILES_FILE", "ros-fastrtps": "FASTRTPS_DEFAULT_PROFILES_FILE"}
 
 
-def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
+def become(package: str, name: str, parameters: dict[str, object], namespace: str = "") -> NoReturn:
     """Replace this process by a node, with the environment that a launch file would give it. Raises UsageError."""
     found = environment() | os.environ
-    words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
+    words = in_namespace(namespace) + [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
     os.execve(program := executable(package, name, prefixes(found)), [program, "--ros-args", *words], found)
+
+
+def in_namespace(name: str) -> list[str]:
+    """ROS arguments of a node in a namespace, none for the root. Raises UsageError for a name that ROS does not take."""
+    if not re.fullmatch(r"/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?/?", name, re.ASCII):
+        raise UsageError(f"namespace: found '{name}', wanted a name of letters, digits and _, such as a")
+    return ["-r", f"__ns:=/{found}"] if (found := name.strip("/")) else []
 
 
 def executable(package: str, name: str, places: list[Path]) -> str:

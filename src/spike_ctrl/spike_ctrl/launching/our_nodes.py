@@ -11,12 +11,13 @@ from spike_ctrl.launching.declared_arguments import Arguments, parameters
 def node(package: str, executable: str, arguments: Arguments, fixed: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """A node named as its executable, which gets these launch arguments and the fixed values as parameters.
 
-    options: of `launch_ros.actions.Node`; with a namespace the node has a lifecycle.
+    It stands in the namespace of the launch. options: of `launch_ros.actions.Node`; lifecycle: True of a LifecycleNode.
     """
     from launch.substitutions import LaunchConfiguration
     from launch_ros.actions import LifecycleNode, Node
 
-    return (LifecycleNode if "namespace" in options else Node)(
+    options = {"namespace": LaunchConfiguration("namespace", default="")} | options
+    return (LifecycleNode if options.pop("lifecycle", False) else Node)(
         package=package,
         executable=executable,
         name=executable,

@@ -295,13 +295,12 @@ class LaunchContext:
     def _node(self, node: actions.Node) -> ProcessCommand:
         executable = text(self, node.executable)
         name = text(self, node.name) if node.name else executable
-        namespace = text(self, node.namespace) if node.namespace else ""
+        namespace = text(self, node.namespace or "")
         where = f"node {name}"
         ros_arguments = [text(self, argument) for argument in node.ros_arguments]
         if node.name:
             ros_arguments += ["-r", f"__node:={name}"]
-        if namespace:
-            ros_arguments += ["-r", f"__ns:=/{namespace.strip('/')}"]
+        ros_arguments += installed.in_namespace(namespace)
         for origin, target in node.remappings:
             ros_arguments += ["-r", f"{text(self, origin)}:={text(self, target)}"]
         for file in self._parameter_files(node.parameters, where):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from mcap.records import Schema
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from spike_ctrl._files.printable import printable
 from spike_ctrl.recordings import BagError, segment
 from spike_ctrl.recordings.repair import is_mcap, whole_records
 
@@ -55,6 +56,21 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple[str, str, int, Call
         lost += file.stat().st_size - used
     unread = f"{count} messages were read, {lost} bytes could not be used"
     notes.append(f"not closed: {unread}; to restore the bag: spike-ctrl repair {path}")
+
+
+def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
+    """Iterate over (name, received, decode) of these topics, given by name and type, in the first namespace that has one."""
+    namespace: str | None = None
+    for topic, kind, received, message in messages(path, notes):
+        name = next((n for n in topics if topic.endswith(f"/{n}") or topic == n), None)
+        if name is None or kind != topics[name]:
+            continue
+        space = topic[: -len(name)]
+        namespace = space if namespace is None and kind.startswith(TYPES) else namespace
+        if namespace in (None, space):
+            yield name, received, message
+        else:
+            notes.append(f"{printable(topic)}: left out, the flight read is that of {namespace or '/'}")
 
 
 def _checked(path: Path, topic: str, decode: Callable[..., object], *arguments: object) -> Callable[[], object]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
+from spike_ctrl.recordings.bag_messages import TYPES, Timed, of_one_graph
 from spike_ctrl.recordings.reader import newest
 
 TOPICS = {
@@ -84,10 +84,8 @@ class FlightLog:
 def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
     """Read the log of the flight in a bag. None if the bag holds no states or no reports. Raises BagError."""
     found: dict[str, Timed] = {name: [] for name in TOPICS}
-    for topic, kind, received, message in messages(Path(path), []):
-        name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
-        if name is not None and kind == TOPICS[name]:
-            found[name].append((received, message()))
+    for name, received, message in of_one_graph(Path(path), TOPICS, []):
+        found[name].append((received, message()))
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:
         return None

@@ -16,7 +16,7 @@ from spike_ctrl._files.printable import printable
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.measured_voltage import MeasuredVoltages
 from spike_ctrl.recordings import BagError, bag_origin
-from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
+from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages, of_one_graph
 from spike_ctrl.recordings.recording import (
     Actions,
     Applied,
@@ -58,21 +58,11 @@ def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS)) 
     path = Path(path)
     notes: list[str] = []
     found: dict[str, Timed] = {name: [] for name in TOPICS}
-    namespace: str | None = None
-    others: dict[str, str] = {}
-    for topic, kind, received, message in messages(path, notes):
-        others[topic] = kind
-        name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
-        if name is None or name not in topics or kind != TOPICS[name]:
-            continue
-        space = topic[: -len(name)]
-        namespace = space if namespace is None else namespace
-        if space != namespace:
-            notes.append(f"{printable(topic)}: left out, the flight read is that of {namespace or '/'}")
-            continue
+    for name, received, message in of_one_graph(path, {name: TOPICS[name] for name in topics}, notes):
         found[name].append((received, message()))
     if not found["state"]:
-        there = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(others.items())) or "no message"
+        others = {f"{topic} ({kind})" for topic, kind, *_ in messages(path, [])}
+        there = ", ".join(sorted(others)) or "no message"
         raise BagError(f"{path}: found {there}; wanted a topic state ({TYPES}VehicleState)")
     try:
         return _recording(path, {name: found[name] for name in topics}, list(dict.fromkeys(notes)))
