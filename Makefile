@@ -17,7 +17,10 @@ TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions,
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
-PACKAGES := $(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml)
+# Our own `ros2` is left out where there is another one.
+ROS2 := $(shell IFS=:; for folder in $$PATH; do \
+  [ -f "$$folder/ros2" ] && [ -x "$$folder/ros2" ] && ! grep -q spike_ctrl_ros2cli "$$folder/ros2" && echo "$$folder/ros2"; done)
+PACKAGES := $(filter-out $(if $(ROS2),plug_ins/ros2cli/%),$(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml))
 FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,networks uxrce)
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
