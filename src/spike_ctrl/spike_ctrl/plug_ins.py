@@ -41,6 +41,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
+    "spike_ctrl_rviz": {"launch_arguments": "rviz"},
     "spike_ctrl_sitl": {
         "verbs": "demo px4 gazebo truth",
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",
