@@ -7,7 +7,7 @@ PERIOD = 100_000_000  # ns, between two poses of a path
 MARGIN = 0.5  # m that a vehicle may be farther than its speed explains
 
 
-class Pose(NamedTuple):
+class PathPose(NamedTuple):
     """stamp: ns. position: m, odom. quaternion: x, y, z, w. speed: m/s."""
 
     stamp: int
@@ -16,7 +16,7 @@ class Pose(NamedTuple):
     speed: float = 0.0
 
 
-def longer(path: tuple[Pose, ...], pose: Pose, length: float) -> tuple[Pose, ...]:
+def longer(path: tuple[PathPose, ...], pose: PathPose, length: float) -> tuple[PathPose, ...]:
     """The path with this pose at its end, unless it comes too soon; at most `length` (s) long.
 
     Where time goes back, or the vehicle is where it cannot have flown to, an episode has begun and the path begins anew.

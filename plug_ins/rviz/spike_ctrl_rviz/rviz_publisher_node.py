@@ -19,7 +19,7 @@ from spike_ctrl_ros.convert import nanoseconds, time_message
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
-from spike_ctrl_rviz.flown_path import Pose, longer
+from spike_ctrl_rviz.flown_path import PathPose, longer
 from spike_ctrl_rviz.rviz_parameters import RvizParameters
 from spike_ctrl_rviz.urdf import urdf
 
@@ -50,8 +50,8 @@ class RvizPublisher(ProcessNode):
         self.set_point_out = self.create_publisher(PoseStamped, "set_point/pose", qos.STATUS)
         self.set_point_path_out = self.create_publisher(Path, "set_point/path", qos.STATUS)
         self.odometry, self.set_point = b"", b""  # the newest, as it came: decoded when it is shown
-        self.flown: tuple[Pose, ...] = ()
-        self.wanted: tuple[Pose, ...] = ()
+        self.flown: tuple[PathPose, ...] = ()
+        self.wanted: tuple[PathPose, ...] = ()
         self.create_subscription(Odometry, "odometry", self.on_odometry, qos.STREAM, raw=True)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM, raw=True)
         self.description_out.publish(String(data=description))
@@ -65,7 +65,7 @@ class RvizPublisher(ProcessNode):
         self.set_point = data
 
     def show(self) -> None:
-        """Pose and tf of the vehicle, if it has moved on, and the set-point at the same time."""
+        """PathPose and tf of the vehicle, if it has moved on, and the set-point at the same time."""
         if not self.odometry:
             return
         pose = pose_of(deserialize_message(self.odometry, Odometry))
@@ -77,7 +77,7 @@ class RvizPublisher(ProcessNode):
         if self.set_point:
             point = deserialize_message(self.set_point, SetPoint)
             turned = (0.0, 0.0, math.sin(point.yaw / 2), math.cos(point.yaw / 2))
-            wanted = Pose(pose.stamp, tuple(point.position.tolist()), turned, math.hypot(*point.velocity))
+            wanted = PathPose(pose.stamp, tuple(point.position.tolist()), turned, math.hypot(*point.velocity))
             self.wanted = longer(self.wanted, wanted, self.parameters.path_time)
             self.set_point_out.publish(pose_message(wanted))
 
@@ -89,14 +89,14 @@ class RvizPublisher(ProcessNode):
                 out.publish(message)
 
 
-def pose_of(message: Odometry) -> Pose:
+def pose_of(message: Odometry) -> PathPose:
     """The pose of an odometry."""
     at, turned, moves = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist.linear
     quaternion, speed = (turned.x, turned.y, turned.z, turned.w), math.hypot(moves.x, moves.y, moves.z)
-    return Pose(nanoseconds(message.header.stamp), (at.x, at.y, at.z), quaternion, speed)
+    return PathPose(nanoseconds(message.header.stamp), (at.x, at.y, at.z), quaternion, speed)
 
 
-def pose_message(pose: Pose) -> PoseStamped:
+def pose_message(pose: PathPose) -> PoseStamped:
     message = PoseStamped()
     message.header.stamp, message.header.frame_id = time_message(pose.stamp), WORLD
     at, turned = message.pose.position, message.pose.orientation
@@ -105,7 +105,7 @@ def pose_message(pose: Pose) -> PoseStamped:
     return message
 
 
-def transform(pose: Pose) -> TransformStamped:
+def transform(pose: PathPose) -> TransformStamped:
     """From odom to base_link."""
     message = TransformStamped(child_frame_id=BODY)
     message.header.stamp, message.header.frame_id = time_message(pose.stamp), WORLD

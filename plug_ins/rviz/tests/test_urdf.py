@@ -10,7 +10,7 @@ import yaml
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl_rviz.flown_path import Pose, longer
+from spike_ctrl_rviz.flown_path import PathPose, longer
 from spike_ctrl_rviz.urdf import urdf
 
 HERE = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def test_a_rotor_stands_at_the_outer_end_of_its_arm():
 
 
 def at(seconds, x, speed=0.0):
-    return Pose(round(seconds * 1e9), (x, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), speed)
+    return PathPose(round(seconds * 1e9), (x, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), speed)
 
 
 def test_a_path_is_as_long_as_asked_and_ten_poses_in_a_second():
