@@ -17,8 +17,11 @@ TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions,
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
-PACKAGES := $(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml)
-FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,fleet networks uxrce)
+# Our own `ros2` is left out where there is another one.
+ROS2 := $(shell IFS=:; for folder in $$PATH; do \
+  [ -f "$$folder/ros2" ] && [ -x "$$folder/ros2" ] && ! grep -q spike_ctrl_ros2cli "$$folder/ros2" && echo "$$folder/ros2"; done)
+PACKAGES := $(filter-out $(if $(ROS2),plug_ins/ros2cli/%),$(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml))
+FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,fleet networks rviz uxrce)
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these. Python
@@ -171,18 +174,28 @@ $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS): $(DONE)/%-$(ROS): requirements/$(ROS)/%
 	@$(PIP) -c $(DONE)/constraints -r $<
 	@touch $@
 
+# A package of messages built into the environment: $(call built,ITS FOLDER).
+define built
+@echo "setup: messages of $(notdir $(1))"
+@mkdir -p $(VENV)/build
+@{ cmake -S $(1) -B $(VENV)/build/$(notdir $(1)) -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) && \
+  cmake --build $(VENV)/build/$(notdir $(1)) && cmake --install $(VENV)/build/$(notdir $(1)); \
+} > $(VENV)/build/$(notdir $(1)).log 2>&1 || \
+  { tail -n 40 $(VENV)/build/$(notdir $(1)).log >&2; echo "setup: $(notdir $(1)) did not build; all output: $(VENV)/build/$(notdir $(1)).log" >&2; exit 1; }
+endef
+
 $(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
-	@echo "setup: messages"
-	@mkdir -p $(VENV)/build
-	@{ cmake -S src/spike_ctrl_msgs -B $(VENV)/build/spike_ctrl_msgs -G Ninja -DCMAKE_BUILD_TYPE=Release \
-	    -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) && \
-	  cmake --build $(VENV)/build/spike_ctrl_msgs && cmake --install $(VENV)/build/spike_ctrl_msgs; \
-	} > $(VENV)/build/spike_ctrl_msgs.log 2>&1 || \
-	  { tail -n 40 $(VENV)/build/spike_ctrl_msgs.log >&2; echo "setup: spike_ctrl_msgs did not build; all output: $(VENV)/build/spike_ctrl_msgs.log" >&2; exit 1; }
+	$(call built,src/spike_ctrl_msgs)
+	@touch $@
+
+# The wheels lack it; /tf needs it.
+$(DONE)/tf2_msgs: $(wildcard $(addprefix plug_ins/rviz/tf2_msgs/,CMakeLists.txt package.xml msg/*.msg)) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
+	$(call built,plug_ins/rviz/tf2_msgs)
 	@touch $@
 
 # $? holds the packages whose pyproject.toml is newer than the stamp.
-$(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages
+$(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages $(DONE)/tf2_msgs
 	@echo "setup: packages $(patsubst %/,%,$(dir $?))"
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
 	@touch $@

@@ -16,6 +16,7 @@ from rclpy.experimental import EventsExecutor
 from rclpy.serialization import deserialize_message, serialize_message
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, VehicleAction, VehicleState
 
+from spike_ctrl.flight.attitude import rotate
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.standard_topics import odometry
@@ -174,3 +175,30 @@ def test_odometry_of_a_vehicle_on_its_side_falls_sideways():
     half = np.sqrt(0.5)
     twist = odometry(np.array([0, 0, 0, half, 0, 0, half, 0, 0, -2, 0, 0, 0]), 0).twist.twist
     assert (twist.linear.x, twist.linear.y, twist.linear.z) == pytest.approx((0, -2, 0), abs=1e-9)
+
+
+def test_odometry_tells_the_variances_along_the_axes_that_ros_asks_for():
+    """Nose north: forward is north, left is west. Pose about the axes of odom, twist along those of the body."""
+    half = np.sqrt(0.5)
+    state = np.array([0, 0, 0, 0, 0, half, half, 0, 0, 0, 0, 0, 0])
+    message = odometry(state, 0, (1.0, 2.0, 3.0, 0.1, 0.2, 0.3, 4.0, 5.0, 6.0))
+    pose, twist = message.pose.covariance.reshape(6, 6), message.twist.covariance.reshape(6, 6)
+    np.testing.assert_allclose(pose, np.diag([1, 2, 3, 0.2, 0.1, 0.3]), atol=1e-12)
+    np.testing.assert_allclose(twist, np.diag([5, 4, 6, 0, 0, 0]), atol=1e-12)
+
+
+def test_odometry_of_a_turned_body_has_full_covariances_that_turn_back_into_the_variances():
+    quaternion = np.array([0.1, -0.4, 0.3, 0.86])
+    quaternion /= np.linalg.norm(quaternion)
+    message = odometry([0, 0, 0, *quaternion, *[0] * 6], 0, (1.0, 2.0, 3.0, 0.1, 0.2, 0.3, 4.0, 5.0, 6.0))
+    turn = np.array([rotate(tuple(quaternion), axis) for axis in np.eye(3)]).T  # body to odom
+    pose, twist = message.pose.covariance.reshape(6, 6), message.twist.covariance.reshape(6, 6)
+    np.testing.assert_allclose(turn.T @ pose[3:, 3:] @ turn, np.diag([0.1, 0.2, 0.3]), atol=1e-12)
+    np.testing.assert_allclose(turn @ twist[:3, :3] @ turn.T, np.diag([4, 5, 6]), atol=1e-12)
+    assert not pose[:3, 3:].any() and not twist[3:].any()
+
+
+@pytest.mark.parametrize("unknown", [(), (np.nan,) * 9, (np.inf, -1.0, 0.0) * 3])
+def test_what_is_not_known_of_a_covariance_is_0(unknown):
+    message = odometry(np.array([0, 0, 0, 0.6, 0, 0, 0.8, *[0] * 6]), 0, unknown)
+    assert not message.pose.covariance.any() and not message.twist.covariance.any()

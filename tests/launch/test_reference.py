@@ -1,10 +1,13 @@
 """The reference in docs/ is what the sources declare.
 
 - both pages are up to date; a page that is not is named, with what to do
+- every parameter has a description, and every node a lifecycle or a reason on the page why not
 - they hold what is known otherwise: who publishes, who listens, defaults and ranges, fields with their units
 """
 
+import dataclasses
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -59,3 +62,26 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
 )  # fmt: skip
 def test_it_holds_what_is_known_otherwise(page, line):
     assert line in (ROOT / "docs" / page).read_text().splitlines()
+
+
+def test_every_parameter_of_every_node_is_declared_with_a_description(reference):
+    """All by `declared_parameters.declare`, which takes the descriptor from the dataclass."""
+    for name, module in reference.nodes().items():
+        for field in dataclasses.fields(reference._parameters(module)):
+            words = field.metadata["description"]
+            assert len(words.split()) > 2 and words.endswith((".", ")")), f"{name}: {field.name}: {words!r}"
+    files = [*ROOT.glob("src/*/spike_ctrl*/**/*.py"), *ROOT.glob("plug_ins/*/spike_ctrl_*/**/*.py")]
+    assert [file.name for file in files if ".declare_parameter(" in file.read_text()] == ["declared_parameters.py"]
+
+
+def test_the_page_says_of_every_node_whether_it_has_a_lifecycle(reference):
+    from rclpy.lifecycle import LifecycleNode
+
+    rows = re.findall(r"^\| (`.*?`) \| (yes|no) \| .", (ROOT / "docs" / "ros2.md").read_text(), re.MULTILINE)
+    told = {name: has == "yes" for names, has in rows for name in re.findall(r"`(\w+)`", names)}
+
+    def has_lifecycle(module) -> bool:
+        own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+        return any(issubclass(one, LifecycleNode) for one in own)
+
+    assert told == {name: has_lifecycle(module) for name, module in reference.nodes().items()}

@@ -116,6 +116,21 @@ def test_home_is_where_it_last_stood_disarmed():
         assert pair.companion.heard_of(0.0).home == (home, 0.0, 0.5)
 
 
+@pytest.mark.parametrize("frame", [1, 12])  # velocity in NED, as PX4 tells it, or in the body
+def test_variances_of_position_attitude_and_velocity_come_with_a_state_along_our_axes(frame):
+    told = [math.nan] * 21, [math.nan] * 21
+    for covariance, numbers in zip(told, ((1.0, 2.0, 3.0, 0.1, 0.2, 0.3), (4.0, 5.0, 6.0)), strict=True):
+        for index, number in zip((0, 6, 11, 15, 18, 20), numbers, strict=False):  # the diagonal, by MAVLink's definition
+            covariance[index] = number
+    zeros, level = (0.0, 0.0, 0.0), [1.0, 0.0, 0.0, 0.0]
+    message = mavlink.MAVLink_odometry_message(0, 1, frame, *zeros, level, *zeros, *zeros, *told, 0, 0, 0)
+    (sample,) = Companion(Link(), 100.0).receive(bytes(message.pack(mavlink.MAVLink(None, 1, 1))), 1.0)
+    position, attitude, velocity = (sample.quality.variances[i : i + 3] for i in (0, 3, 6))
+    assert position == (2.0, 1.0, 3.0) and sample.quality.horizontal == pytest.approx(math.sqrt(3.0))  # east, north, up
+    assert attitude == pytest.approx((0.1, 0.2, 0.3))  # forward, left, up
+    assert velocity == (5.0, 4.0, 6.0) if frame == 1 else all(map(math.isnan, velocity))
+
+
 def test_nothing_is_read_again_while_armed_nor_forgotten():
     pair = Pair(NAMES)
     pair.run(8.0, idle_of(pair))

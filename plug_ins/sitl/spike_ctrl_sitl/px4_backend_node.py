@@ -164,7 +164,7 @@ class Px4Backend(ProcessNode):
             values = {"tick": self.flight.tick, **counts, **self.companion.link.counts}
         if sample is not None:
             row = (*sample.position, *sample.quaternion, *sample.velocity, *sample.rates)
-            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
+            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9), sample.quality.variances))
         text = "waits for the learner" if phase is ReturnPhase.READY else phase.value
         self.diagnostics_out.publish(diagnostics(self, text, values, warn=phase is ReturnPhase.READY))
 

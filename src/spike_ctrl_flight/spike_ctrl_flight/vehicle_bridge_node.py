@@ -116,7 +116,7 @@ class VehicleBridge(ProcessNode):
         self.battery.show(status, sample.stamp)
         if state is not None and self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
-            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
+            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9), sample.quality.variances))
 
     # --- from the supervisor ----------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class EstimateQuality(NamedTuple):
     horizontal, vertical: standard deviations of the position (m); the horizontal one is that of both axes together, PX4's
     eph. failed: it says that its estimate is not to be used (ODOMETRY.quality below 0). flags: ESTIMATOR_STATUS.flags.
     innovations: by INNOVATIONS, the measurements' distance from what was expected, over the largest that is accepted.
+    variances: 9 of position (m^2, odom), attitude (rad^2, about the body's axes) and velocity (odom); empty: not told.
     """
 
     horizontal: float = math.nan
@@ -46,6 +47,7 @@ class EstimateQuality(NamedTuple):
     failed: bool = False
     flags: int = UNKNOWN_FLAGS
     innovations: tuple[float, float, float, float] = UNKNOWN_INNOVATIONS
+    variances: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,10 @@ class Companion:
         self._stamp = event.stamp
         self.position = event.position
         word = self._word if self._word is not None and event.now - self._word.now <= WORD_AGE else _NO_WORD
-        quality = EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, word.innovations)
+        told = (event.horizontal, event.vertical, event.failed, word.flags, word.innovations, event.variances)
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
-            event.reset_counter, (self._transport(event.now),) * 3, quality,
+            event.reset_counter, (self._transport(event.now),) * 3, EstimateQuality(*told),
         )  # fmt: skip
         self._force, sample = self._force.judged(sample, self._force_limits)
         self._quality = sample.quality

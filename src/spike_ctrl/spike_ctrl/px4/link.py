@@ -40,7 +40,7 @@ from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim import action_mapping
 
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9_]{1,16}")
-POSITION_VARIANCES = (0, 6, 11)  # of x, y, z in the upper triangle of ODOMETRY.pose_covariance
+VARIANCES = (0, 6, 11, 15, 18, 20)  # of x, y, z, roll, pitch, yaw in the upper triangle of a covariance of ODOMETRY
 
 
 class Link:
@@ -202,6 +202,7 @@ class Link:
 
     def _odometry(self, m: Any, now: float) -> Odometry | None:
         velocity, quaternion = (m.vx, m.vy, m.vz), frames.enu_flu_from_ned_frd(tuple(m.q))
+        u, v, w = (m.velocity_covariance[index] for index in VARIANCES[:3])
         if m.frame_id != messages.MAV_FRAME_LOCAL_NED:
             self.counts["odometry frame_id"] += 1
             return None
@@ -209,14 +210,15 @@ class Link:
             velocity = frames.enu_from_ned(velocity)
         elif m.child_frame_id == messages.MAV_FRAME_BODY_FRD:
             velocity = frames.rotate(quaternion, frames.flu_from_frd(velocity))
+            u = v = w = math.nan  # they are of other axes
         else:
             self.counts["odometry child_frame_id"] += 1
             return None
         position, rates = frames.enu_from_ned((m.x, m.y, m.z)), frames.flu_from_frd((m.rollspeed, m.pitchspeed, m.yawspeed))
-        x, y, z = (m.pose_covariance[index] for index in POSITION_VARIANCES)
+        x, y, z, *turned = (m.pose_covariance[index] for index in VARIANCES)
         return Odometry(
             now, m.time_usec * 1e-6, position, quaternion, velocity, rates, m.reset_counter,
-            _deviation(x + y), _deviation(z), m.quality < 0,
+            _deviation(x + y), _deviation(z), m.quality < 0, (y, x, z, *turned, v, u, w),
         )  # fmt: skip
 
     def _estimator_status(self, m: Any, now: float) -> EstimatorStatus:

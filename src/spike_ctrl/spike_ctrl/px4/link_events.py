@@ -25,6 +25,7 @@ class Odometry(NamedTuple):
     horizontal: float = math.nan  # m, standard deviation of the position, both axes together; NaN: not told
     vertical: float = math.nan
     failed: bool = False  # the estimator says that this is not to be used
+    variances: tuple[float, ...] = ()  # as in flight.estimate_quality
 
 
 class EstimatorStatus(NamedTuple):

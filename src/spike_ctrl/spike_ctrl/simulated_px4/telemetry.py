@@ -10,7 +10,7 @@ from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import MOTOR_ORDER, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
-from spike_ctrl.px4.link import POSITION_VARIANCES
+from spike_ctrl.px4.link import VARIANCES
 from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.plant import PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameters
@@ -101,7 +101,7 @@ def _local_position(s: Snapshot) -> messages.MAVLink_message:
 
 def _odometry(s: Snapshot) -> messages.MAVLink_message:
     e, covariance, unknown = s.estimate, [0.0] * 21, [UNKNOWN] * 21
-    x, y, z = POSITION_VARIANCES
+    x, y, z, *_ = VARIANCES
     covariance[x] = covariance[y] = s.quality.horizontal**2 / 2
     covariance[z] = s.quality.vertical**2
     return messages.MAVLink_odometry_message(
