@@ -1,7 +1,7 @@
 """The autopilot link `uxrce`: commands to PX4 over uXRCE-DDS, where px4_msgs is installed."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rclpy.node import Node
 
@@ -14,13 +14,15 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_uxrce import uxrce
 
+Fields = Mapping[str, Mapping[str, str]]
+
 
 class OverUxrce:
     """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises UsageError."""
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
-        kinds = _kinds(companion.link.system, px4)
+        kinds = fitting(companion.link.system, px4, uxrce.FIELDS)
         self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
         self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
         self.proof_out, self.set_point_out = self.outs = [
@@ -30,7 +32,7 @@ class OverUxrce:
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
         """Raises UsageError where px4_msgs is missing, or does not fit that PX4 or its number."""
-        _kinds(system, px4)
+        fitting(system, px4, uxrce.FIELDS)
 
     def send(self, action: Sequence[float], now: float) -> None:
         """Publish proof of life and set-point with one stamp."""
@@ -45,21 +47,21 @@ class OverUxrce:
         return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
 
 
-def _kinds(system: int, px4: str) -> dict[str, type]:
-    """The messages that command PX4 of version `px4`. Raises UsageError where they do not fit it."""
+def fitting(system: int, px4: str, needed: Fields) -> dict[str, type]:
+    """These messages for PX4 of version `px4`. Raises UsageError where the installed ones do not fit it."""
     if system != 1:  # PX4 number N subscribes at /px4_N
         raise UsageError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
-    kinds = installed()
+    kinds = installed(needed)
     found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
-    if (why := uxrce.unfit(px4, found)) is not None:
+    if (why := uxrce.unfit(px4, found, needed)) is not None:
         raise UsageError(why)
     return kinds
 
 
-def installed() -> dict[str, type] | None:
-    """The needed messages of the installed px4_msgs; None where it is not installed."""
+def installed(needed: Fields) -> dict[str, type] | None:
+    """These messages of the installed px4_msgs; None where it is not installed."""
     try:
         module = importlib.import_module("px4_msgs.msg")
     except ImportError:
         return None
-    return {name: getattr(module, name) for name in uxrce.FIELDS if hasattr(module, name)}
+    return {name: getattr(module, name) for name in needed if hasattr(module, name)}
