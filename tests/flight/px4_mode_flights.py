@@ -125,7 +125,7 @@ class Flight:
         """The mode in MAVLink, once PX4 lists it and would arm in it."""
         number = int(self.says(r"PX4 lists the mode SNN as external mode (\d)")[1])
         self.pilot.must("SNN: ready", lambda: any(text == "SNN: ready" for _, text in self.pilot.said), 60.0)
-        return px4_mode.Place(px4_mode.FIRST + number - 1, 0).custom_mode
+        return px4_mode.ModePlace(px4_mode.FIRST + number - 1, 0).custom_mode
 
     def take_off(self):
         """By PX4 itself."""
@@ -225,7 +225,7 @@ def refused(pilot):
     try:
         number = int(flight.says(r"PX4 lists the mode SNN as external mode (\d)")[1])
         pilot.must("the reason", lambda: any("COM_OF_LOSS_T" in text for _, text in pilot.said), 60.0)
-        pilot.set_mode(px4_mode.Place(px4_mode.FIRST + number - 1, 0).custom_mode)
+        pilot.set_mode(px4_mode.ModePlace(px4_mode.FIRST + number - 1, 0).custom_mode)
         pilot.spend(2.0)
         pilot.command(mavlink.MAV_CMD_COMPONENT_ARM_DISARM, 1)
         armed = pilot.wait(lambda: pilot.armed, 3.0)

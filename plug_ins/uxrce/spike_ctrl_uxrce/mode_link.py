@@ -21,7 +21,7 @@ from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_uxrce import px4_mode, uxrce
-from spike_ctrl_uxrce.px4_mode import ModeFacts, ModeState, Order, Place
+from spike_ctrl_uxrce.px4_mode import ModeFacts, ModeOrder, ModePlace, ModeState
 from spike_ctrl_uxrce.uxrce_link import fitting
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class AsMode:
     # --- from PX4 and the graph -------------------------------------------------------------------------------------
 
     def on_reply(self, message: Any) -> None:
-        place = Place(message.mode_id, message.arming_check_id)
+        place = ModePlace(message.mode_id, message.arming_check_id)
         told = (message.request_id, px4_mode.name_of(bytes(message.name)), message.px4_ros2_api_version, message.success)
         before, self.state = self.state, px4_mode.replied(self.state, *told, place, self.node.now())
         if self.state.place is not None and before.place is None:
@@ -132,22 +132,22 @@ class AsMode:
         for order in orders:
             self.carry_out(order, before, facts.now)
 
-    def carry_out(self, order: Order, before: ModeState, now: float) -> None:
+    def carry_out(self, order: ModeOrder, before: ModeState, now: float) -> None:
         match order:
-            case Order.REGISTER:
+            case ModeOrder.REGISTER:
                 self.publish(px4_mode.REQUEST, px4_mode.registration(self.state))
-            case Order.UNREGISTER if before.place is not None:
+            case ModeOrder.UNREGISTER if before.place is not None:
                 self.node.get_logger().warning(f"PX4 no longer knows the mode {px4_mode.NAME}: it is registered again")
                 self.publish(px4_mode.UNREGISTER, px4_mode.farewell(before.place))
                 with self.node.lock:
                     self.companion.commanded = NO_MODE
-            case Order.ENGAGE:
+            case ModeOrder.ENGAGE:
                 self.node.get_logger().info(f"the pilot chose the mode {px4_mode.NAME}: the supervisor is asked to engage")
                 self.engage.call_async(Trigger.Request()).add_done_callback(self.on_engaged)
-            case Order.LEAVE:
+            case ModeOrder.LEAVE:
                 with self.node.lock:
                     self.leave(now)
-            case Order.SAY:
+            case ModeOrder.SAY:
                 self.say(self.state.said[0], now)
 
     def on_engaged(self, future: Future) -> None:
@@ -170,7 +170,7 @@ class AsMode:
         with self.node.lock:
             self.connection.send(self.companion.link.say(messages.MAV_SEVERITY_WARNING, text, now))
 
-    def configure(self, place: Place) -> None:
+    def configure(self, place: ModePlace) -> None:
         self.publish(px4_mode.CONFIGURE, px4_mode.configuration(place, self.layout))
 
     def publish(self, topic: str, fields: dict[str, Any]) -> None:

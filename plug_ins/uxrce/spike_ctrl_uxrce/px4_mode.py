@@ -90,7 +90,7 @@ def event_id(name: str) -> int:
     return found & 0xFFFFFF | 1 << 24
 
 
-class Place(NamedTuple):
+class ModePlace(NamedTuple):
     """What PX4 gave the mode: its nav_state, 23 to 30, and the number of its arming checks."""
 
     mode: int
@@ -117,7 +117,7 @@ class ModeState(NamedTuple):
 
     number: int
     asked: float = -math.inf
-    place: Place | None = None
+    place: ModePlace | None = None
     heard: float = -math.inf
     refusal: str = ""
     entered: float | None = None
@@ -146,7 +146,7 @@ class ModeFacts(NamedTuple):
     unmet: tuple[str, ...] | None
 
 
-class Order(Enum):
+class ModeOrder(Enum):
     """What the node has to do."""
 
     REGISTER = auto()
@@ -156,29 +156,29 @@ class Order(Enum):
     SAY = auto()  # the text ModeState.said
 
 
-def step(state: ModeState, facts: ModeFacts, patience: float) -> tuple[ModeState, tuple[Order, ...]]:
+def step(state: ModeState, facts: ModeFacts, patience: float) -> tuple[ModeState, tuple[ModeOrder, ...]]:
     """The next state, and what has to be done. patience: PATIENCE of the layout (s)."""
-    orders: list[Order] = []
+    orders: list[ModeOrder] = []
     now = facts.now
     if state.place is not None and not facts.armed and now - state.heard > LOST:
-        return state._replace(place=None, entered=None, asked=now), (Order.UNREGISTER,)
+        return state._replace(place=None, entered=None, asked=now), (ModeOrder.UNREGISTER,)
     if state.place is None:
         if facts.custom_mode is None or facts.armed or now - state.asked < ASK_AGAIN:  # PX4 registers nothing while armed
             return state, ()
         # The mode of a bridge that was killed keeps its place until PX4 leaves it, and a new one would get another place.
-        order = Order.LEAVE if is_external(facts.custom_mode) else Order.REGISTER
+        order = ModeOrder.LEAVE if is_external(facts.custom_mode) else ModeOrder.REGISTER
         return state._replace(asked=now), (order,)
     before, active = state.entered, facts.custom_mode == state.place.custom_mode
     state = state._replace(entered=(now if before is None else before) if active else None)
     if active and before is None and facts.airborne and now - facts.commanded > COMMANDED:
-        orders.append(Order.ENGAGE)
+        orders.append(ModeOrder.ENGAGE)
     if silence(state, facts, patience) and now - state.left >= LEAVE_AGAIN:
         state = state._replace(left=now)
-        orders.append(Order.LEAVE)
+        orders.append(ModeOrder.LEAVE)
     words = told(objections(state, facts, patience))
     if words != state.said[0] and now - state.said[1] >= SAY_AGAIN:
         state = state._replace(said=(words, now))
-        orders.append(Order.SAY)
+        orders.append(ModeOrder.SAY)
     return state, tuple(orders)
 
 
@@ -210,7 +210,7 @@ def told(reasons: tuple[str, ...]) -> str:
     return first[: 50 - len(more)] + more
 
 
-def replied(state: ModeState, number: int, name: str, api: int, success: bool, place: Place, now: float) -> ModeState:
+def replied(state: ModeState, number: int, name: str, api: int, success: bool, place: ModePlace, now: float) -> ModeState:
     """After a RegisterExtComponentReply, which may answer others."""
     if (number, name) != (state.number, NAME) or state.place is not None:
         return state
@@ -247,13 +247,13 @@ def registration(state: ModeState) -> dict[str, object]:
     }  # fmt: skip
 
 
-def farewell(place: Place) -> dict[str, object]:
+def farewell(place: ModePlace) -> dict[str, object]:
     """Fields of UnregisterExtComponent."""
     ids = {"arming_check_id": place.check, "mode_id": place.mode, "mode_executor_id": -1}
     return {"timestamp": uxrce.NOW, "name": name_bytes(), **ids}
 
 
-def configuration(place: Place, layout: str) -> dict[str, object]:
+def configuration(place: ModePlace, layout: str) -> dict[str, object]:
     """Fields of VehicleControlMode: which of PX4's loops run in the mode.
 
     flag_control_offboard_enabled: the pilot's sticks take over, as COM_RC_OVERRIDE says of OFFBOARD.
@@ -263,7 +263,7 @@ def configuration(place: Place, layout: str) -> dict[str, object]:
     return {"timestamp": uxrce.NOW, **{f"flag_{flag}": flag in on for flag in _FLAGS}, "source_id": place.mode}
 
 
-def answer(place: Place, question: int, reasons: tuple[str, ...], silent: bool) -> dict[str, object]:
+def answer(place: ModePlace, question: int, reasons: tuple[str, ...], silent: bool) -> dict[str, object]:
     """Fields of ArmingCheckReply but its events. question: number of the ArmingCheckRequest."""
     return {
         "timestamp": uxrce.NOW, "request_id": question, "registration_id": place.check,

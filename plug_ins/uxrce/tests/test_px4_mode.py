@@ -8,10 +8,10 @@ import math
 import pytest
 
 from spike_ctrl_uxrce import px4_mode, uxrce
-from spike_ctrl_uxrce.px4_mode import ModeFacts, ModeState, Order, Place
+from spike_ctrl_uxrce.px4_mode import ModeFacts, ModeOrder, ModePlace, ModeState
 
 HOLD, SECOND = 4 << 16 | 3 << 24, 4 << 16 | 12 << 24  # custom modes: AUTO.LOITER, the second external mode
-PLACE, PATIENCE = Place(mode=24, check=3), 0.2
+PLACE, PATIENCE = ModePlace(mode=24, check=3), 0.2
 NEW = ModeState(7)
 LISTED = ModeState(8, place=PLACE, heard=100.0, said=("SNN: ready", 0.0))
 READY = ModeFacts(100.0, False, False, HOLD, -math.inf, True, ())
@@ -35,9 +35,9 @@ def flown(seconds, state=LISTED, facts=AIRBORNE, commands=True, period=0.02):
 
 def test_it_asks_once_a_second_for_a_place_while_px4_is_disarmed():
     state, orders = px4_mode.step(NEW, READY, PATIENCE)
-    assert orders == (Order.REGISTER,)
+    assert orders == (ModeOrder.REGISTER,)
     assert px4_mode.step(state, READY._replace(now=100.9), PATIENCE) == (state, ())
-    assert px4_mode.step(state, READY._replace(now=101.1), PATIENCE)[1] == (Order.REGISTER,)
+    assert px4_mode.step(state, READY._replace(now=101.1), PATIENCE)[1] == (ModeOrder.REGISTER,)
     assert px4_mode.step(NEW, AIRBORNE, PATIENCE) == (NEW, ())
     assert px4_mode.step(NEW, READY._replace(custom_mode=None), PATIENCE) == (NEW, ())
 
@@ -45,9 +45,9 @@ def test_it_asks_once_a_second_for_a_place_while_px4_is_disarmed():
 def test_the_mode_of_a_killed_bridge_is_left_before_a_new_one_is_registered():
     """Else PX4 gives the new one another place, and the switch of the remote control selects the dead one."""
     state, orders = px4_mode.step(NEW, READY._replace(custom_mode=SECOND), PATIENCE)
-    assert orders == (Order.LEAVE,)
+    assert orders == (ModeOrder.LEAVE,)
     assert px4_mode.step(state, READY._replace(now=100.5), PATIENCE)[1] == ()
-    assert px4_mode.step(state, READY._replace(now=101.1), PATIENCE)[1] == (Order.REGISTER,)
+    assert px4_mode.step(state, READY._replace(now=101.1), PATIENCE)[1] == (ModeOrder.REGISTER,)
 
 
 def test_only_the_answer_to_its_own_request_counts():
@@ -56,7 +56,7 @@ def test_only_the_answer_to_its_own_request_counts():
         assert px4_mode.replied(NEW, number, name, 1, True, *given) == NEW
     state = px4_mode.replied(NEW, 7, "SNN", 1, True, *given)
     assert state.place == PLACE and state.heard == 100.0 and not px4_mode.unmet(state)
-    assert px4_mode.replied(state, 8, "SNN", 1, True, Place(25, 4), 100.1) == state
+    assert px4_mode.replied(state, 8, "SNN", 1, True, ModePlace(25, 4), 100.1) == state
 
 
 @pytest.mark.parametrize(("api", "success", "words"), [(2, True, "found version 2"), (1, False, "PX4 refused it")])
@@ -69,7 +69,7 @@ def test_a_refusal_bars_the_flight_in_words(api, success, words):
 
 def test_mavlink_and_ros_number_the_modes_from_11_and_23():
     assert PLACE.custom_mode == SECOND == 201588736
-    assert px4_mode.is_external(Place(23, 0).custom_mode) and px4_mode.is_external(Place(30, 0).custom_mode)
+    assert px4_mode.is_external(ModePlace(23, 0).custom_mode) and px4_mode.is_external(ModePlace(30, 0).custom_mode)
     assert not any(map(px4_mode.is_external, (HOLD, 6 << 16, 3 << 16, 4 << 16 | 19 << 24)))
 
 
@@ -77,8 +77,8 @@ def test_a_place_is_lost_when_px4_no_longer_asks_and_a_new_one_is_asked_for():
     """After a reboot of PX4, or when it has dropped the mode; in the air it would not give another."""
     late = READY._replace(now=101.6)
     state, orders = px4_mode.step(LISTED, late, PATIENCE)
-    assert orders == (Order.UNREGISTER,) and state.place is None
-    assert px4_mode.step(state, late._replace(now=102.7), PATIENCE)[1] == (Order.REGISTER,)
+    assert orders == (ModeOrder.UNREGISTER,) and state.place is None
+    assert px4_mode.step(state, late._replace(now=102.7), PATIENCE)[1] == (ModeOrder.REGISTER,)
     assert px4_mode.step(LISTED, AIRBORNE._replace(now=101.6), PATIENCE)[0].place == PLACE
 
 
@@ -98,11 +98,11 @@ def test_px4_is_told_why_it_may_not_arm():
     assert answer["can_arm_and_run"] is False
     assert event["id"] == 1 << 24 | 4261821  # check_failure_detector_ext in PX4's own list of events
     state, orders = px4_mode.step(LISTED, barred, PATIENCE)
-    assert orders == (Order.SAY,) and state.said[0] == "SNN: battery: found 12%, wanted at least 30%; (+1)"
+    assert orders == (ModeOrder.SAY,) and state.said[0] == "SNN: battery: found 12%, wanted at least 30%; (+1)"
     assert len(state.said[0]) == 50
     assert px4_mode.step(state, READY._replace(now=100.1), PATIENCE)[1] == ()  # no more than one text in 5 s
     state, orders = px4_mode.step(px4_mode.asked(state, None, 105.0), READY._replace(now=105.1), PATIENCE)
-    assert orders == (Order.SAY,) and state.said[0] == "SNN: ready"
+    assert orders == (ModeOrder.SAY,) and state.said[0] == "SNN: ready"
 
 
 def test_it_may_arm_when_the_preflight_is_met_and_a_supervisor_is_there():
@@ -137,7 +137,7 @@ def test_set_points_leave_in_the_mode_only():
 
 def test_a_pilot_who_chooses_the_mode_in_the_air_engages():
     _, orders = flown(0.1, commands=False)
-    assert orders == [(0.0, Order.ENGAGE)]
+    assert orders == [(0.0, ModeOrder.ENGAGE)]
 
 
 def test_the_supervisors_own_change_of_mode_engages_nobody():
@@ -151,10 +151,10 @@ def test_a_choice_on_the_ground_engages_nobody():
 def test_px4_leaves_the_mode_when_nobody_commands():
     """A supervisor that never began has .5 s, one that fell silent .2 s; PX4 would fly the last set-point until 1.3 s."""
     orders = flown(1.0, commands=False)[1]
-    assert [at for at, order in orders if order is Order.LEAVE] == pytest.approx([0.52, 0.72, 0.92], abs=0.021)
+    assert [at for at, order in orders if order is ModeOrder.LEAVE] == pytest.approx([0.52, 0.72, 0.92], abs=0.021)
     state, _ = flown(1.0)
     _, orders = flown(0.5, state, AIRBORNE._replace(now=101.0, commanded=100.98), commands=False)
-    leaving = [at for at, order in orders if order is Order.LEAVE]
+    leaving = [at for at, order in orders if order is ModeOrder.LEAVE]
     assert leaving[0] == pytest.approx(0.2, abs=0.021) and len(leaving) == 2
 
 
