@@ -129,9 +129,12 @@ class Flight:
 
     def take_off(self):
         """By PX4 itself."""
-        self.pilot.set_mode(PX4Mode.AUTO_TAKEOFF)
-        self.pilot.spend(1.0)
-        self.pilot.command(mavlink.MAV_CMD_COMPONENT_ARM_DISARM, 1)
+        for _ in range(10):
+            self.pilot.set_mode(PX4Mode.AUTO_TAKEOFF)
+            self.pilot.spend(0.5)
+            self.pilot.command(mavlink.MAV_CMD_COMPONENT_ARM_DISARM, 1)
+            if self.pilot.wait(lambda: self.pilot.armed, 2.0):
+                break
         self.pilot.must("the take-off", lambda: self.pilot.height > HEIGHT and self.pilot.mode == PX4Mode.AUTO_LOITER, 40.0)
         self.pilot.spend(3.0)
 
@@ -139,10 +142,18 @@ class Flight:
         """The policy flies after the pilot has chosen the mode in the air."""
         mode = self.listed()
         self.take_off()
-        self.pilot.set_mode(mode)
+        self.choose(lambda: self.pilot.set_mode(mode), mode)
         self.says("GUIDE -> SNN", 20.0)
         self.pilot.spend(5.0)
         return mode
+
+    def choose(self, how, mode):
+        """Choose the mode until PX4 takes it: a reset of its estimator in the take-off bars it for 10 s."""
+        for _ in range(20):
+            how()
+            if self.pilot.wait(lambda: self.pilot.mode == mode, 2.0):
+                return time.monotonic()
+        raise TimeoutError("PX4 does not take the mode")
 
     def kill(self, node):
         os.kill(nodes([self.launch.process.pid])[node].process, signal.SIGKILL)
@@ -191,17 +202,16 @@ def command(pilot):
 
 
 def stick(pilot):
-    pilot.set(**REMOTE, COM_RC_IN_MODE=0, COM_FLTMODE1=4, COM_FLTMODE6=100, COM_RC_OVERRIDE=3)
+    pilot.set(**REMOTE, COM_RC_IN_MODE=0, COM_FLTMODE1=4, COM_FLTMODE6=100, COM_RC_OVERRIDE=3, COM_RCL_EXCEPT=0)
     pilot.channels = [1500] * 4 + [1000, 1500, 1500, 1500]
     flight = Flight(pilot, remote_control="true")
     try:
         mode = flight.listed()
         pilot.set(COM_FLTMODE6=100 + (mode >> 24) - px4_mode.FIRST_SUB)
         flight.take_off()
-        moment = time.monotonic()
-        pilot.channels[4] = 2000
+        flight.choose(lambda: turn(pilot), mode)
+        entered = next(at for at, found in pilot.modes if at > pilot.turned and found == mode) - pilot.turned
         flight.says("GUIDE -> SNN", 20.0)
-        entered = next(at for at, found in pilot.modes if at > moment and found == mode) - moment
         pilot.spend(5.0)
         moment = time.monotonic()
         pilot.channels[0] = 1900
@@ -217,6 +227,13 @@ def stick(pilot):
         flight.end()
         pilot.set(RC_MAP_FLTMODE=0)
         subprocess.run([executable("spike-ctrl"), "preflight", "--no-remote-control", "--set"], capture_output=True)
+
+
+def turn(pilot):
+    """The mode switch, from hold to the mode."""
+    pilot.channels[4] = 1000
+    pilot.spend(0.5)
+    pilot.turned, pilot.channels[4] = time.monotonic(), 2000
 
 
 def refused(pilot):
