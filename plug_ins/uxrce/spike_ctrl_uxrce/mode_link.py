@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import secrets
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +20,12 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.dialect import PX4Mode, messages
+from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.parameter_rules import Unmet
+from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_uxrce import px4_mode, uxrce
+from spike_ctrl_uxrce import mode_guard, px4_mode, uxrce
 from spike_ctrl_uxrce.px4_mode import ModeFacts, ModeOrder, ModePlace, ModeState
 from spike_ctrl_uxrce.uxrce_link import fitting
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from spike_ctrl_flight.vehicle_bridge_node import VehicleBridge
 
 PERIOD, PREFLIGHT_AGE = 0.02, 3.0  # s
+GUARD_PATIENCE, GUARD_LINK = 0.2, 1  # s; its channel, where packets are signed
 NO_MODE = -1  # of MAVLink, while PX4 has not registered ours
 LANDS = 4  # COM_OBL_RC_ACT
 
@@ -50,6 +56,13 @@ class AsMode:
             node.create_subscription(kind, px4_mode.OUT + versioned(topic, kind), hear, qos.STREAM)
         node.create_subscription(Preflight, "preflight", self.on_preflight, qos.STATUS)
         self.engage: Client = node.create_client(Trigger, "engage")
+        key, now = node.get_parameter("signing_key").value, time.monotonic()
+        signing = Signing(read_key(key), GUARD_LINK, time.time(), now) if key else None
+        self.last_words, (descriptor, _) = Link(False, signing, companion.link.system), connection.outlet
+        command = [sys.executable, "-m", mode_guard.__name__, str(descriptor), str(GUARD_PATIENCE)]
+        self.guard = subprocess.Popen(
+            command, stdin=subprocess.PIPE, pass_fds=[descriptor], start_new_session=True, bufsize=0
+        )
         node.start_timer(PERIOD, self.look)
 
     @staticmethod
@@ -76,11 +89,12 @@ class AsMode:
         return found or px4_mode.unmet(self.state)
 
     def close(self) -> None:
-        """PX4 holds and forgets the mode."""
+        """PX4 holds and forgets the mode. The guard sends the same and ends."""
         if self.state.active:
             self.leave(self.node.now())
         if self.state.place is not None:
             self.publish(px4_mode.UNREGISTER, px4_mode.farewell(self.state.place))
+        self.guard.stdin.close()
 
     # --- from PX4 and the graph -------------------------------------------------------------------------------------
 
@@ -131,6 +145,19 @@ class AsMode:
         before, (self.state, orders) = self.state, px4_mode.step(self.state, facts, px4_mode.PATIENCE[self.layout])
         for order in orders:
             self.carry_out(order, before, facts.now)
+        self.keep_guard(facts)
+
+    def keep_guard(self, facts: ModeFacts) -> None:
+        """What the guard says to PX4 when no such line follows."""
+        with self.node.lock:
+            _, place = self.connection.outlet
+            flies = self.state.active and facts.armed
+            packet = self.last_words.set_mode(self.refuge(), facts.now)
+        word = mode_guard.LastWord(place or ("-", 0), packet) if flies else None
+        try:
+            self.guard.stdin.write(mode_guard.written(word))
+        except BrokenPipeError:
+            self.node.get_logger().error("the guard of the mode has ended", once=True)
 
     def carry_out(self, order: ModeOrder, before: ModeState, now: float) -> None:
         match order:
@@ -161,10 +188,13 @@ class AsMode:
             self.say(px4_mode.told((why,)), self.node.now())
 
     def leave(self, now: float) -> None:
-        """Have PX4 land where COM_OBL_RC_ACT says so, else hold. Takes the lock for granted."""
+        """Ask PX4 to fly by itself. Takes the lock for granted."""
+        self.connection.send(self.companion.link.set_mode(self.refuge(), now))
+
+    def refuge(self) -> PX4Mode:
+        """PX4's mode after ours: it lands where COM_OBL_RC_ACT says so, else holds."""
         lands = self.companion.parameters.get("COM_OBL_RC_ACT") == LANDS
-        mode = PX4Mode.AUTO_LAND if lands and self.state.active else PX4Mode.AUTO_LOITER
-        self.connection.send(self.companion.link.set_mode(mode, now))
+        return PX4Mode.AUTO_LAND if lands and self.state.active else PX4Mode.AUTO_LOITER
 
     def say(self, text: str, now: float) -> None:
         with self.node.lock:

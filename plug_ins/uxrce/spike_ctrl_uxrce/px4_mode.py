@@ -25,6 +25,7 @@ LOST = 1.5  # s without a question about arming checks, after which PX4 no longe
 ENTRY = 0.5  # s from PX4's change to the mode to the first command
 COMMANDED = 0.1  # s: a younger command shows that the supervisor asked for the mode itself
 PATIENCE = {"rates": 0.2, "motors": 0.05}  # s without a command, after which the mode ends; as COM_OF_LOSS_T in OFFBOARD
+CUT = 0.7  # s without a question about arming checks, after which the way to PX4 counts as cut; PX4 itself waits 1.2 s
 LEAVE_AGAIN, SAY_AGAIN = 0.2, 5.0  # s
 
 IN, OUT = "/fmu/in/", "/fmu/out/"
@@ -183,9 +184,11 @@ def step(state: ModeState, facts: ModeFacts, patience: float) -> tuple[ModeState
 
 
 def silence(state: ModeState, facts: ModeFacts, patience: float) -> bool:
-    """Whether PX4 flies in the mode and nobody commands: it would go on with the last set-point."""
+    """Whether PX4 flies in the mode and hears no command: it would go on with the last set-point."""
     if state.entered is None or not facts.armed:
         return False
+    if facts.now - state.heard > CUT:
+        return True
     return facts.now - max(facts.commanded, state.entered + ENTRY - patience) > patience
 
 
