@@ -65,9 +65,10 @@ def guard(lines: int, descriptor: int, patience: float) -> None:
         *whole, rest = (rest + data).split(b"\n")
         if whole:
             word = parse(whole[-1])
-    for _ in range(TIMES if word is not None else 0):
-        send(descriptor, word)
-        time.sleep(PAUSE)
+    if word is not None:
+        for _ in range(TIMES):
+            send(descriptor, word)
+            time.sleep(PAUSE)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import subprocess
 import sys
@@ -60,9 +61,11 @@ class AsMode:
         signing = Signing(read_key(key), GUARD_LINK, time.time(), now) if key else None
         self.last_words, (descriptor, _) = Link(False, signing, companion.link.system), connection.outlet
         command = [sys.executable, "-m", mode_guard.__name__, str(descriptor), str(GUARD_PATIENCE)]
-        self.guard = subprocess.Popen(
-            command, stdin=subprocess.PIPE, pass_fds=[descriptor], start_new_session=True, bufsize=0
-        )
+        lines, self.guard_lines = os.pipe()
+        command = [sys.executable, "-m", mode_guard.__name__, str(descriptor), str(GUARD_PATIENCE)]
+        self.guard = subprocess.Popen(command, stdin=lines, pass_fds=[descriptor or 0], start_new_session=True)
+        os.close(lines)
+        os.set_blocking(self.guard_lines, False)
         node.start_timer(PERIOD, self.look)
 
     @staticmethod
@@ -94,7 +97,7 @@ class AsMode:
             self.leave(self.node.now())
         if self.state.place is not None:
             self.publish(px4_mode.UNREGISTER, px4_mode.farewell(self.state.place))
-        self.guard.stdin.close()
+        os.close(self.guard_lines)
 
     # --- from PX4 and the graph -------------------------------------------------------------------------------------
 
@@ -118,8 +121,8 @@ class AsMode:
         if (place := self.state.place) is None:
             return
         facts, patience = self.facts(now), px4_mode.PATIENCE[self.layout]
-        reasons, silent = (ask(self.state, facts, patience) for ask in (px4_mode.objections, px4_mode.silence))
-        answer = fill(self.kinds["ArmingCheckReply"](), **px4_mode.answer(place, message.request_id, reasons, silent))
+        reasons, silent = px4_mode.objections(self.state, facts, patience), px4_mode.silence(self.state, facts, patience)
+        answer: Any = fill(self.kinds["ArmingCheckReply"](), **px4_mode.answer(place, message.request_id, reasons, silent))
         for slot, event in zip(answer.events, px4_mode.events(reasons, silent), strict=False):
             fill(slot, **event)
         self.outs[px4_mode.ANSWER].publish(answer)
@@ -155,9 +158,9 @@ class AsMode:
             packet = self.last_words.set_mode(self.refuge(), facts.now)
         word = mode_guard.LastWord(place or ("-", 0), packet) if flies else None
         try:
-            self.guard.stdin.write(mode_guard.written(word))
-        except BrokenPipeError:
-            self.node.get_logger().error("the guard of the mode has ended", once=True)
+            os.write(self.guard_lines, mode_guard.written(word))
+        except OSError:  # it has ended, or does not read
+            self.node.get_logger().error("the guard of the mode does not listen", once=True)
 
     def carry_out(self, order: ModeOrder, before: ModeState, now: float) -> None:
         match order:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl_uxrce import uxrce
@@ -242,7 +242,7 @@ def unmet(state: ModeState) -> list[Unmet]:
 # --- fields of what is sent; a stamp of 0 stands for PX4's time of receipt ----------------------------------------------
 
 
-def registration(state: ModeState) -> dict[str, object]:
+def registration(state: ModeState) -> dict[str, Any]:
     """Fields of RegisterExtComponentRequest."""
     return {
         "timestamp": uxrce.NOW, "request_id": state.number, "name": name_bytes(), "px4_ros2_api_version": API,
@@ -250,13 +250,13 @@ def registration(state: ModeState) -> dict[str, object]:
     }  # fmt: skip
 
 
-def farewell(place: ModePlace) -> dict[str, object]:
+def farewell(place: ModePlace) -> dict[str, Any]:
     """Fields of UnregisterExtComponent."""
     ids = {"arming_check_id": place.check, "mode_id": place.mode, "mode_executor_id": -1}
     return {"timestamp": uxrce.NOW, "name": name_bytes(), **ids}
 
 
-def configuration(place: ModePlace, layout: str) -> dict[str, object]:
+def configuration(place: ModePlace, layout: str) -> dict[str, Any]:
     """Fields of VehicleControlMode: which of PX4's loops run in the mode.
 
     flag_control_offboard_enabled: the pilot's sticks take over, as COM_RC_OVERRIDE says of OFFBOARD.
@@ -266,7 +266,7 @@ def configuration(place: ModePlace, layout: str) -> dict[str, object]:
     return {"timestamp": uxrce.NOW, **{f"flag_{flag}": flag in on for flag in _FLAGS}, "source_id": place.mode}
 
 
-def answer(place: ModePlace, question: int, reasons: tuple[str, ...], silent: bool) -> dict[str, object]:
+def answer(place: ModePlace, question: int, reasons: tuple[str, ...], silent: bool) -> dict[str, Any]:
     """Fields of ArmingCheckReply but its events. question: number of the ArmingCheckRequest."""
     return {
         "timestamp": uxrce.NOW, "request_id": question, "registration_id": place.check,
@@ -275,7 +275,7 @@ def answer(place: ModePlace, question: int, reasons: tuple[str, ...], silent: bo
     }  # fmt: skip
 
 
-def events(reasons: tuple[str, ...], silent: bool) -> list[dict[str, object]]:
+def events(reasons: tuple[str, ...], silent: bool) -> list[dict[str, Any]]:
     """Fields of its Events."""
     name = SILENT_EVENT if silent else UNMET_EVENT
     return [{"timestamp": uxrce.NOW, "id": event_id(name), "log_levels": ERROR}] if reasons else []

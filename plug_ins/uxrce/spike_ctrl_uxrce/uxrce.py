@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import frames, link
@@ -37,13 +38,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def proof(layout: str) -> dict[str, int | bool]:
+def proof(layout: str) -> dict[str, Any]:
     """Fields of OffboardControlMode, which name the kind of set-point that follows."""
     kind = {"rates": "body_rate", "motors": "direct_actuator"}[layout]
     return {"timestamp": NOW} | {name: name == kind for name in _FLAGS}
 
 
-def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[str, int | float | list[float]]:
+def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[str, Any]:
     """Fields of the set-point for an action of the layout. Raises ValueError and UsageError."""
     if layout == "motors":
         control = motors(action, airframe)

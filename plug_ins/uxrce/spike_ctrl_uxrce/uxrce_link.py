@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rclpy.node import Node
 
@@ -47,7 +48,7 @@ class OverUxrce:
         return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
 
 
-def fitting(system: int, px4: str, needed: Fields) -> dict[str, type]:
+def fitting(system: int, px4: str, needed: Fields) -> dict[str, Any]:
     """These messages for PX4 of version `px4`. Raises UsageError where the installed ones do not fit it."""
     if system != 1:  # PX4 number N subscribes at /px4_N
         raise UsageError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
@@ -55,10 +56,10 @@ def fitting(system: int, px4: str, needed: Fields) -> dict[str, type]:
     found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
     if (why := uxrce.unfit(px4, found, needed)) is not None:
         raise UsageError(why)
-    return kinds
+    return kinds or {}
 
 
-def installed(needed: Fields) -> dict[str, type] | None:
+def installed(needed: Fields) -> dict[str, Any] | None:
     """These messages of the installed px4_msgs; None where it is not installed."""
     try:
         module = importlib.import_module("px4_msgs.msg")

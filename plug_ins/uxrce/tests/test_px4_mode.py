@@ -158,6 +158,15 @@ def test_px4_leaves_the_mode_when_nobody_commands():
     assert leaving[0] == pytest.approx(0.2, abs=0.021) and len(leaving) == 2
 
 
+def test_px4_leaves_the_mode_when_the_way_to_it_is_cut():
+    """The agent is gone: commands leave, but PX4 asks nothing any more. It hears of that over MAVLink."""
+    state, _ = flown(1.0)
+    facts = AIRBORNE._replace(custom_mode=SECOND)
+    for now, leaves in ((101.6, False), (101.7, True)):
+        orders = px4_mode.step(state, facts._replace(now=now, commanded=now), PATIENCE)[1]
+        assert (ModeOrder.LEAVE in orders) is leaves
+
+
 def test_disarmed_nobody_has_to_command():
     state, orders = flown(2.0, facts=READY, commands=False)
     assert state.active and orders == []
