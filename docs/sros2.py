@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 
 import reference
 
-from spike_ctrl_uxrce import uxrce
+from spike_ctrl_uxrce import px4_mode, uxrce
 
 PATH = reference.ROOT / "config" / "sros2" / "policy.xml"
 ROOT_ENCLAVE = "/spike_ctrl"
@@ -48,6 +48,10 @@ def rights() -> dict[str, dict[str, list[str]]]:
         found[node]["publish"].append(f"{node}/transition_event")
         found[node]["reply"] += [f"{node}/{name}" for name in LIFECYCLE_SERVICES]
     found["vehicle_bridge"]["publish"] += [uxrce.NAMESPACE + topic for topic in (uxrce.PROOF, *uxrce.SET_POINTS.values())]
+    for version in ("", "_v1"):  # PX4 1.17 numbers the topics of the arming checks
+        found["vehicle_bridge"]["publish"] += [px4_mode.IN + topic + version for topic in px4_mode.SENT]
+        found["vehicle_bridge"]["subscribe"] += [px4_mode.OUT + topic + version for topic in px4_mode.HEARD]
+    found["vehicle_bridge"]["request"].append("engage")
     found["supervisor"]["reply"] += services()
     found["adapter"]["reply"].append("adapt")
     hearing = importlib.import_module("spike_ctrl_view.hearing")

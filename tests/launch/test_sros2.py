@@ -68,7 +68,7 @@ def test_onlookers_hear_what_they_show_and_say_nothing(rights):
 
 
 def test_over_uxrce_the_bridge_alone_may_command_the_autopilot(rights):
-    for topic in ("offboard_control_mode", "vehicle_rates_setpoint", "actuator_motors"):
+    for topic in ("offboard_control_mode", "vehicle_rates_setpoint", "actuator_motors", "arming_check_reply_v1"):
         assert {node for node, may in rights.items() if f"/fmu/in/{topic}" in may["publish"]} == {"vehicle_bridge"}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import frames, link
@@ -38,13 +39,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def proof(layout: str) -> dict[str, int | bool]:
+def proof(layout: str) -> dict[str, Any]:
     """Fields of OffboardControlMode, which name the kind of set-point that follows."""
     kind = {"rates": "body_rate", "motors": "direct_actuator"}[layout]
     return {"timestamp": NOW} | {name: name == kind for name in _FLAGS}
 
 
-def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[str, int | float | list[float]]:
+def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[str, Any]:
     """Fields of the set-point for an action of the layout. Raises ValueError and UsageError."""
     if layout == "motors":
         control = motors(action, airframe)
@@ -66,11 +67,13 @@ def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
     return [thrusts[motor] for motor in MOTOR_ORDER] + [math.nan] * (OUTPUTS - len(thrusts))
 
 
-def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None:
+def unfit(
+    px4: str, found: Mapping[str, Mapping[str, str]] | None, needed: Mapping[str, Mapping[str, str]] = FIELDS
+) -> str | None:
     """Why the installed px4_msgs cannot be used with PX4 `px4`, and what to install; None where it can.
 
     found: fields and types of each installed message, in order, because PX4 reads the bytes in this order; None: px4_msgs is
-    not installed.
+    not installed. needed: the same of the messages that the link uses.
     """
     if px4 not in BRANCHES:
         return f"px4: found '{px4}', wanted one of {', '.join(BRANCHES)}: PX4's version up to the second number"
@@ -80,7 +83,7 @@ def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None
     )
     if found is None:
         return f"link uxrce: px4_msgs is not installed; {fix}"
-    for message, fields in FIELDS.items():
+    for message, fields in needed.items():
         if message not in found:
             return f"link uxrce: px4_msgs: {message}: no such message; {fix}"
         for name, kind in fields.items():

@@ -2,7 +2,8 @@
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rclpy.node import Node
 
@@ -15,15 +16,16 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_uxrce import uxrce
 
+Fields = Mapping[str, Mapping[str, str]]
+
 
 class OverUxrce:
     """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises UsageError."""
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
-        kinds = _kinds(px4)
-        if (why := uxrce.elsewhere(node.get_namespace(), companion.link.system)) is not None:
-            raise UsageError(why)
+        kinds = fitting(px4, uxrce.FIELDS)
+        require_namespace(node.get_namespace(), companion.link.system)
         self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
         self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
         self.proof_out, self.set_point_out = self.outs = [
@@ -33,7 +35,7 @@ class OverUxrce:
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
         """Raises UsageError where px4_msgs is missing, or does not fit that PX4."""
-        _kinds(px4)
+        fitting(px4, uxrce.FIELDS)
 
     def send(self, action: Sequence[float], now: float) -> None:
         """Publish proof of life and set-point with one stamp."""
@@ -50,19 +52,25 @@ class OverUxrce:
         )
 
 
-def _kinds(px4: str) -> dict[str, type]:
-    """The messages that command PX4 of version `px4`. Raises UsageError where they do not fit it."""
-    kinds = installed()
-    found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
-    if (why := uxrce.unfit(px4, found)) is not None:
+def require_namespace(namespace: str, system: int) -> None:
+    """Raises UsageError where commands in this namespace would reach another PX4 than that of this MAV_SYS_ID."""
+    if (why := uxrce.elsewhere(namespace, system)) is not None:
         raise UsageError(why)
-    return kinds
 
 
-def installed() -> dict[str, type] | None:
-    """The needed messages of the installed px4_msgs; None where it is not installed."""
+def fitting(px4: str, needed: Fields) -> dict[str, Any]:
+    """These messages for PX4 of version `px4`. Raises UsageError where the installed ones do not fit it."""
+    kinds = installed(needed)
+    found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
+    if (why := uxrce.unfit(px4, found, needed)) is not None:
+        raise UsageError(why)
+    return kinds or {}
+
+
+def installed(needed: Fields) -> dict[str, Any] | None:
+    """These messages of the installed px4_msgs; None where it is not installed."""
     try:
         module = importlib.import_module("px4_msgs.msg")
     except ImportError:
         return None
-    return {name: getattr(module, name) for name in uxrce.FIELDS if hasattr(module, name)}
+    return {name: getattr(module, name) for name in needed if hasattr(module, name)}

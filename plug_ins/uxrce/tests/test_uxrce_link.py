@@ -42,6 +42,44 @@ MESSAGES = {
         "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "uint64 timestamp_sample", "uint16 reversible_flags",
         "uint8 ACTUATOR_FUNCTION_MOTOR1 = 101", "uint8 NUM_CONTROLS = 12", "float32[12] control",
     ],
+    "RegisterExtComponentRequest": [
+        "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "uint64 request_id", "char[25] name",
+        "uint16 px4_ros2_api_version", "bool register_arming_check", "bool register_mode", "bool register_mode_executor",
+        "bool enable_replace_internal_mode", "uint8 replace_internal_mode", "bool activate_mode_immediately",
+    ],
+    "RegisterExtComponentReply": [
+        "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "uint64 request_id", "char[25] name",
+        "uint16 px4_ros2_api_version", "bool success", "int8 arming_check_id", "int8 mode_id", "int8 mode_executor_id",
+    ],
+    "UnregisterExtComponent": [
+        "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "char[25] name", "int8 arming_check_id", "int8 mode_id",
+        "int8 mode_executor_id",
+    ],
+    "ArmingCheckRequest": [
+        "uint32 MESSAGE_VERSION = 1", "uint64 timestamp", "uint8 request_id", "uint32 valid_registrations_mask",
+    ],
+    "Event": [
+        "uint32 MESSAGE_VERSION = 1", "uint64 timestamp", "uint32 id", "uint16 event_sequence", "uint8[25] arguments",
+        "uint8 log_levels",
+    ],
+    "ArmingCheckReply": [
+        "uint32 MESSAGE_VERSION = 1", "uint64 timestamp", "uint8 request_id", "uint8 registration_id",
+        "uint8 health_component_index", "bool health_component_is_present", "bool health_component_warning",
+        "bool health_component_error", "bool can_arm_and_run", "uint8 num_events", "Event[5] events",
+        *(f"bool mode_req_{need}" for need in (
+            "angular_velocity", "attitude", "local_alt", "local_position", "local_position_relaxed", "global_position",
+            "global_position_relaxed", "mission", "home_position", "prevent_arming", "manual_control",
+        )),
+    ],
+    "VehicleControlMode": [
+        "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "bool flag_armed",
+        "bool flag_multicopter_position_control_enabled",
+        *(f"bool flag_control_{loop}_enabled" for loop in (
+            "manual", "auto", "offboard", "position", "velocity", "altitude", "climb_rate", "acceleration", "attitude",
+            "rates", "allocation", "termination",
+        )),
+        "uint8 source_id",
+    ],
 }  # fmt: skip
 PROJECT = f"""
 cmake_minimum_required(VERSION 3.20)
@@ -92,6 +130,36 @@ for topic, kind in KINDS.items():
     node.create_subscription(getattr(px4_msgs.msg, kind), "/fmu/in/" + topic, flies.get(topic, hear(topic)), reader)
 rclpy.spin(node)
 """
+# PX4's side of a registration: it gives the place of the second external mode, asks for its arming checks, and prints.
+LISTING = """
+import json, px4_msgs.msg as m, rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+rclpy.init()
+node = rclpy.create_node("px4_client")
+reply_out = node.create_publisher(m.RegisterExtComponentReply, "/fmu/out/register_ext_component_reply", effort)
+question_out = node.create_publisher(m.ArmingCheckRequest, "/fmu/out/arming_check_request_v1", effort)
+question = m.ArmingCheckRequest(valid_registrations_mask=8)
+def tell(what, *about):
+    print(json.dumps([what, about]), flush=True)
+def place(request):
+    about = dict(request_id=request.request_id, name=request.name, px4_ros2_api_version=request.px4_ros2_api_version)
+    reply_out.publish(m.RegisterExtComponentReply(success=request.register_mode, arming_check_id=3, mode_id=24, **about))
+def ask():
+    question.request_id = (question.request_id + 1) % 256
+    question_out.publish(question)
+def checked(reply):
+    event = int(reply.events[0].id) if reply.num_events else 0
+    tell("reply", reply.registration_id, reply.can_arm_and_run, event, reply.mode_req_local_position)
+def configured(mode):
+    tell("loops", mode.source_id, mode.flag_control_rates_enabled, mode.flag_control_attitude_enabled)
+node.create_subscription(m.RegisterExtComponentRequest, "/fmu/in/register_ext_component_request", place, effort)
+node.create_subscription(m.ArmingCheckReply, "/fmu/in/arming_check_reply_v1", checked, effort)
+node.create_subscription(m.VehicleControlMode, "/fmu/in/config_control_setpoints", configured, effort)
+node.create_subscription(m.VehicleRatesSetpoint, "/fmu/in/vehicle_rates_setpoint", lambda _: tell("set-point"), effort)
+node.create_timer(.3, ask)
+rclpy.spin(node)
+"""
 
 pytestmark = pytest.mark.flight  # px4_msgs is built for it, which takes its time
 
@@ -121,12 +189,12 @@ def px4_msgs(tmp_path_factory):
 class Rig:
     """Vehicle and bridge, an operator that commands `action` for each state, and the stand-in once it is started."""
 
-    def __init__(self, environment, airframe: str, layout: str):
+    def __init__(self, environment, airframe: str, layout: str, link: str = "uxrce"):
         self.environment = environment | {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
         port, self.layout, self.action, self.ask, self.programs = free_port(), layout, None, None, []
         where = ("--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0", "--station", "none")
         self.vehicle = self.start(executable("spike-ctrl"), "vehicle", *where)
-        parameters = {"link": "uxrce", "px4": "'1.17'", "connection": f"udpin:127.0.0.1:{port}", "airframe": airframe}
+        parameters = {"link": link, "px4": "'1.17'", "connection": f"udpin:127.0.0.1:{port}", "airframe": airframe}
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self.bridge = self.start(executable("vehicle_bridge"), "--ros-args", *words)
         rclpy.init()
@@ -144,8 +212,8 @@ class Rig:
         self.programs.append(Output(command, env=self.environment))
         return self.programs[-1]
 
-    def start_stand_in(self) -> None:
-        self.stand_in = self.start(sys.executable, "-c", STAND_IN)
+    def start_stand_in(self, program: str = STAND_IN) -> None:
+        self.stand_in = self.start(sys.executable, "-c", program)
 
     def on_state(self, message: FlightState) -> None:
         self.states += 1
@@ -194,8 +262,8 @@ class Rig:
 def start_rig(px4_msgs, ros_domain_id):
     rigs = []
 
-    def start(airframe: str, layout: str) -> Rig:
-        rigs.append(Rig(px4_msgs, airframe, layout))
+    def start(airframe: str, layout: str, link: str = "uxrce") -> Rig:
+        rigs.append(Rig(px4_msgs, airframe, layout, link))
         return rigs[-1]
 
     yield start
@@ -264,6 +332,25 @@ def test_motors_leave_in_px4s_order_and_those_that_are_not_there_are_nan(start_r
         assert right == 1.0 > back > left > front >= 0.0
         assert len(point["control"]) == 12 and all(map(math.isnan, point["control"][4:]))
         assert point["timestamp_sample"] == point["timestamp"] == 0 and point["reversible_flags"] == 0
+
+
+def test_px4_lists_the_mode_hears_why_it_may_not_arm_and_gets_no_set_point_in_another_mode(start_rig):
+    rig = start_rig("sih_quadx", "rates", "uxrce_mode")
+    rig.start_stand_in(LISTING)
+    rig.until(lambda: any("as external mode 2" in line for line in rig.bridge.lines))
+
+    def heard():
+        return [json.loads(line) for line in rig.stand_in.lines if line.startswith("[")]
+
+    rig.until(lambda: len([1 for what, _ in heard() if what == "reply"]) > 3 and rig.states > 50)
+    refused = rig.status.refused
+    rig.action = [0.0] * 4
+    rig.lasting(1.0)
+    assert rig.status.refused == refused and len(rig.sent) > 50
+    assert {what for what, _ in heard()} == {"reply", "loops"}
+    unmet = 1 << 24 | 4261821  # "Failure triggered by external system": there is no supervisor
+    assert [3, False, unmet, True] in [about for what, about in heard() if what == "reply"]
+    assert {tuple(about) for what, about in heard() if what == "loops"} == {(24, True, False)}
 
 
 def test_a_whole_flight_by_the_policy_goes_over_uxrce_and_is_recorded(start_graph, px4_msgs, monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ SHIPPED: dict[str, dict[str, str]] = {
         "launch_arguments": "backend simulation connection system signing_key height room px4 speed",
     },
     "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout --ray"},
-    "spike_ctrl_uxrce": {"autopilot_links": "uxrce"},
+    "spike_ctrl_uxrce": {"autopilot_links": "uxrce uxrce_mode"},
     "spike_ctrl_view": {"verbs": "watch film", "verb_options": "--still", "launch_arguments": "viewer"},
 }
 """What the packages below plug_ins/ add, so that a name whose package is missing leads to the package."""

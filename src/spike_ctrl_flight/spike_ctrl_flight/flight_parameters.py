@@ -12,10 +12,11 @@ from spike_ctrl.px4.link_options import LinkOptions
 class BridgeParameters(FlightOptions, LinkOptions):
     link: str = setting(
         "mavlink",
-        "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own vehicle.",
+        "Link of the commands: mavlink; uxrce, or uxrce_mode for a mode of PX4 of its own, where px4_msgs is installed; "
+        "embedded: motors of our own vehicle.",
         choices=("mavlink", *plug_ins.names("autopilot_links"), "embedded"),
     )
-    px4: str = setting("1.17", "PX4's version, for link:=uxrce: px4_msgs of this version must be installed.")
+    px4: str = setting("1.17", "PX4's version, for link:=uxrce and uxrce_mode: px4_msgs of this version must be installed.")
 
 
 @dataclass(frozen=True)

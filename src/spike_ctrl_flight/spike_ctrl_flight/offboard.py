@@ -32,7 +32,7 @@ class AutopilotLink(Protocol):
         ...
 
     def unmet(self) -> list[Unmet]:
-        """What keeps commands from reaching the autopilot, for the preflight."""
+        """What keeps commands from reaching the autopilot, for the preflight. A link may also have close(), its last act."""
         ...
 
 

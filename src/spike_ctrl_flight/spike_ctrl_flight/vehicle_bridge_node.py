@@ -207,6 +207,8 @@ class VehicleBridge(ProcessNode):
             if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
                 level, thrust = from_yaw(attitude.yaw(last.quaternion)), px4_parameters.hover_thrust(self.airframe)
                 self.connection.send(self.companion.link.attitude(thrust, level, self.now()))
+            if hasattr(self.commands, "close"):
+                self.commands.close()
         self.ended = True
         self.reader.join(1.0)
         with self.lock:

@@ -65,7 +65,8 @@ class Companion:
     """Keeps up the conversation with one autopilot.
 
     parameters: names that are requested until they come, and again while disarmed. force: how well a velocity must fit the
-    accelerometer. Samples have tick 0; the bridge numbers them.
+    accelerometer. Samples have tick 0; the bridge numbers them. commanded: the custom mode in which the autopilot flies our
+    commands; a link may name another one than OFFBOARD.
     """
 
     def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = (), force: ForceLimits = ForceLimits()):
@@ -75,6 +76,7 @@ class Companion:
         self.said: list[link_events.StatusText] = []  # the autopilot's texts for people; the reader empties the list
         self.heard: float | None = None
         self.position: tuple[float, float, float] | None = None
+        self.commanded: int = dialect.PX4Mode.OFFBOARD
         self.version: link_events.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
         self._read = dict.fromkeys(self._wanted, -math.inf)  # s, when each parameter came or was last requested
@@ -182,7 +184,7 @@ class Companion:
         return Autopilot(
             heard=self.heard,
             mode_heard=self._mode.now if self.heard - oldest <= STATUS_AGE else min(self._mode.now, oldest),
-            mode=MODES.get(self._mode.mode, Mode.OTHER),
+            mode=_meaning(self._mode.mode, self.commanded),
             armed=not self._disarmed,
             landed=self._landed.state is Landed.ON_GROUND,
             battery=math.nan if power.charge is None else power.charge,
@@ -191,6 +193,11 @@ class Companion:
             ground_station_lost=self._station_lost,
             dropped=sum(self.link.counts[name] for name in DROPPED),
         )
+
+    @property
+    def custom_mode(self) -> int | None:
+        """The autopilot's mode as HEARTBEAT has it; None while unknown."""
+        return None if self._mode is None else self._mode.mode
 
     @property
     def _disarmed(self) -> bool:
@@ -205,7 +212,7 @@ class Companion:
         of set-points, the mode in which it is after a landing. In these modes its report is not used.
         """
         mode = self._mode.mode if self._mode is not None else None
-        landing, waiting = mode in (dialect.PX4Mode.AUTO_LAND, dialect.PX4Mode.AUTO_RTL), mode is dialect.PX4Mode.OFFBOARD
+        landing, waiting = mode in (dialect.PX4Mode.AUTO_LAND, dialect.PX4Mode.AUTO_RTL), mode == self.commanded
         return self._fresh_power is not None and (self._fresh_power.ready or landing or (waiting and self._disarmed))
 
     @property
@@ -305,7 +312,7 @@ class Companion:
         if ask is Ask.ARM:
             self._arming = True
             return self.link.arm(now)
-        return self.link.set_mode(ASKED[ask], now)
+        return self.link.set_mode(self.commanded if ask is Ask.OFFBOARD else ASKED[ask], now)
 
     def _late(self, name: str, period: float, now: float) -> bool:
         if now - self._due[name] < period:
@@ -315,6 +322,12 @@ class Companion:
 
 
 _NO_WORD = link_events.EstimatorStatus(-math.inf, UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS)
+
+
+def _meaning(mode: int, commanded: int) -> Mode:
+    if mode == commanded:
+        return Mode.OFFBOARD
+    return Mode.OTHER if mode == dialect.PX4Mode.OFFBOARD else MODES.get(mode, Mode.OTHER)
 
 
 def _rate(times: deque[float], now: float) -> float:

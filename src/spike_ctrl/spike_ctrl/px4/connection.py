@@ -103,6 +103,11 @@ class Connection:
         except OSError:
             pass
 
+    @property
+    def outlet(self) -> tuple[int | None, Sender | None]:
+        """File descriptor of socket or line, and where the autopilot is; None while unknown or lost."""
+        return self._line if self._socket is None else self._socket.fileno(), self._remote
+
     def close(self) -> None:
         """Close socket or line."""
         if self._socket is not None:

@@ -46,16 +46,6 @@ class PX4Mode(enum.IntEnum):
     AUTO_RTL = 4 << 16 | 5 << 24
     AUTO_LAND = 4 << 16 | 6 << 24
 
-    @property
-    def main(self) -> int:
-        """The main mode, param2 of DO_SET_MODE."""
-        return self >> 16 & 0xFF
-
-    @property
-    def sub(self) -> int:
-        """The sub mode, param3 of DO_SET_MODE."""
-        return self >> 24 & 0xFF
-
 
 def mode_of(custom_mode: int) -> PX4Mode | int:
     """The mode, or the number itself where it is not listed here: manual modes have variants."""

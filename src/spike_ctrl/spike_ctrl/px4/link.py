@@ -17,7 +17,7 @@ import numpy as np
 from spike_ctrl._files.printable import printable
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.px4 import dialect, frames
-from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
+from spike_ctrl.px4.dialect import CommandResult, Landed, messages
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.px4.link_events import (
     Acknowledged,
@@ -128,11 +128,15 @@ class Link:
         )  # fmt: skip
         return self._write(message, now)
 
-    def set_mode(self, mode: PX4Mode, now: float) -> bytes:
-        """Two Acknowledged follow; the mode itself is in FlightMode."""
+    def say(self, severity: int, text: str, now: float) -> bytes:
+        """Text for people, which a ground station shows; its first 50 bytes."""
+        return self._write(messages.MAVLink_statustext_message(severity, text.encode()[:50]), now)
+
+    def set_mode(self, mode: int, now: float) -> bytes:
+        """mode: as in HEARTBEAT.custom_mode. Two Acknowledged follow; the mode itself is in FlightMode."""
         self._first_answers += 1
         custom = messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED
-        return self._command(messages.MAV_CMD_DO_SET_MODE, now, custom, mode.main, mode.sub)
+        return self._command(messages.MAV_CMD_DO_SET_MODE, now, custom, mode >> 16 & 0xFF, mode >> 24 & 0xFF)
 
     def arm(self, now: float) -> bytes:
         """Ask the autopilot to arm."""
