@@ -32,7 +32,7 @@ POINTS = {
 SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_adaptation": {"verbs": "adapt", "launch_arguments": "adapt from_transitions"},
     "spike_ctrl_benchmark": {
-        "verbs": "benchmark",
+        "verbs": "bench benchmark",
         "verb_options": "--compensate-battery --drawn-by --plants",
         "protocols": "airframes corners real-flights",
         "controllers": "pid mellinger raptor",

@@ -10,7 +10,7 @@ import pytest
 import spike_ctrl
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli import bench
+from spike_ctrl_benchmark import bench_verb as bench
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_an_unknown_part_is_named(checkout):
 
 def test_every_part_of_a_training_run_is_a_function_of_the_library():
     """A part whose file was renamed would be counted as `rest` without a word."""
-    parts = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "bench_training.py"))["PARTS"]
+    parts = runpy.run_path(str(Path(__file__).parents[3] / "tests/bench/bench_training.py"))["PARTS"]
     for file, function in parts.values():
         sources = list(Path(spike_ctrl.__file__).parent.rglob(file))
         defined = {node.name for path in sources for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "name")}
