@@ -116,7 +116,9 @@ def test_a_flight_and_a_training_have_the_argument(name):
     assert known["rviz"].default_value[0].text == "false"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("launch_ros") is not None, reason="the actions are those of ROS 2's launch then")
+@pytest.mark.skipif(
+    importlib.util.find_spec("launch_ros") is not None, reason="the actions are those of ROS 2's launch then"
+)
 def test_it_starts_the_node_if_asked_and_in_a_flight_with_the_profile_of_the_others():
     with launch_modules.installed():
         from spike_ctrl_rviz import flight_rviz_argument, rviz_argument
