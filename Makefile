@@ -189,9 +189,9 @@ $(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
 	$(call built,src/spike_ctrl_msgs)
 	@touch $@
 
-# The wheels lack it; /tf needs it.
-$(DONE)/tf2_msgs: $(wildcard $(addprefix plug_ins/rviz/tf2_msgs/,CMakeLists.txt package.xml msg/*.msg)) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
-	$(call built,plug_ins/rviz/tf2_msgs)
+# The wheels lack tf2_msgs; /tf needs it.
+$(DONE)/tf2_msgs: $(wildcard $(addprefix plug_ins/rviz/tf_message/,CMakeLists.txt package.xml msg/*.msg)) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
+	$(call built,plug_ins/rviz/tf_message)
 	@touch $@
 
 # $? holds the packages whose pyproject.toml is newer than the stamp.

@@ -1,6 +1,7 @@
 """An airframe as URDF, for RViz: one link, base_link, with a body, four arms and four rotors."""
 
 import math
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from spike_ctrl.airframe import Airframe
@@ -14,13 +15,12 @@ def urdf(craft: Airframe) -> str:
     """The description, with mass and inertia. Lengths in m, in the body frame FLU; the front is blue."""
     robot = ElementTree.Element("robot", name=craft.name)
     for name, colour in COLOURS.items():
-        material = ElementTree.SubElement(robot, "material", name=name)
-        ElementTree.SubElement(material, "color", rgba=_row(*colour, 1))
+        ElementTree.SubElement(ElementTree.SubElement(robot, "material", name=name), "color", rgba=_row(*colour, 1))
     link = ElementTree.SubElement(robot, "link", name="base_link")
     inertial = ElementTree.SubElement(link, "inertial")
     ElementTree.SubElement(inertial, "mass", value=f"{craft.mass:g}")
     moments = dict(zip(("ixx", "iyy", "izz"), (f"{moment:g}" for moment in craft.inertia), strict=True))
-    ElementTree.SubElement(inertial, "inertia", **moments, ixy="0", ixz="0", iyz="0")
+    ElementTree.SubElement(inertial, "inertia", moments | {"ixy": "0", "ixz": "0", "iyz": "0"})
     rotors = list(zip(craft.rotor_x, craft.rotor_y, strict=True))
     size = sum(math.hypot(*rotor) for rotor in rotors) / len(rotors)
     _add(link, "body", "box", size=_row(*(size * length for length in BODY)))
@@ -34,13 +34,20 @@ def urdf(craft: Airframe) -> str:
     return ElementTree.tostring(robot, encoding="unicode", xml_declaration=True)
 
 
-def _add(link, material, shape, place=(0.0, 0.0, 0.0), yaw=0.0, **size):
+def _add(
+    link: ElementTree.Element,
+    material: str,
+    shape: str,
+    place: Sequence[float] = (0.0, 0.0, 0.0),
+    yaw: float = 0.0,
+    **size: str,
+) -> None:
     """A part of a link at `place` (m), turned about z (rad)."""
     visual = ElementTree.SubElement(link, "visual")
     ElementTree.SubElement(visual, "origin", xyz=_row(*place), rpy=_row(0, 0, yaw))
-    ElementTree.SubElement(ElementTree.SubElement(visual, "geometry"), shape, **size)
+    ElementTree.SubElement(ElementTree.SubElement(visual, "geometry"), shape, size)
     ElementTree.SubElement(visual, "material", name=material)
 
 
-def _row(*numbers):
+def _row(*numbers: float) -> str:
     return " ".join(f"{number:.6g}" for number in numbers)

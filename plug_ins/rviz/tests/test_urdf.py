@@ -1,15 +1,18 @@
 """The airframe as URDF, the way of a vehicle, and the RViz file that shows them."""
 
 import ast
+import importlib.util
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, launching
 from spike_ctrl._files import resources
+from spike_ctrl.launching import launch_modules
 from spike_ctrl_rviz.flown_path import PathPose, longer
 from spike_ctrl_rviz.urdf import urdf
 
@@ -98,7 +101,7 @@ def test_our_tf2_msgs_is_that_of_ros_2_by_the_hash_of_its_type():
     """DDS matches types by name, and ROS 2 by this hash; here that of Jazzy and Kilted, as rosbags computes it."""
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    text = (HERE / "tf2_msgs" / "msg" / "TFMessage.msg").read_text()
+    text = (HERE / "tf_message" / "msg" / "TFMessage.msg").read_text()
     for store in (Stores.ROS2_JAZZY, Stores.ROS2_KILTED):
         theirs = get_typestore(store)
         ours = get_typestore(Stores.EMPTY)
@@ -107,12 +110,23 @@ def test_our_tf2_msgs_is_that_of_ros_2_by_the_hash_of_its_type():
         assert ours.hash_rihs01("tf2_msgs/msg/TFMessage") == theirs.hash_rihs01("tf2_msgs/msg/TFMessage")
 
 
-def test_a_flight_and_a_training_have_the_argument():
-    from spike_ctrl.launching import launch_modules
+@pytest.mark.parametrize("name", ["flight", "sim_train"])
+def test_a_flight_and_a_training_have_the_argument(name):
+    known = {one.name: one for one in launching.arguments(resources.find("launch", f"{name}.launch.py"))}
+    assert known["rviz"].default_value[0].text == "false"
 
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("launch_ros") is not None, reason="the actions are those of ROS 2's launch then"
+)
+def test_it_starts_the_node_if_asked_and_in_a_flight_with_the_profile_of_the_others():
     with launch_modules.installed():
         from spike_ctrl_rviz import flight_rviz_argument, rviz_argument
 
-        (declared,) = rviz_argument.declarations()
-        assert declared.name == "rviz" and declared.default_value[0].text == "false"
-        assert flight_rviz_argument.declarations is rviz_argument.declarations
+        for module, own in ((rviz_argument, False), (flight_rviz_argument, True)):
+            (node,) = module.last(None)
+            assert (node.package, node.executable) == ("spike_ctrl_rviz", "rviz_publisher")
+            assert bool(node.additional_env) is own and node.on_exit is None  # its end ends nothing
+            for asked in ("true", "false"):
+                values = SimpleNamespace(launch_configurations={"rviz": asked})
+                assert node.condition.evaluate(values) is (asked == "true")

@@ -41,7 +41,7 @@ COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in
 def state_message(seen: Sample) -> FlightState:
     fields = seen._asdict()
     del fields["stamp"], fields["received"], fields["quality"]
-    told = dict(zip(QUALITY, seen.quality, strict=True))
+    told = dict(zip(QUALITY, seen.quality, strict=False))  # not the variances: they go into odometry
     return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields, **told)
 
 

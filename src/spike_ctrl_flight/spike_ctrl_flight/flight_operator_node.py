@@ -21,9 +21,7 @@ PERIOD = 0.05  # s
 
 @dataclass(frozen=True)
 class Parameters:
-    request: str = setting(
-        "land", "What is asked of the supervisor or the adapter.", choices=(*SERVICES, "adapt", "set_target")
-    )
+    request: str = setting("land", "What it asks of supervisor or adapter.", choices=(*SERVICES, "adapt", "set_target"))
     trajectory: str = setting("", "Trajectory of set_target; empty: hold the point.")
     setpoint: str = setting("", "Point of set_target, or centre of its trajectory, m: x,y,z or x,y,z,yaw (ENU, rad).")
     size: float = within(0.0, 0.0, 50.0, "Size of the trajectory; 0: its default.", "m")
