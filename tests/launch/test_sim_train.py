@@ -98,11 +98,11 @@ def test_a_learner_that_takes_its_time_is_waited_for(start_graph, tmp_path):
     slow["network"] |= {"hidden": [256, 128]}
     slow["replay"] |= {"critic_batch": 24, "actor_batch": 24}
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
-    graph = start_graph("recipe:=slow.yaml", "vehicles:=64", "steps:=5120", "run:=run")
+    graph = start_graph("recipe:=slow.yaml", "vehicles:=64", "steps:=2048", "run:=run")
     graph.wait_for(r"waiting for the learner's permission for \d+ s")
     assert graph.end(100) == 0, graph.output
     assert graph.output.count("waiting for the learner's permission") == 1 and "WARN" not in graph.output
-    assert metrics(tmp_path / "run")[-1]["environment_steps"] == 5120
+    assert metrics(tmp_path / "run")[-1]["environment_steps"] == 2048
 
 
 def test_a_guide_that_dies_ends_the_graph_with_its_name(start_graph):
