@@ -268,7 +268,7 @@ def test_trim_drag_and_velocity_moment_are_spread_about_those_of_the_airframe():
     environment.reset(seed=0)
     trim = environment.disturbance[:, 3:] - np.array(craft.trim_moment)
     assert 0.98e-5 < trim.max() < 1.01e-5 and -1.01e-5 < trim.min() < -0.98e-5
-    factors = environment.read(dynamics.AIR_ROWS) / [*craft.body_drag, *craft.velocity_moment]
+    factors = environment.read(slice(dynamics.BODY_DRAG, dynamics.DEAD_TIME)) / [*craft.body_drag, *craft.velocity_moment]
     np.testing.assert_allclose(factors.min(0), [0.7, 0.7, 0.7, 0.5, 0.5], atol=0.01)
     np.testing.assert_allclose(factors.max(0), [1.3, 1.3, 1.3, 1.5, 1.5], atol=0.01)
 

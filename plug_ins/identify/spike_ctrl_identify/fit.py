@@ -164,7 +164,7 @@ def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
     if craft.action_layout == "motors":
         return action
     wanted, hover = throttle(action.reshape(-1, 4), prior)[:, 0].reshape(action.shape[:2]), craft.hover
-    collective = np.vectorize(action_mapping.collective)(wanted, np.float64(hover))
+    collective = action_mapping.collectives(wanted, hover)
     return np.concatenate([collective[..., None], action[..., 1:]], axis=2).astype(np.float32)
 
 

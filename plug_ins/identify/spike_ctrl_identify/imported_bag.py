@@ -52,8 +52,7 @@ def actions(ticks: ControlTicks, airframe: Airframe) -> np.ndarray | None:
     if "collective_and_rates" not in ticks.values:
         return None
     wanted = ticks.values["collective_and_rates"]
-    hover = np.float64(airframe.hover)
-    collective = np.vectorize(action_mapping.collective)(wanted[:, 0], hover)
+    collective = action_mapping.collectives(wanted[:, 0], airframe.hover)
     return np.clip(np.column_stack([collective, wanted[:, 1:] / np.array(airframe.max_rates)]), -1, 1)
 
 

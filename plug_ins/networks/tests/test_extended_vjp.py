@@ -20,7 +20,7 @@ from spike_ctrl.learn.bptt_kernel import SegmentConditions
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
+from spike_ctrl.sim.dynamics import BATTERY_ROWS, BODY_DRAG, DEAD_TIME, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
@@ -53,7 +53,8 @@ def vehicles_of(craft):
 def in_torch(craft, environment, dt=DT):
     """`extended_step` with the environment's plants: states, battery and commands to states and battery."""
     plant, air, disturbance = (
-        torch.from_numpy(environment.read(rows).astype(float)) for rows in (PLANT_ROWS, AIR_ROWS, DISTURBANCE_ROWS)
+        torch.from_numpy(environment.read(rows).astype(float))
+        for rows in (PLANT_ROWS, slice(BODY_DRAG, DEAD_TIME), DISTURBANCE_ROWS)
     )
     arms = torch.from_numpy(dynamics.geometry(craft).astype(float)).reshape(3, 4)
     return lambda s, battery, u: extended_step(craft, s, battery, u, plant, air, disturbance, arms, dt)

@@ -20,7 +20,6 @@ from spike_ctrl.sim import action_mapping
 
 Array = NDArray[Any]
 STAGES = 2  # of each filter
-_thrust = np.vectorize(action_mapping.thrust, otypes=[float])
 
 
 class IndiState(NamedTuple):
@@ -125,7 +124,7 @@ class IndiGuide:
     def _turned(self, rotors: Array, action: Array) -> Array:
         """The rotors' speeds (N, 4) after a step with this action (N, 4)."""
         if self.airframe.action_layout == "rates":
-            share = _thrust(action[:, :1], self.airframe.hover)
+            share = action_mapping.thrusts(action[:, :1], self.airframe.hover)
         else:
             share = action_mapping.command(action)
         lag = np.where(share > rotors, self.airframe.lag_up, self.airframe.lag_down)

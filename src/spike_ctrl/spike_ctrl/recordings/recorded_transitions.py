@@ -167,8 +167,7 @@ def throttle(action: np.ndarray, airframe: Airframe) -> np.ndarray:
     """
     if airframe.action_layout == "motors":
         return np.asarray(action_mapping.command(action))
-    thrust: np.ndarray = np.vectorize(action_mapping.thrust, otypes=[np.float32])(action[:, :1], np.float64(airframe.hover))
-    return np.repeat(thrust, 4, axis=1)
+    return np.repeat(action_mapping.thrusts(action[:, :1], airframe.hover).astype(np.float32), 4, axis=1)
 
 
 def _cuts(tick: np.ndarray) -> np.ndarray:

@@ -159,7 +159,8 @@ def _tiles(recording: Recording, compared: replay.Comparison | None, flight: Cha
     errors, error = flight.error[flight.settled], _judged_error(flight, ended)
     shown: list[FigureTile] = [FigureTile("flight", f"{flight.seconds[-1] - flight.seconds[0]:.1f} s")]
     if ended is not None:
-        shown.append(FigureTile(*ended.text.partition(" (")[0].split(": ", 1)[::-1], ended.good))
+        value, _, name = ended.text.partition(" (")[0].partition(": ")
+        shown.append(FigureTile(name or "policy", value, ended.good))
     shown.append(FigureTile(f"position error, {flight.judged:.1f} s judged", error.text.partition(":")[0], error.good))
     if len(errors) and np.isfinite(errors).all():
         shown += [

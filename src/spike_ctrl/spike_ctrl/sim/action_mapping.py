@@ -5,13 +5,16 @@
 at 1, thrust being a share of the highest, in [0, 1]. The other three are body rates, as shares of the airframe's limits.
 
 The functions are plain arithmetic, which kernels inline. `command` and `action` take numbers, arrays and tensors;
-`thrust` and `collective` take numbers, and arrays through `np.vectorize`. Constants are float32, so that a kernel stays
-in single precision: a Python float is rounded to it, an np.float64 is not.
+`thrust` and `collective` take numbers, `thrusts` and `collectives` arrays. Constants are float32, so that a kernel stays in
+single precision: a Python float is rounded to it, an np.float64 is not.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_ctrl._files.arrays import Numbers
 from spike_ctrl.airframe import Airframe
@@ -50,3 +53,15 @@ def lift(collective: Numbers, hover: Numbers) -> Numbers:
 def collective(thrust: Numbers, hover: Numbers) -> Numbers:
     """The collective in [-1, 1] that gives a thrust in [0, 1]: the inverse of `thrust`."""
     return thrust / hover - _ONE if thrust < hover else (thrust - hover) / (_ONE - hover)
+
+
+def thrusts(collective: NDArray[Any], hover: float) -> NDArray[np.float64]:
+    """`thrust` of an array."""
+    given = np.asarray(collective, float)
+    return hover + given * np.where(given < 0, hover, 1 - hover)
+
+
+def collectives(thrust: NDArray[Any], hover: float) -> NDArray[np.float64]:
+    """`collective` of an array."""
+    given = np.asarray(thrust, float)
+    return np.where(given < hover, given / hover - 1, (given - hover) / (1 - hover))

@@ -99,7 +99,7 @@ def _store_observation(buffer: Floats, lane: Number, o: Scalars) -> None:
 
 @inlined
 def _start_lane(
-    buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws, hover: Number, extension: BatteryConstants | None
+    buffer: Floats, lane: Number, seed: int, vehicle: Number, draws: Draws, hover: Number, extension: BatteryConstants | None
 ) -> None:
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)

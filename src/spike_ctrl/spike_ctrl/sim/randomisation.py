@@ -106,7 +106,7 @@ def _uniform(key: Number, index: Number, low: Number, high: Number) -> Number:
 
 
 @kernel(cache=True)
-def draw(buffer: Floats, lane: Number, seed: int, vehicle: int, start: Floats, nominal: Floats, spread: Floats) -> None:
+def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats, nominal: Floats, spread: Floats) -> None:
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
     at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw = start
     episode = np.uint64(buffer[lane + AT[EPISODE]])
