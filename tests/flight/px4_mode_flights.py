@@ -9,6 +9,7 @@
 - stick: the same by the mode switch of a remote control; then its sticks take over
 - refused: PX4 does not arm in the mode while the preflight is unmet
 - policy, supervisor, bridge: killed while the policy flies
+- computer: the whole stack is killed at once, its guard too: only PX4's own failsafe is left
 - agent: the agent is killed; afterwards, on the ground, PX4 lists the mode again
 
 px4_msgs must be sourced; see docs/uxrce.md. A line for each flight says what was seen; the exit code is the number of those
@@ -25,7 +26,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from output import executable
+from output import children, executable
 from programs import Program, Station, nodes
 from pymavlink.dialects.v20 import development as mavlink
 
@@ -48,7 +49,7 @@ class Pilot(Station):
     def __init__(self):
         super().__init__(None, GROUND_STATION)
         self.armed, self.channels, self.parameters, self._beat, self._sticks = False, None, {}, 0.0, 0.0
-        self.printed = ""  # by the last launch
+        self.printed, self.events = "", set()  # by the last launch; numbers of PX4's events
 
     def listen(self):
         super().listen()
@@ -67,6 +68,8 @@ class Pilot(Station):
         super()._take(message)
         if message.get_type() == "HEARTBEAT" and message.get_srcComponent() == 1:
             self.armed = bool(message.base_mode & mavlink.MAV_MODE_FLAG_SAFETY_ARMED)
+        elif message.get_type() == "UNKNOWN_410":  # EVENT, which pymavlink does not know
+            self.events.add(int.from_bytes(message.data[10:14], "little"))
         elif message.get_type() == "PARAM_VALUE":
             self.parameters[message.param_id] = dialect.parameter_from_wire(message.param_value, message.param_type)
 
@@ -238,6 +241,7 @@ def turn(pilot):
 
 def refused(pilot):
     pilot.set(COM_OF_LOSS_T=1.0)
+    pilot.events.clear()
     flight = Flight(pilot)
     try:
         number = int(flight.says(r"PX4 lists the mode SNN as external mode (\d)")[1])
@@ -250,6 +254,7 @@ def refused(pilot):
         pilot.set(COM_OF_LOSS_T=0.2)
         pilot.must("SNN: ready", lambda: any(text == "SNN: ready" for _, text in pilot.said[before:]), 60.0)
         assert not armed, "PX4 armed"
+        assert px4_mode.event_id(px4_mode.UNMET_EVENT) in pilot.events, f"events {sorted(pilot.events)}"
         texts = [text for _, text in pilot.said if "SNN" in text or "rm" in text]
         return f"not armed; {' | '.join(dict.fromkeys(texts))}"
     finally:
@@ -291,6 +296,18 @@ def bridge(pilot):
     return struck(pilot, lambda flight: flight.kill("vehicle_bridge"), OWN)
 
 
+def computer(pilot):
+    def strike(flight):
+        running = [node.process for node in nodes([flight.launch.process.pid]).values()]
+        running += [child for node in running for child in children(node)]
+        moment = time.monotonic()
+        for process in running:
+            os.kill(process, signal.SIGKILL)
+        return moment
+
+    return struck(pilot, strike, OWN)
+
+
 def agent(pilot):
     flight = Flight(pilot)
     try:
@@ -308,7 +325,7 @@ def agent(pilot):
 
 
 SCENARIOS = {
-    run.__name__: run for run in (auto, command, stick, refused, policy, supervisor, bridge, agent)
+    run.__name__: run for run in (auto, command, stick, refused, policy, supervisor, bridge, computer, agent)
 }  # fmt: skip
 
 
@@ -334,6 +351,7 @@ def main():
             for name in options.scenarios or SCENARIOS:
                 flights += 1
                 pilot.truth.clear(), pilot.modes.clear(), pilot.said.clear()
+                pilot.set_mode(PX4Mode.AUTO_LOITER)  # in Position PX4 wants a remote control before it arms
                 try:
                     said = SCENARIOS[name](pilot)
                 except (AssertionError, TimeoutError, KeyError, StopIteration) as error:
