@@ -329,14 +329,14 @@ SCENARIOS = {
 }  # fmt: skip
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default: all")
     parser.add_argument("--px4", type=Path, required=True, metavar="DIR", help="where PX4 is built")
     parser.add_argument("--agent", default="MicroXRCEAgent", metavar="PROGRAM", help="eProsima's agent")
     parser.add_argument("--rounds", type=int, default=1, metavar="N")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/px4_mode"), metavar="DIR")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     options.output.mkdir(parents=True, exist_ok=True)
     command_line = executable("spike-ctrl")
     pilot, failed, flights = Pilot(), 0, 0
