@@ -299,9 +299,9 @@ def bridge(pilot):
 def computer(pilot):
     def strike(flight):
         running = [node.process for node in nodes([flight.launch.process.pid]).values()]
-        running += [child for node in running for child in children(node)]
+        guards = [child for node in running for child in children(node)]
         moment = time.monotonic()
-        for process in running:
+        for process in (*guards, *running):
             os.kill(process, signal.SIGKILL)
         return moment
 
