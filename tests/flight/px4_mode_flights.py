@@ -9,6 +9,7 @@
 - stick: the same by the mode switch of a remote control; then its sticks take over
 - refused: PX4 does not arm in the mode while the preflight is unmet
 - policy, supervisor, bridge: killed while the policy flies
+- hang: the bridge is stopped for 3 s
 - computer: the whole stack is killed at once, its guard too: only PX4's own failsafe is left
 - agent: the agent is killed; afterwards, on the ground, PX4 lists the mode again
 
@@ -22,6 +23,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -296,6 +298,16 @@ def bridge(pilot):
     return struck(pilot, lambda flight: flight.kill("vehicle_bridge"), OWN)
 
 
+def hang(pilot):
+    def strike(flight):
+        process = nodes([flight.launch.process.pid])["vehicle_bridge"].process
+        os.kill(process, signal.SIGSTOP)
+        threading.Timer(3.0, os.kill, (process, signal.SIGCONT)).start()
+        return time.monotonic()
+
+    return struck(pilot, strike, OWN)
+
+
 def computer(pilot):
     def strike(flight):
         running = [node.process for node in nodes([flight.launch.process.pid]).values()]
@@ -325,7 +337,7 @@ def agent(pilot):
 
 
 SCENARIOS = {
-    run.__name__: run for run in (auto, command, stick, refused, policy, supervisor, bridge, computer, agent)
+    run.__name__: run for run in (auto, command, stick, refused, policy, supervisor, bridge, hang, computer, agent)
 }  # fmt: skip
 
 
