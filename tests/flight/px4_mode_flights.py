@@ -359,7 +359,7 @@ def main(words=None):
         pilot.must("PX4", lambda: pilot.truth, 60.0)
         subprocess.run([command_line, "preflight", "--no-remote-control", "--set"], capture_output=True)
         pilot.set(MIS_TAKEOFF_ALT=1.5)
-        for number in range(options.rounds):
+        for _ in range(options.rounds):
             for name in options.scenarios or SCENARIOS:
                 flights += 1
                 pilot.truth.clear(), pilot.modes.clear(), pilot.said.clear()
@@ -371,7 +371,7 @@ def main(words=None):
                     said = f"FAILED: {type(error).__name__}: {error}"
                     pilot.wait(lambda: not pilot.armed, 60.0)
                 texts = "\n".join(f"{at:.2f} {text}" for at, text in pilot.said)
-                (options.output / f"{number:02d}_{name}.txt").write_text(
+                (options.output / f"{flights:02d}_{name}.txt").write_text(
                     f"{said}\n{pilot.modes}\n{texts}\n{pilot.printed}\n"
                 )
                 print(f"{name}: {said}", flush=True)
