@@ -9,6 +9,8 @@
 - stick: the same by the mode switch of a remote control; then its sticks take over
 - refused: PX4 does not arm in the mode while the preflight is unmet
 - policy, supervisor, bridge: killed while the policy flies
+- hang: the bridge is stopped for 3 s
+- computer: the whole stack is killed at once, its guard too: only PX4's own failsafe is left
 - agent: the agent is killed; afterwards, on the ground, PX4 lists the mode again
 
 px4_msgs must be sourced; see docs/uxrce.md. A line for each flight says what was seen; the exit code is the number of those
@@ -21,11 +23,12 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
-from output import executable
+from output import children, executable
 from programs import Program, Station, nodes
 from pymavlink.dialects.v20 import development as mavlink
 
@@ -48,7 +51,7 @@ class Pilot(Station):
     def __init__(self):
         super().__init__(None, GROUND_STATION)
         self.armed, self.channels, self.parameters, self._beat, self._sticks = False, None, {}, 0.0, 0.0
-        self.printed = ""  # by the last launch
+        self.printed, self.events = "", set()  # by the last launch; numbers of PX4's events
 
     def listen(self):
         super().listen()
@@ -67,6 +70,8 @@ class Pilot(Station):
         super()._take(message)
         if message.get_type() == "HEARTBEAT" and message.get_srcComponent() == 1:
             self.armed = bool(message.base_mode & mavlink.MAV_MODE_FLAG_SAFETY_ARMED)
+        elif message.get_type() == "UNKNOWN_410":  # EVENT, which pymavlink does not know
+            self.events.add(int.from_bytes(message.data[10:14], "little"))
         elif message.get_type() == "PARAM_VALUE":
             self.parameters[message.param_id] = dialect.parameter_from_wire(message.param_value, message.param_type)
 
@@ -238,6 +243,7 @@ def turn(pilot):
 
 def refused(pilot):
     pilot.set(COM_OF_LOSS_T=1.0)
+    pilot.events.clear()
     flight = Flight(pilot)
     try:
         number = int(flight.says(r"PX4 lists the mode SNN as external mode (\d)")[1])
@@ -250,6 +256,7 @@ def refused(pilot):
         pilot.set(COM_OF_LOSS_T=0.2)
         pilot.must("SNN: ready", lambda: any(text == "SNN: ready" for _, text in pilot.said[before:]), 60.0)
         assert not armed, "PX4 armed"
+        assert px4_mode.event_id(px4_mode.UNMET_EVENT) in pilot.events, f"events {sorted(pilot.events)}"
         texts = [text for _, text in pilot.said if "SNN" in text or "rm" in text]
         return f"not armed; {' | '.join(dict.fromkeys(texts))}"
     finally:
@@ -291,6 +298,28 @@ def bridge(pilot):
     return struck(pilot, lambda flight: flight.kill("vehicle_bridge"), OWN)
 
 
+def hang(pilot):
+    def strike(flight):
+        process = nodes([flight.launch.process.pid])["vehicle_bridge"].process
+        os.kill(process, signal.SIGSTOP)
+        threading.Timer(3.0, os.kill, (process, signal.SIGCONT)).start()
+        return time.monotonic()
+
+    return struck(pilot, strike, OWN)
+
+
+def computer(pilot):
+    def strike(flight):
+        running = [node.process for node in nodes([flight.launch.process.pid]).values()]
+        guards = [child for node in running for child in children(node)]
+        moment = time.monotonic()
+        for process in (*guards, *running):
+            os.kill(process, signal.SIGKILL)
+        return moment
+
+    return struck(pilot, strike, OWN)
+
+
 def agent(pilot):
     flight = Flight(pilot)
     try:
@@ -308,18 +337,18 @@ def agent(pilot):
 
 
 SCENARIOS = {
-    run.__name__: run for run in (auto, command, stick, refused, policy, supervisor, bridge, agent)
+    run.__name__: run for run in (auto, command, stick, refused, policy, supervisor, bridge, hang, computer, agent)
 }  # fmt: skip
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default: all")
     parser.add_argument("--px4", type=Path, required=True, metavar="DIR", help="where PX4 is built")
     parser.add_argument("--agent", default="MicroXRCEAgent", metavar="PROGRAM", help="eProsima's agent")
     parser.add_argument("--rounds", type=int, default=1, metavar="N")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/px4_mode"), metavar="DIR")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     options.output.mkdir(parents=True, exist_ok=True)
     command_line = executable("spike-ctrl")
     pilot, failed, flights = Pilot(), 0, 0
@@ -330,10 +359,11 @@ def main():
         pilot.must("PX4", lambda: pilot.truth, 60.0)
         subprocess.run([command_line, "preflight", "--no-remote-control", "--set"], capture_output=True)
         pilot.set(MIS_TAKEOFF_ALT=1.5)
-        for number in range(options.rounds):
+        for _ in range(options.rounds):
             for name in options.scenarios or SCENARIOS:
                 flights += 1
                 pilot.truth.clear(), pilot.modes.clear(), pilot.said.clear()
+                pilot.set_mode(PX4Mode.AUTO_LOITER)  # in Position PX4 wants a remote control before it arms
                 try:
                     said = SCENARIOS[name](pilot)
                 except (AssertionError, TimeoutError, KeyError, StopIteration) as error:
@@ -341,7 +371,7 @@ def main():
                     said = f"FAILED: {type(error).__name__}: {error}"
                     pilot.wait(lambda: not pilot.armed, 60.0)
                 texts = "\n".join(f"{at:.2f} {text}" for at, text in pilot.said)
-                (options.output / f"{number:02d}_{name}.txt").write_text(
+                (options.output / f"{flights:02d}_{name}.txt").write_text(
                     f"{said}\n{pilot.modes}\n{texts}\n{pilot.printed}\n"
                 )
                 print(f"{name}: {said}", flush=True)

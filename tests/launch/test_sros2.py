@@ -53,7 +53,8 @@ def test_one_node_commands_and_one_asks(rights):
 
     for topic in ("/command", "/autopilot_request", "/set_point"):
         assert may("publish", topic) == {"supervisor"}
-    assert may("request", "/engage") == may("publish", "/target") == {"flight_operator"}
+    assert may("request", "/take_off") == may("publish", "/target") == {"flight_operator"}
+    assert may("request", "/engage") == {"flight_operator", "vehicle_bridge"}  # for a pilot who chooses the mode SNN
     assert may("reply", "/engage") == {"supervisor"}
     assert not rights["recorder"]["publish"] - {"/diagnostics", "/parameter_events", "/rosout"}
 

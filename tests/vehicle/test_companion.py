@@ -410,3 +410,21 @@ def test_the_wander_of_the_estimate_is_measured_on_the_ground():
     unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, Wanted())]
     assert any(one.startswith("COM_OF_LOSS_T: not received") for one in unmet)
     assert not any("estimator" in one or "clock" in one or "state:" in one for one in unmet)
+
+
+def test_a_link_names_the_mode_in_which_its_commands_fly():
+    """As the mode that PX4 registers for us: then OFFBOARD is a mode like any other."""
+    second = 4 << 16 | 12 << 24  # PX4's second external mode
+    companion, px4 = Companion(Link(), 100.0), mavlink.MAVLink(None, 1, 1)
+    companion.commanded = second
+    kind = mavlink.MAV_TYPE_QUADROTOR, mavlink.MAV_AUTOPILOT_PX4
+    companion.receive(bytes(mavlink.MAVLink_extended_sys_state_message(0, 1).pack(px4)), 1.0)
+    for custom, mode in ((second, Mode.OFFBOARD), (6 << 16, Mode.OTHER), (4 << 16 | 3 << 24, Mode.HOLD)):
+        companion.receive(bytes(mavlink.MAVLink_heartbeat_message(*kind, 1, custom, 4, 3).pack(px4)), 1.0)
+        assert companion.status().mode is mode and companion.custom_mode == custom
+    (asked,) = mavlink.MAVLink(None).parse_buffer(companion.ask(Ask.OFFBOARD, 1.0))
+    assert (asked.command, asked.param1, asked.param2, asked.param3) == (mavlink.MAV_CMD_DO_SET_MODE, 1, 4, 12)
+    (said,) = mavlink.MAVLink(None).parse_buffer(
+        companion.link.say(mavlink.MAV_SEVERITY_WARNING, "SNN: ready" + 60 * "!", 1.0)
+    )
+    assert said.text.startswith("SNN: ready!") and len(said.text) == 50

@@ -153,11 +153,12 @@ class AsMode:
 
     def keep_guard(self, facts: ModeFacts) -> None:
         """What the guard says to PX4 when no such line follows."""
-        with self.node.lock:
-            _, place = self.connection.outlet
-            flies = self.state.active and facts.armed
-            packet = self.last_words.set_mode(self.refuge(), facts.now)
-        word = mode_guard.LastWord(place or ("-", 0), packet) if flies else None
+        word = None
+        if self.state.active and facts.armed:
+            with self.node.lock:
+                _, place = self.connection.outlet
+                packet = self.last_words.set_mode(self.refuge(), facts.now)
+            word = mode_guard.LastWord(place or ("-", 0), packet)
         try:
             os.write(self.guard_lines, mode_guard.written(word))
         except OSError:  # it has ended, or does not read
