@@ -52,6 +52,7 @@ class Pilot(Station):
         super().__init__(None, GROUND_STATION)
         self.armed, self.channels, self.parameters, self._beat, self._sticks = False, None, {}, 0.0, 0.0
         self.printed, self.events = "", set()  # by the last launch; numbers of PX4's events
+        self.names = {}  # of the modes that PX4 lists
 
     def listen(self):
         super().listen()
@@ -70,6 +71,8 @@ class Pilot(Station):
         super()._take(message)
         if message.get_type() == "HEARTBEAT" and message.get_srcComponent() == 1:
             self.armed = bool(message.base_mode & mavlink.MAV_MODE_FLAG_SAFETY_ARMED)
+        elif message.get_type() == "AVAILABLE_MODES":
+            self.names[message.custom_mode] = message.mode_name
         elif message.get_type() == "UNKNOWN_410":  # EVENT, which pymavlink does not know
             self.events.add(int.from_bytes(message.data[10:14], "little"))
         elif message.get_type() == "PARAM_VALUE":
@@ -130,7 +133,13 @@ class Flight:
         """The mode in MAVLink, once PX4 lists it and would arm in it."""
         number = int(self.says(r"PX4 lists the mode SNN as external mode (\d)")[1])
         self.pilot.must("SNN: ready", lambda: any(text == "SNN: ready" for _, text in self.pilot.said), 60.0)
-        return px4_mode.ModePlace(px4_mode.FIRST + number - 1, 0).custom_mode
+        mode = px4_mode.ModePlace(px4_mode.FIRST + number - 1, 0).custom_mode
+        self.pilot.names.clear()
+        for _ in range(5):
+            self.pilot.command(mavlink.MAV_CMD_REQUEST_MESSAGE, mavlink.MAVLINK_MSG_ID_AVAILABLE_MODES, 0)
+            if self.pilot.wait(lambda: self.pilot.names.get(mode) == px4_mode.NAME, 2.0):
+                return mode
+        raise TimeoutError(f"PX4 lists {self.pilot.names}")
 
     def take_off(self):
         """By PX4 itself."""
