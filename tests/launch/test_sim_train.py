@@ -92,11 +92,20 @@ def test_a_killed_learner_leaves_the_others_flying(start_graph):
     assert graph.process.poll() is None
 
 
+SLOW = """import time
+from spike_ctrl.learn.off_policy import OffPolicy
+
+class Slow(OffPolicy):
+    def update(self, *given):
+        time.sleep(6)
+        return super().update(*given)
+"""
+
+
 def test_a_learner_that_takes_its_time_is_waited_for(start_graph, tmp_path):
     slow = yaml.safe_load(resources.find("config", "recipes/debug.yaml").read_text())
-    slow["td3bc"] |= {"critic_updates": 1000, "actor_updates": 1000}
-    slow["network"] |= {"hidden": [256, 128]}
-    slow["replay"] |= {"critic_batch": 24, "actor_batch": 24}
+    slow["algorithm"] = {"class": "slow:Slow"}
+    (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
     graph = start_graph("recipe:=slow.yaml", "vehicles:=64", "steps:=2048", "run:=run")
     graph.wait_for(r"waiting for the learner's permission for \d+ s")
