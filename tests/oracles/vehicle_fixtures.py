@@ -39,7 +39,8 @@ class Client:
         return data
 
     def decode(self, data, now):
-        assert data[0] == 0xFD and len(data) == 12 + data[1], "wanted one unsigned packet of MAVLink 2"
+        signature = 13 if data[2] & 1 else 0
+        assert data[0] == 0xFD and len(data) == 12 + data[1] + signature, "wanted one packet of MAVLink 2"
         self._received.append([now, int.from_bytes(data[7:10], "little"), data])
 
     def _decoded(self, entry):

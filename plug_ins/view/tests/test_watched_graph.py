@@ -16,7 +16,8 @@ def heard():
     names, ears = ["viewer"], {}
     node = SimpleNamespace(
         get_name=lambda: "viewer",
-        get_node_names=lambda: names,
+        get_namespace=lambda: "/",
+        get_node_names_and_namespaces=lambda: [(name, "/") for name in names],
         create_subscription=lambda kind, topic, ear, *_, **__: ears.setdefault(topic, ear),
     )
     graph = WatchedGraph(node)
