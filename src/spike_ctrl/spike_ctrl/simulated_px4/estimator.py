@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
@@ -53,6 +52,8 @@ class Estimator:
         self.noise = noise
         self._errors = SensorErrors(sensors, 1, 1 / TICK) if sensors else None
         if self._errors:
+            import scipy.spatial.transform  # noqa: F401  here, not in the first tick; what flies alone has no scipy
+
             self._errors.begin(np.ones(1, bool), generator)
         self._truths: deque[PlantState] = deque(maxlen=1 + round(MAX_AGE * 0.01 / TICK))
         self.reset_counter = 0
@@ -145,6 +146,8 @@ def _plus(a: Sequence[float], b: Sequence[float]) -> Vector:
 
 def _turned(quaternion: Quaternion, angle: Sequence[float]) -> Quaternion:
     """The attitude after a small turn (rad, body)."""
+    from scipy.spatial.transform import Rotation
+
     x, y, z, w = (Rotation.from_quat(quaternion) * Rotation.from_rotvec(angle)).as_quat().tolist()
     return x, y, z, w
 
