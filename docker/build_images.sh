@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Builds the images on plain Debian and runs in each what a user runs: docker/build_images.sh [debian_flight] [debian_train]
 # It takes docker; where that is missing buildah, on a base that debootstrap makes (as root: apt-get install buildah debootstrap netavark).
-#   SUITE=bookworm     Debian's release of the base: trixie (Python 3.13) or bookworm (Python 3.11)
-#   BASE_IMAGE=NAME    a base image instead
+#   BASE_IMAGE=NAME    another base than debian:trixie-slim, with docker
+#   PYTHON=3.11        bookworm's Python in the base of debootstrap, instead of trixie's 3.13
 #   TORCH_INDEX=URL    where torch is taken from, such as PyTorch's index for the CPU; empty: as pip finds it, with CUDA
 #   WHEELS=FOLDER      wheels that pip takes before those of an index
 #   CERTIFICATES=FILE  what pip trusts, where that is not its own list
 #   KEEP=1             the images stay in buildah's store; docker's always stay
 set -euo pipefail
 cd "$(dirname "$0")/.."
-SUITE=${SUITE:-trixie}
+PYTHON=${PYTHON:-3.13}
 work=$(mktemp -d)
 containers=()
 limits=(--ulimit nofile=20000:20000 --ulimit nproc=96365:96365) # what a builder without privileges may set
@@ -35,8 +35,12 @@ timed() { # timed WORDS COMMAND...: what it says goes to a file, its last lines 
   awk -v words="$words" -v start="$start" -v end="$EPOCHREALTIME" 'BEGIN { printf "images: %6.1f s  %s\n", end - start, words }'
 }
 
-base() { # what debian:SUITE-slim holds: no manuals, no translations
-  debootstrap --variant=minbase "$SUITE" "$work/base"
+base() { # what debian:trixie-slim holds: no manuals, no translations
+  debootstrap --variant=minbase trixie "$work/base"
+  if [ "$PYTHON" = 3.11 ]; then
+    sed -i "p; s/ trixie / bookworm /" "$work/base/etc/apt/sources.list"
+    printf 'Package: python3* libpython3*\nPin: release n=bookworm\nPin-Priority: 900\n' > "$work/base/etc/apt/preferences.d/python"
+  fi
   (cd "$work/base" && rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log usr/share/{doc,man,info,locale}/*)
   local container
   container=$(buildah from scratch)
@@ -113,10 +117,10 @@ trap finish EXIT
 printf '[global]\nfind-links = /wheels\n' > "$work/pip.conf"
 [ -z "${CERTIFICATES:-}" ] || echo "cert = /run/secrets/certificates" >> "$work/pip.conf"
 if [ -z "${BASE_IMAGE:-}" ]; then
-  BASE_IMAGE=debian:$SUITE-slim
+  BASE_IMAGE=debian:trixie-slim
   if ! command -v docker > /dev/null; then
     BASE_IMAGE=localhost/$BASE_IMAGE
-    timed "base image of Debian $SUITE by debootstrap" base
+    timed "base image of Debian trixie by debootstrap" base
   fi
 fi
 for target in "${targets[@]}"; do

@@ -100,7 +100,7 @@ def test_an_image_on_debian_keeps_flights_and_trainings_on_volumes(image):
 
 @pytest.mark.parametrize("image", DEBIAN)
 def test_an_image_on_debian_is_of_the_checkouts_own_setup_and_leaves_its_tools_behind(image):
-    """The compiler is in the stage that builds; of the last layer's files none but those of the user's folder come from it."""
+    """The compiler stays in the stage that builds."""
     base, instructions = stages()[image]
     (made,) = [value for name, value in instructions if name == "COPY"]
     build = f"{image}_build"
