@@ -103,8 +103,8 @@ check_debian_train() {
   timed "make sim_train recipe:=debug" within make sim_train ARGS="recipe:=debug run:=runs/graph"
   timed "launch flight vehicle:=embedded, watch --web beside it" within bash -c "
     spike-ctrl watch --web --port 9494 & watch=\$!
-    $fly/train & flight=\$!
-    python -c '$watch' && wait \$flight; result=\$?
+    python -c '$watch' & page=\$!
+    $fly/train && wait \$page; result=\$?
     kill \$watch; exit \$result"
   timed "replay" within spike-ctrl replay bags/train
   timed "report" within spike-ctrl report runs/graph bags/train -o runs/page.html

@@ -12,4 +12,10 @@ done
 find .venv -type f -name '*.so*' -size +100k -exec sha256sum {} + | sort | while read -r sum file; do
   if [ "$sum" = "$last" ]; then ln -sfr "$kept" "$file"; else last=$sum kept=$file; fi
 done
+# An image keeps whole seconds; what Python has compiled is only valid for the time of its source.
+.venv/bin/python -c '
+import os, pathlib
+for source in pathlib.Path(".venv").rglob("*.py"):
+    seconds = int(source.stat().st_mtime)
+    os.utime(source, (seconds, seconds))'
 .venv/bin/python -m pip uninstall -q -y cmake ninja "$@"
