@@ -7,18 +7,19 @@
 #   WHEELS=FOLDER      wheels that pip takes before those of an index
 #   CERTIFICATES=FILE  what pip trusts, where that is not its own list
 #   KEEP=1             the images stay in buildah's store; docker's always stay
+#   FULL=1             also trains by the default recipe
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-3.13}
-work=$(mktemp -d)
 containers=()
+made= # the base image, where this made it
 limits=(--ulimit nofile=20000:20000 --ulimit nproc=96365:96365) # what a builder without privileges may set
 export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-0}
 
 finish() {
   for container in "${containers[@]}"; do buildah rm "$container" > /dev/null || true; done
   if ! command -v docker > /dev/null && [ -z "${KEEP:-}" ]; then
-    for target in "${targets[@]}"; do buildah rmi "spike_ctrl:$target" > /dev/null 2>&1 || true; done
+    for image in "${targets[@]/#/spike_ctrl:}" $made; do buildah rmi "$image" > /dev/null 2>&1 || true; done
     buildah rmi --prune > /dev/null 2>&1 || true
   fi
   rm -rf --one-file-system "$work"
@@ -36,7 +37,7 @@ timed() { # timed WORDS COMMAND...: what it says goes to a file, its last lines 
 }
 
 base() { # what debian:trixie-slim holds: no manuals, no translations
-  debootstrap --variant=minbase trixie "$work/base"
+  debootstrap --variant=minbase trixie "$work/base" || return
   if [ "$PYTHON" = 3.11 ]; then
     sed -i "p; s/ trixie / bookworm /" "$work/base/etc/apt/sources.list"
     printf 'Package: python3* libpython3*\nPin: release n=bookworm\nPin-Priority: 900\n' > "$work/base/etc/apt/preferences.d/python"
@@ -113,6 +114,13 @@ check_debian_train() {
 
 targets=("$@")
 [ $# -gt 0 ] || targets=(debian_flight debian_train)
+for target in "${targets[@]}"; do
+  if ! declare -F "check_$target" > /dev/null; then
+    echo "images: found $target, wanted debian_flight or debian_train" >&2
+    exit 2
+  fi
+done
+work=$(mktemp -d)
 trap finish EXIT
 printf '[global]\nfind-links = /wheels\n' > "$work/pip.conf"
 [ -z "${CERTIFICATES:-}" ] || echo "cert = /run/secrets/certificates" >> "$work/pip.conf"
@@ -120,13 +128,14 @@ if [ -z "${BASE_IMAGE:-}" ]; then
   BASE_IMAGE=debian:trixie-slim
   if ! command -v docker > /dev/null; then
     BASE_IMAGE=localhost/$BASE_IMAGE
+    made=$BASE_IMAGE
     timed "base image of Debian trixie by debootstrap" base
   fi
 fi
 for target in "${targets[@]}"; do
   timed "$target built" build "$target"
   sizes "$target"
-  install -d -o 1000 -g 1000 "$work/runs" "$work/bags"
+  install -d -m 777 "$work/runs" "$work/bags"
   command -v docker > /dev/null || containers+=("$(buildah from "${limits[@]}" "spike_ctrl:$target")")
   "check_$target"
 done
