@@ -52,8 +52,6 @@ class Estimator:
         self.noise = noise
         self._errors = SensorErrors(sensors, 1, 1 / TICK) if sensors else None
         if self._errors:
-            import scipy.spatial.transform  # noqa: F401  here, not in the first tick; what flies alone has no scipy
-
             self._errors.begin(np.ones(1, bool), generator)
         self._truths: deque[PlantState] = deque(maxlen=1 + round(MAX_AGE * 0.01 / TICK))
         self.reset_counter = 0
@@ -146,7 +144,7 @@ def _plus(a: Sequence[float], b: Sequence[float]) -> Vector:
 
 def _turned(quaternion: Quaternion, angle: Sequence[float]) -> Quaternion:
     """The attitude after a small turn (rad, body)."""
-    from scipy.spatial.transform import Rotation
+    from scipy.spatial.transform import Rotation  # not at the top: what flies alone has no scipy
 
     x, y, z, w = (Rotation.from_quat(quaternion) * Rotation.from_rotvec(angle)).as_quat().tolist()
     return x, y, z, w
