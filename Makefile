@@ -31,7 +31,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup_flight clean sim_train flight_demo lint test_quick test test_alone test_flight certify faults bench soak docs notebooks reference lock
+.PHONY: help setup setup_flight clean sim_train flight_demo lint test_quick test test_alone test_flight certify faults bench soak images docs notebooks reference lock
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
@@ -108,6 +108,9 @@ faults: setup $(DONE)/test ## every row of the fault table at every level; write
 lock: setup $(DONE)/lock ## write the newest versions that fit requirements/ into requirements/lock, with hashes
 	PATH=$(abspath $(VENV))/bin:$$PATH requirements/lock.sh
 
+images: ## build the images on plain Debian and run the verbs in them; ARGS="debian_flight" for one of them
+	docker/build_images.sh $(ARGS)
+
 ##@ Document
 docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; open build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
@@ -162,6 +165,13 @@ $(DONE)/experiment $(DONE)/test $(DONE)/lint $(DONE)/docs: $(DONE)/%: requiremen
 	else \
 	  $(PIP) -r $<; \
 	fi
+	@touch $@
+
+# What flies, on ROS 2 from wheels: of an image without torch.
+$(DONE)/flight: requirements/flight.txt $(DONE)/messages $(DONE)/tf2_msgs
+	@$(TELL) $(LOCK)/flight.txt
+	@$(PIP) --no-deps --only-binary=:all: --require-hashes -r $(LOCK)/flight.txt
+	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(FLIGHT_PACKAGES) plug_ins/ros2cli)
 	@touch $@
 
 $(DONE)/l2f $(DONE)/lock: $(DONE)/%: requirements/%.txt $(DONE)/constraints

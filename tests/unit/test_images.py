@@ -1,4 +1,4 @@
-"""The images can't be built where there is no Docker: what can be known of them without is held here."""
+"""What can be known of the images without building them; docker/build_images.sh builds those on Debian and flies in them."""
 
 import json
 import re
@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
+DEBIAN = ["debian_flight", "debian_train"]
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
 
 
@@ -52,7 +53,7 @@ def test_the_linter_finds_what_is_wrong(tmp_path):
     assert run.returncode == 1 and "DL3007" in run.stdout
 
 
-@pytest.mark.parametrize("image", ["flight", "train", "dev"])
+@pytest.mark.parametrize("image", ["flight", "train", "dev", *DEBIAN])
 def test_an_image_runs_as_an_ordinary_user_and_says_how_it_is(image):
     assert last(image, "USER") == "1000:1000"
     assert last(image, "HEALTHCHECK")
@@ -89,6 +90,46 @@ def test_an_image_trains_with_the_torch_of_all_figures_from_an_index_that_may_be
     torch, others = runs[0].split("&&")
     assert "-r /tmp/requirements/torch.txt" in torch and '${TORCH_INDEX:+--index-url "${TORCH_INDEX}"}' in torch
     assert "-c /tmp/requirements/torch.txt" in others and "--index-url" not in others
+
+
+@pytest.mark.parametrize("image", DEBIAN)
+def test_an_image_on_debian_keeps_flights_and_trainings_on_volumes(image):
+    folder = last(image, "WORKDIR")
+    assert json.loads(last(image, "VOLUME")) == [f"{folder}/runs", f"{folder}/bags"]
+
+
+@pytest.mark.parametrize("image", DEBIAN)
+def test_an_image_on_debian_is_of_the_checkouts_own_setup_and_leaves_its_tools_behind(image):
+    """The compiler stays in the stage that builds."""
+    base, instructions = stages()[image]
+    (made,) = [value for name, value in instructions if name == "COPY"]
+    build = f"{image}_build"
+    assert made == f"--from={build} --chown=1000:1000 /spike_ctrl /spike_ctrl"
+    target = re.search(r" make (\S+)", last(build, "RUN"))[1].replace(".venv/done", "$(DONE)")
+    assert re.search(rf"(?m)^{re.escape(target)}:", (ROOT / "Makefile").read_text())
+    (packages,) = [value for name, value in stages()[base][1] if name == "RUN"]
+    assert "g++" not in packages and "g++" in stages()["debian_build"][1][0][1]
+
+
+def test_the_builder_checks_every_image_on_debian():
+    script = (ROOT / "docker" / "build_images.sh").read_text()
+    assert set(re.findall(r"(?m)^check_(\w+)\(\)", script)) == set(DEBIAN) <= stages().keys()
+
+
+def test_the_embedded_vehicle_flies_without_the_packages_of_training():
+    code = """
+import sys
+for name in ("scipy", "torch", "gymnasium", "rich"):
+    sys.modules[name] = None
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.cli import vehicle
+from spike_ctrl.simulated_px4.vehicle import Vehicle
+one = Vehicle(Airframe.load("sih_quadx"))
+for _ in range(10):
+    one.tick()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def test_pip_leaves_the_packages_of_ubuntu_alone():

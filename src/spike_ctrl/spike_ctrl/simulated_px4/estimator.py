@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
@@ -145,6 +144,8 @@ def _plus(a: Sequence[float], b: Sequence[float]) -> Vector:
 
 def _turned(quaternion: Quaternion, angle: Sequence[float]) -> Quaternion:
     """The attitude after a small turn (rad, body)."""
+    from scipy.spatial.transform import Rotation  # not at the top: what flies alone has no scipy
+
     x, y, z, w = (Rotation.from_quat(quaternion) * Rotation.from_rotvec(angle)).as_quat().tolist()
     return x, y, z, w
 
