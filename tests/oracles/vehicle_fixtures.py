@@ -39,9 +39,11 @@ class Client:
         return data
 
     def decode(self, data, now):
-        signature = 13 if data[2] & 1 else 0
-        assert data[0] == 0xFD and len(data) == 12 + data[1] + signature, "wanted one packet of MAVLink 2"
+        signed = data[2] & 1
+        assert data[0] == 0xFD and len(data) == 12 + data[1] + 13 * signed, "wanted one packet of MAVLink 2"
         self._received.append([now, int.from_bytes(data[7:10], "little"), data])
+        if signed:  # its signature fits the key of now and the packets before
+            self._decoded(self._received[-1])
 
     def _decoded(self, entry):
         if isinstance(entry[2], bytes):

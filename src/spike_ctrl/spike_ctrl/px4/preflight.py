@@ -102,10 +102,9 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
 def audit_estimator(
     estimator: EstimatorHealth | None, state_rate: float, wanted: Wanted, airborne: bool = False, station_loss: float = 0.0
 ) -> list[Unmet]:
-    """Conditions that the estimated state does not meet. state_rate: Hz, of received states.
+    """Conditions that the estimated state does not meet. state_rate: Hz, of received states. station_loss: NAV_DLL_ACT.
 
     airborne: then an unknown wander is accepted, because a bridge that started in the air has never seen the vehicle stand.
-    station_loss: the autopilot's NAV_DLL_ACT.
     """
     if estimator is None:
         return [Unmet("estimator: nothing received", "check the connection and the autopilot's streams")]
