@@ -42,7 +42,8 @@ base() { # what debian:trixie-slim holds: no manuals, no translations
     sed -i "p; s/ trixie / bookworm /" "$work/base/etc/apt/sources.list"
     printf 'Package: python3* libpython3*\nPin: release n=bookworm\nPin-Priority: 900\n' > "$work/base/etc/apt/preferences.d/python"
   fi
-  (cd "$work/base" && rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log usr/share/{doc,man,info,locale}/*)
+  (cd "$work/base" && rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log usr/share/{man,info,locale}/*)
+  find "$work/base/usr/share/doc" ! -type d ! -name copyright -delete
   local container
   container=$(buildah from scratch)
   buildah add -q "$container" "$work/base" /

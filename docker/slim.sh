@@ -3,8 +3,8 @@
 # dialects of MAVLink that nobody speaks, and what lies there twice.
 set -e
 packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-rm -rf .venv/build .venv/include "$packages/torch/include"
-find .venv -name '*.a' -delete
+rm -rf .venv/build .venv/include "$packages/torch/include" "$packages/numba/tests"
+find .venv -type f \( -name '*.[ach]' -o -name '*.hpp' -o -name '*.cmake' -o -name '*.pxd' -o -name '*.pyx' \) -delete
 find "$packages/pymavlink/dialects" -type f ! -name '__init__.py' ! -path '*/v20/development.py' -delete
 for package in apsw llvmlite lxml lz4 yaml zstandard; do
   find "$packages/$package" -name '*.so' -exec strip --strip-unneeded {} +
