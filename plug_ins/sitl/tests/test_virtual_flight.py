@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 import pytest
-from plain_networks import Cascade, saved
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -82,6 +81,9 @@ def test_the_shipped_policy_is_not_behind_a_set_point_on_its_way():
 
 
 def test_a_network_that_does_not_spike_hovers():
+    pytest.importorskip("spike_ctrl_networks")
+    from plain_networks import Cascade, saved
+
     policy = checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
     flown = fly(policy, "hover", 6.0, noise=0.5)
     assert path_error.legs(flown, ("hover",), 6.0)[0].rmse < 0.15
