@@ -19,19 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from printed_figures import cells, figures
+
 ROOT = Path(__file__).resolve().parents[2]
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]
 TRAJECTORIES = ("figure8:1:8", "hover", "step", "circle", "square", "lissajous")
 AIRFRAMES = ("fresh", "crazyflie", "sih_quadx")
-FIGURES = {  # as the flight prints them
-    "RMSE cm": (r"policy: RMSE ([\d.]+) m", 100.0),
-    "worst cm": (r"worst ([\d.]+) m", 100.0),
-    "pace": (r"at ([\d.]+) of real time", 1.0),
-    "p99 ms": (r"to its command, policy: .*p99 ([\d.]+) ms", 1.0),
-    "waits": (r"waited for an answer (\d+) times", 1.0),
-    "longest s": (r"longest ([\d.]+) s", 1.0),
-    "alone": (r"without an answer (\d+) times", 1.0),
-}
+FIGURES = ("RMSE cm", "worst cm", "pace", "p99 ms", "waits", "longest s", "alone")
 FAULT = re.compile(r"(?:SNN|GUIDE|HOLD) -> \w+: ([A-Z]+_?[A-Z_]+ .*)")
 
 
@@ -63,13 +57,12 @@ def fly(number: int, airframe: str, trajectory: str, options: argparse.Namespace
     seconds, output = time.monotonic() - begin, done.stdout + done.stderr
     (folder / "output").write_text(output)
     replayed = subprocess.run([*SPIKE_CTRL, "replay", folder / "bag"], capture_output=True, text=True, cwd=folder)
-    found = {name: re.search(pattern, output) for name, (pattern, _) in FIGURES.items()}
-    cells = [f"{float(found[n][1]) * factor:9.3g}" if found[n] else " " * 9 for n, (_, factor) in FIGURES.items()]
     fault = FAULT.search(output)
     equal = "equal" if replayed.returncode == 0 else f"replay: {replayed.returncode}"
     why = fault[1][:80] if fault else "" if done.returncode == 0 else output.strip().splitlines()[-1][:80]
     head = f"{number:2} {airframe:10}{trajectory:12}{done.returncode:5}{seconds:7.0f}"
-    print(head, *cells, f" {equal}  {why}", flush=True)
+    row = cells(figures(output, FIGURES), FIGURES, 10)  # a blank before each
+    print(f"{head}{row}  {equal}  {why}", flush=True)
     return done.returncode == 0 and replayed.returncode == 0
 
 

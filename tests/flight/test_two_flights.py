@@ -9,7 +9,8 @@ import signal
 
 import pytest
 import rclpy
-from two_flights import FALLEN_BACK, end, figures, kill_policy, start, wait
+from printed_figures import figures
+from two_flights import FALLEN_BACK, end, kill_policy, start, wait
 
 from spike_ctrl import plug_ins
 from spike_ctrl.flight.faults import Rung
@@ -66,7 +67,7 @@ def test_when_the_policy_of_one_is_killed_the_other_flies_on_as_if_nothing_were(
     kill_policy(a)
     assert end(b) == 0, b.output
     assert end(a) == 128 + signal.SIGKILL and FALLEN_BACK.search(a.output), a.output
-    assert figures(b.output)["RMSE cm"] < 10.0 and "SNN -> LAND: the operator asked to land" in b.output
+    assert figures(b.output, ["RMSE cm"])["RMSE cm"] < 10.0 and "SNN -> LAND: the operator asked to land" in b.output
     for space, rung in (("a", Rung.GUIDE), ("b", Rung.SNN)):
         log = read_log(tmp_path / f"bag_{space}")
         assert int(rung) in log.rung

@@ -15,24 +15,20 @@ import os
 import re
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from output import Output, executable
+from printed_figures import cells, figures
 from programs import nodes
 
 FLIGHT = {"vehicle": "embedded", "auto": "true", "trajectory": "figure8:1:8", "duration": "16"}
 KINDS = ("alone", "beside", "killed")
 LIMIT = 300.0  # s of a flight
-FIGURES = {  # as the flight prints them
-    "RMSE cm": (r"policy: RMSE ([\d.]+) m", 100.0),
-    "worst cm": (r"worst ([\d.]+) m", 100.0),
-    "p99 ms": (r"to its command, policy: .*p99 ([\d.]+) ms", 1.0),
-    "max ms": (r"to its command, policy: .*max ([\d.]+) ms", 1.0),
-    "pace": (r"at ([\d.]+) of real time", 1.0),
-}
+FIGURES = ("RMSE cm", "worst cm", "p99 ms", "max ms", "pace")
 FALLEN_BACK = re.compile(r"SNN -> GUIDE: POLICY_SILENT")
 
 
@@ -56,7 +52,7 @@ def end(flight: Output) -> int:
     """Its exit code. A flight beyond the limit is ended."""
     try:
         code = flight.process.wait(LIMIT)
-    except Exception:
+    except subprocess.TimeoutExpired:
         flight.process.send_signal(signal.SIGINT)
         code = flight.process.wait(90)
     flight._reader.join(5)
@@ -86,15 +82,6 @@ def fly(kind: str, folder: Path, arguments: dict[str, str]) -> tuple[int, Output
     return code, b, a
 
 
-def figures(output: str) -> dict[str, float]:
-    found = {name: (re.search(pattern, output), factor) for name, (pattern, factor) in FIGURES.items()}
-    return {name: factor * float(match[1]) for name, (match, factor) in found.items() if match}
-
-
-def line(head: str, found: dict[str, float]) -> str:
-    return head + "".join(f"{found[name]:10.3g}" if name in found else " " * 10 for name in FIGURES)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
@@ -110,15 +97,19 @@ def main() -> int:
         bad = False
         for kind in KINDS:
             code, b, a = fly(kind, out / f"{number:02}_{kind}", arguments)
-            rows[kind].append(figures(b.output))
+            rows[kind].append(figures(b.output, FIGURES))
             fell = kind != "killed" or FALLEN_BACK.search(a.output)
             bad |= code != 0 or not fell
             words = "" if fell else "  a did not fall back to its guide"
-            print(line(f"{number:2} {kind:6}{code:6}", rows[kind][-1]), f"{os.getloadavg()[0]:9.1f}{words}", flush=True)
+            print(
+                f"{number:2} {kind:6}{code:6}{cells(rows[kind][-1], FIGURES, 10)}",
+                f"{os.getloadavg()[0]:9.1f}{words}",
+                flush=True,
+            )
         failed += bad
     for kind, found in rows.items():
         medians = {n: statistics.median(values) for n in FIGURES if (values := [row[n] for row in found if n in row])}
-        print(line(f"median {kind:8}", medians))
+        print(f"median {kind:8}{cells(medians, FIGURES, 10)}")
     print(f"{options.rounds - failed} of {options.rounds} rounds: b flew to its end, and a fell back to its guide")
     return failed
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.sim import action_mapping
-from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, collective, thrust
+from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, collective, thrusts
 from spike_ctrl.sim.dynamics import HOVER, VOLTAGE
 from spike_ctrl.sim.environment import Environment
 
 Array = NDArray[Any]
-_thrust, _collective = (np.vectorize(function, otypes=[np.float32]) for function in (thrust, collective))
+_collective = np.vectorize(collective, otypes=[np.float32])
 
 
 class _Corrected:
@@ -57,7 +57,7 @@ class HoverTold(_Corrected):
         if environment is None or environment.airframe.action_layout != "rates":
             raise ValueError("hover throttle: found a vehicle without one, wanted an airframe with the layout 'rates'")
         action = np.asarray(self.controller.act(observation, environment), np.float32).clip(-1, 1)
-        meant = _thrust(action[:, 0], np.float64(environment.airframe.hover))
+        meant = thrusts(action[:, 0], environment.airframe.hover).astype(np.float32)
         told: Array = action.copy()
         told[:, 0] = _collective(meant, environment.read(HOVER)).clip(LEAST_COLLECTIVE, 1)
         return told

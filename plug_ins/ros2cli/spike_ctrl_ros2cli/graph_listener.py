@@ -125,6 +125,12 @@ def add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], Any], ex
     return found
 
 
+def print_names(found: list[tuple[str, list[str]]], types: bool) -> None:
+    """Print the names of topics or services, one in a line. types: also their types."""
+    for name, kinds in found:
+        print(f"{name} [{', '.join(kinds)}]" if types else name)
+
+
 def _shown(names: list[tuple[str, list[str]]], hidden: bool) -> list[tuple[str, list[str]]]:
     return [(name, kinds) for name, kinds in names if hidden or not any(part[:1] == "_" for part in name.split("/"))]
 

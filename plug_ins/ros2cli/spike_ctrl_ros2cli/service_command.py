@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from typing import Any
 
 import yaml
 
-from spike_ctrl_ros2cli.graph_listener import add_command, add_graph, add_verb, listening
+from spike_ctrl_ros2cli.graph_listener import add_command, add_graph, add_verb, listening, print_names
 from spike_ctrl_ros2cli.message_text import interface, set_fields
 
 
@@ -40,8 +39,7 @@ def list_services(options: argparse.Namespace) -> None:
     if options.count_services:
         print(len(found))
         return
-    for name, kinds in found:
-        print(f"{name} [{', '.join(kinds)}]" if options.show_types else name)
+    print_names(found, options.show_types)
 
 
 def call_service(options: argparse.Namespace) -> str | None:
@@ -67,4 +65,4 @@ def call_service(options: argparse.Namespace) -> str | None:
             print(f"response:\n{future.result()!r}\n")
             if options.rate is None:
                 return None
-            graph.spin(lambda: False, min(1 / options.rate, math.inf))
+            graph.spin(lambda: False, 1 / options.rate)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from spike_ctrl_ros2cli.graph_listener import Listener, add_command, add_graph, add_verb, listening
+from spike_ctrl_ros2cli.graph_listener import Listener, add_command, add_graph, add_verb, listening, print_names
 from spike_ctrl_ros2cli.message_text import LENGTH, as_csv, as_yaml, interface
 
 WINDOW = 10000  # messages
@@ -80,8 +80,7 @@ def list_topics(options: argparse.Namespace) -> None:
                     print(f" * {name} [{', '.join(kinds)}] {count} {one}{'s' if count > 1 else ''}")
             print()
     else:
-        for name, kinds in found:
-            print(f"{name} [{', '.join(kinds)}]" if options.show_types else name)
+        print_names(found, options.show_types)
 
 
 def show_topic(options: argparse.Namespace) -> str | None:

@@ -7,11 +7,11 @@ acts on nothing, and no node waits for it. Stamps are those of odometry.
 import math
 import sys
 
-from geometry_msgs.msg import PoseStamped, TransformStamped
+from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped, Vector3
 from nav_msgs.msg import Odometry, Path
 from rclpy.serialization import deserialize_message
 from spike_ctrl_msgs.msg import SetPoint
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 from spike_ctrl import airframe
 from spike_ctrl_ros import qos
@@ -65,7 +65,7 @@ class RvizPublisher(ProcessNode):
         self.set_point = data
 
     def show(self) -> None:
-        """PathPose and tf of the vehicle, if it has moved on, and the set-point at the same time."""
+        """Pose and tf of the vehicle, if it has moved on, and the set-point at the same time."""
         if not self.odometry:
             return
         pose = pose_of(deserialize_message(self.odometry, Odometry))
@@ -98,21 +98,21 @@ def pose_of(message: Odometry) -> PathPose:
 
 def pose_message(pose: PathPose) -> PoseStamped:
     message = PoseStamped()
-    message.header.stamp, message.header.frame_id = time_message(pose.stamp), WORLD
-    at, turned = message.pose.position, message.pose.orientation
-    at.x, at.y, at.z = pose.position
-    turned.x, turned.y, turned.z, turned.w = pose.quaternion
+    _fill(message.header, message.pose.position, message.pose.orientation, pose)
     return message
 
 
 def transform(pose: PathPose) -> TransformStamped:
     """From odom to base_link."""
     message = TransformStamped(child_frame_id=BODY)
-    message.header.stamp, message.header.frame_id = time_message(pose.stamp), WORLD
-    at, turned = message.transform.translation, message.transform.rotation
+    _fill(message.header, message.transform.translation, message.transform.rotation, pose)
+    return message
+
+
+def _fill(header: Header, at: Point | Vector3, turned: Quaternion, pose: PathPose) -> None:
+    header.stamp, header.frame_id = time_message(pose.stamp), WORLD
     at.x, at.y, at.z = pose.position
     turned.x, turned.y, turned.z, turned.w = pose.quaternion
-    return message
 
 
 def main() -> None:

@@ -117,9 +117,7 @@ def _run_below(program, until_disarmed: bool) -> int:
             armed = sitl_process.armed_after(line, armed)  # before who reads the line may answer it with Ctrl-C
             print(line, end="", flush=True)
             if sitl_process.BOOTED in line:
-                for command in program.after_boot:
-                    subprocess.run(command, env=environment, cwd=program.folder, stdout=subprocess.DEVNULL)
-                    print(f"set {' '.join(command[-2:])}: there is no ground station", flush=True)
+                _set_up(program, environment)
             if asked and not armed:
                 end_px4()
         code, armed = child.wait(), False
@@ -127,6 +125,12 @@ def _run_below(program, until_disarmed: bool) -> int:
         if not until_disarmed:
             break
     return 0 if asked else abs(code)
+
+
+def _set_up(program, environment: dict[str, str]) -> None:
+    for command in program.after_boot:
+        subprocess.run(command, env=environment, cwd=program.folder, stdout=subprocess.DEVNULL)
+        print(f"set {' '.join(command[-2:])}: there is no ground station", flush=True)
 
 
 def _end_with(child: subprocess.Popen) -> None:
@@ -145,10 +149,9 @@ def _gazebo(options: argparse.Namespace, craft, stack: contextlib.ExitStack) -> 
     if options.own:
         return variables
     try:
-        paths = model_files.write(craft, Path("build/gazebo").absolute(), "spike_ctrl", options.speed)
+        *_, world, variables_file = model_files.write(craft, Path("build/gazebo").absolute(), "spike_ctrl", options.speed)
     except OSError as error:
         raise UsageError(str(error)) from None
-    given = sitl_process.exports(next(path for path in paths if path.name == "px4.env").read_text()) | variables
-    world = next(path for path in paths if path.name == "spike_ctrl.sdf")
+    given = sitl_process.exports(variables_file.read_text()) | variables
     stack.enter_context(world_process.running(world, given, options.window))
     return given

@@ -28,7 +28,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_uxrce import mode_guard, px4_mode, uxrce
 from spike_ctrl_uxrce.px4_mode import ModeFacts, ModeOrder, ModePlace, ModeState
-from spike_ctrl_uxrce.uxrce_link import fitting, require_namespace
+from spike_ctrl_uxrce.uxrce_link import fitting, require_namespace, unheard
 
 if TYPE_CHECKING:
     from spike_ctrl_flight.vehicle_bridge_node import VehicleBridge
@@ -61,7 +61,6 @@ class AsMode:
         key, now = node.get_parameter("signing_key").value, time.monotonic()
         signing = Signing(read_key(key), GUARD_LINK, time.time(), now) if key else None
         self.last_words, (descriptor, _) = Link(False, signing, companion.link.system), connection.outlet
-        command = [sys.executable, "-m", mode_guard.__name__, str(descriptor), str(GUARD_PATIENCE)]
         lines, self.guard_lines = os.pipe()
         command = [sys.executable, "-m", mode_guard.__name__, str(descriptor), str(GUARD_PATIENCE)]
         self.guard = subprocess.Popen(command, stdin=lines, pass_fds=[descriptor or 0], start_new_session=True)
@@ -71,7 +70,7 @@ class AsMode:
 
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
-        """Raises UsageError where px4_msgs is missing, or does not fit that PX4 or its number."""
+        """Raises UsageError where px4_msgs is missing, or does not fit that PX4."""
         fitting(px4, px4_mode.fields(px4))
 
     def publisher(self, topic: str, kind: type) -> Publisher:
@@ -87,10 +86,7 @@ class AsMode:
     def unmet(self) -> list[Unmet]:
         """What keeps commands from PX4: nobody who hears them, another version, no registration."""
         outs = (self.set_point_out, self.outs[px4_mode.REQUEST])
-        counts = {out.topic_name: out.get_subscription_count() for out in outs}
-        version = self.companion.version
-        found = uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
-        return found or px4_mode.unmet(self.state)
+        return unheard(self.px4, self.companion, outs) or px4_mode.unmet(self.state)
 
     def close(self) -> None:
         """PX4 holds and forgets the mode. The guard sends the same and ends."""

@@ -28,7 +28,7 @@ PATIENCE = {"rates": 0.2, "motors": 0.05}  # s without a command, after which th
 CUT = 0.7  # s without a question about arming checks, after which the way to PX4 counts as cut; PX4 itself waits 1.2 s
 LEAVE_AGAIN, SAY_AGAIN = 0.2, 5.0  # s
 
-IN, OUT = "fmu/in/", "fmu/out/"  # in the namespace of the bridge
+IN, OUT = uxrce.NAMESPACE, "fmu/out/"
 REQUEST, REPLY, UNREGISTER = "register_ext_component_request", "register_ext_component_reply", "unregister_ext_component"
 QUESTION, ANSWER, CONFIGURE = "arming_check_request", "arming_check_reply", "config_control_setpoints"
 SENT = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
@@ -45,11 +46,14 @@ class OverUxrce:
 
     def unmet(self) -> list[Unmet]:
         """What keeps commands from PX4: nobody who hears them, another version."""
-        counts = {out.topic_name: out.get_subscription_count() for out in self.outs}
-        version = self.companion.version
-        return uxrce.audit(
-            self.px4, version and f"{version.major}.{version.minor}", counts, os.environ.get("ROS_DOMAIN_ID", "0")
-        )
+        return unheard(self.px4, self.companion, self.outs)
+
+
+def unheard(px4: str, companion: Companion, outs: Sequence[Publisher]) -> list[Unmet]:
+    """What keeps the messages of these publishers from PX4 of version `px4`."""
+    counts = {out.topic_name: out.get_subscription_count() for out in outs}
+    version = companion.version
+    return uxrce.audit(px4, version and f"{version.major}.{version.minor}", counts, os.environ.get("ROS_DOMAIN_ID", "0"))
 
 
 def require_namespace(namespace: str, system: int) -> None:
