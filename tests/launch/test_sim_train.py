@@ -43,12 +43,8 @@ def test_equal_seeds_give_equal_runs_and_graphs_in_two_domains_do_not_meet(start
     short = (*DEBUG, "steps:=10000")
     beside = [start_graph(*short, "seed:=5", f"run:=beside{n}", domain=d) for n, d in enumerate(two_ros_domain_ids)]
     assert [graph.end() for graph in beside] == [0, 0]
-    assert start_graph(*short, "seed:=6", "run:=other").end() == 0
-    one, two, other = (
-        checkpoint.load(tmp_path / name / "policy.safetensors").weights for name in ("beside0", "beside1", "other")
-    )
+    one, two = (checkpoint.load(tmp_path / name / "policy.safetensors").weights for name in ("beside0", "beside1"))
     assert all((one[name] == two[name]).all() for name in one)
-    assert any((one[name] != other[name]).any() for name in one)
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_graph, tmp_path):
@@ -76,11 +72,9 @@ def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_grap
     steps = [line["environment_steps"] for line in metrics(tmp_path / "run")]
     assert steps == sorted(steps) and all(step % 48 == 0 for step in steps)
     assert next(step for step in steps if step > flown) < flown + 1_000_000
-    graph = start_graph(*given, "resume:=run", "run:=run")
-    graph.wait_until(lambda: metrics(tmp_path / "run")[-1]["environment_steps"] > steps[-1], 120, "no further metrics")
 
 
-def test_a_killed_learner_leaves_the_others_flying(start_graph):
+def test_a_killed_learner_leaves_the_others_flying_until_a_guide_dies_and_ends_the_graph_with_its_name(start_graph):
     graph = start_graph(*DEBUG, "steps:=5000000")
     graph.wait_for(r"\d %, ")
     others = [graph.node(name) for name in ("simulator", "guide_policy", "snn_policy")]
@@ -90,6 +84,9 @@ def test_a_killed_learner_leaves_the_others_flying(start_graph):
     for process in others:
         os.kill(process, 0)
     assert graph.process.poll() is None
+    os.kill(graph.node("guide_policy"), signal.SIGKILL)
+    graph.wait_for(r"tick \d+.*(guide_policy not connected|no guide/action from guide_policy)")
+    assert graph.end(40) != 0
 
 
 SLOW = """import time
@@ -112,14 +109,6 @@ def test_a_learner_that_takes_its_time_is_waited_for(start_graph, tmp_path):
     assert graph.end(100) == 0, graph.output
     assert graph.output.count("waiting for the learner's permission") == 1 and "WARN" not in graph.output
     assert metrics(tmp_path / "run")[-1]["environment_steps"] == 2048
-
-
-def test_a_guide_that_dies_ends_the_graph_with_its_name(start_graph):
-    graph = start_graph(*DEBUG, "steps:=5000000")
-    graph.wait_for(r"\d %, ")
-    os.kill(graph.node("guide_policy"), signal.SIGKILL)
-    graph.wait_for(r"tick \d+.*(guide_policy not connected|no guide/action from guide_policy)")
-    assert graph.end(40) != 0
 
 
 @pytest.mark.parametrize(

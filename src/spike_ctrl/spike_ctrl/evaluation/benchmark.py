@@ -2,6 +2,7 @@
 
 The flight in the .6 m box is the beginning of the one in the 1.5 m box: it ends at its first step outside. The reward
 follows from what was observed and commanded. So both boxes and both sets of coefficients are scored from the same steps.
+Where every vehicle has left both boxes, the evaluation ends.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def evaluate(
     lengths = {name: np.zeros(starts) for name in BOXES}
     late_error, changes, before = np.zeros(starts), np.zeros(starts), None
     last_second = EPISODE_STEPS - int(RATE_HZ)
+    weights_of_stages = {stage: coefficients.array() for stage, coefficients in COEFFICIENTS.items()}
     for step in range(EPISODE_STEPS):
         action = controller.act(observation, environment)
         observation, _, _, _, _ = environment.step(action)
@@ -91,8 +93,7 @@ def evaluate(
         errors = squared_errors(true, command, craft.hover)
         distance = np.abs(true[:, :3]).max(axis=1)
         for box, width in BOXES.items():
-            for stage, coefficients in COEFFICIENTS.items():
-                weights = coefficients.array()
+            for stage, weights in weights_of_stages.items():
                 reward = weights[0] - errors @ weights[1:]
                 returns[f"{box}_{stage}"] += np.where(inside[box] & np.isfinite(reward), reward, 0)
             lengths[box] += inside[box]
@@ -102,6 +103,8 @@ def evaluate(
             if before is not None:
                 changes += np.abs(command - before).mean(1)
             before = command
+        if not any(left.any() for left in inside.values()):
+            break
     columns = {
         f"{box}_{stage}": {
             "return_mean": float(returns[f"{box}_{stage}"].mean()),
