@@ -44,6 +44,9 @@ def make(home: Path, folders: list[Path]) -> Path:
         if not ours and path.suffix != ".pth":  # the links to our sources are .pth files
             (borrowed / path.name).symlink_to(path)
     (own / "borrowed.pth").write_text(f"{borrowed}\n")
+    messages = home / "share" / "spike_ctrl_msgs"  # their definitions: a bag carries them
+    messages.parent.mkdir(exist_ok=True)
+    messages.symlink_to(Path(sys.prefix) / "share" / "spike_ctrl_msgs")
     pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--no-deps", "--no-build-isolation", *folders], check=True)
     return python
