@@ -17,7 +17,6 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
-from spike_ctrl_studies.training_run import with_evaluations
 
 RECIPES = ("td3bc", "td3_jump_start", "td3", "dagger", "paper", "ppo", "teacher", "learned_teacher", "default", "robust")
 VEHICLES, ITERATIONS = 256, 12  # of the learner
@@ -53,7 +52,8 @@ def measure() -> dict[str, float]:
 
 def _profiled(name: str) -> tuple[cProfile.Profile, float]:
     """A profile of some iterations of a run in its full swing, and their CPU seconds."""
-    plan = with_evaluations(recipes.find(name), 1)
+    plan = recipes.find(name)
+    plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, evaluations=1))
     if isinstance(plan.guide, LearnedGuide):
         plan = dataclasses.replace(plan, guide=Gains())
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 from recorded import write_flight
-from simulated_flight import simulate
 
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
@@ -83,6 +82,9 @@ TINY = {
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """The result of a unit of two stages, on a flight of the guide; and the shares that it told."""
+    pytest.importorskip("spike_ctrl_identify", reason="spike_ctrl_identify is not installed: a flight as it imports them")
+    from simulated_flight import simulate
+
     folder, shares = tmp_path_factory.mktemp("offline"), []
     flight = simulate(trim=(1e-4, 1e-4, 0), charge=0.9, seconds=4)
     action = 2 * flight.command[:-1] - 1
