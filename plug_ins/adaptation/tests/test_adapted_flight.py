@@ -107,6 +107,7 @@ def test_the_vehicle_stays_where_it_should_and_the_first_policy_flies_at_the_end
 
 
 def test_an_adapter_that_has_nothing_to_do_changes_nothing_of_a_flight_whose_policy_is_told_commands(tmp_path):
+    pytest.importorskip("spike_ctrl_export")
     model = tmp_path / "learns.safetensors"
     general = resources.folder("models") / "any_rates.safetensors"
     assert main(["export", str(general), "--to", "checkpoint", "--airframe", "sih_quadx", "-o", str(model)]) == 0
@@ -126,16 +127,19 @@ def test_an_adapter_that_has_nothing_to_do_changes_nothing_of_a_flight_whose_pol
         ("examples.teacher:Nobody", "--who: found no Nobody in examples.teacher"),
         ("examples.nothing:Mine", "--who: found no module examples.nothing"),
         ("spike_ctrl.control.trajectory:SetPoint", "SetPoint without initial_state, act, reset_rows, wanted the methods"),
-        (
-            "spike_ctrl_benchmark.mellinger:Mellinger",
-            "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'",
-        ),
     ],
 )
 def test_a_guide_that_cannot_fly_the_changes_is_refused_in_words(name, why):
     who, settings = monte_carlo.competitors(MODEL)
     with pytest.raises(UsageError, match=re.escape(why)):
         adapted_flight.make_guide(name, who.airframe, settings)
+
+
+def test_a_guide_that_flies_motors_is_refused_by_its_own_words_for_a_vehicle_that_takes_rates():
+    pytest.importorskip("spike_ctrl_benchmark")
+    who, settings = monte_carlo.competitors(MODEL)
+    with pytest.raises(UsageError, match=re.escape("airframe sih_quadx: action_layout: found 'rates', wanted 'motors'")):
+        adapted_flight.make_guide("spike_ctrl_benchmark.mellinger:Mellinger", who.airframe, settings)
 
 
 def test_a_guide_of_yours_flies_the_changes_and_is_flown_again_once_its_file_is_another(tmp_path, monkeypatch, capsys):
