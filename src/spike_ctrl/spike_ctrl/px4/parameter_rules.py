@@ -21,10 +21,8 @@ from spike_ctrl.px4 import px4_parameters
 PX4Version = tuple[int, int]
 # Measured: 1.17 and 1.18 (beta). Read in its source: the others.
 KNOWN_VERSIONS: tuple[PX4Version, ...] = ((1, 14), (1, 15), (1, 16), (1, 17), (1, 18))
-STICK_SPEED: PX4Version = (
-    1,
-    18,
-)  # from here on MAN_OVERRIDE_SPD takes the place of COM_RC_OVERRIDE, and NAV_RCL_ACT knows 7
+# From here on MAN_OVERRIDE_SPD takes the place of COM_RC_OVERRIDE, and NAV_RCL_ACT knows 7.
+STICK_SPEED: PX4Version = (1, 18)
 LOSS_TIME = {"rates": 0.2, "motors": 0.05}  # s that old commands are flown: those of motors turn a vehicle over within .2 s
 REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
 
