@@ -45,9 +45,6 @@ NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, 
 NEW |= {"body_rate": 0.0, "body_rate_at": 8.0}
 NEW |= {"sensors": {key: value for key, value in dataclasses.asdict(SensorSettings()).items() if key not in NEW}}
 
-STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
-"""The recipe of each algorithm that is trained by where none is named."""
-
 FIRST = {"motors": "default", "rates": "rates"}
 """The recipe to begin with, by an airframe's layout of actions."""
 
