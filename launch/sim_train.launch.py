@@ -29,6 +29,8 @@ class Training(LaunchSettings):
     record: bool = setting(False, "Also record the topics of the graph to a bag.")
 
 
+STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
+"""The recipe of each algorithm that is trained by where none is named."""
 OWN = of_launch(Training)
 LEARNER = of_node(LearnerParameters)
 SIMULATOR = of_node(SimulatorParameters, "recipe airframe vehicles seed resume realtime")
@@ -59,9 +61,9 @@ def from_algorithm(context):
     if wanted and not values.get("resume"):
         from spike_ctrl.learn import recipe
 
-        if wanted not in recipe.STANDARD:
-            raise UsageError(f"algorithm: found '{wanted}', wanted one of {', '.join(recipe.STANDARD)}")
-        found = recipe.find(values.setdefault("recipe", recipe.STANDARD[wanted])).algorithm
+        if wanted not in STANDARD:
+            raise UsageError(f"algorithm: found '{wanted}', wanted one of {', '.join(STANDARD)}")
+        found = recipe.find(values.setdefault("recipe", STANDARD[wanted])).algorithm
         if found != wanted:
             raise UsageError(f"recipe {values['recipe']}: algorithm: found {found}, wanted {wanted}")
 

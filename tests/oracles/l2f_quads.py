@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl import airframe
-from spike_ctrl.sim.airframe_sampler import ANY
 from spike_ctrl.sim.environment import Task
+from spike_ctrl_benchmark.any_airframe import ANY
 from spike_ctrl_benchmark.l2f_airframes import without_air
 
 FILE = Path(__file__).with_name("l2f_quads.npz")

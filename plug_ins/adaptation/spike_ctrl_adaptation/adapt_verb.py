@@ -11,6 +11,8 @@ Exit code 1: a flight left the cage, hit the ground, or a policy was kept though
 from __future__ import annotations
 
 import argparse
+import hashlib
+import inspect
 import json
 import statistics
 import time
@@ -101,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     flown, whole = json_lines.read(folder / FLIGHTS, dict, "flight")
     base = {"model": checkpoint.about(data).sha256, "noise": options.noise, "error": "less the estimator's"}
-    about = {name: base if name in WHO else base | {"code": named_object.sha256(name, "--who")} for name in options.who}
+    about = {name: base if name in WHO else base | {"code": _sha256(name)} for name in options.who}
     known = {
         (one["change"], one["seed"], one["flying"]): adapted_flight.ChangedFlight(**one)
         for one in flown
@@ -177,3 +179,8 @@ def _tell(flown: Sequence[ChangedFlight]) -> int:
 
 def _broken(one: ChangedFlight) -> tuple[bool, bool, bool]:
     return bool(one.lost), one.left > 0.0, one.hit > 1.0
+
+
+def _sha256(name: str) -> str:
+    """Of the file of that class, so that what was measured of it is not taken for what it has become."""
+    return hashlib.sha256(Path(inspect.getfile(named_object.find(name, "--who"))).read_bytes()).hexdigest()

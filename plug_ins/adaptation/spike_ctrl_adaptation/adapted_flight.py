@@ -20,7 +20,6 @@ from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind
@@ -35,6 +34,7 @@ from spike_ctrl_adaptation import fine_tuning
 from spike_ctrl_adaptation.adapter import Adapter
 from spike_ctrl_adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl_adaptation.plant_estimate import PlantEstimate
+from spike_ctrl_benchmark.indi_guide import IndiGuide
 
 # Kind and size as of certification's plant faults, but the moment in rad/s^2.
 CHANGES = {"payload": ("heavier", 0.3), "trim": ("moment", 15.0), "weak": ("weaker", 0.3), "wind": ("gust", 3.0)}

@@ -23,10 +23,11 @@ from spike_ctrl.evaluation.controllers import Controller, PolicyController
 from spike_ctrl.evaluation.energy import spiking_energy_pj
 from spike_ctrl.evaluation.tracking import errors, hovering
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.sim.airframe_sampler import ANY, AirframeRanges
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark.any_airframe import ANY
 
 BOX, LOST = 1.5, 6.0  # m, on each axis
 STRAYED = 1.5  # m from the set-point of the figure-eight

@@ -8,12 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.controllers import Controller, GuideController
 from spike_ctrl.sim.environment import Environment
 from spike_ctrl_benchmark.firmware_pid import FirmwarePid
+from spike_ctrl_benchmark.indi_guide import IndiGuide
 from spike_ctrl_benchmark.mellinger import Mellinger
 
 Array = NDArray[Any]
+
+
+def nominal_guides(airframe: Airframe) -> dict[str, Controller]:
+    """Guides that know the nominal plant alone, by what tables call them."""
+    return {
+        "guide, nominal, integral": GuideController(GeometricGuide(airframe), privileged=False),
+        "guide, nominal, INDI": GuideController(IndiGuide(airframe), privileged=False),
+    }
 
 
 def pid(airframe: Airframe) -> Controller:

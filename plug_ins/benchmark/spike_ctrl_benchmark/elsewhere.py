@@ -8,11 +8,12 @@ from typing import Any
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.cli._terminal import end_progress, shares, show_progress
+from spike_ctrl.cli._terminal import end_progress, show_progress
 from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl_benchmark import other_simulators
 from spike_ctrl_benchmark.crazyflow_simulator import DRONES, CrazyflowSimulator
 from spike_ctrl_benchmark.other_simulators import OtherSimulator
+from spike_ctrl_benchmark.progress import shares
 from spike_ctrl_benchmark.rotorpy_simulator import RotorpySimulator
 
 Figures = dict[str, dict[str, Any]]

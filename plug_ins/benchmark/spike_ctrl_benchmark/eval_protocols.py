@@ -15,19 +15,20 @@ from typing import Any
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.cli._terminal import shares
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import STARTS
-from spike_ctrl.evaluation.controllers import GuideController, guides, nominal_guides
+from spike_ctrl.evaluation.controllers import GuideController, guides
 from spike_ctrl.evaluation.protocols import Controllers, EvalProtocol, Figures
-from spike_ctrl.evaluation.real_plants import SPREAD
 from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.environment import require_short_delays
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_benchmark import airframe_flights, l2f_flights, off_nominal, real_flights, trim_step
 from spike_ctrl_benchmark.airframe_flights import AirframeFlights, airframe_table
+from spike_ctrl_benchmark.baselines import nominal_guides
 from spike_ctrl_benchmark.compensation import BatteryCompensated, HoverTold
+from spike_ctrl_benchmark.progress import shares
 from spike_ctrl_benchmark.real_flights import RealFlight
+from spike_ctrl_benchmark.real_plants import SPREAD
 
 CARRIERS = {"motors": "any_quad", "rates": "any_rates"}  # as which drawn airframes are simulated, by layout
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim.airframe_sampler import ANY
+from spike_ctrl_benchmark.any_airframe import ANY
 from spike_ctrl_benchmark.l2f_airframes import draw_as_raptor, without_air
 from spike_ctrl_benchmark.l2f_environment import L2fEnvironment
 

@@ -18,15 +18,16 @@ from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl.evaluation.controllers import Controller
-from spike_ctrl.evaluation.real_plants import SPREAD
-from spike_ctrl.evaluation.tracking import FollowedErrors, errors, hovering, lagged_rmse
+from spike_ctrl.evaluation.tracking import FollowedErrors, errors, hovering
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark.real_plants import SPREAD
 
 VEHICLES = 256
 SECONDS = 20.0
 LEAD = 4.0  # s, to find out what it flies
 LOST = 1.0  # m
+LONGEST_LAG = 0.8  # s, of `lagged_rmse`
 SPEEDS = {"slow": 0.5, "medium": 0.75, "fast": 1.0}  # m/s
 
 
@@ -121,3 +122,17 @@ def _length(path: Trajectory) -> float:
     """Of one round, m."""
     times = np.linspace(0, path.period, 401)[:-1]
     return float(np.mean([math.hypot(*path.shape(t)[1]) for t in times]) * path.period)
+
+
+def lagged_rmse(flown: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
+    """RMSE (m) of vehicles (T, N, 3) from where they should be (T, 1, 3), at RATE_HZ: as flown, and with the best lag taken
+    out, the same for all; and that lag (s), at most LONGEST_LAG.
+    """
+    lags = np.arange(int(RATE_HZ * LONGEST_LAG) + 1)
+    rmse = [_rmse(flown[lag:] - wanted[: len(wanted) - lag]) for lag in lags]
+    best = int(np.argmin(rmse))
+    return rmse[0], rmse[best], best / RATE_HZ
+
+
+def _rmse(error: np.ndarray) -> float:
+    return float(np.sqrt((error**2).sum(-1).mean()))

@@ -11,7 +11,9 @@ from refusal import refused
 
 from spike_ctrl import airframe
 from spike_ctrl.cli import main
+from spike_ctrl.learn import recipe as recipes
 from spike_ctrl_benchmark import eval_options
+from spike_ctrl_benchmark.any_airframe import ANY
 
 
 def late(name, seconds, tmp_path):
@@ -20,6 +22,10 @@ def late(name, seconds, tmp_path):
     craft = dataclasses.replace(airframe.load(name), name="late", dead_time=seconds)
     path.write_text(yaml.safe_dump(airframe.to_dict(craft)))
     return str(path)
+
+
+def test_the_recipe_any_rates_draws_what_the_protocol_airframes_flies():
+    assert recipes.find("any_rates").task.airframes == ANY["rates"]
 
 
 def test_the_help_of_the_verb_shows_the_examples_of_this_package_and_each_parses(capsys):

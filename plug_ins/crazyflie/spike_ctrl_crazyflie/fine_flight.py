@@ -1,6 +1,6 @@
 """A flight in ticks of 1 ms, as the Crazyflie's firmware counts them: the plant, who estimates, who commands.
 
-The plant is one that `evaluation.real_plants` describes.
+The plant is one that `spike_ctrl_benchmark.real_plants` describes.
 """
 
 from __future__ import annotations

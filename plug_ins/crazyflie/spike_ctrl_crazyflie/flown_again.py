@@ -12,11 +12,11 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluation.real_plants import SENSORS, SPREAD
-from spike_ctrl.evaluation.tracking import lagged_rmse
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl_benchmark.real_flights import lagged_rmse
+from spike_ctrl_benchmark.real_plants import SENSORS, SPREAD
 from spike_ctrl_crazyflie import fine_flight
 from spike_ctrl_crazyflie.erring_estimate import ErringEstimate
 from spike_ctrl_crazyflie.fine_flight import DT, TICKS, DutyCommander, FineVehicle, StateEstimator

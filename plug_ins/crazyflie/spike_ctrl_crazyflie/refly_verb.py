@@ -113,7 +113,7 @@ def _firmware(options):
 
 
 def _estimator(options, firmware):
-    from spike_ctrl.evaluation.real_plants import SENSORS
+    from spike_ctrl_benchmark.real_plants import SENSORS
     from spike_ctrl_crazyflie.erring_estimate import ErringEstimate
     from spike_ctrl_crazyflie.firmware_estimator import FirmwareKalman
 

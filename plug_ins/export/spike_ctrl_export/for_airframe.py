@@ -16,8 +16,8 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
-from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl_export.airframe_figures import require_within
 
 
 def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, ranges: AirframeRanges) -> None:
@@ -38,7 +38,7 @@ def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, rang
         raise UsageError(
             f"airframe {craft.name}: max_rates: found {found_rates} rad/s, wanted {wanted}, as {carrier.name} has"
         )
-    airframe_sampler.require_within(craft, ranges)
+    require_within(craft, ranges)
 
 
 def write(path: Path, found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> None:

@@ -36,6 +36,11 @@ class ControlTicks(NamedTuple):
     grounded: np.ndarray
 
 
+def collectives(thrust: np.ndarray, hover: float) -> np.ndarray:
+    """`action_mapping.collective` of an array."""
+    return np.where(thrust < hover, thrust / hover - 1, (thrust - hover) / (1 - hover))
+
+
 def usable(name: str, series: Series) -> Series:
     """The samples of a quantity that can be true: quaternions of norm 1, motors in 0..1."""
     if name.endswith("quaternion"):

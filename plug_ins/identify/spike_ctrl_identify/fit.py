@@ -21,11 +21,12 @@ from scipy.optimize import least_squares
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.recordings.recorded_transitions import throttle
-from spike_ctrl.sim import action_mapping, dynamics
+from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl_identify import Show, hide
+from spike_ctrl_identify.control_ticks import collectives
 from spike_ctrl_identify.flight_windows import Windows
 
 FLOOR = np.repeat([0.002, 0.005], 3)  # m/s and rad/s: assumed errors are at least this; no state estimate is better
@@ -164,7 +165,7 @@ def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
     if craft.action_layout == "motors":
         return action
     wanted, hover = throttle(action.reshape(-1, 4), prior)[:, 0].reshape(action.shape[:2]), craft.hover
-    collective = action_mapping.collectives(wanted, hover)
+    collective = collectives(wanted.astype(float), hover)
     return np.concatenate([collective[..., None], action[..., 1:]], axis=2).astype(np.float32)
 
 

@@ -24,7 +24,7 @@ from spike_ctrl.recordings import message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl.sim import action_mapping, observation
 from spike_ctrl.sim.episode_flags import FIRST
-from spike_ctrl_identify.control_ticks import ControlTicks
+from spike_ctrl_identify.control_ticks import ControlTicks, collectives
 from spike_ctrl_identify.logged_flight import QUANTITIES, STATE
 
 OURS = "spike_ctrl_msgs/msg/"
@@ -52,7 +52,7 @@ def actions(ticks: ControlTicks, airframe: Airframe) -> np.ndarray | None:
     if "collective_and_rates" not in ticks.values:
         return None
     wanted = ticks.values["collective_and_rates"]
-    collective = action_mapping.collectives(wanted[:, 0], airframe.hover)
+    collective = collectives(wanted[:, 0], airframe.hover)
     return np.clip(np.column_stack([collective, wanted[:, 1:] / np.array(airframe.max_rates)]), -1, 1)
 
 

@@ -10,8 +10,9 @@ import torch
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.bptt import Job, ModelGradient, VehicleTile
 from spike_ctrl.learn.objective import Objective
-from spike_ctrl.snn.network_state import State, detach, leaves, restart
+from spike_ctrl.snn.network_state import State, detach, restart
 from spike_ctrl_networks import module_gradient
+from spike_ctrl_networks.state_parts import leaves
 
 
 class ModuleTile(VehicleTile):

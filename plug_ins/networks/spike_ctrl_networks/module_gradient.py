@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from spike_ctrl._files.arrays import Floats, Number, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.learn.bptt_kernel import SegmentConditions
-from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
+from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
 from spike_ctrl.sim.dynamics import LANES, ROWS
@@ -25,6 +25,7 @@ from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network_state import State, detach
 from spike_ctrl_networks.differentiable_step import Vehicles
+from spike_ctrl_networks.step_cost import cost
 
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 18] and its state to actions [B, 4] and the new state."""

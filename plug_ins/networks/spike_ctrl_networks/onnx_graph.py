@@ -20,7 +20,6 @@ import torch
 from torch import nn
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.snn.network_state import leaves
 from spike_ctrl_networks.network_graph import (
     ACTION,
     INITIAL_STATE,
@@ -32,6 +31,7 @@ from spike_ctrl_networks.network_graph import (
     TYPES,
 )
 from spike_ctrl_networks.onnx_runtime import OnnxPolicy
+from spike_ctrl_networks.state_parts import leaves
 
 BATCHES, STEPS, SEED = (1, 7), 25, 0
 TOLERANCE = 1e-5

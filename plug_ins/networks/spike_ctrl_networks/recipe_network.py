@@ -14,10 +14,11 @@ from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.algorithm import Algorithm
 from spike_ctrl.policy.voltage_input import VoltageInput
-from spike_ctrl.snn.network_state import State, leaves
+from spike_ctrl.snn.network_state import State
 from spike_ctrl_networks.module_bptt import ModuleGradient
 from spike_ctrl_networks.module_policy import ModulePolicy
 from spike_ctrl_networks.onnx_graph import graph_of
+from spike_ctrl_networks.state_parts import leaves
 
 METHODS: dict[str, Callable[..., Algorithm]] = {"model_gradient": ModuleGradient}
 """Methods of learning that a module needs its own of; the others take any network."""

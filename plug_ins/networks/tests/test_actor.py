@@ -12,9 +12,10 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.snn.network_state import detach, leaves, restart
+from spike_ctrl.snn.network_state import detach, restart
 from spike_ctrl_networks import recipe_network
 from spike_ctrl_networks.module_policy import ModulePolicy
+from spike_ctrl_networks.state_parts import leaves
 
 ALIF = NamedObject("examples.alif:ALIF", {"hidden": [16, 8]})
 GRU = NamedObject("examples.gru:GRU", {"hidden": 16})

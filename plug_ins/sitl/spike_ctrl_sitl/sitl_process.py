@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.px4.px4_parameters import SIH_NOISE
 from spike_ctrl_sitl.px4_environment import speed_factor
 
 BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
 SIH_BOARD = Path("boards/px4/sitl/sih.px4board")  # PX4 has this build since v1.18; it needs no Gazebo
 MODELS = {"sih": ("10040", "sihsim_quadx"), "gazebo": ("4001", "gz_x500"), "hil": ("10016", "none_iris")}
 KINDS = tuple(MODELS)
+# Noise of the sensors in PX4's own simulation. With EKF2's defaults its position estimate wanders by half a metre.
+SIH_NOISE = {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}
 BOOTED = "Startup script returned successfully"
 
 

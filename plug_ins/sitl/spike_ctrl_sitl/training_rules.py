@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.px4.parameter_rules import COMMANDS, Unmet, audit_commands
+from spike_ctrl.px4.parameter_rules import FORWARDED, Unmet, thrust_rules, unmet_rules
 
+COMMANDS = ("MAV_FWDEXTSP", "MC_AIRMODE", "THR_MDL_FAC")  # with other values a command means something else, or nothing
 FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
 TRAINING = (*FENCE, *COMMANDS)  # what a training on an autopilot reads; its other failsafes are the user's own
 
@@ -31,4 +32,5 @@ def audit_training(found: Mapping[str, float], airframe: Airframe, height: float
 
     found: values of TRAINING by name.
     """
-    return [*audit_room(found, height, room), *audit_commands(found, airframe)]
+    rules = [rule for rule in (FORWARDED, *thrust_rules(airframe)) if rule.name in COMMANDS]
+    return [*audit_room(found, height, room), *unmet_rules(found, rules)]

@@ -22,9 +22,9 @@ from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.px4 import dialect, px4_parameters
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
-from spike_ctrl.px4.px4_parameters import SIH_NOISE
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 from spike_ctrl_sitl.path_error import FlownTrack
+from spike_ctrl_sitl.sitl_process import SIH_NOISE
 
 STEP = 0.004  # s, the vehicle's tick
 READY, CLIMB = 3.0, 8.0  # s on the ground, and for the climb

@@ -19,8 +19,9 @@ from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim import airframe_sampler, loop_sampler
-from spike_ctrl.sim.airframe_sampler import ANY, AirframeRanges, DrawnVehicle
+from spike_ctrl.sim.airframe_sampler import AirframeRanges, DrawnVehicle
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl_benchmark.any_airframe import ANY
 
 AIRFRAMES, WINDOW, PERIOD, RIDGE = 4096, 20, 20, 0.03
 

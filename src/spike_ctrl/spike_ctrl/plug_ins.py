@@ -33,7 +33,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_adaptation": {"verbs": "adapt", "launch_arguments": "adapt from_transitions"},
     "spike_ctrl_benchmark": {
         "verbs": "bench benchmark",
-        "verb_options": "--compensate-battery --drawn-by --plants",
+        "verb_options": "--compensate-battery --drawn-by --mellinger --pid --plants --raptor --simulator",
         "protocols": "airframes corners real-flights",
         "controllers": "pid mellinger raptor",
         "simulators": "crazyflow rotorpy l2f",

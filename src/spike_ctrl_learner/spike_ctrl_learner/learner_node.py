@@ -5,14 +5,14 @@ node is faster does not matter. So equal seeds give equal runs.
 """
 
 import sys
-import time
+from functools import partial
 
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.benchmark import comparison
 from spike_ctrl.learn.replay_buffer import Rows, complete
-from spike_ctrl.learn.run import REPORT_PERIOD, TrainingPace
+from spike_ctrl.learn.run import TrainingPace
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_learner.graph_run import open_run
@@ -36,7 +36,6 @@ class LearnerNode(ProcessNode):
         self.create_subscription(Transition, "transition", self.on_transition, qos.LOCKSTEP)
         self.next_tick: int | None = None
         self.granted, self.epoch = 0, 0
-        self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
         self.rival = RivalWatch(self, "jump_start")
         self.begun = False  # a timer may fire once more after it is destroyed
         self.begin = self.start_timer(0.1, self.on_begin)
@@ -89,12 +88,10 @@ class LearnerNode(ProcessNode):
         metrics = self.learner.iterate()
         try:
             self.pace.keep()
-            now = time.monotonic()
-            if (elapsed := now - self.reported) >= REPORT_PERIOD or self.learner.finished:
-                speed = (self.learner.environment_steps - self.reported_steps) / elapsed
-                self.reported, self.reported_steps = now, self.learner.environment_steps
-                self.run.report(metrics | {"steps_per_second": speed})
-                self.tell(metrics, speed)
+            speed = self.pace.tell(metrics, partial(print, end="\r", flush=True), self.learner.finished)
+            if speed is not None:
+                now = self.get_clock().now().nanoseconds
+                self.status_out.publish(status_message(self.run, metrics, speed, self.epoch, now))
             if self.learner.finished:
                 print("\nevaluating on 1024 starts ...", flush=True)
                 evaluation = self.run.finish()
@@ -105,11 +102,6 @@ class LearnerNode(ProcessNode):
                 self.grant(self.learner.ticks_per_iteration)
         except UsageError as error:
             self.failure = str(error)
-
-    def tell(self, metrics: dict[str, float], speed: float) -> None:
-        print(self.run.progress_line(metrics, speed), end="\r", flush=True)
-        now = self.get_clock().now().nanoseconds
-        self.status_out.publish(status_message(self.run, metrics, speed, self.epoch, now))
 
     def close(self) -> None:
         """Save the state of a run that is stopped early, so that it can be resumed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import inspect
 import os
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
@@ -88,11 +86,6 @@ def find(name: str, key: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
     return found  # type: ignore[no-any-return]
-
-
-def sha256(name: str, key: str) -> str:
-    """Of the file of that class or function, so that what was measured of it is not taken for what it has become."""
-    return hashlib.sha256(Path(inspect.getfile(find(name, key))).read_bytes()).hexdigest()
 
 
 def require(instance: object, members: tuple[str, ...], key: str, name: str) -> None:

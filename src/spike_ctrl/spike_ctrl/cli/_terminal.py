@@ -48,17 +48,6 @@ def end_progress() -> None:
     _screen(sys.stdout).settle()
 
 
-def shares(who: str, before: int, parts: int, begun: float) -> Callable[[float], None]:
-    """Shows progress and time left from the share of a part that is done, of which `before` are over since `begun`."""
-
-    def shown(share: float) -> None:
-        done = (before + share) / parts
-        left = (time.monotonic() - begun) * (1 - done) / done
-        show_progress(f"{100 * done:.0f} %, {time_left(left)} left, {who}")
-
-    return shown
-
-
 def stop_signals() -> list[int]:
     """The list that each SIGINT and SIGTERM is appended to from now on, in place of ending the process."""
     received: list[int] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import os
 import pkgutil
 import re
@@ -11,6 +12,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from types import ModuleType
 
 from spike_ctrl import __version__, cli, plug_ins
@@ -18,7 +20,6 @@ from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.printable import printable
 from spike_ctrl._files.text_table import folded, output_width
-from spike_ctrl.cli._missing_package import missing_package
 
 GROUPS = ("train", "fly", "recordings", "tools")
 HELP = """\
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130
-        missing = missing_package(error)
+        missing = _missing_package(error)
         if missing is None and not isinstance(error, UsageError):
             raise
         print(f"error: {missing or printable(str(error))}", file=sys.stderr)
@@ -183,6 +184,24 @@ def _folded_command(line: str, width: float) -> str:
     command, _, comment = line.partition("  # ")
     lines = folded(command.rstrip(), 6, width - 2).replace("\n", " \\\n")
     return f"{folded(f'  # {comment.strip()}', 4, width)}\n{lines}" if comment else lines
+
+
+def _missing_package(error: Exception) -> str | None:
+    """One line on the package that an import did not find. None for any other error, and for a module of our own."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    extra = _extra(name) if name else None
+    if extra is None or importlib.util.find_spec(name) is not None:
+        return None
+    return f"{name}: the package is not installed, wanted for this: pip install {name}; the extra '{extra}' has it, too"
+
+
+def _extra(name: str) -> str | None:
+    """The first extra of spike_ctrl that asks for a package."""
+    for line in metadata.requires("spike_ctrl") or ():
+        asked = re.match(r"""([\w.-]+).*extra\s*==\s*["'](\w+)["']""", line)
+        if asked and asked[1].lower().replace("-", "_") == name.lower():
+            return asked[2]
+    return None
 
 
 if __name__ == "__main__":

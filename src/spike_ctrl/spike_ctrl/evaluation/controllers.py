@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -151,14 +150,6 @@ def guides(airframe: Airframe, unknown: bool = False) -> dict[str, Controller]:
     if unknown:
         found["guide, nominal, integral"] = GuideController(GeometricGuide(airframe), privileged=False)
     return found
-
-
-def nominal_guides(airframe: Airframe) -> dict[str, Controller]:
-    """Guides that know the nominal plant alone, by what tables call them."""
-    return {
-        "guide, nominal, integral": GuideController(GeometricGuide(airframe), privileged=False),
-        "guide, nominal, INDI": GuideController(IndiGuide(airframe), privileged=False),
-    }
 
 
 def controller(flown: Any, airframe: Airframe | None = None) -> tuple[Controller, Airframe]:

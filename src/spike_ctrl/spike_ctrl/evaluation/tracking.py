@@ -33,7 +33,6 @@ VEHICLES = 64
 ROUNDS = 2  # periods of the trajectory
 BOX = 100.0  # m: nobody is stopped
 SETTLED = 0.05  # m: a vehicle has settled from when on it stays within this distance
-LONGEST_LAG = 0.8  # s, of `lagged_rmse`
 
 
 @dataclass(frozen=True)
@@ -173,20 +172,6 @@ def summary(distances: np.ndarray, settled: float = SETTLED) -> Tracking:
         float((distances > PASS_ERROR).mean()),
         float(np.median(_settling(distances, settled))),
     )
-
-
-def lagged_rmse(flown: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
-    """RMSE (m) of vehicles (T, N, 3) from where they should be (T, 1, 3), at RATE_HZ: as flown, and with the best lag taken
-    out, the same for all; and that lag (s), at most LONGEST_LAG.
-    """
-    lags = np.arange(int(RATE_HZ * LONGEST_LAG) + 1)
-    rmse = [_rmse(flown[lag:] - wanted[: len(wanted) - lag]) for lag in lags]
-    best = int(np.argmin(rmse))
-    return rmse[0], rmse[best], best / RATE_HZ
-
-
-def _rmse(error: np.ndarray) -> float:
-    return float(np.sqrt((error**2).sum(-1).mean()))
 
 
 def _force(gust: Gust, since: float) -> float:

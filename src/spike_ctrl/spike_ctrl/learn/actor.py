@@ -17,21 +17,21 @@ A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may al
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from spike_ctrl import plug_ins
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
-from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.network import average_ as average_
+from spike_ctrl.snn.network import load_weights as load_weights
+from spike_ctrl.snn.network import weights as weights
 from spike_ctrl.snn.network_state import State, detach, restart
 from spike_ctrl.snn.neuron import Neuron, Reset
 
@@ -116,29 +116,3 @@ def descend_(optimiser: torch.optim.Optimizer, loss: torch.Tensor, *modules: nn.
     optimiser.step()
     for module in modules:
         project_(module)
-
-
-def average_(target: nn.Module, source: nn.Module, rate: float) -> None:
-    """Move the parameters of target towards those of source by a share `rate`; buffers are copied."""
-    spiking.average_(target, source, rate)
-    for mine, its in zip(target.buffers(), source.buffers(), strict=True):
-        mine.copy_(its)
-
-
-def weights(actor: nn.Module) -> dict[str, NDArray[Any]]:
-    """Copies of all parameters and buffers by name."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in actor.state_dict().items()}
-
-
-@torch.no_grad()
-def load_weights(actor: nn.Module, given: Mapping[str, NDArray[Any]]) -> None:
-    """Set all parameters and buffers. Raises ValueError where names or shapes are of another network."""
-    if isinstance(actor, SpikingNetwork):
-        return actor.load_weights(given)
-    wanted = actor.state_dict()
-    if set(given) != set(wanted):
-        raise ValueError(f"weights: found {sorted(given)}, wanted {sorted(wanted)}")
-    for name, value in wanted.items():
-        if given[name].shape != tuple(value.shape):
-            raise ValueError(f"{name}: found shape {given[name].shape}, wanted {tuple(value.shape)}")
-        value.copy_(torch.from_numpy(np.array(given[name])))

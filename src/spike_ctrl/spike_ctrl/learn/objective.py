@@ -50,7 +50,7 @@ class Objective(NamedTuple):
 
 
 @inlined
-def _squared_errors(
+def squared_errors(
     buffer: Floats, lane: Number, course: Floats, b: int, tick: Number, command: Floats, rest: Number
 ) -> Scalars:
     """Of position, velocity relative to the set-point's, attitude and command of vehicle b."""
@@ -72,57 +72,35 @@ def add_errors(
     """
     for b in range(command.shape[1]):
         lane = np.uint64(b // LANES * ROWS * LANES + b % LANES)
-        c = _squared_errors(buffer, lane, course, b, tick, command, rest)
+        c = squared_errors(buffer, lane, course, b, tick, command, rest)
         for i in range(4):
             sums[i] += c[i]
             sums[4] += (command[i, b] - before[i, b]) ** 2
 
 
 @inlined
-def _over(value: Number, threshold: Number) -> Number:
+def over(value: Number, threshold: Number) -> Number:
     return value - threshold if value > threshold else _ZERO
 
 
 @inlined
-def _beyond(p: Number, boundary: Number) -> Number:
+def beyond(p: Number, boundary: Number) -> Number:
     """How far (m) outside of the walls, with the sign of the side."""
-    return _over(abs(p), boundary) * (_ONE if p > _ZERO else -_ONE)
+    return over(abs(p), boundary) * (_ONE if p > _ZERO else -_ONE)
 
 
 @inlined
-def _tilt_over(buffer: Floats, lane: Number, upright: Number) -> Number:
+def tilt_over(buffer: Floats, lane: Number, upright: Number) -> Number:
     """By how much the cosine of the tilt is below `upright`."""
     qx, qy = buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]]
-    return _over(upright - _ONE + _TWO * (qx * qx + qy * qy), _ZERO)
+    return over(upright - _ONE + _TWO * (qx * qx + qy * qy), _ZERO)
 
 
 @inlined
-def _rate(buffer: Floats, lane: Number) -> Number:
+def body_rate(buffer: Floats, lane: Number) -> Number:
     """Norm of the body rates, rad/s."""
     x, y, z = buffer[lane + AT[RATES]], buffer[lane + AT[RATES + 1]], buffer[lane + AT[RATES + 2]]
     return math.sqrt(x * x + y * y + z * z)
-
-
-@kernel(**BLOCKWISE)
-def cost(
-    buffer: Floats, course: Floats, tick: Number, command: Floats, before: Floats, rest: Number, objective: Objective
-) -> Number:
-    """The cost of a step, summed over the vehicles; arguments as of `add_errors`."""
-    total = np.float64(0.0)
-    for b in range(command.shape[1]):
-        lane = np.uint64(b // LANES * ROWS * LANES + b % LANES)
-        position, velocity, attitude, action = _squared_errors(buffer, lane, course, b, tick, command, rest)
-        distance, speed, far = math.sqrt(position), math.sqrt(velocity), objective.far
-        total += objective.position * (far * (_TWO * distance - far) if distance > far else position)
-        total += objective.velocity * velocity + objective.attitude * attitude + objective.action * action
-        total += objective.speed * _over(speed, objective.speed_at) ** 2
-        total += objective.tilt * _tilt_over(buffer, lane, objective.upright) ** 2
-        total += objective.body_rate * _over(_rate(buffer, lane), objective.body_rate_at) ** 2
-        for i in range(3):
-            total += objective.boundary * _beyond(buffer[lane + AT[i]], objective.boundary_at) ** 2
-        for i in range(4):
-            total += objective.action_rate * (command[i, b] - before[i, b]) ** 2
-    return total
 
 
 @inlined
@@ -132,11 +110,11 @@ def _add_gradient_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number
     position = objective.position * (objective.far / distance if distance > objective.far else _ONE)
     errors_vjp_lane(buffer, lane, adjoint, at, (position, _ZERO, objective.attitude))
     for i in range(3):
-        adjoint[at + AT[i]] += _TWO * objective.boundary * _beyond(buffer[lane + AT[i]], objective.boundary_at)
-    weight = np.float32(8.0) * objective.tilt * _tilt_over(buffer, lane, objective.upright)
+        adjoint[at + AT[i]] += _TWO * objective.boundary * beyond(buffer[lane + AT[i]], objective.boundary_at)
+    weight = np.float32(8.0) * objective.tilt * tilt_over(buffer, lane, objective.upright)
     adjoint[at + AT[QUATERNION]] += weight * buffer[lane + AT[QUATERNION]]
     adjoint[at + AT[QUATERNION + 1]] += weight * buffer[lane + AT[QUATERNION + 1]]
-    rate = _rate(buffer, lane)
+    rate = body_rate(buffer, lane)
     by_rate = _TWO * objective.body_rate * (_ONE - objective.body_rate_at / rate) if rate > objective.body_rate_at else _ZERO
     for i in range(3):
         adjoint[at + AT[RATES + i]] += by_rate * buffer[lane + AT[RATES + i]]
@@ -156,8 +134,8 @@ def add_gradient(buffer: Floats, block: int, adjoint: Floats, course: Floats, ti
             buffer[base + AT[VELOCITY + 2] + lane] - course[2, b] / tick,
         )
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
-        over = objective.speed * (_ONE - objective.speed_at / speed) if speed > objective.speed_at else _ZERO
-        weight = _TWO * (objective.velocity + over)
+        excess = objective.speed * (_ONE - objective.speed_at / speed) if speed > objective.speed_at else _ZERO
+        weight = _TWO * (objective.velocity + excess)
         adjoint[at + AT[VELOCITY] + lane] += weight * vx
         adjoint[at + AT[VELOCITY + 1] + lane] += weight * vy
         adjoint[at + AT[VELOCITY + 2] + lane] += weight * vz

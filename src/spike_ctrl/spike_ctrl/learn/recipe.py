@@ -45,12 +45,6 @@ NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, 
 NEW |= {"body_rate": 0.0, "body_rate_at": 8.0}
 NEW |= {"sensors": {key: value for key, value in dataclasses.asdict(SensorSettings()).items() if key not in NEW}}
 
-MOVED = {"spike_ctrl.learn.dense_network:DenseNetwork": "spike_ctrl_networks.dense_network:DenseNetwork"}
-"""Networks of this project by the names that earlier recipes give them."""
-
-STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
-"""The recipe of each algorithm that is trained by where none is named."""
-
 FIRST = {"motors": "default", "rates": "rates"}
 """The recipe to begin with, by an airframe's layout of actions."""
 
@@ -70,7 +64,7 @@ def _network(value: Any, source: str, key: str) -> NetworkSettings:
     arguments = dict(code.arguments)
     ours = {"slope": {"kind": "fixed"}} | {name: arguments.pop(name) for name in ("slope", "voltage") if name in arguments}
     network = settings.convert(NetworkSettings, ours, source, f"{key}.")
-    return dataclasses.replace(network, code=NamedObject(MOVED.get(code.name, code.name), arguments))
+    return dataclasses.replace(network, code=NamedObject(code.name, arguments))
 
 
 def _guide(value: Any, source: str, key: str) -> Gains | NamedObject | LearnedGuide | str:

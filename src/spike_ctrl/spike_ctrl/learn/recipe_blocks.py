@@ -24,6 +24,11 @@ from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.snn import slope_schedule
 
 STAGES = ("start", "end", "curriculum")
+MOVED = {
+    "spike_ctrl.learn.dense_network:DenseNetwork": "spike_ctrl_networks.dense_network:DenseNetwork",
+    "spike_ctrl.control.indi_guide:IndiGuide": "spike_ctrl_benchmark.indi_guide:IndiGuide",
+}
+"""Code of this project by the names that earlier recipes give it."""
 
 
 def _function(value: object, source: str, key: str) -> str:
@@ -65,7 +70,7 @@ def _airframes(value: object, source: str, key: str) -> AirframeRanges:
 def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedObject | None:
     """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else. kind: class or function."""
     if named_object.is_name(value):
-        return NamedObject(str(value))
+        return NamedObject(MOVED.get(str(value), str(value)))
     if not isinstance(value, dict) or kind not in value:
         return None
     if not named_object.is_name(value[kind]):
@@ -74,7 +79,7 @@ def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedO
     for name in arguments:
         if not str(name).isidentifier():
             raise UsageError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value[kind]}")
-    return NamedObject(value[kind], arguments)
+    return NamedObject(MOVED.get(str(value[kind]), str(value[kind])), arguments)
 
 
 def _inserts(value: object, source: str, key: str) -> dict[str, tuple[NamedObject, ...]]:

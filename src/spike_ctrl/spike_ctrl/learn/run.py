@@ -236,14 +236,20 @@ class TrainingPace:
         self._keep_stage()
         self._told, self._told_steps = run.clock(), run.learner.steps
 
-    def tell(self, metrics: dict[str, float], show: Callable[[str], None]) -> None:
-        """Report the metrics and show a line on how it goes, if the last ones are REPORT_PERIOD old."""
+    def tell(self, metrics: dict[str, float], show: Callable[[str], None], last: bool = False) -> float | None:
+        """Report the metrics and show a line on how it goes, if the last ones are REPORT_PERIOD old or these are the last.
+
+        Returns the steps per second that it told.
+        """
         run = self.run
-        if (elapsed := run.clock() - self._told) >= REPORT_PERIOD:
-            speed = (run.learner.steps - self._told_steps) / elapsed
-            run.report(metrics | {"steps_per_second": speed})
-            show(run.progress_line(metrics, speed))
-            self._told, self._told_steps = run.clock(), run.learner.steps
+        elapsed = run.clock() - self._told
+        if elapsed < REPORT_PERIOD and not last:
+            return None
+        speed = (run.learner.steps - self._told_steps) / elapsed
+        run.report(metrics | {"steps_per_second": speed})
+        show(run.progress_line(metrics, speed))
+        self._told, self._told_steps = run.clock(), run.learner.steps
+        return speed
 
     def keep(self) -> None:
         """Validate and save if it is time."""

@@ -21,10 +21,8 @@ from spike_ctrl.px4 import px4_parameters
 PX4Version = tuple[int, int]
 # Measured: 1.17 and 1.18 (beta). Read in its source: the others.
 KNOWN_VERSIONS: tuple[PX4Version, ...] = ((1, 14), (1, 15), (1, 16), (1, 17), (1, 18))
-STICK_SPEED: PX4Version = (
-    1,
-    18,
-)  # from here on MAN_OVERRIDE_SPD takes the place of COM_RC_OVERRIDE, and NAV_RCL_ACT knows 7
+# From here on MAN_OVERRIDE_SPD takes the place of COM_RC_OVERRIDE, and NAV_RCL_ACT knows 7.
+STICK_SPEED: PX4Version = (1, 18)
 LOSS_TIME = {"rates": 0.2, "motors": 0.05}  # s that old commands are flown: those of motors turn a vehicle over within .2 s
 REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
 
@@ -112,7 +110,6 @@ def to_set(
     return values
 
 
-COMMANDS = ("MAV_FWDEXTSP", "MC_AIRMODE", "THR_MDL_FAC")  # with other values a command means something else, or nothing
 # m. PX4 v1.17 and later correct the home's altitude by single satellite fixes in the first 120 s after a take-off. In PX4's
 # own simulation, with fixes that are .5 m off, it moved by 1 to 2.5 m within seconds in 19 of 20 flights.
 HOME_WANDER = 2.5
@@ -151,18 +148,13 @@ def audit_parameters(
     version: PX4Version | None = None,
 ) -> list[Unmet]:
     """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
-    return _unmet(found, _rules(settings, airframe, wanted, home, version))
+    return unmet_rules(found, _rules(settings, airframe, wanted, home, version))
 
 
-def audit_commands(found: Mapping[str, float], airframe: Airframe) -> list[Unmet]:
-    """Parameters with which this airframe's commands mean something else, or nothing. found: values of COMMANDS by name."""
-    return _unmet(found, [rule for rule in (_FORWARDED, *_thrust_rules(airframe)) if rule.name in COMMANDS])
+FORWARDED = _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points")
 
 
-_FORWARDED = _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points")
-
-
-def _unmet(found: Mapping[str, float], rules: Sequence[_Rule]) -> list[Unmet]:
+def unmet_rules(found: Mapping[str, float], rules: Sequence[_Rule]) -> list[Unmet]:
     unmet: list[Unmet] = []
     missing: dict[str, Unmet] = {}  # by name, of which there may be two rules
     for rule in rules:
@@ -192,7 +184,7 @@ def _rules(
     stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
     lost, flown = LOSS_TIME[airframe.action_layout], "rates" if airframe.action_layout == "rates" else "motor commands"
     rules = [
-        _FORWARDED,
+        FORWARDED,
         _Rule(
             "COM_OF_LOSS_T",
             lambda v: 0 < v <= lost,
@@ -272,10 +264,10 @@ def _rules(
                 "PX4 must not give up while the guide can still recover",
             )
         )
-    return rules + _thrust_rules(airframe)
+    return rules + thrust_rules(airframe)
 
 
-def _thrust_rules(airframe: Airframe) -> list[_Rule]:
+def thrust_rules(airframe: Airframe) -> list[_Rule]:
     """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
     hover, curved = px4_parameters.thrust_model(airframe).values()
     airmode = px4_parameters.airmode(airframe)

@@ -6,8 +6,6 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 
-# Noise of the sensors in PX4's own simulation. With EKF2's defaults its position estimate wanders by half a metre.
-SIH_NOISE = {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}
 DEFAULT_HOVER, HOVER_WITHIN = 0.5, 0.1  # MPC_THR_HOVER of PX4's default, and by how much it may be off
 
 

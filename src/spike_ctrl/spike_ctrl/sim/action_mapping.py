@@ -5,8 +5,8 @@
 at 1, thrust being a share of the highest, in [0, 1]. The other three are body rates, as shares of the airframe's limits.
 
 The functions are plain arithmetic, which kernels inline. `command` and `action` take numbers, arrays and tensors;
-`thrust` and `collective` take numbers, `thrusts` and `collectives` arrays. Constants are float32, so that a kernel stays in
-single precision: a Python float is rounded to it, an np.float64 is not.
+`thrust` and `collective` take numbers, `thrusts` arrays. Constants are float32, so that a kernel stays in single precision:
+a Python float is rounded to it, an np.float64 is not.
 """
 
 from __future__ import annotations
@@ -59,9 +59,3 @@ def thrusts(collective: NDArray[Any], hover: float) -> NDArray[np.float64]:
     """`thrust` of an array."""
     given = np.asarray(collective, float)
     return hover + given * np.where(given < 0, hover, 1 - hover)
-
-
-def collectives(thrust: NDArray[Any], hover: float) -> NDArray[np.float64]:
-    """`collective` of an array."""
-    given = np.asarray(thrust, float)
-    return np.where(given < hover, given / hover - 1, (given - hover) / (1 - hover))

@@ -33,7 +33,6 @@ from spike_ctrl.sim import dynamics, loop_sampler
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 
 FASTEST = 1.25  # highest normalised rotor speed: a full battery turns rotors faster than 1
-ROUNDING = 1e-3  # by how much a figure of a described airframe may be beyond a range
 
 
 def _from(low: float, high: float, least: float, most: float, description: str, unit: str | None = None) -> Any:
@@ -96,13 +95,6 @@ UNIFORM = (
 )  # fmt: skip
 LOOP_LOGARITHMIC = ("loop_gain", "loop_damping", "loop_integral", "told_thrust")
 LOOP_UNIFORM = ("loop_filters", "late")
-RATES = AirframeRanges(
-    mass=(0.1, 5.0), thrust_to_weight=(1.5, 6.0), reach=(0.1, 0.3), lag=(0.01, 0.06), linear_thrust=(-0.12, 1.0),
-    idle_thrust=(0.0, 0.2), drag=(0.05, 1.1), angular_drag=(0.0, 3.0), force=0.08,
-)  # fmt: skip
-"""From where to where the recipe any_rates and the protocol airframes draw, with the layout `rates`."""
-ANY = {"motors": AirframeRanges(), "rates": RATES}
-"""The same for each layout."""
 
 
 class DrawnVehicle(NamedTuple):
@@ -269,53 +261,6 @@ def put(buffer: Floats, vehicle: int, drawn: DrawnVehicle, carrier: Airframe) ->
     if found.loop is not None:
         rows[dynamics.LOOP_FACTORS : dynamics.LOOP_FACTORS + 4] = found.loop
         rows[dynamics.DELAY], rows[dynamics.HOVER] = drawn.late, drawn.hover
-
-
-def figures(airframe: Airframe) -> dict[str, float]:
-    """The factors of the scaling laws that describe an airframe, or the square X that has its authority over roll and pitch.
-
-    Linear drag counts as drag of the body. Raises UsageError as `sides`.
-    """
-    m, length, (jx, jy, jz), (c0, c1, c2) = airframe.mass, arm(airframe), airframe.inertia, airframe.thrust_curve
-    roll, pitch = sides(airframe)
-    jx, jy = jx * length / math.sqrt(2) / roll, jy * length / math.sqrt(2) / pitch
-    drag = (np.mean(airframe.body_drag[:2]) + airframe.linear_drag) / m
-    found = {
-        "mass": m,
-        "thrust_to_weight": airframe.thrust_to_weight,
-        "reach": length / m ** (1 / 3),
-        "slenderness": jx / (m * length * length),
-        "pitch_over_roll": jy / jx,
-        "yaw_reach": airframe.torque_per_thrust / length,
-        "lag": airframe.lag_up,
-        "lag_down": airframe.lag_down / airframe.lag_up,
-        "yaw_inertia": 2 * jz / (jx + jy),
-        "linear_thrust": c1 / (c1 + c2),
-        "idle_thrust": 4 * c0 / (m * GRAVITY),
-        "drag": drag,
-        "angular_drag": airframe.angular_drag / jx,
-        "dead_time": airframe.dead_time,
-    }
-    if airframe.action_layout == "rates":
-        found |= loop_sampler.figures(airframe)
-    return {name: float(value) for name, value in found.items()}
-
-
-def outside(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()) -> list[str]:
-    """In words, what of an airframe is not within the ranges; [] for one that could be drawn. Drag below them is none."""
-    found = []
-    for name, value in figures(airframe).items():
-        low, high = getattr(ranges, name)
-        low = 0.0 if name == "drag" else low
-        if not low - ROUNDING * abs(low) <= value <= high + ROUNDING * abs(high):
-            found.append(f"{name}: found {value:.3g}, wanted {low:g} to {high:g}")
-    return found
-
-
-def require_within(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()) -> None:
-    """Raise UsageError for an airframe that could not be drawn, naming the first figure that is outside."""
-    if problems := outside(airframe, ranges):
-        raise UsageError(f"airframe {airframe.name}: {problems[0]}")
 
 
 def from_dict(data: object, source: str) -> AirframeRanges:

@@ -27,7 +27,6 @@ from spike_ctrl.sim.rate_loop import SUBSTEPS
 
 SUBSTEP = 0.01 / SUBSTEPS  # s, in which the filters' shares of a new value are compared
 GAINS = ("proportional", "integral", "derivative")
-PX4_GYRO_CUTOFF = 40.0  # Hz, the default; filters are as quick as this one where loop_filters is 1
 SAME = ("integral_limit", "delay", "airmode")  # of a loop and its carrier's
 EQUAL = 1e-3  # relative, of numbers that must be those of the carrier
 
@@ -55,7 +54,7 @@ def loop_of(airframe: Airframe) -> RateLoop:
 def tuned(airframe: Airframe, carrier: Airframe, gain: float, damping: float, integral: float, filters: float) -> Airframe:
     """The airframe (of any layout) with the layout `rates`, and a loop in the proportions of the carrier's."""
     model = loop_of(carrier)
-    gyro, slope = (_cutoff(filters * _share(cutoff)) for cutoff in (model.gyro_cutoff, model.derivative_cutoff))
+    gyro, slope = (_cutoff(filters * filter_share(cutoff)) for cutoff in (model.gyro_cutoff, model.derivative_cutoff))
     craft = dataclasses.replace(
         airframe,
         action_layout="rates",
@@ -78,8 +77,8 @@ def _scaled(values: tuple[float, ...], roll: float) -> tuple[float, ...]:
     return tuple(float(roll * value / values[0]) for value in values)
 
 
-def _share(cutoff: float) -> float:
-    """Of a new value in a filter of first order."""
+def filter_share(cutoff: float) -> float:
+    """Of a new value in the loop's filter of first order with this cutoff (Hz)."""
     return 1 - math.exp(-2 * math.pi * cutoff * SUBSTEP)
 
 
@@ -99,8 +98,8 @@ def carried_loop(airframe: Airframe, carrier: Airframe) -> Floats:
         wanted = tuple(factor * value for value in getattr(theirs, name))
         _require_equal(airframe, carrier, f"rate_loop.{name}", getattr(ours, name), wanted)
         factors.append(factor)
-    factors.append(_share(ours.gyro_cutoff) / _share(theirs.gyro_cutoff))
-    cutoff = _cutoff(min(factors[3] * _share(theirs.derivative_cutoff), 1 - 1e-6))
+    factors.append(filter_share(ours.gyro_cutoff) / filter_share(theirs.gyro_cutoff))
+    cutoff = _cutoff(min(factors[3] * filter_share(theirs.derivative_cutoff), 1 - 1e-6))
     _require_equal(airframe, carrier, "rate_loop.derivative_cutoff", ours.derivative_cutoff, cutoff)
     return np.array(factors, np.float32)
 
@@ -115,15 +114,3 @@ def told_hover(airframe: Airframe, told_thrust: float) -> float:
     """The throttle that the autopilot takes for that of the hover, .05 to .95."""
     thrust = told_thrust * airframe.mass * GRAVITY / 4
     return float(np.clip(rotor_speed(airframe.thrust_curve, thrust), 0.05, 0.95))
-
-
-def figures(airframe: Airframe) -> dict[str, float]:
-    """The factors of the tuner's rules that describe an airframe's rate loop about roll."""
-    loop, lag = loop_of(airframe), loop_lag(airframe)
-    p = loop.proportional[0]
-    return {
-        "loop_gain": p * roll_authority(airframe) * lag,
-        "loop_damping": loop.derivative[0] / (p * lag),
-        "loop_integral": loop.integral[0] / p,
-        "loop_filters": _share(loop.gyro_cutoff) / _share(PX4_GYRO_CUTOFF),
-    }

@@ -24,7 +24,7 @@ from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderIn
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
 from spike_ctrl.simulated_px4.parameter_service import ParameterService
-from spike_ctrl.simulated_px4.plant import TICK, Plant, PlantState
+from spike_ctrl.simulated_px4.plant import TICK, Plant
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 from spike_ctrl.simulated_px4.vehicle_commands import Answers
@@ -92,29 +92,14 @@ class Vehicle:
         self.late_answers: Answers = []  # sent in the next tick
         self._parameter_service = ParameterService(self.parameters)
         self._status_told: dict[str, tuple[object, float]] = {}  # by port: the last CURRENT_MODE and its time
-        self._truth = self.plant.state
-        self._estimate = self.estimator.advance(self._truth, False, self.parameters)
-
-    @property
-    def truth(self) -> PlantState:
-        """The true state of the plant."""
-        return self._truth
-
-    @property
-    def estimate(self) -> StateEstimate:
-        """The autopilot's own estimate."""
-        return self._estimate
-
-    @property
-    def seen(self) -> CommanderInputs:
-        """What the commander decides by."""
-        return self._seen()
+        self.truth = self.plant.state  # the true state
+        self.estimate = self.estimator.advance(self.truth, False, self.parameters)  # the autopilot's own
 
     def begin_in_the_air(self, position: Vector) -> None:
         """Hover at a position (m) in OFFBOARD, as after a take-off. The next set-point must come at once."""
         self.plant.hover_at(position)
-        self._truth = self.plant.state
-        self._estimate = self.estimator.advance(self._truth, False, self.parameters)
+        self.truth = self.plant.state
+        self.estimate = self.estimator.advance(self.truth, False, self.parameters)
         self.commander.begin_in_the_air()
         self.land_detector.landed = False
         self.take(RateCommand(px4_parameters.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
@@ -152,7 +137,7 @@ class Vehicle:
         self._answers, self.late_answers = self.late_answers, []
         if self._arrived:
             self._take_arrived()
-        self.commander.update(self._seen(), self.now)
+        self.commander.update(self.seen, self.now)
         command = self._control()
         motors = command.motors if isinstance(command, MotorCommand) else None
         if isinstance(command, MotorCommand):
@@ -163,15 +148,15 @@ class Vehicle:
             self.plant.blow(*wind)
         limited, noise = min(max(thrust, 0.0), 1.0), self.estimator.gyro_noise
         self.plant.advance(limited, rates, running, noise, self.parameters["MC_AIRMODE"], motors)
-        self._truth = self.plant.state
-        self.farthest = max(self.farthest, math.hypot(*self._truth.position))
-        self._estimate = self.estimator.advance(self._truth, running, self.parameters)
+        self.truth = self.plant.state
+        self.farthest = max(self.farthest, math.hypot(*self.truth.position))
+        self.estimate = self.estimator.advance(self.truth, running, self.parameters)
         self.battery.advance(self.commander.armed, self.parameters, TICK)
         if self.plant.airframe.battery:
             charge, voltage = self.plant.battery
             self.battery.measure(charge, voltage + self.estimator.voltage_error())
         landing = self.commander.mode in OWN_MODES or not running
-        self.land_detector.update(self._truth.position[2] <= 0, thrust, self.plant.airframe.hover, landing, self.now)
+        self.land_detector.update(self.truth.position[2] <= 0, thrust, self.plant.airframe.hover, landing, self.now)
 
     def _take_arrived(self) -> None:
         """Obey the packets that have arrived by now."""
@@ -180,9 +165,11 @@ class Vehicle:
         for _, port, received in due:
             _HANDLERS[received.message.get_msgId()](self, port, received)
 
-    def _seen(self) -> CommanderInputs:
-        now, (x, y, z), home = self.now, self._estimate.position, self.navigator.home
-        roll, pitch = frames.roll_pitch(self._estimate.quaternion)
+    @property
+    def seen(self) -> CommanderInputs:
+        """What the commander decides by."""
+        now, (x, y, z), home = self.now, self.estimate.position, self.navigator.home
+        roll, pitch = frames.roll_pitch(self.estimate.quaternion)
         ready, unheard = now >= WARM_UP and self.battery.working, not self.radio_works
         return CommanderInputs(
             now - self._setpoint_at, now - self._station_at, self.land_detector.landed, ready, self.battery.charge,
@@ -197,20 +184,20 @@ class Vehicle:
             return IDLE
         if mode != self._mode:
             self._mode, self._integral = mode, (0.0, 0.0, 0.0)
-            self.navigator.begin(mode, self._estimate, self.parameters, self.now)
+            self.navigator.begin(mode, self.estimate, self.parameters, self.now)
         if mode == PX4Mode.OFFBOARD:
             return self._follow(self._setpoint)
         on_ground = self.land_detector.landed
         spooling = self.now - self.armed_at < self.parameters["COM_SPOOLUP_TIME"]
         if on_ground and (mode != PX4Mode.AUTO_TAKEOFF or spooling):
             return IDLE
-        if mode == PX4Mode.AUTO_TAKEOFF and self.navigator.arrived(self._estimate):
+        if mode == PX4Mode.AUTO_TAKEOFF and self.navigator.arrived(self.estimate):
             self.commander.takeoff_done()
             self._mode = self.commander.mode  # it holds the same place
-        target = self.navigator.target(self._estimate, self.parameters, self.now, TICK)
+        target = self.navigator.target(self.estimate, self.parameters, self.now, TICK)
         if self.estimator.position_valid:
             return self._follow(target)
-        return self._to_place(*cascade.without_place(self._estimate, target, self._integral))
+        return self._to_place(*cascade.without_place(self.estimate, target, self._integral))
 
     def _to_place(self, estimate: StateEstimate, target: CascadeTarget, integral: Vector) -> RateCommand:
         command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, TICK)
@@ -220,9 +207,9 @@ class Vehicle:
         if isinstance(setpoint, _DIRECT):
             return setpoint
         if isinstance(setpoint, CascadeTarget):
-            return self._to_place(self._estimate, setpoint, self._integral)
+            return self._to_place(self.estimate, setpoint, self._integral)
         thrust, quaternion = setpoint
-        return cascade.attitude_command(self._estimate.quaternion, quaternion, thrust, self.parameters)
+        return cascade.attitude_command(self.estimate.quaternion, quaternion, thrust, self.parameters)
 
     # --- what is sent -----------------------------------------------------------------------------------------------
 
@@ -258,11 +245,11 @@ class Vehicle:
 
     def snapshot(self) -> Snapshot:
         """What telemetry tells of the vehicle now."""
-        c, (p, q, r), (a, b, d) = self.commander, self._truth.rates, self.estimator.gyro_noise
+        c, (p, q, r), (a, b, d) = self.commander, self.truth.rates, self.estimator.gyro_noise
         return Snapshot(
-            self.now, self._truth, self._estimate, (p + a, q + b, r + d), self.estimator.acceleration,
+            self.now, self.truth, self.estimate, (p + a, q + b, r + d), self.estimator.acceleration,
             self.estimator.reset_counter, self.estimator.quality, self._command, c.mode, c.intended, c.armed, c.failsafe,
-            c.terminated, self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
+            c.terminated, self._landed(), c.against_arming(self.seen) is None, self.battery.voltage, self.battery.charge,
             self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works, self._takes_motors,
         )  # fmt: skip
 

@@ -28,6 +28,7 @@ class CommandedVehicle(Protocol):
 
     now: float
     armed_at: float
+    estimate: StateEstimate
     radio_works: bool
     late_answers: Answers
     parameters: AutopilotParameters
@@ -37,9 +38,6 @@ class CommandedVehicle(Protocol):
     commander: Commander
     navigator: Navigator
     schedules: dict[str, Schedule]
-
-    @property
-    def estimate(self) -> StateEstimate: ...
 
     @property
     def seen(self) -> CommanderInputs: ...

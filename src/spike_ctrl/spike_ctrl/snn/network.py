@@ -135,25 +135,37 @@ class SpikingNetwork(nn.Module):
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of all parameters by flat name: layer0.weight, .bias, .beta, .theta, ..., output.weight, .bias."""
-        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in self.named_parameters()}
+        return weights(self)
 
-    @torch.no_grad()
-    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Set all parameters from what `weights` returned; names and shapes must be the same."""
-        parameters = dict(self.named_parameters())
-        if set(weights) != set(parameters):
-            raise ValueError(f"weights: found {sorted(weights)}, wanted {sorted(parameters)}")
-        for name, parameter in parameters.items():
-            value = np.asarray(weights[name])
-            if value.shape != tuple(parameter.shape):
-                raise ValueError(f"{name}: found shape {value.shape}, wanted {tuple(parameter.shape)}")
-            parameter.copy_(torch.from_numpy(value.copy()))
+    def load_weights(self, given: Mapping[str, np.ndarray]) -> None:
+        """Set all parameters from what `weights` returned. Raises ValueError as the function does."""
+        load_weights(self, given)
+
+
+def weights(module: nn.Module) -> dict[str, np.ndarray]:
+    """Copies of all parameters and buffers by name."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
+
+
+@torch.no_grad()
+def load_weights(module: nn.Module, given: Mapping[str, np.ndarray]) -> None:
+    """Set all parameters and buffers. Raises ValueError where names or shapes are of another network."""
+    wanted = module.state_dict()
+    if set(given) != set(wanted):
+        raise ValueError(f"weights: found {sorted(given)}, wanted {sorted(wanted)}")
+    for name, value in wanted.items():
+        found = np.array(given[name])
+        if found.shape != tuple(value.shape):
+            raise ValueError(f"{name}: found shape {found.shape}, wanted {tuple(value.shape)}")
+        value.copy_(torch.from_numpy(found))
 
 
 @torch.no_grad()
 def average_(target: nn.Module, source: nn.Module, rate: float) -> None:
-    """Move each parameter of target towards source: target += rate (source - target), in place."""
+    """Move the parameters of target towards those of source by a share `rate`, in place; buffers are copied."""
     torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)
+    for mine, its in zip(target.buffers(), source.buffers(), strict=True):
+        mine.copy_(its)
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> tuple[nn.Parameter, nn.Parameter]:

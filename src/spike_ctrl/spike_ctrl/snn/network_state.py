@@ -23,11 +23,6 @@ def each(function: Callable[..., torch.Tensor], state: State, *others: State) ->
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
-def leaves(state: State) -> list[torch.Tensor]:
-    """The tensors of a state, in order."""
-    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in leaves(part)]
-
-
 def detach(state: State) -> State:
     """The same state with no history: where truncated back-propagation through time stops."""
     return each(torch.Tensor.detach, state)

@@ -11,10 +11,10 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.indi_guide import IndiGuide
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl_benchmark.indi_guide import IndiGuide
 
 CRAFTS = {name: airframe.load(name) for name in ("crazyflie", "sih_quadx")}
 TASK = Task(box=5.0, episode_steps=10_000, start=InitialStates(at_target=1.0, rotors_low=0.6, rotors_high=0.6))

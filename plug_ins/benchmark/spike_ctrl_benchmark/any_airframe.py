@@ -1,0 +1,11 @@
+"""From where to where the protocol `airframes` draws an airframe."""
+
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
+
+RATES = AirframeRanges(
+    mass=(0.1, 5.0), thrust_to_weight=(1.5, 6.0), reach=(0.1, 0.3), lag=(0.01, 0.06), linear_thrust=(-0.12, 1.0),
+    idle_thrust=(0.0, 0.2), drag=(0.05, 1.1), angular_drag=(0.0, 3.0), force=0.08,
+)  # fmt: skip
+"""From where to where the recipe any_rates and the protocol airframes draw, with the layout `rates`."""
+ANY = {"motors": AirframeRanges(), "rates": RATES}
+"""The same for each layout."""
