@@ -127,7 +127,9 @@ def test_commands_that_were_logged_too_seldom_are_left_out_and_told(tmp_path, ca
     slow = {"control": ("float", about["control"][1][::25])}  # each 100 ms, as PX4 logs by default
     found = bag(tmp_path, topics | {"actuator_motors": (t[::25], slow)})
     assert found.commands is None
-    said = "motors: logged each 100 ms: left out, wanted at least each 25 ms; without them `identify` tells nothing: set PX4's"
+    said = (
+        "motors: logged each 100 ms: left out, wanted at least each 25 ms; without them `identify` tells nothing: set PX4's"
+    )
     assert f"{said} SDLOG_PROFILE to 17" in " ".join(capsys.readouterr().out.split())
     assert main.main(["identify", str(tmp_path / "bags" / "a"), "-o", str(tmp_path / "mine.yaml")]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
@@ -154,9 +156,10 @@ def test_a_log_that_lacks_a_part_of_the_state_names_the_topics_that_it_lacks(cha
 def test_a_topic_that_lacks_a_field_is_refused_by_both_names(topic, field, tmp_path, capsys):
     topics = flight()
     time, fields = topics[topic]
-    topics[topic] = time, {name: values for name, values in fields.items() if name != field} | {
-        "other": ("float", np.zeros(len(time)))
-    }
+    topics[topic] = (
+        time,
+        {name: values for name, values in fields.items() if name != field} | {"other": ("float", np.zeros(len(time)))},
+    )
     assert bag(tmp_path, topics) == 2
     assert f"{topic}: found no field {field}" in capsys.readouterr().err
 

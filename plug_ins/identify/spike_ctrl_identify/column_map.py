@@ -109,7 +109,7 @@ class MapFile:
     time: TimeColumn = setting(description="The column of the time.")
     quantities: Quantities = setting(description="Columns of each quantity.")  # type: ignore[valid-type]
     airframe: str = setting("", "Airframe whose motors are logged.")
-    recognised_by: tuple[str, ...] = setting((), "Columns that only such a log has.")
+    recognised_by: tuple[str, ...] = setting((), "Columns that only such a log has.", wanted="a list of names of columns")
 
 
 @dataclass(frozen=True)

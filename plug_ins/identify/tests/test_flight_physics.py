@@ -109,7 +109,9 @@ def test_a_fit_refuses_a_bag_whose_motors_are_swapped_by_file_and_columns(flight
     swapped = flight._replace(command=flight.command[:, [3, 1, 2, 0]])
     origin = {"source": "a.csv", "columns": {"motors": ["m1", "m2", "m3", "m4"]}}
     flight_choice.require_physics("bags/a", flight, origin)
-    with pytest.raises(IdentifyError, match=r"bags/a, from a.csv: motors, columns m1, m2, m3, m4: front-right and front-left"):
+    with pytest.raises(
+        IdentifyError, match=r"bags/a, from a.csv: motors, columns m1, m2, m3, m4: front-right and front-left"
+    ):
         flight_choice.require_physics("bags/a", swapped, origin)
 
 
