@@ -195,7 +195,7 @@ def test_logs_from_v1_9_to_v1_13_give_motors_by_their_outputs(limits, parameters
 
 
 def test_for_an_airframe_by_rates_nobody_asks_how_the_motors_were_logged(tmp_path, capsys):
-    names = {"PWM_MAIN_FUNC1": 101}  # and none for the other motors
+    names = {"PWM_MAIN_FUNC1": 101, "PWM_MAIN_MIN1": 1000, "PWM_MAIN_MAX1": 2000}  # and none for the other motors
     found = bag(tmp_path, of_v1_9(), parameters=names, craft="sih_quadx")
     assert found.commands.layout == "rates" and np.isfinite(found.commands.action).any()
     assert bag(tmp_path, of_v1_9(), "-o", str(tmp_path / "others"), parameters=names) == 2
