@@ -149,6 +149,14 @@ def test_a_log_that_lacks_a_part_of_the_state_names_the_topics_that_it_lacks(cha
     assert words in error and "set PX4's SDLOG_PROFILE to 17" in error
 
 
+def test_a_position_that_px4_never_believed_is_none(tmp_path, capsys):
+    topics = flight()
+    time, fields = topics["vehicle_local_position"]
+    topics["vehicle_local_position"] = time, fields | {"xy_valid": ("bool", np.zeros(len(time), bool))}
+    assert bag(tmp_path, topics) == 2
+    assert "position: found no valid vehicle_local_position and no vehicle_odometry" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("topic", "field"),
     [("vehicle_local_position", "xy_valid"), ("vehicle_local_position", "x"), ("vehicle_attitude", "q")],

@@ -10,7 +10,9 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify import IdentifyError, fidelity
+from spike_ctrl_identify.fit import Identification
 from spike_ctrl_identify.flight_physics import contradictions, told
+from spike_ctrl_identify.flight_windows import Windows
 from spike_ctrl_identify.log_defects import runs
 from spike_ctrl_identify.logged_flight import Declared, Series
 from spike_ctrl_identify.observed_flight import AHEAD, HISTORY, LOW, ObservedFlight
@@ -52,10 +54,24 @@ def require_use(craft: Airframe, flights: Sequence[ObservedFlight]) -> None:
     used = [flight for flight in flights if len(flight.starts())]
     mine, naive = fidelity.judge(craft.name, craft, used).mean, [way.mean for way in fidelity.simple(used)]
     shares = mine[JUDGED] / np.maximum(np.min(naive, axis=0)[JUDGED], 1e-9)
-    if not shares.mean() < 1:
-        each = ", ".join(f"{name} {share:.2f}" for name, share in zip(fidelity.GROUPS, shares, strict=True))
+    _require_less(fidelity.HORIZONS[JUDGED] / RATE_HZ, dict(zip(fidelity.GROUPS, shares.tolist(), strict=True)))
+
+
+def require_use_of_windows(found: Identification, windows: Windows) -> None:
+    """The same of a fit to windows, whose errors are without their means."""
+    seen = windows.state[windows.warm + 1 :, :, 7:13]
+    naive = seen - seen.mean(axis=0)
+    rms = [float(np.sqrt((naive[..., part] ** 2).mean())) for part in (slice(0, 3), slice(3, 6))]
+    shares = {name: error / max(one, 1e-9) for name, error, one in zip(("velocity", "rates"), found.error, rms, strict=True)}
+    _require_less(found.steps / RATE_HZ, shares)
+
+
+def _require_less(seconds: float, shares: Mapping[str, float]) -> None:
+    mean = float(np.mean(list(shares.values())))
+    if not mean < 1:
+        each = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
         raise IdentifyError(
-            f"found an airframe that predicts {fidelity.HORIZONS[JUDGED] / RATE_HZ:g} s with {shares.mean():.2f} times the "
-            f"error of holding the state, or of constant velocity and rates ({each}), wanted less than 1: the logs do not "
-            "fit the airframe, or a column has a wrong unit, sign or order"
+            f"found an airframe that predicts {seconds:g} s with {mean:.2f} times the error of holding the state, or of "
+            f"constant velocity and rates ({each}), wanted less than 1: the logs do not fit the airframe, or a column has "
+            "a wrong unit, sign or order"
         )

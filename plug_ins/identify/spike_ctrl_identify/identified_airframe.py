@@ -115,7 +115,10 @@ def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Show) ->
     pieces = [piece for recording in recordings for piece in segments(recording, prior)]
     lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
     warm = RATE_LOOP_WARM_UP if prior.action_layout == "rates" else min(MAX_WARM_UP, lag)
-    return fit(prior, windows(pieces, prior, warm, STEPS[prior.action_layout], MAX_WINDOWS), show)
+    cut = windows(pieces, prior, warm, STEPS[prior.action_layout], MAX_WINDOWS)
+    found = fit(prior, cut, show)
+    flight_choice.require_use_of_windows(found, cut)
+    return found
 
 
 def table(found: Identification, prior: Airframe) -> str:

@@ -72,7 +72,7 @@ def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
     series = _pose(topics) | _sensors(topics) | driven | _reference(topics)
     for name in STATE:
         if name not in series:
-            sources = " and no ".join(SOURCES[name])
+            sources = " and no ".join(f"valid {one}" if one in topics else one for one in SOURCES[name])
             raise UsageError(f"{path}: {name}: found no {sources}, wanted one of these topics: {REMEDY}")
     lost = sum(dropout.duration for dropout in log.dropouts) / 1e3
     notes = [f"the logger lost {lost:.2f} s in {len(log.dropouts)} drop-outs"] if log.dropouts else []
@@ -107,8 +107,8 @@ def _pose(topics: Mapping[str, Topic]) -> dict[str, Series]:
         place = topics["vehicle_local_position"]
         valid = np.asarray(place["xy_valid"], bool) & np.asarray(place["z_valid"], bool)
         unknown = np.where(valid, 0.0, np.nan)[:, None]  # an estimate that PX4 itself does not believe
-        found["position"] = Series(place.when, enu(place.columns("x", "y", "z")) + unknown)
-        found["velocity"] = Series(place.when, enu(place.columns("vx", "vy", "vz")) + unknown)
+        parts = {"position": ("x", "y", "z"), "velocity": ("vx", "vy", "vz")} if valid.any() else {}
+        found = {name: Series(place.when, enu(place.columns(*fields)) + unknown) for name, fields in parts.items()}
     if "vehicle_attitude" in topics:
         turned = topics["vehicle_attitude"]
         found["quaternion"] = Series(turned.when, quaternion_from_ned(turned.vector("q", 4)))
@@ -171,8 +171,9 @@ def _commands(topics: Mapping[str, Topic], parameters: Mapping[str, float]) -> t
 
 
 def _asked(topic: Topic) -> np.ndarray:
-    rates = flu(topic.columns("roll", "pitch", "yaw"))
-    return np.column_stack([-topic.columns("thrust_body[2]"), rates])
+    """Collective and rates (K, 4) of vehicle_rates_setpoint; up to v1.8 its thrust is one number, upward."""
+    thrust = topic.column("thrust") if "thrust" in topic else -topic.column("thrust_body[2]")
+    return np.column_stack([thrust, flu(topic.columns("roll", "pitch", "yaw"))])
 
 
 def _place(data: Topic) -> np.ndarray:

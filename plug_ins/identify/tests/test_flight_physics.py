@@ -3,13 +3,17 @@
 Oracle: flights of the simulator, whose units, frames and motors are known, spoilt in one way each.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from simulated_flight import CRAZYFLIE, simulate
 
 from spike_ctrl_identify import IdentifyError, flight_choice
 from spike_ctrl_identify.column_map import ANGLE, LENGTH, RATE, TIME
+from spike_ctrl_identify.fit import Identification
 from spike_ctrl_identify.flight_physics import Contradiction, contradictions, told
+from spike_ctrl_identify.flight_windows import Windows
 from spike_ctrl_identify.logged_flight import Declared, Series
 
 
@@ -121,6 +125,17 @@ def test_a_flight_that_never_takes_off_is_left_out_with_why(flight):
     assert flight_choice.unfit(low) == "it never takes off: 0.00 m at most, wanted more than 0.25"
     gaps = flight.good & (np.arange(len(flight.good)) % 100 > 0)
     assert "wanted 2 s of it without a gap" in flight_choice.unfit(flight._replace(good=gaps))
+
+
+def test_a_fit_to_windows_worse_than_knowing_nothing_is_refused():
+    state = np.zeros((31, 20, 13))
+    state[..., 7] = np.linspace(0, 1, 31)[:, None]
+    state[..., 10] = np.linspace(0, 2, 31)[:, None]
+    windows = Windows(state, np.zeros((30, 20, 4)), np.zeros((30, 20, 3)), 5)
+    found = Identification(CRAZYFLIE, (), 20, 25, (1.0, 1.0), (0.01, 0.1), "")
+    flight_choice.require_use_of_windows(found, windows)
+    with pytest.raises(IdentifyError, match=r"predicts 0.25 s with .* wanted less than 1"):
+        flight_choice.require_use_of_windows(dataclasses.replace(found, error=(0.1, 1.0)), windows)
 
 
 def test_an_airframe_worse_than_knowing_nothing_is_refused(flight):

@@ -8,7 +8,7 @@ from simulated_flight import CRAZYFLIE, TRUTH
 
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl_identify import identified_airframe as identification
-from spike_ctrl_identify import thrust_level
+from spike_ctrl_identify import identify_verb, thrust_level
 from spike_ctrl_identify.fit import Identification, ParameterEstimate
 from spike_ctrl_identify.open_loop import HISTORY, Starts
 
@@ -42,6 +42,16 @@ def test_an_exponent_that_the_voltages_do_not_tell_stays():
         level = thrust_level.thrust_level(TRUTH, wide, np.arange(count) // 10)
         assert np.isfinite(level.power_width) == told and (level.power != 0) == told
         assert (thrust_level.levelled(TRUTH, 0.7, level).battery.exponent == TRUTH.battery.exponent) is not told
+
+
+def test_the_time_left_counts_from_the_first_line_of_progress(monkeypatch):
+    begun = []
+    monkeypatch.setattr(identify_verb, "progress_with_time_left", lambda most: begun.append(most) or (lambda *_: None))
+    show = identify_verb._progress()
+    assert begun == []  # bags are read meanwhile
+    show("the first round begins", np.nan)
+    show("round 1", 0.1)
+    assert begun == [True]
 
 
 def test_without_voltage_the_missing_battery_is_told(tmp_path):

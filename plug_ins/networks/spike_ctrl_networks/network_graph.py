@@ -247,16 +247,16 @@ def _check_sizes(model: Any, onnx: Any) -> None:
 
 def _products(node: Any, sizes: Mapping[str, Any]) -> int:
     """How many products an operator adds up, at most; of any other one how many numbers it reads."""
-    given = [sizes[name] for name in node.input if name]
-    results = sum(math.prod(sizes[name]) for name in node.output if name)
+    given: list[list[int]] = [sizes[name] for name in node.input if name]
+    results: int = sum(math.prod(sizes[name]) for name in node.output if name)
     about = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type == "Einsum":
         return _einsum_products(about["equation"].s.decode(), given)
     if node.op_type == "MatMul":
-        return results * int(given[0][-1])
+        return results * given[0][-1]
     if node.op_type == "Gemm":
         turned = "transA" in about and about["transA"].i
-        return results * int(given[0][0 if turned else 1])
+        return results * given[0][0 if turned else 1]
     if node.op_type == "Conv":
         return results * math.prod(given[1][1:])
     if node.op_type in ("GRU", "LSTM", "RNN"):
@@ -264,7 +264,7 @@ def _products(node: Any, sizes: Mapping[str, Any]) -> int:
     return max(map(math.prod, given), default=0)
 
 
-def _einsum_products(equation: str, given: list[Any]) -> int:
+def _einsum_products(equation: str, given: list[list[int]]) -> int:
     """The sizes of all letters of an Einsum, and of what `...` stands for, multiplied."""
     letters: dict[str, int] = {}
     for term, shape in zip(equation.replace(" ", "").partition("->")[0].split(","), given, strict=True):
@@ -272,7 +272,7 @@ def _einsum_products(equation: str, given: list[Any]) -> int:
         left_out = len(shape) - len(before) - len(after)
         names = [*before, *(f".{left_out - axis}" for axis in range(left_out)), *after] if dots else [*before]
         for name, size in zip(names, shape, strict=True):
-            letters[name] = max(letters.get(name, 1), int(size))
+            letters[name] = max(letters.get(name, 1), size)
     return math.prod(letters.values())
 
 
