@@ -27,7 +27,7 @@ SMOOTH, LATEST = 5, 12  # samples: of the moving mean, and of the delays that ar
 LEAST = 300  # samples
 FAST, GRID = 5e-4, 0.01  # s: between samples of the fastest logs, and of the comparison
 TURN, MOVE, GAIN = 0.05, 0.05, 0.3  # rad/s, m/s, m/s^2 rms: below these nothing is told
-FLIES, BELOW = 0.15, 0.25  # u of the mean motor in flight; m
+FLIES, LEFT, BELOW = 0.15, 0.1, 0.25  # u of the mean motor in flight; m from the ground: it has left it, it flies
 AHEAD = 0.3  # a swap of two rotors costs half of the agreement
 LAGS = (0.0, 0.02, 0.04, 0.08)  # s, of the rotors
 CORNERS = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) / 2  # what a rotor does to roll and pitch, in our order
@@ -185,7 +185,7 @@ def _world(tilted: _Comparison | None, up: np.ndarray) -> list[Contradiction]:
 
 
 def _height(series: Mapping[str, Series]) -> list[Contradiction]:
-    """With its motors on, a vehicle is not below where it stood with its motors off."""
+    """With its motors on, a vehicle leaves the ground upward, and is not below where it stood with its motors off."""
     motors, place = series.get("motors"), series["position"]
     if motors is None or len(motors.time) < LEAST:
         return []
@@ -195,7 +195,8 @@ def _height(series: Mapping[str, Series]) -> list[Contradiction]:
         return []
     ground = float(np.median(height[rests]))
     below, above = (height[flies] < ground - BELOW).mean(), (height[flies] > ground + BELOW).mean()
-    if below < 0.5 or above > 0.1:
+    left = np.flatnonzero(flies & (np.abs(height - ground) > LEFT))
+    if below < 0.5 or above > 0.1 or height[left[0]] > ground:  # from a table it rises first
         return []
     words = f"flies {ground - np.median(height[flies]):.2f} m below where it stood"
     return [Contradiction("position", f"{words}: its height looks upward, declared downward")]

@@ -80,6 +80,14 @@ def test_what_is_spoilt_is_named(flight, change, quantity, words, scale):
     assert found.scale == (pytest.approx(scale, rel=0.3) if scale else None)
 
 
+def test_a_take_off_from_a_table_to_a_lower_flight_is_none(flight):
+    flown = series(flight)
+    height = flown["position"].value[:, 2].copy()
+    height[:100], height[100:130] = 2.6, 2.8  # on the table, and just above it
+    flown["position"].value[:, 2] = height
+    assert "position" not in {found.quantity for found in contradictions(flown)}
+
+
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
 def test_a_wrong_unit_of_the_time_is_told_from_wrong_units_of_all_else(flight, factor):
     found = contradictions({name: Series(one.time * factor, one.value) for name, one in series(flight).items()})[0]
