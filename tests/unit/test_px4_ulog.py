@@ -127,20 +127,87 @@ def test_commands_that_were_logged_too_seldom_are_left_out_and_told(tmp_path, ca
     slow = {"control": ("float", about["control"][1][::25])}  # each 100 ms, as PX4 logs by default
     found = bag(tmp_path, topics | {"actuator_motors": (t[::25], slow)})
     assert found.commands is None
-    assert "motors: logged each 100 ms" in capsys.readouterr().out
+    said = (
+        "motors: logged each 100 ms: left out, wanted at least each 25 ms; without them `identify` tells nothing: set PX4's"
+    )
+    assert f"{said} SDLOG_PROFILE to 17" in " ".join(capsys.readouterr().out.split())
+    assert main.main(["identify", str(tmp_path / "bags" / "a"), "-o", str(tmp_path / "mine.yaml")]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"vehicle_attitude": None}, "quaternion: found 0 samples, wanted at least 3"),
-        ({"sensor_combined": None}, "rates: found 0 samples"),
-        ({"vehicle_local_position": None}, "position: found 0 samples"),
+        ({"vehicle_attitude": None}, "quaternion: found no vehicle_attitude and no vehicle_odometry, wanted one of these"),
+        ({"sensor_combined": None}, "rates: found no sensor_combined and no vehicle_angular_velocity, wanted one of"),
+        ({"vehicle_local_position": None}, "position: found no vehicle_local_position and no vehicle_odometry, wanted"),
     ],
 )
-def test_a_log_that_lacks_a_part_of_the_state_says_which(change, words, tmp_path, capsys):
+def test_a_log_that_lacks_a_part_of_the_state_names_the_topics_that_it_lacks(change, words, tmp_path, capsys):
     assert bag(tmp_path, flight(**change)) == 2
-    assert words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert words in error and "set PX4's SDLOG_PROFILE to 17" in error
+
+
+def test_a_position_that_px4_never_believed_is_none(tmp_path, capsys):
+    topics = flight()
+    time, fields = topics["vehicle_local_position"]
+    topics["vehicle_local_position"] = time, fields | {"xy_valid": ("bool", np.zeros(len(time), bool))}
+    assert bag(tmp_path, topics) == 2
+    assert "position: found no valid vehicle_local_position and no vehicle_odometry" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("topic", "field"),
+    [("vehicle_local_position", "xy_valid"), ("vehicle_local_position", "x"), ("vehicle_attitude", "q")],
+)
+def test_a_topic_that_lacks_a_field_is_refused_by_both_names(topic, field, tmp_path, capsys):
+    topics = flight()
+    time, fields = topics[topic]
+    topics[topic] = (
+        time,
+        {name: values for name, values in fields.items() if name != field} | {"other": ("float", np.zeros(len(time)))},
+    )
+    assert bag(tmp_path, topics) == 2
+    assert f"{topic}: found no field {field}" in capsys.readouterr().err
+
+
+def of_v1_9(low=1000.0, high=2000.0):
+    """Topics as PX4 v1.9 logged them: no actuator_motors, odometry in x, y, z, and pulses in the order of the mixer."""
+    topics = flight(actuator_motors=None)
+    t, attitude = topics["vehicle_attitude"]
+    shares = np.array([0.1, 0.2, 0.3, 0.4, 0, 0])
+    pulses = np.tile(low + shares * (high - low), (len(t), 1))
+    place = {name: ("float", np.full(len(t), v)) for name, v in zip(("x", "y", "z"), (1.0, 2.0, -3.0), strict=True)}
+    moving = {name: ("float", np.full(len(t), v)) for name, v in zip(("vx", "vy", "vz"), (0.0, 0.2, 0.0), strict=True)}
+    topics["actuator_outputs"] = t, {"noutputs": ("int32_t", np.full(len(t), 6)), "output": ("float", pulses)}
+    topics["vehicle_local_position"] = None
+    topics["vehicle_odometry"] = t, attitude | place | moving
+    return {name: topic for name, topic in topics.items() if topic is not None}
+
+
+@pytest.mark.parametrize(
+    ("limits", "parameters"),
+    [
+        ((1000.0, 2000.0), {}),  # none is logged: PX4's defaults
+        ((1075.0, 1950.0), {"PWM_MIN": 1075, "PWM_MAX": 1950}),  # up to v1.11
+        ((1100.0, 1900.0), {"PWM_MAIN_MIN": 1100, "PWM_MAIN_MAX": 1900, "PWM_MAIN_MIN1": -1, "PWM_MAIN_FUNC1": 0}),
+        ((0.0, 1.0), {"PWM_MIN": 1000, "PWM_MAX": 2000}),  # of a simulator
+    ],
+)
+def test_logs_from_v1_9_to_v1_13_give_motors_by_their_outputs(limits, parameters, tmp_path):
+    found = bag(tmp_path, of_v1_9(*limits), parameters=parameters)
+    np.testing.assert_allclose((found.commands.action[5] + 1) / 2, [0.1, 0.4, 0.2, 0.3], atol=1e-6)
+    np.testing.assert_allclose(found.poses.position[0], [2, 1, 3], rtol=1e-6)
+    np.testing.assert_allclose(found.poses.velocity[0], [0.2, 0, 0], atol=1e-6)
+
+
+def test_for_an_airframe_by_rates_nobody_asks_how_the_motors_were_logged(tmp_path, capsys):
+    names = {"PWM_MAIN_FUNC1": 101, "PWM_MAIN_MIN1": 1000, "PWM_MAIN_MAX1": 2000}  # and none for the other motors
+    found = bag(tmp_path, of_v1_9(), parameters=names, craft="sih_quadx")
+    assert found.commands.layout == "rates" and np.isfinite(found.commands.action).any()
+    assert bag(tmp_path, of_v1_9(), "-o", str(tmp_path / "others"), parameters=names) == 2
+    assert "actuator_outputs: found no channel of motor 4" in capsys.readouterr().err
 
 
 def test_what_is_no_ulog_or_cut_off_is_refused_in_one_line(tmp_path, capsys):

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 from spike_ctrl._files import settings, yaml_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting
 from spike_ctrl.px4 import frames
 from spike_ctrl_identify.csv_table import CsvTable
-from spike_ctrl_identify.logged_flight import AVERAGE_GRAVITY, Series
+from spike_ctrl_identify.logged_flight import AVERAGE_GRAVITY, Declared, Series
 
 ROTORS = ("front-right", "back-right", "back-left", "front-left")
 ANGLE = {"rad": 1.0, "deg": np.pi / 180}
@@ -28,10 +28,12 @@ LENGTH = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 SPEED = {"m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3}
 RATE = {"rad/s": 1.0, "deg/s": np.pi / 180, "mrad/s": 1e-3}
 FORCE = {"m/s^2": 1.0, "g": AVERAGE_GRAVITY}
-MOTOR = {"share": 1.0, "percent": 1e-2, "pwm16": 1 / 65535, "us": 1e-3}  # us: pulses of 1000 to 2000 microseconds
+MOTOR = {"share": 1.0, "percent": 1e-2, "pwm16": 1 / 65535, "us": 1e-3, "speed": 1.0}
+"""us: pulses of 1000 to 2000 microseconds. speed: of the rotors in any unit, with `full`, its value at u = 1."""
 VOLTAGE = {"V": 1.0, "mV": 1e-3}
 TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 NO_UNIT = {"": 1.0}
+ROTATION = 0.05  # a rotation's determinant may differ from 1 by this
 WORLD, BODY, NO_FRAME = ("ENU", "NED"), ("FLU", "FRD"), ("",)
 
 
@@ -47,7 +49,8 @@ KINDS = {
     "position": Kind(3, LENGTH, WORLD),
     "quaternion": Kind(4, NO_UNIT, WORLD),
     "attitude": Kind(3, ANGLE, WORLD),
-    "velocity": Kind(3, SPEED, WORLD),
+    "rotation": Kind(9, NO_UNIT, WORLD),
+    "velocity": Kind(3, SPEED, (*WORLD, *BODY)),
     "rates": Kind(3, RATE, BODY),
     "acceleration": Kind(3, FORCE, BODY),
     "motors": Kind(4, MOTOR, NO_FRAME),
@@ -60,9 +63,10 @@ KINDS = {
     "reference_velocity": Kind(3, SPEED, WORLD),
     "reference_rates": Kind(3, RATE, BODY),
 }
-"""attitude: roll, pitch, yaw, applied as yaw, pitch, roll about the body's axes; used where there is no quaternion.
+"""attitude: roll, pitch, yaw, applied as yaw, pitch, roll about the body's axes. rotation: the matrix body to world, row by
+row. Both are used where there is no quaternion. velocity: in FLU or FRD it is the body's, turned by the attitude.
 
-In the frame NED the body of a quaternion or an attitude is FRD, in ENU it is FLU."""
+In the frame NED the body of a quaternion, a rotation or an attitude is FRD, in ENU it is FLU."""
 MAPS = Path(__file__).parent / "maps"
 ORDERS = {"motors": ROTORS, "quaternion": tuple("xyzw"), "reference_quaternion": tuple("xyzw")}
 
@@ -78,6 +82,8 @@ def _entry(name: str, kind: Kind) -> Any:
         parts += [("unit", str, setting(description="Unit of the columns.", choices=tuple(kind.units)))]
     if kind.frames != NO_FRAME:
         parts += [("frame", str, setting(description="Frame of the columns.", choices=kind.frames))]
+    if name == "motors":
+        parts += [("full", float | None, setting(None, "Value of a column at u = 1, for the unit speed.", low=1e-9))]
     if order:
         wanted = f"{', '.join(order)} in the order of the columns"
         parts += [("order", tuple[str, ...], setting(description="What they are.", choices=order, wanted=wanted, **each))]
@@ -103,12 +109,15 @@ class MapFile:
     time: TimeColumn = setting(description="The column of the time.")
     quantities: Quantities = setting(description="Columns of each quantity.")  # type: ignore[valid-type]
     airframe: str = setting("", "Airframe whose motors are logged.")
-    recognised_by: tuple[str, ...] = setting((), "Columns that only such a log has.")
+    recognised_by: tuple[str, ...] = setting((), "Columns that only such a log has.", wanted="a list of names of columns")
 
 
 @dataclass(frozen=True)
 class MappedColumns:
-    """One quantity of a map. signs: 1 or -1 per column. order: of a quaternion's columns or of the motors."""
+    """One quantity of a map. signs: 1 or -1 per column. order: of a quaternion's columns or of the motors.
+
+    full: a motor's speed at u = 1; None in another unit than speed.
+    """
 
     quantity: str
     columns: tuple[str, ...]
@@ -117,6 +126,7 @@ class MappedColumns:
     order: tuple[str, ...]
     signs: tuple[float, ...]
     optional: bool
+    full: float | None = None
 
 
 @dataclass(frozen=True)
@@ -146,11 +156,23 @@ class ColumnMap:
                 found[entry.quantity] = self._one(table, entry)
             elif not entry.optional or any(t.find(c) is not None for t in tables for c in entry.columns):
                 raise _missing(tables, entry, self.name)
-        for name in ("attitude", "reference_attitude"):
-            angles, wanted = found.pop(name, None), name.replace("attitude", "quaternion")
-            if angles is not None and wanted not in found:
-                found[wanted] = angles._replace(value=_quaternions(self, name, angles.value))
+        for name in ("rotation", "attitude", "reference_attitude"):
+            turned, wanted = found.pop(name, None), "reference_quaternion" if name.startswith("ref") else "quaternion"
+            if turned is not None and wanted not in found:
+                found[wanted] = turned._replace(value=_quaternions(self._frame(name), turned.value))
+        if self._frame("velocity") in BODY and "velocity" in found and "quaternion" in found:
+            found["velocity"] = _into_world(found["velocity"], found["quaternion"])
         return found
+
+    def declared(self) -> dict[str, Declared]:
+        """What this map says of each quantity, and of `time`."""
+        said = {"time": Declared((self.time,), self.time_unit, TIME)}
+        for entry in self.quantities:
+            said[entry.quantity] = Declared(entry.columns, entry.unit, KINDS[entry.quantity].units)
+        return said
+
+    def _frame(self, quantity: str) -> str:
+        return next((entry.frame for entry in self.quantities if entry.quantity == quantity), "")
 
     def _one(self, table: CsvTable, entry: MappedColumns) -> Series:
         when = table.find(self.time)
@@ -196,8 +218,12 @@ def _mapped(name: str, entry: Any, source: str) -> MappedColumns:
         if len(set(found)) != len(found):
             wanted = next(known.metadata["wanted"] for known in fields(entry) if known.name == key)
             raise UsageError(f"{source}.{key}: found {list(found)}, wanted {wanted}")
-    unit, frame = getattr(entry, "unit", ""), getattr(entry, "frame", "")
-    return MappedColumns(name, entry.columns, unit, frame, order, tuple(map(float, entry.signs)), entry.optional)
+    unit, frame, full = (getattr(entry, key, "") for key in ("unit", "frame", "full"))
+    if (unit == "speed") is not bool(full):
+        wanted = "wanted one with unit speed, and only there"
+        raise UsageError(f"{source}.full: found {full or 'none'} with unit {unit}, {wanted}")
+    signs = tuple(map(float, entry.signs))
+    return MappedColumns(name, entry.columns, unit, frame, order, signs, entry.optional, full or None)
 
 
 def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> UsageError:
@@ -215,7 +241,7 @@ def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> Usa
 def _converted(entry: MappedColumns, raw: np.ndarray) -> np.ndarray:
     """Columns as logged (K, n) to SI, ENU and FLU. Angles of an attitude stay in the map's frame, in rad."""
     kind = KINDS[entry.quantity]
-    value = raw * np.array(entry.signs) * kind.units[entry.unit]
+    value = raw * np.array(entry.signs) * kind.units[entry.unit] / (entry.full or 1.0)
     if entry.unit == "us":
         value -= 1.0
     if entry.quantity == "motors":
@@ -237,10 +263,27 @@ def quaternion_from_ned(value: np.ndarray) -> np.ndarray:
     return np.stack(frames.enu_flu_from_ned_frd(value.T), axis=1)
 
 
-def _quaternions(chosen: ColumnMap, name: str, angles: np.ndarray) -> np.ndarray:
-    frame = next(entry.frame for entry in chosen.quantities if entry.quantity == name)
-    found = np.full((len(angles), 4), np.nan)
-    good = np.isfinite(angles).all(1)
+def _quaternions(frame: str, turned: np.ndarray) -> np.ndarray:
+    """x, y, z, w of FLU to ENU (K, 4) from angles (K, 3) or matrices row by row (K, 9) of `frame`; NaN where unknown."""
+    found = np.full((len(turned), 4), np.nan)
+    good = np.isfinite(turned).all(1)
+    if turned.shape[1] == 9:
+        good &= np.abs(np.linalg.det(np.nan_to_num(turned).reshape(-1, 3, 3)) - 1) < ROTATION
     if good.any():
-        found[good] = Rotation.from_euler("ZYX", angles[good][:, ::-1]).as_quat()
+        some = turned[good]
+        by_matrix = turned.shape[1] == 9
+        attitude = Rotation.from_matrix(some.reshape(-1, 3, 3)) if by_matrix else Rotation.from_euler("ZYX", some[:, ::-1])
+        found[good] = attitude.as_quat()
     return quaternion_from_ned(found[:, [3, 0, 1, 2]]) if frame == "NED" else found
+
+
+def _into_world(velocity: Series, quaternion: Series) -> Series:
+    """A velocity in FLU turned by the attitude at its times; NaN where the attitude is unknown."""
+    known = np.isfinite(quaternion.value).all(1) & (np.linalg.norm(quaternion.value, axis=1) > 0)
+    time, first = np.unique(quaternion.time[known], return_index=True)
+    found = np.full_like(velocity.value, np.nan)
+    if len(time) > 1:
+        inside = (velocity.time >= time[0]) & (velocity.time <= time[-1])
+        attitude = Slerp(time, Rotation.from_quat(quaternion.value[known][first]))(velocity.time[inside])
+        found[inside] = attitude.apply(velocity.value[inside])
+    return velocity._replace(value=found)

@@ -47,6 +47,7 @@ def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
         series=chosen.series(tables),
         about=about,
         logged=logged,
+        declared=chosen.declared(),
         notes=tuple(f"{table.path.name}: {note}" for table in tables for note in table.notes),
     )
 

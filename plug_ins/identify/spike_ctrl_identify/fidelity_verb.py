@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe as airframes
-    from spike_ctrl_identify import IdentifyError, fidelity
+    from spike_ctrl_identify import IdentifyError, fidelity, flight_choice
     from spike_ctrl_identify.observed_flight import observed_flights
 
     for name, path in (("--output", options.output), ("--json", options.json)):
@@ -47,6 +47,9 @@ def run(options: argparse.Namespace) -> int:
     for flight in flights:
         for note in flight.notes:
             print(f"{flight.name}: {note}")
+        if why := flight_choice.unfit(flight):
+            print(f"{flight.name}: left out: {why}")
+    flights = [flight for flight in flights if len(flight.starts())] or flights
     if craft.battery and (dark := [flight.name for flight in flights if not flight.powered]):
         raise UsageError(f"{', '.join(dark)}: found no battery voltage, wanted it: {craft.name} has a battery")
     try:

@@ -92,10 +92,10 @@ def parameters(start: Airframe, hover: float) -> list[Parameter]:
 def begin(prior: Airframe, flights: Sequence[ObservedFlight]) -> tuple[Airframe, float]:
     """Where the fit begins, and the normalised rotor speed of the flights: the prior with thrust scaled to their mean."""
     in_air = np.concatenate([flight.command[flight.good] for flight in flights])
-    battery = prior.battery
+    battery = None
     if all(flight.powered for flight in flights):
         volts = np.concatenate([flight.voltage[flight.good] for flight in flights])
-        battery = battery or _typical(float(np.mean(volts)))
+        battery = prior.battery or _typical(float(np.mean(volts)))
         in_air = in_air * battery.factor(volts[:, None])
     hover = float(in_air.mean())
     c1, c2 = prior.thrust_curve[1:] if min(prior.thrust_curve[1:]) > 0 else (0.15 * hover, 0.85)
@@ -128,28 +128,29 @@ def fit_flights(
     total = sum(len(flight.starts(1, HORIZONS[-1])) for flight in flights)
     at = starts(flights, max(1, round(total / MOST)), HORIZONS[-1])
     fit, blocks = _Fit(parameters(start, hover), start, at), _blocks(at.flight)
-    craft, before = start, 0
+    level = thrust_level(start, at, blocks)
+    craft, before = levelled(start, hover, level), 0
+    show("the first round begins", np.nan)  # the simulator is compiled by now
     for rounds in (ROUNDS, AGAIN):
 
         def told(line: str, share: float, before: int = before, rounds: int = rounds) -> None:
             show(line, (before + share * rounds) / (ROUNDS + AGAIN))
 
-        craft = fit.run(levelled(craft, hover, thrust_level(craft, at, blocks)), rounds, told)
-        before += rounds
-    level = thrust_level(craft, at, blocks)
-    craft = levelled(craft, hover, level)
+        craft = fit.run(craft, rounds, told)
+        level = thrust_level(craft, at, blocks)
+        craft, before = levelled(craft, hover, level), before + rounds
     thrust = estimates(start, craft, hover, level)
     battery = None
     if craft.battery:
         craft, battery = fit_battery(craft, [flight for flight in flights if flight.powered])
-    trims = _trims(craft, at, len(flights))
+    told_by, trims = np.unique(at.flight), _trims(craft, at)
     craft = dataclasses.replace(craft, trim_moment=tuple(float(np.round(t, 12)) for t in trims.mean(0)))
     judged = starts(held_out or flights, 10, 25)
     return Identification(
         craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, HORIZONS[-1],
         _rms(start, judged), _rms(craft, judged),
         ".25 s of the flights held out" if held_out else ".25 s of the flights that were fitted",
-        tuple(zip([flight.name for flight in flights], trims.tolist(), strict=True)),
+        tuple(zip([flights[number].name for number in told_by], trims.tolist(), strict=True)),
     )  # fmt: skip
 
 
@@ -286,10 +287,10 @@ def _blocks(flight: np.ndarray) -> np.ndarray:
     return found
 
 
-def _trims(craft: Airframe, at: Starts, flights: int) -> np.ndarray:
-    """The mean trim torque of each flight (F, 3), N m."""
+def _trims(craft: Airframe, at: Starts) -> np.ndarray:
+    """The mean trim torque of each flight that has starts (F, 3), N m."""
     trim = predict(dataclasses.replace(craft, trim_moment=(0.0, 0.0, 0.0)), at, (1,)).push[:, 3:] * np.array(craft.inertia)
-    return np.array([np.median(trim[at.flight == number], axis=0) for number in range(flights)])
+    return np.array([np.median(trim[at.flight == number], axis=0) for number in np.unique(at.flight)])
 
 
 def _rms(craft: Airframe, at: Starts) -> tuple[float, float]:

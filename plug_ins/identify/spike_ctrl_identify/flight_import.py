@@ -22,6 +22,7 @@ from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify import csv_log, log_defects
 from spike_ctrl_identify.column_map import ColumnMap
 from spike_ctrl_identify.control_ticks import COMMANDS, SLOWEST_COMMAND, ControlTicks, sampled, usable
+from spike_ctrl_identify.flight_physics import require_physics
 from spike_ctrl_identify.log_defects import Order
 from spike_ctrl_identify.logged_flight import STATE, LoggedFlight, Series
 
@@ -62,6 +63,9 @@ def read_flight(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
 def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
     """Judge a flight and sample it each 10 ms. Raises UsageError if it lacks a state or holds two flights."""
     source = str(flight.path)
+    driven = "motors" if airframe.action_layout == "motors" else "collective_and_rates"
+    if driven in flight.unread:
+        raise UsageError(flight.unread[driven])
     series, orders = _in_order(source, flight.series)
     true = {name: usable(name, one) for name, one in series.items()}
     kept = SLOW if flight.evened else true
@@ -69,6 +73,7 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
     seldom = {name: log_defects.period(alive[name]) for name in COMMANDS if name in alive and len(alive[name].time) > 1}
     seldom = {name: each for name, each in seldom.items() if each > SLOWEST_COMMAND}
     alive = {name: one for name, one in alive.items() if name not in seldom}
+    require_physics(flight, alive)
     ticks = sampled(source, {name: one for name, one in alive.items() if len(one.time)})
     air = _in_the_air(ticks)
     delay, alike, against, course = _delay(alive, ticks.time[air])
@@ -81,7 +86,9 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
         "seconds": round(len(ticks.time) / RATE_HZ, 2),
         "seconds_in_the_air": round(float((air & ticks.known).sum()) / RATE_HZ, 2),
         "missing_ticks": int((~ticks.known).sum()),
-        "absent": _absent(alive, airframe),
+        "absent": _absent(alive, driven),
+        "lacking": _lacking(flight, driven, alive, seldom),
+        "columns": {name: list(said.columns) for name, said in flight.declared.items() if name in series},
         "samples": {name: _sampling(name, one, flight.logged.get(name)) for name, one in series.items()},
         "disorder": {name: order._asdict() for name, order in orders.items() if any(order)},
         "impossible": _fewer(series, true),
@@ -90,9 +97,21 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
         "gyro_delay": {"seconds": round(delay, 4), "correlation": round(alike, 2), "against": against, "course": course},
         "about": flight.about,
     }
-    wanted = f"left out, wanted at least each {1e3 * SLOWEST_COMMAND:.0f} ms"
-    late = [f"{name}: logged each {1e3 * each:.0f} ms: {wanted}" for name, each in seldom.items()]
+    late = [_seldom(name, each) for name, each in seldom.items() if name != driven]
     return PreparedFlight(ticks, origin, (*flight.notes, *_words(origin), *late))
+
+
+def _lacking(flight: LoggedFlight, driven: str, alive: dict[str, Series], seldom: dict[str, float]) -> str:
+    """Why nothing tells what drove the vehicle, in a sentence with what to do; empty where the log tells it."""
+    if driven in alive and len(alive[driven].time):
+        return ""
+    words = _seldom(driven, seldom[driven]) if driven in seldom else f"no {driven}"
+    return f"{words}; without them `identify` tells nothing: {flight.remedy or f'log {driven}'}"
+
+
+def _seldom(name: str, each: float) -> str:
+    wanted = f"left out, wanted at least each {1e3 * SLOWEST_COMMAND:.0f} ms"
+    return f"{name}: logged each {1e3 * each:.0f} ms: {wanted}"
 
 
 def _in_order(source: str, series: dict[str, Series]) -> tuple[dict[str, Series], dict[str, Order]]:
@@ -143,8 +162,7 @@ def _in_the_air(ticks: ControlTicks) -> np.ndarray:
     return ~ticks.grounded & (height > (np.median(stood) if len(stood) else -np.inf) + AIR)
 
 
-def _absent(series: dict[str, Series], airframe: Airframe) -> list[str]:
-    driven = "motors" if airframe.action_layout == "motors" else "collective_and_rates"
+def _absent(series: dict[str, Series], driven: str) -> list[str]:
     wanted = (*STATE, driven, "voltage", "acceleration", "set_point", "reference_position", "reference_quaternion")
     return [name for name in wanted if name not in series or not len(series[name].time)]
 
@@ -182,7 +200,9 @@ def _delay(series: dict[str, Series], air: np.ndarray) -> tuple[float, float, st
 
 def _words(origin: dict) -> list[str]:
     """What the table leaves out."""
-    found = [f"no {name}" for name in origin["absent"]]
+    driven = ("motors", "collective_and_rates")
+    found = [f"no {name}" for name in origin["absent"] if name not in driven]
+    found += [origin["lacking"]] if origin["lacking"] else []
     for name, order in origin["disorder"].items():
         parts = [f"{order[key]} {words}" for key, words in DISORDER.items() if order[key]]
         found.append(f"{name}: {', '.join(parts)}")

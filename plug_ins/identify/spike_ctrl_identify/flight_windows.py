@@ -62,7 +62,9 @@ def segments(recording: Recording, airframe: Airframe) -> list[Segment]:
     if recording.applied is not None:
         return _simulated(recording)
     if recording.commands is None:
-        raise BagError(f"{recording.path}: found no transition and no command, wanted one of them: what was flown")
+        lacking = (recording.origin or {}).get("lacking")
+        why = f"; of its log: {lacking}" if lacking else ""
+        raise BagError(f"{recording.path}: found no transition and no command, wanted one of them: what was flown{why}")
     if recording.poses is None:
         raise BagError(f"{recording.path}: found no flight_state, wanted it: state is seen from a set-point that moves")
     return _flown(recording, recording.poses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -20,17 +21,21 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recording import Recording
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl_identify import IdentifyError, Show, hide, observed_flight
+from spike_ctrl_identify import IdentifyError, Show, flight_choice, hide, observed_flight
 from spike_ctrl_identify.fit import Identification, ParameterEstimate, fit
 from spike_ctrl_identify.flight_fit import fit_flights
 from spike_ctrl_identify.flight_windows import TOPICS, segments, windows
 
 BASE = {"motors": "robust", "rates": "rates"}  # recipe to start from, by action layout
+OF_FLIGHTS = "real"  # recipe to start from, of flights by motor commands
+CRAZYFLIE_FORCE, CRAZYFLIE_MOMENT = 0.03, 1e-4  # N, N m: the randomised evaluation's; recipes have values for a Crazyflie
 MAX_WINDOWS = 400
 LAGS, MAX_WARM_UP = 8, 120  # warm-up of the rotors: this many times the slower lag, and steps at most
 RATE_LOOP_WARM_UP = 80  # steps
 STEPS = {"motors": 25, "rates": 40}  # compared in each window: without a rate loop the attitude diverges sooner
 MIN_SHARE, KEPT_SHARE = 0.05, 0.2  # randomisation: at least, and for a parameter that kept its prior
+
+NO_VOLTAGE = "battery: not fitted, for a flight lacks its voltage; thrust/weight holds at the mean voltage of the flights"
 
 GROUPS = {
     "thrust": ("hover_thrust", "hover_thrust_slope"),
@@ -87,21 +92,33 @@ def _of_flights(
     hold_out: Sequence[str],
     note: Callable[[str], None],
 ) -> Identification:
-    flights = [observed_flight.observed(recording, prior) for recording in recordings]
-    for flight in flights:
-        for words in flight.notes:
+    flights = []
+    for recording in recordings:
+        flight = observed_flight.observed(recording, prior)
+        why = flight_choice.unfit(flight)
+        for words in (*flight.notes, *([f"left out: {why}"] if why else ())):
             note(f"{flight.name}: {words}")
+        if not why:
+            flight_choice.require_physics(recording.path, flight, recording.origin)
+            flights.append(flight)
+    if not flights:
+        raise IdentifyError(f"found no flight that can be used, wanted one; the last: {why}")
     kept, judged = ([f for f in flights if (f.name in hold_out) is apart] for apart in (False, True))
     if not kept:
         raise IdentifyError("hold-out: found all flights held out, wanted at least one to fit")
-    return fit_flights(prior, kept, show, judged)
+    found = fit_flights(prior, kept, show, judged)
+    flight_choice.require_use(found.airframe, judged or kept)
+    return found
 
 
 def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Show) -> Identification:
     pieces = [piece for recording in recordings for piece in segments(recording, prior)]
     lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
     warm = RATE_LOOP_WARM_UP if prior.action_layout == "rates" else min(MAX_WARM_UP, lag)
-    return fit(prior, windows(pieces, prior, warm, STEPS[prior.action_layout], MAX_WINDOWS), show)
+    cut = windows(pieces, prior, warm, STEPS[prior.action_layout], MAX_WINDOWS)
+    found = fit(prior, cut, show)
+    flight_choice.require_use_of_windows(found, cut)
+    return found
 
 
 def table(found: Identification, prior: Airframe) -> str:
@@ -122,7 +139,10 @@ def table(found: Identification, prior: Airframe) -> str:
     for e in found.estimates:
         if not e.identified:
             width = "anything" if e.share > 1 else f"+-{100 * e.share:.0f} %"
-            lines.append(f"{e.name}: the flight hardly depends on it (it could be {width}), so the prior's value is kept")
+            kept = "so the prior's value is kept" if e.value == e.prior else "and what was found is no more than a guess"
+            lines.append(f"{e.name}: the flight hardly depends on it (it could be {width}), {kept}")
+    if found.trims and craft.battery is None:
+        lines.append(NO_VOLTAGE)
     (v0, w0), (v1, w1) = found.prior_error, found.error
     lines.append(
         f"predicting {found.judged}: velocity {100 * v0:.1f} -> {100 * v1:.1f} cm/s rms, "
@@ -159,18 +179,37 @@ def ranges(found: Identification) -> Randomisation:
     return dataclasses.replace(randomised(found.airframe), mass=0.0, **spread)
 
 
+def base_of(found: Identification) -> str:
+    """The name of the recipe that what was found is trained upon where the user names none."""
+    return OF_FLIGHTS if found.trims else BASE[found.airframe.action_layout]
+
+
 def recipe(found: Identification, base: Recipe) -> Recipe:
     """A recipe that trains for this airframe on plants around it.
 
-    It keeps delay and noise of `base`, and force and moment of 0 if `base` has none.
+    It keeps delay and noise of `base`, and force and moment of 0 if `base` has none. For flights by motor commands it also
+    keeps what such a recipe knows beside the plant: sensors, charges, force and moment at this vehicle's scale.
     """
     around, before = ranges(found), base.task.randomisation
     delay = min(before.delay, around.delay) if found.airframe.dead_time else before.delay
     kept = {"noise": before.noise, "delay": delay}
+    if found.trims:
+        kept |= _beside_the_plant(found, before, around)
     if not before.force:
         kept |= {"force": 0.0, "moment": 0.0}
     task = dataclasses.replace(base.task, randomisation=dataclasses.replace(around, **kept))
     return dataclasses.replace(base, name=f"{base.name}_{found.airframe.name}", task=task)
+
+
+def _beside_the_plant(found: Identification, before: Randomisation, around: Randomisation) -> dict[str, Any]:
+    craft, usual = found.airframe, randomised(found.airframe)
+    kept = {name: getattr(before, name) for name in ("sensors", "moment_z")}
+    kept["dead_time"] = max(0.0, min(before.dead_time, MAX_DEAD_TIME - craft.dead_time))
+    kept["force"] = usual.force * (before.force / CRAZYFLIE_FORCE)
+    kept["moment"] = max(around.moment, usual.moment * (before.moment / CRAZYFLIE_MOMENT))
+    if craft.battery and before.charge_low < 1:
+        kept |= {"charge_low": before.charge_low, "charge_high": before.charge_high}
+    return kept
 
 
 def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe, command: str = "") -> Path:
@@ -183,8 +222,10 @@ def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe,
         about.insert(0, f"# Made by: {command}")
     for e in found.estimates:
         share = f" (+-{100 * e.half_width / abs(e.value):.1f} %)" if e.value else ""
-        told = f"+-{e.half_width:.2g} {e.unit}{share}" if e.identified else "not identifiable, prior kept"
+        kept = "prior kept" if e.value == e.prior else "a guess"
+        told = f"+-{e.half_width:.2g} {e.unit}{share}" if e.identified else f"not identifiable, {kept}"
         about.append(f"#   {e.name:<24}{e.value:<12.5g}{told}")
+    about += [f"# {NO_VOLTAGE}"] if found.trims and found.airframe.battery is None else []
     about += [f"#   trim torque of {name}: {' '.join(f'{t:.3g}' for t in trim)} N m" for name, trim in found.trims]
     data = airframes.to_dict(found.airframe)
     airframes.from_dict(data, f"airframe {path}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left, show_line
+from spike_ctrl_identify import Show
 
 GROUP = "recordings"
 EXAMPLES = """
@@ -44,7 +45,9 @@ def add_bags(parser: argparse.ArgumentParser) -> None:
         help="the airframe that it was flown as, a name or a path to a YAML file (default: crazyflie)",
     )
     parser.add_argument(
-        "--recipe", help="recipe to train with, a name or a path (default: robust for motors, rates for rates)"
+        "--recipe",
+        help="recipe to train with, a name or a path (default: real for flights by motor commands, robust for simulated "
+        "ones, rates for rates)",
     )
 
 
@@ -88,18 +91,30 @@ def identified(options: argparse.Namespace, name: str):
     from spike_ctrl_identify import identified_airframe as identification
 
     prior = airframes.load(options.airframe)
-    base = recipes.find(options.recipe or identification.BASE[prior.action_layout])
-    base.require_fit(prior)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
-        show, hold_out = progress_with_time_left(most=True), getattr(options, "hold_out", ())
-        found = identification.identify(options.bags, prior, name, show, hold_out, _note)
+        hold_out = getattr(options, "hold_out", ())
+        found = identification.identify(options.bags, prior, name, _progress(), hold_out, _note)
         end_progress()
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     print(f"airframe {prior.name}: {found.windows} windows of {found.steps / 100:g} s are compared")
     print(identification.table(found, prior))
+    base = recipes.find(options.recipe or identification.base_of(found))
+    base.require_fit(prior)
     return found, identification.recipe(found, base)
+
+
+def _progress() -> Show:
+    """Progress whose time left counts from its first line: before that the bags are read, which no round repeats."""
+    shown: list[Show] = []
+
+    def show(line: str, share: float) -> None:
+        if not shown:
+            shown.append(progress_with_time_left(most=True))
+        shown[0](line, share)
+
+    return show
 
 
 def _note(line: str) -> None:

@@ -42,13 +42,23 @@ class Series(NamedTuple):
     value: np.ndarray
 
 
+class Declared(NamedTuple):
+    """What a map says of a quantity: its columns, their unit, and all units that it may say, as factors to SI."""
+
+    columns: tuple[str, ...]
+    unit: str
+    units: dict[str, float]
+
+
 @dataclass(frozen=True)
 class LoggedFlight:
     """One flight from a log.
 
     sha256: of the log's contents, after decompression. how: which map or reader made it. series: by names of QUANTITIES.
     about: what a file beside the log tells of the flight. logged: samples that arrived, by quantity, where `about` counts
-    them. evened: whoever wrote the log may have interpolated it to common times. notes: lines for the user.
+    them. evened: whoever wrote the log may have interpolated it to common times. notes: lines for the user. declared: what
+    a map says of a quantity, or of `time`. unread: why a quantity cannot be read, where only some airframes need it. remedy:
+    how to log more next time.
     """
 
     path: Path
@@ -60,3 +70,6 @@ class LoggedFlight:
     logged: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     evened: bool = True
+    declared: dict[str, Declared] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    remedy: str = ""

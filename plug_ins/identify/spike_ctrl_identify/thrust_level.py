@@ -4,7 +4,7 @@ The observer's trim takes up what the thrust is wrong by, so errors of predictio
 
     log(1 + vertical trim / vertical acceleration of the thrust) = level + slope log(V / nominal)
 
-over all starts. A flight at one voltage tells the level only.
+over all starts. A flight at one voltage tells the level only, and the exponent stays.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from spike_ctrl_identify.open_loop import Starts, predict
 
 RECENT = 20  # steps before a start whose commands and voltage count
 MODEL = 0.03  # error of the method, as a share
+UNKNOWN = 0.5  # half-width of the battery's exponent; with a wider interval it keeps the prior's value
 
 
 class ThrustLevel(NamedTuple):
@@ -46,20 +47,26 @@ def thrust_level(craft: Airframe, at: Starts, blocks: np.ndarray) -> ThrustLevel
     c0, c1, c2 = craft.thrust_curve
     lift = (c0 + c1 * speed + c2 * speed * speed).sum(2).mean(0) / craft.mass * (1 - 2 * (x * x + y * y))
     wrong = np.log(np.maximum(1 + predict(craft, at, (1,)).push[:, 2] / lift, 0.1))
-    told = battery is not None and np.std(volts) > 0.01
-    columns = np.column_stack([np.ones_like(volts), volts] if told else [np.ones_like(volts)])
-    weight = np.ones_like(wrong)
-    for _ in range(8):  # Huber's weights: a gust is no thrust
-        found = np.linalg.lstsq(columns * weight[:, None], wrong * weight, rcond=None)[0]
-        error = wrong - columns @ found
+    level = np.ones((len(wrong), 1))
+    if battery is not None and np.std(volts) > 0.01:
+        found, widths = _robust(np.column_stack([level, volts]), wrong, blocks)
+        if widths[1] / elasticity(craft, float(speed.mean())) < UNKNOWN:
+            return ThrustLevel(float(found[0]), float(found[1]), float(widths[0]), float(widths[1]))
+    found, widths = _robust(level, wrong, blocks)
+    return ThrustLevel(float(found[0]), 0.0, float(widths[0]), np.inf)
+
+
+def _robust(columns: np.ndarray, wanted: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares with Huber's weights, for a gust is no thrust, and the half-widths of the 95 % intervals."""
+    weight = np.ones_like(wanted)
+    for _ in range(8):
+        found = np.linalg.lstsq(columns * weight[:, None], wanted * weight, rcond=None)[0]
+        error = wanted - columns @ found
         limit = 1.5 * 1.4826 * np.median(np.abs(error)) + 1e-9
         weight = np.sqrt(np.minimum(1, limit / np.maximum(np.abs(error), 1e-9)))
     inverse = np.linalg.inv((columns * weight[:, None] ** 2).T @ columns)
     scores = np.array([(columns * (weight**2 * error)[:, None])[blocks == b].sum(0) for b in np.unique(blocks)])
-    widths = 1.96 * np.sqrt(np.diag(sandwich(inverse, scores)))
-    return ThrustLevel(
-        float(found[0]), float(found[1]) if told else 0.0, float(widths[0]), float(widths[1]) if told else np.inf
-    )  # fmt: skip
+    return found, 1.96 * np.sqrt(np.diag(sandwich(inverse, scores)))
 
 
 def levelled(craft: Airframe, hover: float, level: ThrustLevel) -> Airframe:
@@ -86,5 +93,5 @@ def estimates(start: Airframe, craft: Airframe, hover: float, level: ThrustLevel
     if craft.battery:
         before, value = start.battery.exponent, craft.battery.exponent
         width = float(np.hypot(level.power_width / elasticity(craft, hover), MODEL * value))
-        found.append(ParameterEstimate("battery.exponent", "1", before, value, width, 0.0, bool(width < 0.5)))
+        found.append(ParameterEstimate("battery.exponent", "1", before, value, width, 0.0, bool(width < UNKNOWN)))
     return found

@@ -67,8 +67,8 @@ def identified(bags):
 def test_identify_writes_an_airframe_and_a_recipe_for_its_battery_and_trims(identified):
     craft, plan = airframe.load(identified), recipes.load(identified.with_name("mine_recipe.yaml"))
     assert craft.inertia[0] == pytest.approx(1.6e-5, rel=0.15) and craft.battery is not None
-    around = plan.task.randomisation
-    assert (around.charge_low, around.charge_high) == (0.0, 1.0)
+    around, real = plan.task.randomisation, recipes.find("real").task.randomisation
+    assert (around.charge_low, around.charge_high, around.sensors) == (real.charge_low, real.charge_high, real.sensors)
     assert 100 * craft.dead_time + around.delay <= 4
     head = identified.read_text()
     assert head.startswith("# Made by: ") and "--hold-out flight1" in head and "trim torque of flight0" in head

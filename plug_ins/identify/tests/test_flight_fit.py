@@ -8,7 +8,7 @@ import scipy.linalg
 from simulated_flight import CRAZYFLIE, TRUTH, simulate
 
 from spike_ctrl_identify import IdentifyError, battery_fit, fidelity, observer, open_loop
-from spike_ctrl_identify.flight_fit import fit_flights, parameters
+from spike_ctrl_identify.flight_fit import begin, fit_flights, parameters
 from spike_ctrl_identify.observed_flight import AHEAD, HISTORY
 
 TRIMS = ((1.0e-4, -2.0e-4, 3e-6), (-1.5e-4, 1.0e-4, -2e-6))
@@ -48,8 +48,6 @@ def test_each_parameter_of_a_simulated_flight_lies_in_its_interval(found, flight
 
 def typical_speed(found, flights):
     """Where on the thrust curve the fit tells thrust and slope: the mean speed at the prior's exponent."""
-    from spike_ctrl_identify.flight_fit import begin
-
     return begin(CRAZYFLIE, flights)[1]
 
 
@@ -83,6 +81,13 @@ def test_without_voltage_there_is_no_battery(flights):
     found = fit_flights(CRAZYFLIE, dark)
     assert found.airframe.battery is None
     assert found.estimate("hover_thrust").identified
+
+
+def test_a_prior_with_a_battery_gives_it_up_where_a_flight_lacks_the_voltage(flights):
+    dark = flights[0]._replace(voltage=np.full_like(flights[0].voltage, np.nan))
+    craft, hover = begin(TRUTH, [flights[1], dark])
+    assert craft.battery is None and hover == pytest.approx(np.concatenate([f.command for f in flights]).mean())
+    assert begin(TRUTH, flights)[0].battery == TRUTH.battery
 
 
 def test_too_little_flight_is_refused_with_what_there_is(flights):

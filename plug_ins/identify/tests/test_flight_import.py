@@ -302,6 +302,8 @@ def test_what_cannot_be_a_flight_is_refused_in_one_line(text, words, tmp_path, c
         (("[1, -1, 1]", "[1, 2, 1]"), "quantities.attitude.signs: found [1, 2, 1], wanted 3 of 1 and -1"),
         (("order: [x, y, z, w]", "order: [x, y, z]"),
          "quantities.quaternion.order: found ['x', 'y', 'z'], wanted x, y, z, w in the order"),
+        (("recognised_by: [Timestamp, stateEstimate.x]", "recognised_by: 3"),
+         "recognised_by: found 3, wanted a list of names of columns"),
         (("name: cfclient", "nam: cfclient"), "unknown key 'nam'; did you mean 'name'?"),
     ],
 )  # fmt: skip

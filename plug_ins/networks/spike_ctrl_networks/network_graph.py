@@ -25,6 +25,7 @@ from spike_ctrl._files.errors import UsageError
 OPSET, MAX_IR_VERSION = 18, 10
 MAX_BYTES, MAX_NODES = 2**18, 2000
 MAX_WEIGHTS, MAX_RESULTS = 2**22, 2**18  # numbers: of one array of weights; of all results of one vehicle's step
+MAX_PRODUCTS = 2**23  # multiplications of one vehicle's step: some 3 ms on one thread, of a control step of 10 ms
 OBSERVATION, ACTION, STATE, NEXT_STATE, INITIAL_STATE = "observation", "action", "state.", "next_state.", "initial_state."
 TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
@@ -230,14 +231,49 @@ def _check_sizes(model: Any, onnx: Any) -> None:
         known = _known_sizes(single, onnx)
     except Exception as error:
         raise UsageError(f"not a valid ONNX model: {error}") from None
-    total = 0
+    total, products = 0, 0
+    sizes = {tensor.name: list(tensor.dims) for tensor in single.graph.initializer} | known
     for node in single.graph.node:
         for name in filter(None, node.output):
             if known[name] is None:
                 raise UsageError(f"operator {node.op_type}: found a result whose size is not known, wanted one that is")
             total += math.prod(known[name])
+        products += _products(node, sizes)
     if total > MAX_RESULTS:
         raise UsageError(f"found {total} numbers computed in a step of one vehicle, wanted at most {MAX_RESULTS}")
+    if products > MAX_PRODUCTS:
+        raise UsageError(f"found {products} multiplications in a step of one vehicle, wanted at most {MAX_PRODUCTS}")
+
+
+def _products(node: Any, sizes: Mapping[str, Any]) -> int:
+    """How many products an operator adds up, at most; of any other one how many numbers it reads."""
+    given: list[list[int]] = [sizes[name] for name in node.input if name]
+    results: int = sum(math.prod(sizes[name]) for name in node.output if name)
+    about = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type == "Einsum":
+        return _einsum_products(about["equation"].s.decode(), given)
+    if node.op_type == "MatMul":
+        return results * given[0][-1]
+    if node.op_type == "Gemm":
+        turned = "transA" in about and about["transA"].i
+        return results * given[0][0 if turned else 1]
+    if node.op_type == "Conv":
+        return results * math.prod(given[1][1:])
+    if node.op_type in ("GRU", "LSTM", "RNN"):
+        return math.prod(given[0][:2]) * (math.prod(given[1]) + math.prod(given[2]))
+    return max(map(math.prod, given), default=0)
+
+
+def _einsum_products(equation: str, given: list[list[int]]) -> int:
+    """The sizes of all letters of an Einsum, and of what `...` stands for, multiplied."""
+    letters: dict[str, int] = {}
+    for term, shape in zip(equation.replace(" ", "").partition("->")[0].split(","), given, strict=True):
+        before, dots, after = term.partition("...")
+        left_out = len(shape) - len(before) - len(after)
+        names = [*before, *(f".{left_out - axis}" for axis in range(left_out)), *after] if dots else [*before]
+        for name, size in zip(names, shape, strict=True):
+            letters[name] = max(letters.get(name, 1), size)
+    return math.prod(letters.values())
 
 
 def _known_sizes(single: Any, onnx: Any) -> dict[str, Any]:

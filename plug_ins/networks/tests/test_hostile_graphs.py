@@ -99,6 +99,19 @@ def huge_result(model):
     put(helper.make_node("ConstantOfShape", ["many"], ["huge"]))(model)
 
 
+def many_products(model):
+    """Results are few, products many: three chains of products of matrices of 256."""
+    wide = numpy_helper.from_array(np.zeros((1, 256), np.float32), "wide")
+    model.graph.initializer.append(wide)
+    put(
+        helper.make_node("Gemm", ["wide", "wide"], ["square"], transA=1),
+        *(
+            helper.make_node("Einsum", ["observation", *["square"] * 3], [f"sum{n}"], equation="bi,jk,kl,lj->b")
+            for n in range(3)
+        ),
+    )(model)
+
+
 def unknown_result(model):
     put(
         helper.make_node("ReduceMax", ["observation"], ["peak"], keepdims=0),
@@ -172,6 +185,7 @@ def ballast(model):
         (lambda m: setattr(m, "ir_version", 99), "ir_version: found 99"),
         (lambda m: m.functions.append(helper.make_function("f", "F", [], [], [], [])), "functions: found some"),
         (huge_result, "numbers computed in a step of one vehicle, wanted at most"),
+        (many_products, "multiplications in a step of one vehicle, wanted at most 8388608"),
         (unknown_result, "operator ConstantOfShape: found a result whose size is not known"),
         (bomb, "not a valid ONNX model: cannot reshape array of size 1"),
         (liar, "operator Expand: found a result whose size is not known"),

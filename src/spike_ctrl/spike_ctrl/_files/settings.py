@@ -22,7 +22,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError, meant
 
 Settings = TypeVar("Settings")
-WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping"}
+WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping", tuple: "a list"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
