@@ -10,8 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.certification.flight_core import ENGAGE, Competitors, FlightCore
+from spike_ctrl.certification.flight_core import ENGAGE, FlightCore
+from spike_ctrl.certification.flight_parts import Competitors
+from spike_ctrl.certification.injected_fault import FLIGHT
 from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
@@ -19,12 +23,16 @@ HARD = 1.0  # m/s: a harder touchdown is a hit
 FAR = 0.3  # m: an exit by more breaks the promise; by less it is told
 
 
+_KINDS = ("STEPPED_DOWN", "TAKEN_OVER", "DROPPED", "HOLD_NOT_TAKEN", "NOT_ARMED", "DISARMED", "RECOVERS")
+INTERRUPTIONS = tuple(EventKind[name] for name in _KINDS)
+
+
 class FlightOutcome(NamedTuple):
     """One flight, as it is kept.
 
     outside: m, farthest true position outside the cage, negative where it stayed inside. hit: m/s, hardest touchdown.
     reaction: s from the fault until the policy no longer commanded, NaN where it went on. alarm: why the policy lost command
-    in a flight without a fault; empty where it did not. seconds: of virtual time.
+    in a flight without a fault; empty where it did not. seconds: of virtual time. phase: in which the fault struck.
     """
 
     seed: int
@@ -38,6 +46,7 @@ class FlightOutcome(NamedTuple):
     alarm: str
     last: str
     seconds: float
+    phase: str = FLIGHT
 
     @property
     def left(self) -> bool:
@@ -68,7 +77,9 @@ def outcome(core: FlightCore) -> FlightOutcome:
     scenario, low, high = core.scenario, core.settings.cage.low, core.settings.cage.high
     flown = np.array([step.position for step in core.steps])
     outside = float(np.maximum(low - flown, flown - high).max())
-    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung is not Rung.SNN]
+    plain = scenario.phase == FLIGHT and not scenario.grounded
+    flying = (Rung.SNN,) if plain else (Rung.SNN, Rung.GUIDE)
+    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung not in flying]
     return FlightOutcome(
         scenario.seed,
         scenario.family,
@@ -78,14 +89,21 @@ def outcome(core: FlightCore) -> FlightOutcome:
         round(outside, 4),
         round(core.vehicle.plant.hardest_touchdown, 4),
         round(after[0] - scenario.begin, 4) if after else math.nan,
-        "" if scenario.faults else _alarm(core),
+        "" if scenario.faults else _alarm(core) if plain else _interruption(core),
         core.state.ladder.rung.name,
         round(core.vehicle.now, 3),
+        scenario.phase,
     )
 
 
+def _interruption(core: FlightCore) -> str:
+    """Why a healthy flight of any phase was interrupted: the first event that a fault brought."""
+    found = (e for e in core.events if e.kind in INTERRUPTIONS)
+    return next((f"{e.time:.2f} s: {e.rung.name if e.rung else ''}: {sentence(e)}" for e in found), "")
+
+
 def _alarm(core: FlightCore) -> str:
-    """Why a healthy flight was interrupted."""
+    """Why a healthy flight was interrupted, whose policy flies from ENGAGE on."""
     moves = (f"{at:.2f} s: {rung.name}: {why}" for at, rung, why in core.moves if rung is not Rung.SNN and at > ENGAGE)
     return next(moves, "")
 
