@@ -142,7 +142,9 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "yaw_reset": lambda f, s, t: _reset(OF_STATES["yaw_drifts"](f, s, 1.0)),
     "velocity_reset": lambda f, s, t: _reset(s._replace(velocity=f.moved(s.velocity, f.size))),
     "origin_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * (1 + int(t)))), 1 + int(t)),
-    "velocity_stuck_in_resets": lambda f, s, t: _reset(s._replace(velocity=f.first.velocity), 1 + f.count // round(f.size)),
+    "velocity_stuck_in_resets": lambda f, s, t: _reset(
+        s._replace(velocity=_plus(f.first.velocity, f.dice.normal(0, 1e-3, 3))), 1 + f.count // round(f.size)
+    ),
     "position_drifts_in_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * t)), 1 + t),
     "skewed": lambda f, s, t: s._replace(stamp=s.stamp + f.upward(f.size * t)),
     "jumps": lambda f, s, t: s._replace(stamp=s.stamp + f.upward(f.size)),
