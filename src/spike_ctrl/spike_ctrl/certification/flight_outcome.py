@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.certification.flight_core import ENGAGE, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import FLIGHT
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.flight.event import EventKind
-from spike_ctrl.flight.event_words import sentence
+from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
@@ -77,9 +77,8 @@ def outcome(core: FlightCore) -> FlightOutcome:
     scenario, low, high = core.scenario, core.settings.cage.low, core.settings.cage.high
     flown = np.array([step.position for step in core.steps])
     outside = float(np.maximum(low - flown, flown - high).max())
-    plain = scenario.phase == FLIGHT and not scenario.grounded
-    flying = (Rung.SNN,) if plain else (Rung.SNN, Rung.GUIDE)
-    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung not in flying]
+    flying = Rung.SNN if scenario.phase == FLIGHT and not scenario.grounded else Rung.GUIDE
+    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung > flying]
     return FlightOutcome(
         scenario.seed,
         scenario.family,
@@ -89,23 +88,17 @@ def outcome(core: FlightCore) -> FlightOutcome:
         round(outside, 4),
         round(core.vehicle.plant.hardest_touchdown, 4),
         round(after[0] - scenario.begin, 4) if after else math.nan,
-        "" if scenario.faults else _alarm(core) if plain else _interruption(core),
+        "" if scenario.faults else _alarm(core),
         core.state.ladder.rung.name,
         round(core.vehicle.now, 3),
         scenario.phase,
     )
 
 
-def _interruption(core: FlightCore) -> str:
-    """Why a healthy flight of any phase was interrupted: the first event that a fault brought."""
-    found = (e for e in core.events if e.kind in INTERRUPTIONS)
-    return next((f"{e.time:.2f} s: {e.rung.name if e.rung else ''}: {sentence(e)}" for e in found), "")
-
-
 def _alarm(core: FlightCore) -> str:
-    """Why a healthy flight was interrupted, whose policy flies from ENGAGE on."""
-    moves = (f"{at:.2f} s: {rung.name}: {why}" for at, rung, why in core.moves if rung is not Rung.SNN and at > ENGAGE)
-    return next(moves, "")
+    """Why a healthy flight was interrupted."""
+    found = (event for event in core.events if event.kind in INTERRUPTIONS)
+    return next((f"{e.time:.2f} s: {e.rung.name if e.rung else 'GUIDE'}: {reason(e)}" for e in found), "")
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The table of what can fail: a certification draws its faults from it. What each does: `*_injection.py`.
 
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
-faults of the state that agree with themselves, which nothing on board can see; they are counted apart. What no flight has:
-NOT_FLOWN. FIRST holds the kinds of the certificates until November 2026, from which their seeds draw the same faults again.
+faults of the state that agree with themselves, which nothing on board can see; they are counted apart. FIRST holds the kinds
+of the certificates until November 2026, whose seeds draw the same faults again. docs/what_can_fail.md is written from here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAIRED = ("policy", "guide", "link", "process", "operator", "plant")  # faults t
 
 
 class FaultRange(NamedTuple):
-    """How a fault is drawn. size: least and most, in its own unit. lasts: s, inf for the whole flight.
+    """How a fault is drawn. size: least and most, in its unit. lasts: s, inf for the whole flight.
 
     row: of the fault table (docs/faults.md) that it strikes in motion; None where no row speaks of it. phases: in which it
     strikes. after: s that the flight goes on.
@@ -33,39 +33,40 @@ class FaultRange(NamedTuple):
     row: int | None = None
     phases: tuple[str, ...] = PHASES
     after: float = AFTER
+    unit: str = ""
 
 
 Kinds: TypeAlias = dict[str, dict[str, FaultRange]]
 FIRST: Kinds = {
     "policy": {
         "frozen": FaultRange(row=12),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12),
+        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12, unit="of an action's limit"),
         "flipped": FaultRange(row=12),
         "one_axis_flipped": FaultRange(row=12),
-        "scaled": FaultRange((0.0, 3.0), row=10),
-        "biased": FaultRange((0.05, 1.0), row=12),
-        "noisy": FaultRange((0.1, 1.0), row=11),
+        "scaled": FaultRange((0.0, 3.0), row=10, unit="times"),
+        "biased": FaultRange((0.05, 1.0), row=12, unit="of an action's limit"),
+        "noisy": FaultRange((0.1, 1.0), row=11, unit="of an action's limit"),
         "not_finite": FaultRange(row=7),
         "full": FaultRange(row=10),
-        "delayed": FaultRange((1, 8), row=30),  # answers of so many states before
+        "delayed": FaultRange((1, 8), row=30, unit="answers of so many states before"),
     },
     "guide": {
         "frozen": FaultRange(row=17),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=17),
+        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=17, unit="of an action's limit"),
         "flipped": FaultRange(row=17),
-        "biased": FaultRange((0.05, 1.0), row=17),
-        "noisy": FaultRange((0.1, 1.0), row=17),
+        "biased": FaultRange((0.05, 1.0), row=17, unit="of an action's limit"),
+        "noisy": FaultRange((0.1, 1.0), row=17, unit="of an action's limit"),
         "not_finite": FaultRange(row=17),
         "falling": FaultRange(row=17),
     },
     "link": {
-        "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0), row=2),  # share
-        "states_late": FaultRange((0.02, 0.15), (0.5, 5.0), row=2),  # s
+        "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0), row=2, unit="share"),
+        "states_late": FaultRange((0.02, 0.15), (0.5, 5.0), row=2, unit="s"),
         "states_stop": FaultRange((0.0, 0.0), (0.05, 20.0), row=1),
-        "states_doubled": FaultRange((0.2, 1.0), row=3),  # share
-        "states_disordered": FaultRange((0.2, 1.0), row=3),  # share
-        "commands_lost": FaultRange((0.2, 1.0), (0.5, 20.0), row=48),  # share
-        "commands_late": FaultRange((0.01, 0.08), (0.5, 5.0), row=30),  # s
+        "states_doubled": FaultRange((0.2, 1.0), row=3, unit="share"),
+        "states_disordered": FaultRange((0.2, 1.0), row=3, unit="share"),
+        "commands_lost": FaultRange((0.2, 1.0), (0.5, 20.0), row=48, unit="share"),
+        "commands_late": FaultRange((0.01, 0.08), (0.5, 5.0), row=30, unit="s"),
         "cut": FaultRange((0.0, 0.0), (0.1, 20.0), row=20),
     },
     "process": {
@@ -79,16 +80,16 @@ FIRST: Kinds = {
         "supervisor_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=19),
         "bridge_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=20),
         "companion_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=44),
-        "policy_slow": FaultRange((0.005, 0.05), (0.5, 5.0), row=30),  # s
-        "starved": FaultRange((0.01, 0.12), (0.5, 5.0), row=30),  # s of each .04 to .16 s
+        "policy_slow": FaultRange((0.005, 0.05), (0.5, 5.0), row=30, unit="s"),
+        "starved": FaultRange((0.01, 0.12), (0.5, 5.0), row=30, unit="s of each .04 to .16 s"),
     },
     "operator": {
         "disengages": FaultRange(),
         "lands": FaultRange(),
         "takes_guide": FaultRange(),
         "shuts_down": FaultRange(row=43),
-        "far_set_point": FaultRange((1.0, 20.0), row=36),  # m
-        "stream_to_the_wall": FaultRange((0.5, 6.0), (1.0, 4.0), row=36),  # m/s
+        "far_set_point": FaultRange((1.0, 20.0), row=36, unit="m"),
+        "stream_to_the_wall": FaultRange((0.5, 6.0), (1.0, 4.0), row=36, unit="m/s"),
         "stream_not_finite": FaultRange((0.0, 0.0), (0.5, 3.0), row=36),
         "pilot_holds": FaultRange(row=33),
         "pilot_lands": FaultRange(row=33),
@@ -96,125 +97,109 @@ FIRST: Kinds = {
         "battery_fails": FaultRange(row=35),
     },
     "state": {
-        "position_drifts": FaultRange((0.3, 1.7), row=47),  # m/s
-        "height_drifts": FaultRange((0.2, 1.0), row=47),  # m/s
-        "yaw_drifts": FaultRange((0.1, 0.6), row=47),  # rad/s
-        "tilt_drifts": FaultRange((0.05, 0.3), row=47),  # rad/s
+        "position_drifts": FaultRange((0.3, 1.7), row=47, unit="m/s"),
+        "height_drifts": FaultRange((0.2, 1.0), row=47, unit="m/s"),
+        "yaw_drifts": FaultRange((0.1, 0.6), row=47, unit="rad/s"),
+        "tilt_drifts": FaultRange((0.05, 0.3), row=47, unit="rad/s"),
         "velocity_flipped": FaultRange(row=47),
-        "velocity_stuck": FaultRange((1e-4, 1e-3), row=47),  # m/s of dither
-        "velocity_biased": FaultRange((0.3, 1.5), row=47),  # m/s
-        "position_stuck": FaultRange((1e-4, 1e-3), row=47),  # m of dither
-        "position_jumps": FaultRange((0.1, 2.0), row=5),  # m
-        "rates_stuck": FaultRange((1e-4, 1e-3), row=47),  # rad/s of dither
+        "velocity_stuck": FaultRange((1e-4, 1e-3), row=47, unit="m/s of dither"),
+        "velocity_biased": FaultRange((0.3, 1.5), row=47, unit="m/s"),
+        "position_stuck": FaultRange((1e-4, 1e-3), row=47, unit="m of dither"),
+        "position_jumps": FaultRange((0.1, 2.0), row=5, unit="m"),
+        "rates_stuck": FaultRange((1e-4, 1e-3), row=47, unit="rad/s of dither"),
         "rates_flipped": FaultRange(row=47),
         "not_finite": FaultRange((0.0, 0.0), (0.02, 5.0), row=4),
         "frozen": FaultRange((0.0, 0.0), (0.1, 5.0), row=6),
-        "origin_moved": FaultRange((0.1, 1.0), row=9),  # m, with the reset counter
-        "noisy": FaultRange((2.0, 10.0), row=5),  # times the sensors' noise
+        "origin_moved": FaultRange((0.1, 1.0), row=9, unit="m, with the reset counter"),
+        "noisy": FaultRange((2.0, 10.0), row=5, unit="times the sensors' noise"),
     },
     "plant": {
-        "gust": FaultRange((1.0, 5.0), (0.3, 2.0)),  # m/s^2
-        "heavier": FaultRange((0.05, 0.3)),  # share
-        "weaker": FaultRange((0.05, 0.25)),  # share
-        "moment": FaultRange((0.02, 0.1)),  # of the weight times the arm
+        "gust": FaultRange((1.0, 5.0), (0.3, 2.0), unit="m/s^2"),
+        "heavier": FaultRange((0.05, 0.3), unit="share"),
+        "weaker": FaultRange((0.05, 0.25), unit="share"),
+        "moment": FaultRange((0.02, 0.1), unit="of the weight times the arm"),
     },
-    "unseen": {
-        "drifts_as_its_velocity": FaultRange((0.1, 1.0))  # m/s
-    },
+    "unseen": {"drifts_as_its_velocity": FaultRange((0.1, 1.0), unit="m/s")},
 }
-_NOW_AND_THEN = (2.0, 20.0)  # s that a link is slow
+_OF_ANSWERS = {
+    "one_axis_scaled": FaultRange((-1.0, 0.5), row=12, unit="times"),
+    "axes_biased": FaultRange((0.05, 1.0), row=12, unit="of an action's limit, all four at once"),
+    "axes_swapped": FaultRange(row=12, unit="roll and pitch"),
+    "oscillates": FaultRange((0.1, 1.0), row=11, unit="of an action's limit, 2 to 8 Hz, on one axis"),
+    "ramps": FaultRange((0.05, 1.0), row=12, unit="1/s, on one axis"),
+}
 _ADDED: Kinds = {
-    "policy": {
-        "one_axis_scaled": FaultRange((-1.0, 0.5), row=12),
-        "axes_biased": FaultRange((0.1, 1.0), row=12),  # all four at once
-        "axes_swapped": FaultRange(row=12),  # roll and pitch
-        "oscillates": FaultRange((0.1, 1.0), row=11),  # 2 to 8 Hz, on one axis
-        "ramps": FaultRange((0.05, 1.0), row=12),  # 1/s, on one axis
-        "long_delayed": FaultRange((9, 16), row=30),  # answers of so many states before
-    },
-    "guide": {
-        "dithered": FaultRange((3e-3, 1e-2), row=17),
+    "policy": _OF_ANSWERS | {"long_delayed": FaultRange((9, 16), row=30, unit="answers of so many states before")},
+    "guide": {name: found._replace(row=17) for name, found in _OF_ANSWERS.items()}
+    | {
+        "dithered": FaultRange((3e-3, 1e-2), row=17, unit="of an action's limit"),
         "one_axis_flipped": FaultRange(row=17),
-        "one_axis_scaled": FaultRange((-1.0, 0.5), row=17),
-        "axes_biased": FaultRange((0.05, 1.0), row=17),
-        "axes_swapped": FaultRange(row=17),
-        "oscillates": FaultRange((0.1, 1.0), row=17),
-        "ramps": FaultRange((0.05, 1.0), row=17),
-        "scaled": FaultRange((0.0, 3.0), row=17),
+        "scaled": FaultRange((0.0, 3.0), row=17, unit="times"),
         "full": FaultRange(row=17),
-        "delayed": FaultRange((1, 16), row=17),
+        "delayed": FaultRange((1, 16), row=17, unit="answers of so many states before"),
     },
     "link": {
         **{
-            f"{direction}_{how}": FaultRange(size, _NOW_AND_THEN, row=30 if direction == "commands" else 2)
-            for direction, most in (("states", 0.3), ("commands", 0.2), ("both", 0.12))  # commands upwards, both ways
-            for how, size in (("held", (0.01, most)), ("growing", (0.05, 0.6)), ("bursty", (0.03, 2 * most)))  # s; s/s; s
+            f"{way}_{how}": FaultRange(size, (2.0, 20.0), 30 if way == "commands" else 2, unit=unit)
+            for way, most in (("states", 0.3), ("commands", 0.2), ("both", 0.12))
+            for how, size, unit in (
+                ("held", (0.01, most), "s"),
+                ("growing", (0.05, 0.6), "s/s, for .25 to 2 s"),
+                ("bursty", (0.03, 2 * most), "s, of four times that"),
+            )
         },
-        "states_rare": FaultRange((25.0, 50.0), (0.5, 20.0), row=2),  # Hz
+        "states_rare": FaultRange((25.0, 50.0), (0.5, 20.0), row=2, unit="Hz"),
     },
-    "process": {"policy_late": FaultRange((0.05, 0.2), (0.5, 5.0), row=30)},  # s
-    "operator": {"many_requests": FaultRange((3, 12))},  # at random, with modes of a pilot, within .05 to 1 s of each other
+    "process": {"policy_late": FaultRange((0.05, 0.2), (0.5, 5.0), row=30, unit="s")},
+    "operator": {
+        "many_requests": FaultRange((3, 12), unit="requests, or modes of a pilot, within .05 to 1 s of each other")
+    },
     "state": {
-        "position_lags": FaultRange((5, 50), row=47),  # states
-        "velocity_lags": FaultRange((5, 50), row=47),
-        "attitude_lags": FaultRange((2, 20), row=47),
-        "rates_lag": FaultRange((2, 20), row=47),
-        "position_scaled": FaultRange((0.5, 1.5), row=47),
-        "velocity_scaled": FaultRange((0.0, 2.0), row=47),
-        "rates_scaled": FaultRange((0.0, 2.0), row=47),
+        "position_lags": FaultRange((5, 50), row=47, unit="states"),
+        "velocity_lags": FaultRange((5, 50), row=47, unit="states"),
+        "attitude_lags": FaultRange((2, 20), row=47, unit="states"),
+        "rates_lag": FaultRange((2, 20), row=47, unit="states"),
+        "position_scaled": FaultRange((0.5, 1.5), row=47, unit="times"),
+        "velocity_scaled": FaultRange((0.0, 2.0), row=47, unit="times"),
+        "rates_scaled": FaultRange((0.0, 2.0), row=47, unit="times"),
         "velocity_axes_swapped": FaultRange(row=47),
         "rates_axes_swapped": FaultRange(row=47),
-        "rates_biased": FaultRange((0.05, 0.5), row=47),  # rad/s
-        "tilt_biased": FaultRange((0.05, 0.4), row=47),  # rad
-        "velocity_ramps": FaultRange((0.05, 0.5), row=47),  # m/s^2
-        "velocity_oscillates": FaultRange((0.1, 1.0), row=47),  # m/s, 2 to 8 Hz
-        "rates_oscillate": FaultRange((0.2, 2.0), row=47),  # rad/s, 2 to 8 Hz
-        "position_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY),  # m/s
-        "height_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY),  # m/s
-        "yaw_creeps": FaultRange((0.01, 0.05), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY),  # rad/s
-        "stays": FaultRange((1e-5, 1e-3), row=6, phases=WITH_GUIDE),  # m, m/s, rad and rad/s of noise
+        "rates_biased": FaultRange((0.05, 0.5), row=47, unit="rad/s"),
+        "tilt_biased": FaultRange((0.05, 0.4), row=47, unit="rad"),
+        "velocity_ramps": FaultRange((0.05, 0.5), row=47, unit="m/s^2"),
+        "velocity_oscillates": FaultRange((0.1, 1.0), row=47, unit="m/s, 2 to 8 Hz"),
+        "rates_oscillate": FaultRange((0.2, 2.0), row=47, unit="rad/s, 2 to 8 Hz"),
+        "position_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="m/s"),
+        "height_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="m/s"),
+        "yaw_creeps": FaultRange((0.01, 0.05), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="rad/s"),
+        "stays": FaultRange((1e-5, 1e-3), row=6, phases=WITH_GUIDE, unit="m, m/s, rad and rad/s of noise"),
     },
     "estimator": {
-        "yaw_reset": FaultRange((0.3, 3.1), row=9),  # rad
-        "velocity_reset": FaultRange((0.3, 1.5), row=9),  # m/s
-        "origin_resets": FaultRange((0.1, 1.0), row=9),  # m, each second
-        "velocity_stuck_in_resets": FaultRange((1, 10), row=9),  # states from one reset to the next
-        "position_drifts_in_resets": FaultRange((0.1, 1.0), row=9),  # m/s, with a reset each second
+        "yaw_reset": FaultRange((0.3, 3.1), row=9, unit="rad"),
+        "velocity_reset": FaultRange((0.3, 1.5), row=9, unit="m/s"),
+        "origin_resets": FaultRange((0.1, 1.0), row=9, unit="m, each second"),
+        "velocity_stuck_in_resets": FaultRange((1, 10), row=9, unit="states from one reset to the next"),
+        "position_drifts_in_resets": FaultRange((0.1, 1.0), row=9, unit="m/s, with a reset each second"),
     },
     "clock": {
-        "skewed": FaultRange((0.01, 0.5), row=8),  # s/s, ahead or behind
-        "jumps": FaultRange((0.03, 5.0), row=8),  # s
+        "skewed": FaultRange((0.01, 0.5), row=8, unit="s/s, ahead or behind"),
+        "jumps": FaultRange((0.03, 5.0), row=8, unit="s"),
         "stands": FaultRange((0.0, 0.0), (0.05, 3.0), row=8),
     },
     "plant": {
-        "one_rotor_weaker": FaultRange((0.1, 0.25)),  # share of its thrust
-        "sags": FaultRange((0.05, 0.25)),  # share of the thrust, over 10 s
-        "wind_turns": FaultRange((1.0, 3.0)),  # m/s^2, once round in 6 s
+        "one_rotor_weaker": FaultRange((0.1, 0.25), unit="share of its thrust"),
+        "sags": FaultRange((0.05, 0.25), unit="share of the thrust, over 10 s"),
+        "wind_turns": FaultRange((1.0, 3.0), unit="m/s^2, once round in 6 s"),
     },
     "autopilot": {
-        "drifts": FaultRange((0.05, 1.0), row=47, after=30.0),  # m/s
-        "yaw_reset": FaultRange((0.3, 3.1), row=9, after=30.0),  # rad
-        "yaw_drifts": FaultRange((0.02, 0.3), row=47, after=30.0),  # rad/s
+        "drifts": FaultRange((0.05, 1.0), row=47, after=30.0, unit="m/s"),
+        "yaw_reset": FaultRange((0.3, 3.1), row=9, after=30.0, unit="rad"),
+        "yaw_drifts": FaultRange((0.02, 0.3), row=47, after=30.0, unit="rad/s"),
         "satellites_lost": FaultRange(row=46, after=30.0),
     },
 }
 KINDS: Kinds = {place: FIRST.get(place, {}) | _ADDED.get(place, {}) for place in (*PLACES, *FAMILIES[len(FIRST_FAMILIES) :])}
 PHASES_OF = {"policy": SHADOWED, "guide": WITH_GUIDE}  # of the others: all, or those of the kind
-NOT_FLOWN = (
-    ("policy", "spikes too seldom or too often, of a hidden layer", "no fault of its own: what matters is the action"),
-    ("policy", "another checkpoint answers, or one of another layout", "refused by name and layout, without any motion"),
-    ("guide", "a fault that shows only when it must take over", "two faults at once: `pair` flies it"),
-    ("state", "position and velocity drift together, slowly", "flown as `unseen` and counted apart: nothing contradicts it"),
-    ("link", "damaged, unsigned, replayed or foreign packets", "no bytes are flown here; tests fly them (rows 38 and 39)"),
-    ("link", "DDS between the nodes", "flown with real processes (docs/faults.md, level L)"),
-    ("clock", "the companion's own clock steps", "all its times are monotonic"),
-    ("process", "learner, recorder, ground station", "flown with real processes; no command depends on them"),
-    ("operator", "sticks of a remote control", "the simulated vehicle has none; its modes are flown"),
-    ("plant", "a rotor or a battery that fails altogether", "four rotors of which one stands cannot keep their attitude"),
-    ("plant", "a collision, a broken frame", "not simulated"),
-    ("autopilot", "its position and velocity drift together", "nothing on board contradicts it (as `unseen`)"),
-    ("autopilot", "its rate loop, its mixer, its own modes", "taken for sound: they are the last protection"),
-)  # component, what can fail, why no flight has it
 
 
 def phases(place: str, kind: str) -> tuple[str, ...]:
@@ -227,7 +212,7 @@ def struck_rows() -> dict[int, list[str]]:
     """The rows of the fault table that a certification strikes in motion, each with the names of its faults.
 
     The rows that are left out concern no vehicle in the air (a file, a bag, a parameter, a start), or what is not simulated
-    here: a clock that jumps, spike rates, learner, recorder, ground station, DDS, an estimator that doubts itself.
+    here: spike rates, learner, recorder, ground station, DDS.
     """
     found: dict[int, list[str]] = {}
     for place, kinds in KINDS.items():

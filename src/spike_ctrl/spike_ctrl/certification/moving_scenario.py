@@ -154,7 +154,9 @@ def draw_whole(
     dice = np.random.default_rng((seed, 2))
     family = family or FAMILIES[seed % len(FAMILIES)]
     cage = CAGES[int(dice.choice(len(CAGES), p=CAGED))] if cage == Cage() else cage
-    places = () if family == "none" else dice.choice(PAIRED, 2, replace=False) if family == "pair" else (family,)
+    places: Sequence[str] = (
+        () if family == "none" else dice.choice(PAIRED, 2, replace=False).tolist() if family == "pair" else (family,)
+    )
     kinds = [str(dice.choice(sorted(KINDS[place]))) for place in places]
     usual = (FLIGHT,) if len(kinds) == 2 else (FLIGHT, FLIGHT, GUIDED, HAND_OVER, LANDING)
     phase = str(dice.choice(injected_fault.phases(places[0], kinds[0]) if len(kinds) == 1 else usual))
@@ -163,7 +165,9 @@ def draw_whole(
     start, aims = plain.start, plain.aims
     if grounded:
         laid, start = cage.laid((0.0, 0.0, 0.0)), (0.0, 0.0, LadderLimits().take_off_height)
-        aims = _aims(plain.motion, start, laid, laid.in_wind(Wind(*(UNSURE * w for w in plain.wind[:2]))), envelope, dice)
+        aims = _aims(
+            plain.motion, start, laid, laid.in_wind(Wind(UNSURE * plain.wind[0], UNSURE * plain.wind[1])), envelope, dice
+        )
         aims = tuple(aim._replace(at=aim.at + HANDED_OVER - ENGAGED) for aim in aims)
     lands = aims[0].at + float(dice.uniform(1.0, 4.0)) if phase == LANDING else math.inf
     moves = float(dice.choice([aim.at for aim in aims[:2]]))

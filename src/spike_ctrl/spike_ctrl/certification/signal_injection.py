@@ -93,6 +93,7 @@ def _lagging(field: str) -> Callable[[Any, Sample, float], Sample]:
 
 
 def _stays(f: SignalInjection[Sample], s: Sample, since: float) -> Sample:
+    assert f.first is not None
     place, velocity, rates, turn = (f.dithered(v) for v in (f.first.position, f.first.velocity, f.first.rates, (0.0,) * 3))
     return s._replace(position=place, velocity=velocity, rates=rates, quaternion=_turned(turn, f.first.quaternion))
 

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,6 @@ spike-ctrl certify models/sih_quadx.safetensors
 spike-ctrl certify models/sih_quadx.safetensors --flights 10000 --workers 2
 spike-ctrl certify models/sih_quadx.safetensors models/any_rates.safetensors --family none   # healthy flights: alarms
 spike-ctrl certify models/sih_quadx.safetensors --replay 1234     # that flight again: its bag, and a report on it
-spike-ctrl certify models/sih_quadx.safetensors --falsify policy guide/flipped --flights 100   # search for the worst
 """
 WORST, SHOW_PERIOD = 10, 1.0
 
@@ -47,12 +45,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", metavar="FAMILY", help="faults of one family; none: healthy flights (default: all)")
     parser.add_argument("--table", type=int, choices=(1, 2), default=2, help="1: the flights of November 2026 (default: 2)")
     parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL[-FAMILY])")
-    parser.add_argument(
-        "--falsify",
-        nargs="+",
-        metavar="FAULT",
-        help="search for the worst flight of each: PLACE or PLACE/KIND; --flights each",
-    )
     parser.add_argument("--replay", type=int, metavar="SEED", help="fly that flight again, write its bag and a report on it")
 
 
@@ -69,9 +61,8 @@ def run(options: argparse.Namespace) -> int:
         name = model.stem + (f"-{options.family}" if options.family else "")
         folder = options.folder / name if options.folder and several else options.folder or Path("runs/certify") / name
         output_paths.require_folder("--folder", folder)
-        if options.replay is not None or options.falsify:
-            codes.append(_replay(one, folder) if options.replay is not None else _falsify(one, folder))
-            continue
+        if options.replay is not None:
+            return _replay(one, folder)
         campaign = Campaign(folder, model, options.first, options.family, options.table)
         _fly(campaign, one)
         codes.append(_tell(campaign, one))
@@ -82,18 +73,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell_alarms(healthy: dict[str, list[FlightOutcome]]) -> None:
-    """How often a healthy flight was interrupted, for each model and in all, and why."""
+    """How often a healthy flight was interrupted: of each model and in all."""
     from spike_ctrl.certification.safety_statistics import upper_bound
 
     lines = [["healthy flights of", "flights", "alarms", "per flight", "at most"]]
-    for name, part in [*healthy.items(), ("all", [o for one in healthy.values() for o in one])]:
+    for name, part in (healthy | {"all": [o for one in healthy.values() for o in one]}).items():
         alarms, flights = sum(bool(o.alarm) for o in part), len(part)
-        share = f"{alarms / max(flights, 1):.2g}"
-        lines.append([name, str(flights), str(alarms), share, f"{upper_bound(alarms, flights):.2g}"])
+        shares = (alarms / max(flights, 1), upper_bound(alarms, flights))
+        lines.append([name, str(flights), str(alarms), *(f"{share:.2g}" for share in shares)])
     print(text_table(lines))
-    for name, part in healthy.items():
-        for o in [o for o in part if o.alarm][:WORST]:
-            print(f"{name}, seed {o.seed}, {o.phase}, {o.motion}: {o.alarm}")
 
 
 def _fly(campaign: Campaign, options: argparse.Namespace) -> None:
@@ -148,40 +136,9 @@ def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
     (campaign.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(f"page: {written}; figures: {campaign.folder / 'certificate.json'}")
     for one in broken[:WORST]:
-        print(f"seed {one['seed']}: {one['faults'] or one['alarm']}: {one['outside']:.2f} m outside, {one['hit']:.2f} m/s")
+        what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
+        print(f"{what}: {one['outside']:.2f} m outside, {one['hit']:.2f} m/s")
     return 1 if any(row.exits or row.hits or row.alarms for row in rows if row.family != "unseen") else 0
-
-
-def _falsify(options: argparse.Namespace, folder: Path) -> int:
-    """Search for the worst flight of each kind of fault."""
-    from spike_ctrl.certification import falsifier, flight_outcome, monte_carlo, moving_scenario
-    from spike_ctrl.certification.injected_fault import KINDS
-
-    known = {f"{place}/{kind}": (place, kind) for place, kinds in KINDS.items() for kind in kinds}
-    asked = [name for word in options.falsify for name in known if name == word or name.startswith(f"{word}/")]
-    if odd := [word for word in options.falsify if not any(n == word or n.startswith(f"{word}/") for n in known)]:
-        raise UsageError(f"--falsify: found '{odd[0]}', wanted PLACE or PLACE/KIND of {', '.join(known)}")
-    file = folder / "falsified.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    who, settings = monte_carlo.competitors(options.model)
-    found, off = {}, moving_scenario.spread(who.airframe)
-    for name in dict.fromkeys(asked):
-        tell = partial(_show_search, name, options.flights)
-        worst = falsifier.search(
-            *known[name], options.flights, lambda s: flight_outcome.fly(s, who, settings)[0], options.first, tell, off
-        )
-        found[name] = worst._asdict() | {"outcome": worst.outcome._asdict()}
-        file.write_text(json.dumps(found, indent=2) + "\n")
-        o = worst.outcome
-        told = f"worst {o.outside:.2f} m outside, {o.hit:.2f} m/s: {o.faults}, then {o.last}"
-        print(f"\n{name}: {worst.flights} flights, {told}")
-    print(f"figures: {file}")
-    return 1 if any(one["robustness"] < 0 for one in found.values()) else 0
-
-
-def _show_search(name: str, flights: int, flown: int, left: float) -> None:
-    if flown % 10 == 0:
-        show_progress(f"{name}: {flown}/{flights} flights; {left:.2f} m or m/s left to the limit")
 
 
 def _replay(options: argparse.Namespace, folder: Path) -> int:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.certification import falsifier, moving_scenario
+from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl_studies import falsifier
 
 
 def test_the_falsifier_finds_a_needle_that_random_flights_hardly_meet():
