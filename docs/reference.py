@@ -244,9 +244,10 @@ def what_can_fail_page() -> str:
     lines = ["# What can fail\n", NOTE]
     lines.append(
         "The table from which `spike-ctrl certify` draws the fault of a flight ([safety](safety.md)), by component. Each\n"
-        "size is drawn uniformly. Without a time a fault lasts to the end of its flight. `flown on`: the flight goes on for\n"
-        "so long after its begin. `row`: of [the fault table](faults.md) that it strikes in motion. Any plant, cage and\n"
-        "airframe may meet each of them. A pair is two faults in one flight. The last table names what no flight has, and why.\n"
+        "size is drawn uniformly. Without a time a fault lasts to the end of its flight. `flown on`: the flight goes on so\n"
+        "long after its begin. `row`: of [the fault table](faults.md) that it strikes in motion. Any plant, cage and\n"
+        "airframe may meet each of them. A pair is two faults in one flight. The last table names what no flight has,\n"
+        "and why.\n"
     )
     for place, kinds in KINDS.items():
         rows = [(f"`{kind}`", *_drawn(place, kind, found)) for kind, found in sorted(kinds.items())]
