@@ -55,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
     if options.family not in (None, *FAMILIES):
         raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(FAMILIES)}")
-    several, codes, healthy = len(options.model) > 1, [], dict[str, list[FlightOutcome]]()
+    several = len(options.model) > 1
+    codes: list[int] = []
+    healthy: dict[str, list[FlightOutcome]] = {}
     for model in options.model:
         one = argparse.Namespace(**{**vars(options), "model": model})
         name = model.stem + (f"-{options.family}" if options.family else "")
