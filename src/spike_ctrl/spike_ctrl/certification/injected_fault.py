@@ -177,9 +177,9 @@ _ADDED: Kinds = {
     "estimator": {
         "yaw_reset": FaultRange((0.3, 3.1), row=9, unit="rad"),
         "velocity_reset": FaultRange((0.3, 1.5), row=9, unit="m/s"),
-        "origin_resets": FaultRange((0.1, 1.0), row=9, unit="m, each second"),
-        "velocity_stuck_in_resets": FaultRange((1, 10), row=9, unit="states from one reset to the next"),
-        "position_drifts_in_resets": FaultRange((0.1, 1.0), row=9, unit="m/s, with a reset each second"),
+        "origin_resets": FaultRange((0.1, 1.0), row=9, after=20.0, unit="m, each second"),
+        "velocity_stuck_in_resets": FaultRange((1, 10), row=9, after=20.0, unit="states from one reset to the next"),
+        "position_drifts_in_resets": FaultRange((0.1, 1.0), row=9, after=20.0, unit="m/s, with a reset each second"),
     },
     "clock": {
         "skewed": FaultRange((0.01, 0.5), row=8, unit="s/s, ahead or behind"),
