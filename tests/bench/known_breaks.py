@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spike_ctrl._files import resources
 from spike_ctrl.certification import flight_outcome, monte_carlo, moving_scenario
-from spike_ctrl.certification.injected_fault import FLIGHT, GUIDED, KINDS, TAKE_OFF, InjectedFault
+from spike_ctrl.certification.injected_fault import FLIGHT, GUIDED, TAKE_OFF, InjectedFault
 from spike_ctrl.certification.moving_scenario import Stream
 
 UP, ALONG = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)
