@@ -32,7 +32,7 @@ class LinkInjection:
 
     def period(self, now: float, usual: float) -> float:
         """Time (s) from the state at `now` to the next."""
-        rare = [1 / fault.size for fault, _ in self.faults if fault.kind == "states_rare" and fault.acts(now)]
+        rare = [1 / f.size for f, _ in self.faults if f.kind == "states_rare" and f.acts(now)] if self.faults else ()
         return max(rare, default=usual)
 
     def states(self, now: float) -> list[float]:
