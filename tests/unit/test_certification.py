@@ -25,7 +25,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import injected_fault, monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
-from spike_ctrl.certification.injected_fault import FAMILIES, KINDS, struck_rows
+from spike_ctrl.certification.injected_fault import FAMILIES, FIRST_FAMILIES, KINDS, struck_rows
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.monte_carlo import Campaign
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
@@ -52,10 +52,11 @@ def test_the_bound_of_nothing_good_is_one():
 
 def test_every_family_comes_equally_often_and_only_its_own_faults_strike():
     for seed in range(5 * len(FAMILIES)):
-        drawn = moving_scenario.draw(seed)
-        places = {fault.place for fault in drawn.faults}
-        assert drawn.family == FAMILIES[seed % len(FAMILIES)]
-        assert {"none": not places, "pair": len(places) == 2}.get(drawn.family, places == {drawn.family})
+        for draw, families in ((moving_scenario.draw, FIRST_FAMILIES), (moving_scenario.draw_whole, FAMILIES)):
+            drawn = draw(seed)
+            places = {fault.place for fault in drawn.faults}
+            assert drawn.family == families[seed % len(families)]
+            assert {"none": not places, "pair": len(places) == 2}.get(drawn.family, places == {drawn.family})
 
 
 def test_every_aim_lies_where_set_points_may_lie():

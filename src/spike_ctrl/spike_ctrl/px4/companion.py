@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -128,7 +128,7 @@ class Companion:
         told = (event.horizontal, event.vertical, event.failed, word.flags, word.innovations, event.variances)
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
-            event.reset_counter, (self._transport(event.now),) * 3, EstimateQuality(*told),
+            event.reset_counter, (transport(self._offsets, event.now),) * 3, EstimateQuality(*told),
         )  # fmt: skip
         self._force, sample = self._force.judged(sample, self._force_limits)
         self._quality = sample.quality
@@ -248,14 +248,6 @@ class Companion:
         spread = float(np.ptp(offsets - offset - drift * (times - times[0])))
         return Clock(quick[-1].round_trip, spread, 1.0 + float(drift), max(0.0, max(self._pauses, default=0.0) - PAUSE))
 
-    def _transport(self, now: float) -> float:
-        """Least transport time (s) of a packet, where the link holds packets up; 0 where it does not.
-
-        Without it a growing queue would look like a clock that falls behind.
-        """
-        recent = [answer.round_trip for answer in list(self._offsets)[-QUICKEST_OF:] if now - answer.now < RECENT]
-        return min(recent) if len(recent) == QUICKEST_OF and min(recent) > HELD_UP else 0.0
-
     def heard_of(self, now: float) -> Heard:
         """Everything that the preflight needs."""
         known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
@@ -319,6 +311,15 @@ class Companion:
             return False
         self._due[name] = now
         return True
+
+
+def transport(answers: Iterable[link_events.ClockOffset], now: float) -> float:
+    """Least transport time (s) of a packet, where the link holds packets up; 0 where it does not. answers: to TIMESYNC.
+
+    Without it a growing queue would look like a clock that falls behind.
+    """
+    recent = [answer.round_trip for answer in list(answers)[-QUICKEST_OF:] if now - answer.now < RECENT]
+    return min(recent) if len(recent) == QUICKEST_OF and min(recent) > HELD_UP else 0.0
 
 
 _NO_WORD = link_events.EstimatorStatus(-math.inf, UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS)
