@@ -27,11 +27,11 @@ from std_srvs.srv import Trigger
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import SetPoint as Point
-from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
+from spike_ctrl_adaptation import session_priority
 from spike_ctrl_adaptation.adapter import Adapter
 from spike_ctrl_adaptation.adapter_parameters import AdapterParameters
 from spike_ctrl_adaptation.fine_tuning import TunedPolicy, fine_tune, learn_from_flight, require_tunable, warm_up
@@ -63,7 +63,7 @@ class AdapterNode(ProcessNode):
         p = self.parameters = declare(self, AdapterParameters)
         self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
         require_tunable(checkpoint.loads(data, name=p.model), self.craft)
-        if shared := realtime_scheduling.give_way(time.sleep):
+        if shared := session_priority.give_way(time.sleep):
             self.get_logger().warning(shared)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
         self.states: dict[int, FlightState] = {}

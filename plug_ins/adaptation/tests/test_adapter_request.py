@@ -19,7 +19,7 @@ LEVEL, REST = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
 def adapter(ros_domain_id, monkeypatch):
     from spike_ctrl_adaptation import adapter_node
 
-    monkeypatch.setattr(adapter_node.realtime_scheduling, "give_way", lambda _: "")
+    monkeypatch.setattr(adapter_node.session_priority, "give_way", lambda _: "")
     monkeypatch.setattr(adapter_node, "warm_up", lambda *_: None)
     rclpy.init(args=["--ros-args", "-p", f"model:={MODEL}"])
     node = adapter_node.AdapterNode()

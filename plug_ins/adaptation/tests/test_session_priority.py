@@ -10,11 +10,11 @@ pytestmark = pytest.mark.slow
 
 BUSY = """
 import os, sys, time
-from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl_adaptation import session_priority
 core, name, seconds = sys.argv[1:]
 os.sched_setaffinity(0, {int(core)})
 if name == "gives way":
-    realtime_scheduling.give_way(time.sleep)
+    session_priority.give_way(time.sleep)
 print(name, flush=True)
 begin, end = time.process_time(), time.monotonic() + float(seconds)
 while time.monotonic() < end:
