@@ -23,7 +23,7 @@ from spike_ctrl.flight.estimate_quality import Doubt, Sign
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.ladder_state import Facts, Move
+from spike_ctrl.flight.ladder_state import Facts, Ladder, Move
 from spike_ctrl.flight.motion_check import JudgedMotion
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
@@ -37,7 +37,7 @@ from spike_ctrl.flight.state_checks import (
     missed_periods,
     push_missed,
 )
-from spike_ctrl.flight.state_consistency import ZERO, follow
+from spike_ctrl.flight.state_consistency import ZERO, ConsistencyLimits, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import follow_target, grant_set_point
 from spike_ctrl.flight.wind_estimate import CALM
@@ -147,7 +147,7 @@ def _accept(
     state = state._replace(
         track=track,
         sample=sample,
-        consistency=consistency if airborne else consistency._replace(crept=ZERO),
+        consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
         turn=turn,
         spin=spin,
         wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
@@ -157,7 +157,22 @@ def _accept(
         candidate=await_answer(state.candidate, sample),
         home=sample.position if disarmed else state.home,
     )
-    return state, contradicting + strays + spun if airborne else ()
+    found = contradicting + _check_hold(state.ladder, sample, contradicting, inputs.now, settings.consistency)
+    return state, found + strays + spun if airborne else ()
+
+
+def _check_hold(ladder: Ladder, sample: Sample, contradicting: Findings, now: float, limits: ConsistencyLimits) -> Findings:
+    """Whether the autopilot holds the vehicle, where it was asked to because the state is in doubt.
+
+    If its own estimate is wrong, it follows a position that drifts, and steers by a wrong yaw into the wrong direction.
+    """
+    doubted = ladder.latched is not None and ladder.latched.fault in (Fault.STATE_INCONSISTENT, Fault.ESTIMATOR_RESTLESS)
+    if ladder.rung is not Rung.HOLD or not ladder.confirmed or not doubted or now - ladder.since <= limits.held:
+        return ()
+    if (speed := math.hypot(*sample.velocity)) > limits.held_speed:
+        detail = f"it moves at {speed:.2f} m/s, wanted at most {limits.held_speed:g} m/s"
+        return (Finding(Fault.HOLD_CONTRADICTED, detail),)
+    return tuple(Finding(Fault.HOLD_CONTRADICTED, one.detail) for one in contradicting)
 
 
 def _check_flight(
@@ -182,7 +197,7 @@ def _check_flight(
     followed = state.granted if flies and ladder.recovering is None else None
     ground = state.ground if under_way else None
     cage = settings.cage.laid(state.home) if caged else None
-    motion = JudgedMotion(sample, airborne, cage, airborne and under_way, guided, followed, ground)
+    motion = JudgedMotion(sample.by_now, airborne, cage, airborne and under_way, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return state._replace(motion=check), found + check.found
 
