@@ -118,7 +118,7 @@ docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; o
 notebooks: setup $(DONE)/docs ## write the tutorials as Jupyter notebooks to build/notebooks
 	$(VENV)/bin/python docs/notebooks.py
 
-reference: setup ## write docs/parameters.md, messages.md, fault_codes.md, house.svg, sros2/policy.xml and schemas from the sources
+reference: setup ## write docs/parameters.md, messages.md, fault_codes.md, what_can_fail.md, house.svg, sros2/policy.xml and schemas from the sources
 	$(VENV)/bin/python docs/reference.py
 	for kind in airframe recipe; do $(VENV)/bin/spike-ctrl schema $$kind -o config/schemas/$$kind.json; done
 	$(VENV)/bin/spike-ctrl schema map -o plug_ins/identify/spike_ctrl_identify/maps/map.json

@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md, messages.md, fault_codes.md and flight_settings.md from what the sources declare.
+"""Writes docs/parameters.md, messages.md, fault_codes.md, flight_settings.md and what_can_fail.md from the sources.
 
 python docs/reference.py            # write them (make reference)
 python docs/reference.py --check    # exit code 1 where a page is not what it would write
@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import importlib
 import itertools
+import math
 import re
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from spike_ctrl import launching
 from spike_ctrl._files.ranges import span
+from spike_ctrl.certification import injected_fault
+from spike_ctrl.certification.injected_fault import KINDS, FaultRange
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -30,6 +33,27 @@ STREAMS = {  # qos.py, in words; `stream` is a node's own choice
     "CHECKPOINTS": "reliable, kept, 8",
     "stream": "reliable, 512; in flight best effort, 1",
 }
+
+NOT_FLOWN = (
+    ("policy", "spikes too seldom or too often, of a hidden layer", "no fault of its own: what matters is the action"),
+    ("policy", "another checkpoint answers, or one of another layout", "refused by name and layout, without any motion"),
+    ("guide", "a fault that shows only when it must take over", "it takes a second fault: only a `pair` has both"),
+    ("link", "damaged, unsigned, replayed or foreign packets", "no bytes are flown here; tests fly them (rows 38 and 39)"),
+    ("link", "DDS between the nodes", "flown with real processes (docs/faults.md, level L)"),
+    ("clock", "the companion's own clock steps", "all its times are monotonic"),
+    ("process", "learner, recorder, ground station", "flown with real processes; no command depends on them"),
+    ("operator", "sticks of a remote control", "the simulated vehicle has none; its modes are flown"),
+    ("plant", "a rotor or a battery that fails altogether", "four rotors of which one stands cannot keep their attitude"),
+    ("plant", "a collision, a broken frame", "not simulated"),
+    ("autopilot", "its position and velocity drift together", "nothing on board contradicts it (as `unseen`)"),
+    ("autopilot", "its rate loop, its mixer, its own modes", "taken for sound: they are the last protection"),
+)  # component, what can fail, why no flight has it
+COMPONENTS = {
+    "policy": "The policy's answers", "guide": "The guide's answers", "link": "The link, by its direction",
+    "process": "Processes of the companion", "operator": "The operator, and a pilot", "state": "The state, by its fields",
+    "plant": "The plant, its rotors and the air", "unseen": "The state, in agreement with itself",
+    "estimator": "Events of the estimator", "clock": "The vehicle's clock", "autopilot": "The autopilot's own estimate",
+}  # fmt: skip
 
 HOSTS = {"spike_ctrl_fleet": "spike_ctrl_flight.supervisor_node"}  # packages whose objects a node of another package makes
 
@@ -213,6 +237,34 @@ def _then(fault: Fault) -> str:
     return f"{fault.rung.name}, then {Rung.HOLD.name}" if fault.settles else fault.rung.name
 
 
+# --- what can fail ---------------------------------------------------------------------------------------------------
+
+
+def what_can_fail_page() -> str:
+    lines = ["# What can fail\n", NOTE]
+    lines.append(
+        "The table from which `spike-ctrl certify` draws the fault of a flight ([safety](safety.md)), by component. Each\n"
+        "size is drawn uniformly. Without a time a fault lasts to the end of its flight. `flown on`: the flight goes on so\n"
+        "long after its begin. `row`: of [the fault table](faults.md) that it strikes in motion. Any plant, cage and\n"
+        "airframe may meet each of them. A pair is two faults in one flight. The last table names what no flight has,\n"
+        "and why.\n"
+    )
+    for place, kinds in KINDS.items():
+        rows = [(f"`{kind}`", *_drawn(place, kind, found)) for kind, found in sorted(kinds.items())]
+        head = ("kind", "size", "lasts, s", "phases", "flown on, s", "row")
+        lines += [f"## `{place}`: {COMPONENTS[place][0].lower()}{COMPONENTS[place][1:]}\n", *_table(head, rows)]
+    lines += ["## Not flown\n", *_table(("component", "what can fail", "why no flight has it"), NOT_FLOWN)]
+    return "\n".join(lines)
+
+
+def _drawn(place: str, kind: str, found: FaultRange) -> tuple:
+    phases = injected_fault.phases(place, kind)
+    size = f"{found.size[0]:g} to {found.size[1]:g} {found.unit}" if any(found.size) else found.unit
+    lasts = "" if math.isinf(found.lasts[1]) else f"{found.lasts[0]:g} to {found.lasts[1]:g}"
+    where = "all" if phases == injected_fault.PHASES else ", ".join(phases)
+    return size.strip(), lasts, where, f"{found.after:g}", "" if found.row is None else found.row
+
+
 # --- settings of a flight --------------------------------------------------------------------------------------------
 
 
@@ -244,7 +296,7 @@ def _first_paragraph(text: str) -> str:
 
 
 PAGES = {"parameters.md": parameters_page, "messages.md": messages_page, "fault_codes.md": faults_page,
-         "flight_settings.md": settings_page}  # fmt: skip
+         "flight_settings.md": settings_page, "what_can_fail.md": what_can_fail_page}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

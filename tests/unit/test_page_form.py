@@ -14,7 +14,7 @@ ELSEWHERE = {  # pages of the site that lie outside docs/
     "security_policy.md": "SECURITY.md",
 }
 REFERENCE = {"parameters.md", "messages.md", "fault_codes.md", "faults.md", "flight_settings.md"}  # looked up
-REFERENCE |= {"changelog.md", "architecture.md"}
+REFERENCE |= {"what_can_fail.md", "changelog.md", "architecture.md"}
 
 
 def listed(entry) -> list[str]:

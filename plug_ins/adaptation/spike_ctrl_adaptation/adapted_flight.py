@@ -15,7 +15,8 @@ import numpy as np
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import GRAVITY, Airframe
-from spike_ctrl.certification.flight_core import Competitors, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control import guide_protocol

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.certification.flight_core import Competitors, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung

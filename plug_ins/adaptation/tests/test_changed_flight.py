@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.certification.flight_core import FlownStep
+from spike_ctrl.certification.flight_parts import FlownStep
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.geofence import Cage

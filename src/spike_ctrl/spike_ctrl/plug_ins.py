@@ -49,7 +49,7 @@ SHIPPED: dict[str, dict[str, str]] = {
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",
         "launch_arguments": "backend simulation connection system signing_key height room px4 speed",
     },
-    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout --ray"},
+    "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout --ray --falsify"},
     "spike_ctrl_uxrce": {"autopilot_links": "uxrce uxrce_mode"},
     "spike_ctrl_view": {"verbs": "watch film", "verb_options": "--still", "launch_arguments": "viewer"},
 }

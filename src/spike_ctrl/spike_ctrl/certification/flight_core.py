@@ -1,31 +1,34 @@
 """The whole flight core in virtual time: vehicle with its autopilot, bridge, guide, policy and supervisor, with faults.
 
 It does what the nodes do with the same functions, and what passes between them takes random milliseconds. MAVLink's bytes
-and ROS 2's messages are left out, for speed; other tests fly those. The vehicle begins in the air, on GUIDE.
+and ROS 2's messages are left out, for speed; other tests fly those. The vehicle begins in the air, on GUIDE, or on the
+ground as an automatic flight does.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.certification.flight_parts import Competitors, FlightRecord, FlownStep
+from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.operator_injection import operate
-from spike_ctrl.certification.plant_injection import PlantInjection
+from spike_ctrl.certification.plant_injection import PlantInjection, mislead
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
-from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.trajectory import SetPoint, Trajectory
-from spike_ctrl.flight import bridge, supervisor
+from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
+from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
+from spike_ctrl.flight import auto_mission, bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
-from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.event import Event, EventKind
@@ -40,51 +43,25 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
-from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import parameter_rules, px4_parameters
-from spike_ctrl.px4.companion import ASKED, MODES
+from spike_ctrl.px4.companion import ASKED
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.simulated_px4 import offboard_setpoints
+from spike_ctrl.simulated_px4 import offboard_setpoints, vehicle_commands
 from spike_ctrl.simulated_px4.plant import TICK
+from spike_ctrl.simulated_px4.vehicle import WARM_UP as BOOTS
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
-STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.02, 0.01, 0.05, 0.02  # s
-RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most
+SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.01, 0.05, 0.02  # s
+MESSAGE = (1e-4, 5e-4)  # s that a message takes, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
 WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
 ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
 GUIDE = Identity("guide", 0)
 ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
+OF_THE_STATE = ("state", "unseen", "estimator", "clock")  # places
+MISSION = auto_mission.MissionPlan(duration=3600.0)
 RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
-
-
-class Competitors(NamedTuple):
-    """Who flies: the policy with its name, the guide and the airframe that both were made for. told: as tell_commands."""
-
-    name: str
-    policy: Policy
-    guide: Guide
-    airframe: Airframe
-    told: bool = False
-
-
-class FlownStep(NamedTuple):
-    """The truth at one state: time (s), position and what was estimated of it (m), set-point (m), who flew."""
-
-    time: float
-    position: tuple[float, float, float]
-    estimated: tuple[float, float, float]
-    wanted: tuple[float, float, float]
-    rung: Rung
-
-
-class FlightRecord(Protocol):
-    """Takes what passes between the parts, as a bag does."""
-
-    def state(self, now: float, bridged: bridge.BridgedState, seen: Floats | None, guided: bool) -> None: ...
-    def answer(self, now: float, answer: Answer) -> None: ...
-    def output(self, core: FlightCore, output: SupervisorOutput) -> None: ...
 
 
 class FlightCore:
@@ -93,27 +70,27 @@ class FlightCore:
     def __init__(
         self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightRecord | None = None
     ) -> None:
-        self.scenario, self.who, self.settings, self.record = scenario, who, settings, record
+        self.settings = settings = replace(settings, cage=scenario.cage) if scenario.cage else settings
+        self.scenario, self.who, self.record = scenario, who, record
         self.dice = np.random.default_rng((scenario.seed, 1))
         self._jitter: Iterator[float] = iter(())
         craft = airframes.altered(who.airframe, *scenario.factors)
         parameters = parameter_rules.simulated(who.airframe) | px4_parameters.hover_changes(who.airframe)
         self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
-        self.vehicle.begin_in_the_air(scenario.start)
+        wanted = parameter_rules.Wanted(remote_control=False)
+        fences = parameter_rules.to_set(self.vehicle.parameters, settings, who.airframe, wanted) if scenario.cage else {}
+        self.vehicle.parameters.update(fences)
         self.clock = VirtualClock()
-        self.of_states = [SignalInjection(fault, OF_STATES) for fault in scenario.struck("state", "unseen")]
+        self.of_states = [SignalInjection(fault, OF_STATES) for fault in scenario.struck(*OF_THE_STATE)]
         self.of_answers = {
             name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
         }
         self.link, self.processes = LinkInjection(scenario.struck("link")), ProcessInjection(scenario.struck("process"))
         self.plant = PlantInjection(scenario, self.vehicle.plant)
-        start = SetPoint(scenario.start, yaw=math.pi / 2)
-        self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
-        self.passed = bridge.PassedCommand(source=1, heard=0.0)
-        begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
-        ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
-        self.state = SupervisorState(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0), stepped=0.0)
-        self.status: Autopilot | None = None
+        self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand(source=1, heard=0.0)
+        self.state, self.mission = SupervisorState(stepped=0.0), auto_mission.Mission()
+        if not scenario.grounded:
+            self._begin_in_the_air(SetPoint(scenario.start, yaw=math.pi / 2))
         self.force = ForceCheck()
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
         self.commanded: Commanded | None = None  # what a policy is told
@@ -129,15 +106,29 @@ class FlightCore:
         self.moves: list[tuple[float, Rung, str]] = []  # time, rung and reason of every change
         self._sample_due = self._rests_since = 0.0
         self._begin = scenario.begin
+        self.companion = VirtualCompanion(self.clock, self.vehicle, self.link, self.processes, self.between)
+
+    def _begin_in_the_air(self, start: SetPoint) -> None:
+        self.vehicle.begin_in_the_air(start.position)
+        self.memory = self.memory._replace(target=start, last_airborne=0.0)
+        begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
+        ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
+        self.state = self.state._replace(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0))
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def fly(self) -> None:
         """To the end of the scenario, or until the vehicle has landed or has been held in place for long enough."""
         clock, scenario = self.clock, self.scenario
-        clock.at(0.0, self._send_status)
+        self.companion.begin(asks_time=scenario.stream is not None)
         clock.at(0.003, self._supervise)
-        clock.at(ENGAGE, self._engage)
+        if scenario.phase in (FLIGHT, LANDING) and not scenario.grounded:
+            clock.at(ENGAGE, self._engage)
+        clock.at(scenario.lands, self.requests.append, Request.LAND)
+        for at, by in scenario.resets:
+            clock.at(at, self._reset, by)
+        for fault in scenario.struck("autopilot"):
+            clock.at(fault.at, mislead, fault, self.vehicle.estimator, clock)
         for number, aim in enumerate(scenario.aims):
             until = scenario.aims[number + 1].at if number + 1 < len(scenario.aims) else math.inf
             clock.at(aim.at, self.stream_along if aim.streamed else self._aim, aim.course, aim.at, until)
@@ -149,7 +140,7 @@ class FlightCore:
             self.plant.act(now)
             self.vehicle.tick()
             if now >= self._sample_due - 1e-9:
-                self._sample_due += self.settings.state.period
+                self._sample_due += self.link.period(now, self.settings.state.period)
                 self._measure(now)
 
     def _engage(self) -> None:
@@ -162,11 +153,11 @@ class FlightCore:
     def _over(self) -> bool:
         """Whether it stands on the ground, or the autopilot has held it at rest for long enough."""
         if not self.vehicle.commander.armed:
-            return True
+            return self.vehicle.commander.took_off
         if self.vehicle.commander.mode is not PX4Mode.AUTO_LOITER or math.hypot(*self.vehicle.truth.velocity) > AT_REST:
             self._rests_since = self.vehicle.now
             return False
-        return self.vehicle.now - max(self._rests_since, self._begin) > RESTS
+        return self.vehicle.now - max(self._rests_since, self._begin) > RESTS and not self.scenario.struck("autopilot")
 
     def between(self, span: tuple[float, float]) -> float:
         """A random time (s) between two."""
@@ -178,10 +169,10 @@ class FlightCore:
     # --- vehicle and bridge -----------------------------------------------------------------------------------------
 
     def _measure(self, now: float) -> None:
-        vehicle = self.vehicle
-        estimate = vehicle.estimate
+        vehicle, stream = self.vehicle, self.scenario.stream
+        estimate, stamp = vehicle.estimate, now * (1 + stream.skew) if stream else now
         sample = Sample(
-            0, now, now, estimate.position, estimate.quaternion, estimate.velocity, estimate.rates,
+            0, stamp, now, estimate.position, estimate.quaternion, estimate.velocity, estimate.rates,
             vehicle.estimator.reset_counter, quality=vehicle.estimator.quality,
         )  # fmt: skip
         for injection in self.of_states:
@@ -193,13 +184,17 @@ class FlightCore:
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
         for delay in self.link.states(now):
-            self.clock.at(now + self.between(RADIO) + delay, self._bridge_state, sample)
+            at = now + self.between(RADIO) + delay + (self.between((0.0, stream.jitter)) if stream else 0.0)
+            self.clock.at(self.companion.arrival(at, sample), self._bridge_state, sample)
 
     def _bridge_state(self, sample: Sample) -> None:
         now = self.clock.now
         if self.processes.wakes("bridge", now) > now:  # a bridge that wakes takes the newest state alone
             return
-        self.memory, bridged = bridge.bridge_state(self.memory, sample._replace(received=now), self.status, self.settings)
+        if (received := self.companion.received(sample)) is None:
+            return
+        status = self.companion.status
+        self.memory, bridged = bridge.bridge_state(self.memory, received, status, self.settings)
         (sample, accepted, on_ground), seen, guided = bridged, None, self.passed.guide_flies(now, self.settings)
         self.passed = self.passed.with_state(accepted)
         if accepted is not None:
@@ -209,17 +204,9 @@ class FlightCore:
             self.record.state(now, bridged, seen, guided)
         self.clock.at(now + self.between(MESSAGE), self._step_when_awake, {"sample": sample})
 
-    def _send_status(self) -> None:
-        now = self.clock.now
-        self.clock.at(now + STATUS_PERIOD, self._send_status)
-        if self.processes.wakes("bridge", now) > now or self.link.cut(now):
-            return
-        vehicle = self.vehicle
-        charge, voltage = vehicle.battery.charge, vehicle.battery.voltage
-        self.status = Autopilot(
-            now, now, MODES.get(vehicle.commander.mode, Mode.OTHER), vehicle.commander.armed, vehicle.land_detector.landed,
-            math.nan if charge is None else charge, math.nan if voltage is None else voltage,
-        )  # fmt: skip
+    def _reset(self, by: Vector) -> None:
+        self.vehicle.estimator.jump(by)
+        self.vehicle.navigator.shifted(by)
 
     # --- guide and policy -------------------------------------------------------------------------------------------
 
@@ -312,13 +299,22 @@ class FlightCore:
             news[name] = news[name]._replace(received=now)
         requests, target, self.target = tuple(self.requests), self.target, None
         self.requests.clear()
-        inputs = SupervisorInputs(now, autopilot=self.status, requests=requests, target=target, unmet=(), **news)
+        inputs = SupervisorInputs(now, autopilot=self.companion.status, requests=requests, target=target, unmet=(), **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
         self.events += output.events
         rung = self.state.ladder.rung
         if not self.moves or rung is not self.moves[-1][1]:
             self.moves.append((now, rung, reason(self.state.ladder.because)))
         self._publish(output, "sample" in news)
+        if self.scenario.grounded and self.mission.phase is not auto_mission.MissionPhase.DONE:
+            self._fly_on(now)
+
+    def _fly_on(self, now: float) -> None:
+        """The automatic flight, as the supervisor's node flies it; the autopilot is ready as soon as its estimate is."""
+        status, missing = self.companion.status, "" if now > BOOTS else "the estimate"
+        airborne = status is not None and status.airborne
+        self.mission, requests, _ = auto_mission.advance(self.mission, self.state.ladder, airborne, missing, now, MISSION)
+        self.requests += requests
 
     def _publish(self, output: SupervisorOutput, with_point: bool) -> None:
         now = self.clock.now
@@ -357,7 +353,7 @@ class FlightCore:
         if (delay := self.link.command(now)) is not None:
             setpoint = offboard_setpoints.of_action(command.action, self.who.airframe)
             at = now + self.between(RADIO) + delay + self.scenario.latency
-            self.clock.at(at, self.vehicle.take, setpoint)
+            self.clock.at(self.companion.departure(at), self.vehicle.take, setpoint)
 
     def _tell(self, command: Command) -> None:
         by = command.identity if command.commander is CommandedBy.POLICY else None
@@ -365,8 +361,12 @@ class FlightCore:
 
     def _ask(self, ask: Ask) -> None:
         now = self.clock.now
-        if self.processes.wakes("bridge", now) <= now and ask in ASKED and (delay := self.link.command(now)) is not None:
-            self.clock.at(now + self.between(RADIO) + delay, self.request_mode, ASKED[ask])
+        if self.processes.wakes("bridge", now) <= now and (delay := self.link.command(now)) is not None:
+            at = now + self.between(RADIO) + delay
+            if ask is Ask.ARM:
+                self.clock.at(at, vehicle_commands.arm, self.vehicle)
+            else:
+                self.clock.at(at, self.request_mode, ASKED[ask])
 
     def request_mode(self, mode: PX4Mode) -> None:
         """The autopilot is asked for a mode, by the supervisor or by a pilot."""

@@ -10,8 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.certification.flight_core import ENGAGE, Competitors, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_parts import Competitors
+from spike_ctrl.certification.injected_fault import FLIGHT
 from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
@@ -19,12 +23,16 @@ HARD = 1.0  # m/s: a harder touchdown is a hit
 FAR = 0.3  # m: an exit by more breaks the promise; by less it is told
 
 
+_KINDS = ("STEPPED_DOWN", "TAKEN_OVER", "DROPPED", "HOLD_NOT_TAKEN", "NOT_ARMED", "DISARMED", "RECOVERS")
+INTERRUPTIONS = tuple(EventKind[name] for name in _KINDS)
+
+
 class FlightOutcome(NamedTuple):
     """One flight, as it is kept.
 
     outside: m, farthest true position outside the cage, negative where it stayed inside. hit: m/s, hardest touchdown.
     reaction: s from the fault until the policy no longer commanded, NaN where it went on. alarm: why the policy lost command
-    in a flight without a fault; empty where it did not. seconds: of virtual time.
+    in a flight without a fault; empty where it did not. seconds: of virtual time. phase: in which the fault struck.
     """
 
     seed: int
@@ -38,6 +46,7 @@ class FlightOutcome(NamedTuple):
     alarm: str
     last: str
     seconds: float
+    phase: str = FLIGHT
 
     @property
     def left(self) -> bool:
@@ -68,7 +77,8 @@ def outcome(core: FlightCore) -> FlightOutcome:
     scenario, low, high = core.scenario, core.settings.cage.low, core.settings.cage.high
     flown = np.array([step.position for step in core.steps])
     outside = float(np.maximum(low - flown, flown - high).max())
-    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung is not Rung.SNN]
+    flying = Rung.SNN if scenario.phase == FLIGHT and not scenario.grounded else Rung.GUIDE
+    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung > flying]
     return FlightOutcome(
         scenario.seed,
         scenario.family,
@@ -81,13 +91,14 @@ def outcome(core: FlightCore) -> FlightOutcome:
         "" if scenario.faults else _alarm(core),
         core.state.ladder.rung.name,
         round(core.vehicle.now, 3),
+        scenario.phase,
     )
 
 
 def _alarm(core: FlightCore) -> str:
     """Why a healthy flight was interrupted."""
-    moves = (f"{at:.2f} s: {rung.name}: {why}" for at, rung, why in core.moves if rung is not Rung.SNN and at > ENGAGE)
-    return next(moves, "")
+    found = (event for event in core.events if event.kind in INTERRUPTIONS)
+    return next((f"{e.time:.2f} s: {e.rung.name if e.rung else 'GUIDE'}: {reason(e)}" for e in found), "")
 
 
 @contextmanager

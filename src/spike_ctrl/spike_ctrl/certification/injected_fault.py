@@ -1,62 +1,72 @@
-"""The faults that a certification injects: their families, and how each draws its size. What each does: `*_injection.py`.
+"""The table of what can fail: a certification draws its faults from it. What each does: `*_injection.py`.
 
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
-faults of the state that agree with themselves, which nothing on board can see; they are counted apart.
+faults of the state that agree with themselves, which nothing on board can see; they are counted apart. FIRST holds the kinds
+of the certificates until November 2026, whose seeds draw the same faults again. docs/what_can_fail.md is written from here.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 PLACES = ("policy", "guide", "link", "process", "operator", "state", "plant", "unseen")
-FAMILIES = ("none", *PLACES, "pair")
+FIRST_FAMILIES = ("none", *PLACES, "pair")
+FAMILIES = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")
+TAKE_OFF, HAND_OVER, GUIDED, FLIGHT, LANDING = PHASES = ("take-off", "hand-over", "guide alone", "flight", "landing")
+SHADOWED, WITH_GUIDE = (HAND_OVER, GUIDED, FLIGHT), (TAKE_OFF, HAND_OVER, GUIDED, FLIGHT)
+AFTER, SLOWLY = 7.0, 70.0  # s that a flight goes on after its fault has begun: until it has shown itself
 PAIRED = ("policy", "guide", "link", "process", "operator", "plant")  # faults that two of which come at once
 
 
 class FaultRange(NamedTuple):
-    """How a fault is drawn. size: least and most, in its own unit. lasts: s, inf for the whole flight.
+    """How a fault is drawn. size: least and most, in its unit. lasts: s, inf for the whole flight.
 
-    row: of the fault table (docs/faults.md) that it strikes in motion; None where no row speaks of it.
+    row: of the fault table (docs/faults.md) that it strikes in motion; None where no row speaks of it. phases: in which it
+    strikes. after: s that the flight goes on.
     """
 
     size: tuple[float, float] = (0.0, 0.0)
     lasts: tuple[float, float] = (math.inf, math.inf)
     row: int | None = None
+    phases: tuple[str, ...] = PHASES
+    after: float = AFTER
+    unit: str = ""
 
 
-KINDS: dict[str, dict[str, FaultRange]] = {
+Kinds: TypeAlias = dict[str, dict[str, FaultRange]]
+FIRST: Kinds = {
     "policy": {
         "frozen": FaultRange(row=12),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12),
+        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12, unit="of an action's limit"),
         "flipped": FaultRange(row=12),
         "one_axis_flipped": FaultRange(row=12),
-        "scaled": FaultRange((0.0, 3.0), row=10),
-        "biased": FaultRange((0.05, 1.0), row=12),
-        "noisy": FaultRange((0.1, 1.0), row=11),
+        "scaled": FaultRange((0.0, 3.0), row=10, unit="times"),
+        "biased": FaultRange((0.05, 1.0), row=12, unit="of an action's limit"),
+        "noisy": FaultRange((0.1, 1.0), row=11, unit="of an action's limit"),
         "not_finite": FaultRange(row=7),
         "full": FaultRange(row=10),
-        "delayed": FaultRange((1, 8), row=30),  # answers of so many states before
+        "delayed": FaultRange((1, 8), row=30, unit="answers of so many states before"),
     },
     "guide": {
         "frozen": FaultRange(row=17),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=17),
+        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=17, unit="of an action's limit"),
         "flipped": FaultRange(row=17),
-        "biased": FaultRange((0.05, 1.0), row=17),
-        "noisy": FaultRange((0.1, 1.0), row=17),
+        "biased": FaultRange((0.05, 1.0), row=17, unit="of an action's limit"),
+        "noisy": FaultRange((0.1, 1.0), row=17, unit="of an action's limit"),
         "not_finite": FaultRange(row=17),
         "falling": FaultRange(row=17),
     },
     "link": {
-        "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0), row=2),  # share
-        "states_late": FaultRange((0.02, 0.15), (0.5, 5.0), row=2),  # s
+        "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0), row=2, unit="share"),
+        "states_late": FaultRange((0.02, 0.15), (0.5, 5.0), row=2, unit="s"),
         "states_stop": FaultRange((0.0, 0.0), (0.05, 20.0), row=1),
-        "states_doubled": FaultRange((0.2, 1.0), row=3),  # share
-        "states_disordered": FaultRange((0.2, 1.0), row=3),  # share
-        "commands_lost": FaultRange((0.2, 1.0), (0.5, 20.0), row=48),  # share
-        "commands_late": FaultRange((0.01, 0.08), (0.5, 5.0), row=30),  # s
+        "states_doubled": FaultRange((0.2, 1.0), row=3, unit="share"),
+        "states_disordered": FaultRange((0.2, 1.0), row=3, unit="share"),
+        "commands_lost": FaultRange((0.2, 1.0), (0.5, 20.0), row=48, unit="share"),
+        "commands_late": FaultRange((0.01, 0.08), (0.5, 5.0), row=30, unit="s"),
         "cut": FaultRange((0.0, 0.0), (0.1, 20.0), row=20),
     },
     "process": {
@@ -70,16 +80,16 @@ KINDS: dict[str, dict[str, FaultRange]] = {
         "supervisor_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=19),
         "bridge_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=20),
         "companion_stopped": FaultRange((0.0, 0.0), (0.03, 2.0), row=44),
-        "policy_slow": FaultRange((0.005, 0.05), (0.5, 5.0), row=30),  # s
-        "starved": FaultRange((0.01, 0.12), (0.5, 5.0), row=30),  # s of each .04 to .16 s
+        "policy_slow": FaultRange((0.005, 0.05), (0.5, 5.0), row=30, unit="s"),
+        "starved": FaultRange((0.01, 0.12), (0.5, 5.0), row=30, unit="s of each .04 to .16 s"),
     },
     "operator": {
         "disengages": FaultRange(),
         "lands": FaultRange(),
         "takes_guide": FaultRange(),
         "shuts_down": FaultRange(row=43),
-        "far_set_point": FaultRange((1.0, 20.0), row=36),  # m
-        "stream_to_the_wall": FaultRange((0.5, 6.0), (1.0, 4.0), row=36),  # m/s
+        "far_set_point": FaultRange((1.0, 20.0), row=36, unit="m"),
+        "stream_to_the_wall": FaultRange((0.5, 6.0), (1.0, 4.0), row=36, unit="m/s"),
         "stream_not_finite": FaultRange((0.0, 0.0), (0.5, 3.0), row=36),
         "pilot_holds": FaultRange(row=33),
         "pilot_lands": FaultRange(row=33),
@@ -87,39 +97,122 @@ KINDS: dict[str, dict[str, FaultRange]] = {
         "battery_fails": FaultRange(row=35),
     },
     "state": {
-        "position_drifts": FaultRange((0.3, 1.7), row=47),  # m/s
-        "height_drifts": FaultRange((0.2, 1.0), row=47),  # m/s
-        "yaw_drifts": FaultRange((0.1, 0.6), row=47),  # rad/s
-        "tilt_drifts": FaultRange((0.05, 0.3), row=47),  # rad/s
+        "position_drifts": FaultRange((0.3, 1.7), row=47, unit="m/s"),
+        "height_drifts": FaultRange((0.2, 1.0), row=47, unit="m/s"),
+        "yaw_drifts": FaultRange((0.1, 0.6), row=47, unit="rad/s"),
+        "tilt_drifts": FaultRange((0.05, 0.3), row=47, unit="rad/s"),
         "velocity_flipped": FaultRange(row=47),
-        "velocity_stuck": FaultRange((1e-4, 1e-3), row=47),  # m/s of dither
-        "velocity_biased": FaultRange((0.3, 1.5), row=47),  # m/s
-        "position_stuck": FaultRange((1e-4, 1e-3), row=47),  # m of dither
-        "position_jumps": FaultRange((0.1, 2.0), row=5),  # m
-        "rates_stuck": FaultRange((1e-4, 1e-3), row=47),  # rad/s of dither
+        "velocity_stuck": FaultRange((1e-4, 1e-3), row=47, unit="m/s of dither"),
+        "velocity_biased": FaultRange((0.3, 1.5), row=47, unit="m/s"),
+        "position_stuck": FaultRange((1e-4, 1e-3), row=47, unit="m of dither"),
+        "position_jumps": FaultRange((0.1, 2.0), row=5, unit="m"),
+        "rates_stuck": FaultRange((1e-4, 1e-3), row=47, unit="rad/s of dither"),
         "rates_flipped": FaultRange(row=47),
         "not_finite": FaultRange((0.0, 0.0), (0.02, 5.0), row=4),
         "frozen": FaultRange((0.0, 0.0), (0.1, 5.0), row=6),
-        "origin_moved": FaultRange((0.1, 1.0), row=9),  # m, with the reset counter
-        "noisy": FaultRange((2.0, 10.0), row=5),  # times the sensors' noise
+        "origin_moved": FaultRange((0.1, 1.0), row=9, unit="m, with the reset counter"),
+        "noisy": FaultRange((2.0, 10.0), row=5, unit="times the sensors' noise"),
     },
     "plant": {
-        "gust": FaultRange((1.0, 5.0), (0.3, 2.0)),  # m/s^2
-        "heavier": FaultRange((0.05, 0.3)),  # share
-        "weaker": FaultRange((0.05, 0.25)),  # share
-        "moment": FaultRange((0.02, 0.1)),  # of the weight times the arm
+        "gust": FaultRange((1.0, 5.0), (0.3, 2.0), unit="m/s^2"),
+        "heavier": FaultRange((0.05, 0.3), unit="share"),
+        "weaker": FaultRange((0.05, 0.25), unit="share"),
+        "moment": FaultRange((0.02, 0.1), unit="of the weight times the arm"),
     },
-    "unseen": {
-        "drifts_as_its_velocity": FaultRange((0.1, 1.0))  # m/s
+    "unseen": {"drifts_as_its_velocity": FaultRange((0.1, 1.0), unit="m/s")},
+}
+_OF_ANSWERS = {
+    "one_axis_scaled": FaultRange((-1.0, 0.5), row=12, unit="times"),
+    "axes_biased": FaultRange((0.05, 1.0), row=12, unit="of an action's limit, all four at once"),
+    "axes_swapped": FaultRange(row=12, unit="roll and pitch"),
+    "oscillates": FaultRange((0.1, 1.0), row=11, unit="of an action's limit, 2 to 8 Hz, on one axis"),
+    "ramps": FaultRange((0.05, 1.0), row=12, unit="1/s, on one axis"),
+}
+_ADDED: Kinds = {
+    "policy": _OF_ANSWERS | {"long_delayed": FaultRange((9, 16), row=30, unit="answers of so many states before")},
+    "guide": {name: found._replace(row=17) for name, found in _OF_ANSWERS.items()}
+    | {
+        "dithered": FaultRange((3e-3, 1e-2), row=17, unit="of an action's limit"),
+        "one_axis_flipped": FaultRange(row=17),
+        "scaled": FaultRange((0.0, 3.0), row=17, unit="times"),
+        "full": FaultRange(row=17),
+        "delayed": FaultRange((1, 16), row=17, unit="answers of so many states before"),
+    },
+    "link": {
+        **{
+            f"{way}_{how}": FaultRange(size, (2.0, 20.0), 30 if way == "commands" else 2, unit=unit)
+            for way, most in (("states", 0.3), ("commands", 0.2), ("both", 0.12))
+            for how, size, unit in (
+                ("held", (0.01, most), "s"),
+                ("growing", (0.05, 0.6), "s/s, for .25 to 2 s"),
+                ("bursty", (0.03, 2 * most), "s, of four times that"),
+            )
+        },
+        "states_rare": FaultRange((25.0, 50.0), (0.5, 20.0), row=2, unit="Hz"),
+    },
+    "process": {"policy_late": FaultRange((0.05, 0.2), (0.5, 5.0), row=30, unit="s")},
+    "operator": {
+        "many_requests": FaultRange((3, 12), unit="requests, or modes of a pilot, within .05 to 1 s of each other")
+    },
+    "state": {
+        "position_lags": FaultRange((5, 50), row=47, unit="states"),
+        "velocity_lags": FaultRange((5, 50), row=47, unit="states"),
+        "attitude_lags": FaultRange((2, 20), row=47, unit="states"),
+        "rates_lag": FaultRange((2, 20), row=47, unit="states"),
+        "position_scaled": FaultRange((0.5, 1.5), row=47, unit="times"),
+        "velocity_scaled": FaultRange((0.0, 2.0), row=47, unit="times"),
+        "rates_scaled": FaultRange((0.0, 2.0), row=47, unit="times"),
+        "velocity_axes_swapped": FaultRange(row=47),
+        "rates_axes_swapped": FaultRange(row=47),
+        "rates_biased": FaultRange((0.05, 0.5), row=47, unit="rad/s"),
+        "tilt_biased": FaultRange((0.05, 0.4), row=47, unit="rad"),
+        "velocity_ramps": FaultRange((0.05, 0.5), row=47, unit="m/s^2"),
+        "velocity_oscillates": FaultRange((0.1, 1.0), row=47, unit="m/s, 2 to 8 Hz"),
+        "rates_oscillate": FaultRange((0.2, 2.0), row=47, unit="rad/s, 2 to 8 Hz"),
+        "position_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="m/s"),
+        "height_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="m/s"),
+        "yaw_creeps": FaultRange((0.01, 0.05), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="rad/s"),
+        "stays": FaultRange((1e-5, 1e-3), row=6, phases=WITH_GUIDE, unit="m, m/s, rad and rad/s of noise"),
+    },
+    "estimator": {
+        "yaw_reset": FaultRange((0.3, 3.1), row=9, unit="rad"),
+        "velocity_reset": FaultRange((0.3, 1.5), row=9, unit="m/s"),
+        "origin_resets": FaultRange((0.1, 1.0), row=9, unit="m, each second"),
+        "velocity_stuck_in_resets": FaultRange((1, 10), row=9, unit="states from one reset to the next"),
+        "position_drifts_in_resets": FaultRange((0.1, 1.0), row=9, unit="m/s, with a reset each second"),
+    },
+    "clock": {
+        "skewed": FaultRange((0.01, 0.5), row=8, unit="s/s, ahead or behind"),
+        "jumps": FaultRange((0.03, 5.0), row=8, unit="s"),
+        "stands": FaultRange((0.0, 0.0), (0.05, 3.0), row=8),
+    },
+    "plant": {
+        "one_rotor_weaker": FaultRange((0.1, 0.25), unit="share of its thrust"),
+        "sags": FaultRange((0.05, 0.25), unit="share of the thrust, over 10 s"),
+        "wind_turns": FaultRange((1.0, 3.0), unit="m/s^2, once round in 6 s"),
+    },
+    "autopilot": {
+        "drifts": FaultRange((0.05, 1.0), row=47, after=30.0, unit="m/s"),
+        "yaw_reset": FaultRange((0.3, 3.1), row=9, after=30.0, unit="rad"),
+        "yaw_drifts": FaultRange((0.02, 0.3), row=47, after=30.0, unit="rad/s"),
+        "satellites_lost": FaultRange(row=46, after=30.0),
     },
 }
+KINDS: Kinds = {place: FIRST.get(place, {}) | _ADDED.get(place, {}) for place in (*PLACES, *FAMILIES[len(FIRST_FAMILIES) :])}
+PHASES_OF = {"policy": SHADOWED, "guide": WITH_GUIDE}  # of the others: all, or those of the kind
+
+
+def phases(place: str, kind: str) -> tuple[str, ...]:
+    """The phases in which a kind strikes."""
+    found = KINDS[place][kind].phases
+    return tuple(phase for phase in found if phase in PHASES_OF.get(place, PHASES))
 
 
 def struck_rows() -> dict[int, list[str]]:
     """The rows of the fault table that a certification strikes in motion, each with the names of its faults.
 
     The rows that are left out concern no vehicle in the air (a file, a bag, a parameter, a start), or what is not simulated
-    here: a clock that jumps, spike rates, learner, recorder, ground station, DDS, an estimator that doubts itself.
+    here: spike rates, learner, recorder, ground station, DDS.
     """
     found: dict[int, list[str]] = {}
     for place, kinds in KINDS.items():
@@ -157,8 +250,8 @@ class InjectedFault(NamedTuple):
 
 
 def draw(place: str, at: float, dice: np.random.Generator, kind: str | None = None) -> InjectedFault:
-    """A random fault of a place, or of that kind, that begins at `at` (s)."""
-    kind = kind or str(dice.choice(sorted(KINDS[place])))
+    """A random fault of a place, one of FIRST, or of that kind, that begins at `at` (s)."""
+    kind = kind or str(dice.choice(sorted(FIRST[place])))
     found = KINDS[place][kind]
     lasts = dice.uniform(*found.lasts) if math.isfinite(found.lasts[1]) else math.inf
     pointing = dice.standard_normal(3)

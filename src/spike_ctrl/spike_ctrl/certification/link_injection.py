@@ -1,4 +1,7 @@
-"""What a fault of the link does to packets, and a fault of a process to whoever should run. Pure but for their dice."""
+"""What a fault of the link does to packets, and a fault of a process to whoever should run. Pure but for their dice.
+
+A link that holds packets up keeps their order: it has a queue.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ import numpy as np
 from spike_ctrl.certification.injected_fault import InjectedFault
 
 PROCESSES = ("policy", "guide", "supervisor", "bridge")
+HELD_UP = ("held", "growing", "bursty")
+GROWS = (0.25, 0.5, 1.0, 2.0)  # s for which a delay grows, by the fault's axis
+BURSTS = 4  # times the longest delay, from one burst to the next
 STARVED_PERIOD = (0.04, 0.16)  # s from one pause of a starved computer to the next
 
 
@@ -17,6 +23,17 @@ class LinkInjection:
 
     def __init__(self, faults: Sequence[InjectedFault]):
         self.faults = [(fault, np.random.default_rng(fault.seed)) for fault in faults]
+        self.held_up = [fault for fault in faults if fault.kind.rpartition("_")[2] in HELD_UP]
+
+    def held(self, direction: str, now: float) -> float:
+        """By how much (s) a packet that is sent at `now` (s) is held up. direction: states or commands."""
+        ways = (direction, "both")
+        return sum(_held_up(f, now - f.at) for f in self.held_up if f.acts(now) and f.kind.partition("_")[0] in ways)
+
+    def period(self, now: float, usual: float) -> float:
+        """Time (s) from the state at `now` to the next."""
+        rare = [1 / fault.size for fault, _ in self.faults if fault.kind == "states_rare" and fault.acts(now)]
+        return max(rare, default=usual)
 
     def states(self, now: float) -> list[float]:
         """Delays (s) with which the state that the autopilot sends at `now` (s) arrives; none: it is lost."""
@@ -33,11 +50,11 @@ class LinkInjection:
                 delays.append(float(dice.uniform(0.001, 0.02)))
             elif fault.kind == "states_disordered" and dice.random() < fault.size:
                 delays = [d + float(dice.uniform(0.01, 0.025)) for d in delays]
-        return delays
+        return [d + self.held("states", now) for d in delays] if self.held_up else delays
 
     def command(self, now: float) -> float | None:
         """Delay (s) of a command that is sent at `now` (s); None: it is lost."""
-        delay = 0.0
+        delay = self.held("commands", now)
         for fault, dice in self.faults:
             if not fault.acts(now):
                 continue
@@ -52,6 +69,15 @@ class LinkInjection:
         return any(fault.kind == "cut" and fault.acts(now) for fault, _ in self.faults)
 
 
+def _held_up(fault: InjectedFault, since: float) -> float:
+    """Delay (s) of a packet that is sent `since` s after the fault's begin."""
+    if fault.kind.endswith("held"):
+        return fault.size
+    if fault.kind.endswith("growing"):
+        return fault.size * min(since, GROWS[fault.axis])
+    return max(fault.size - since % (BURSTS * fault.size), 0.0)
+
+
 class ProcessInjection:
     """The faults of processes of one flight."""
 
@@ -60,7 +86,7 @@ class ProcessInjection:
         self.slow: list[tuple[InjectedFault, np.random.Generator]] = []
         for fault in faults:
             dice, who = np.random.default_rng(fault.seed), fault.kind.partition("_")[0]
-            if fault.kind == "policy_slow":
+            if fault.kind in ("policy_slow", "policy_late"):
                 self.slow.append((fault, dice))
             elif fault.kind == "starved":
                 at = fault.at

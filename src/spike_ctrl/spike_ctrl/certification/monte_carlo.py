@@ -19,8 +19,9 @@ from spike_ctrl._files import json_lines
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
-from spike_ctrl.certification.flight_core import Competitors, FlightCore, FlightRecord
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.certification.flight_parts import Competitors, FlightRecord
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
@@ -78,17 +79,20 @@ def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competi
     return who, settings_for(craft, rate_hz)
 
 
-def scenario_of(seed: int, who: Competitors, settings: FlightSettings, family: str | None = None) -> Scenario:
-    """The flight of a seed of whoever flies."""
-    return moving_scenario.draw(seed, settings.cage, settings.envelope, family, moving_scenario.spread(who.airframe))
+def scenario_of(
+    seed: int, who: Competitors, settings: FlightSettings, family: str | None = None, table: int = 1
+) -> Scenario:
+    """The flight of a seed of whoever flies. table: as of Campaign."""
+    draw = moving_scenario.draw if table == 1 else moving_scenario.draw_whole
+    return draw(seed, settings.cage, settings.envelope, family, moving_scenario.spread(who.airframe))
 
 
 def refly(
-    seed: int, model: Path, record: FlightRecord | None = None, family: str | None = None
+    seed: int, model: Path, record: FlightRecord | None = None, family: str | None = None, table: int = 1
 ) -> tuple[FlightOutcome, FlightCore]:
-    """The flight of a seed again, exactly. record: as of FlightCore. family: as of Campaign."""
+    """The flight of a seed again, exactly. record: as of FlightCore. family, table: as of Campaign."""
     who, settings = competitors(model)
-    core = FlightCore(scenario_of(seed, who, settings, family), who, settings, record)
+    core = FlightCore(scenario_of(seed, who, settings, family, table), who, settings, record)
     core.fly()
     return flight_outcome.outcome(core), core
 
@@ -96,13 +100,14 @@ def refly(
 class Campaign:
     """The flights with seeds from `first` on of a model, kept in a folder. Raises UsageError.
 
-    family: one of FAMILIES, of which all flights are; None: each seed has its own.
+    family: one of FAMILIES, of which all flights are; None: each seed has its own. table: 1 draws as until November 2026: in
+    the air, in flight, with the kinds of that time.
     """
 
-    def __init__(self, folder: Path, model: Path, first: int = 0, family: str | None = None):
-        self.folder, self.model, self.first, self.family = folder, model, first, family
+    def __init__(self, folder: Path, model: Path, first: int = 0, family: str | None = None, table: int = 1):
+        self.folder, self.model, self.first, self.family, self.table = folder, model, first, family, table
         sha256 = checkpoint.load(model).manifest.sha256
-        plan = {"model_sha256": sha256, "first": first, "family": family, "code_sha256": code()}
+        plan = {"model_sha256": sha256, "first": first, "family": family, "table": table, "code_sha256": code()}
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / PLAN
         if not file.exists():
@@ -128,7 +133,7 @@ class Campaign:
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for part in _fly_all(missing, self.family, self.model, workers, clock, elsewhere):
+            for part in _fly_all(missing, self.family, self.table, self.model, workers, clock, elsewhere):
                 for found in part:
                     self.outcomes[found.outcome.seed] = found.outcome
                     file.write(json.dumps(found.outcome._asdict()) + "\n")
@@ -139,6 +144,7 @@ class Campaign:
 def _fly_all(
     seeds: Sequence[int],
     family: str | None,
+    table: int,
     model: Path,
     workers: int,
     clock: Callable[[], float],
@@ -148,17 +154,17 @@ def _fly_all(
     parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
     if elsewhere:
         sources = code()
-        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock) for part in parts}
+        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock, table) for part in parts}
         yield from elsewhere(_fly_there, tasks)
     elif workers == 1 or len(parts) <= 1:
         for seed in seeds:
-            yield _fly(who, data, [seed], family, clock)
+            yield _fly(who, data, [seed], family, clock, table)
     else:
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
             waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
             while True:
                 while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
-                    running.add(pool.submit(_fly, who, data, part, family, clock))
+                    running.add(pool.submit(_fly, who, data, part, family, clock, table))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -178,23 +184,25 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait_for_its_end, daemon=True).start()
 
 
-def _fly(model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float]) -> list[FlownSeed]:
+def _fly(
+    model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float], table: int = 1
+) -> list[FlownSeed]:
     who, settings = _competitors(model, data)
     found = []
     for seed in seeds:
         begin = clock()
-        outcome = flight_outcome.fly(scenario_of(seed, who, settings, family), who, settings)[0]
+        outcome = flight_outcome.fly(scenario_of(seed, who, settings, family, table), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 
 
 def _fly_there(
-    model: str, data: bytes, wanted: str, seeds: Sequence[int], family: str | None, clock: Callable[[], float]
+    model: str, data: bytes, wanted: str, seeds: Sequence[int], family: str | None, clock: Callable[[], float], table: int
 ) -> list[FlownSeed]:
     """The same on a machine of a cluster, whose spike_ctrl may be another."""
     if (found := code()) != wanted:
         raise UsageError(f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there")
-    return _fly(model, data, seeds, family, clock)
+    return _fly(model, data, seeds, family, clock, table)
 
 
 def _read_plan(file: Path) -> dict[str, object]:

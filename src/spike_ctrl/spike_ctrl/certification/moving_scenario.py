@@ -8,6 +8,7 @@ The fault strikes while the vehicle moves: on the way to a wall, on a figure, in
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,37 @@ import numpy as np
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification import injected_fault
-from spike_ctrl.certification.injected_fault import FAMILIES, PAIRED, InjectedFault
+from spike_ctrl.certification.injected_fault import (
+    AFTER,
+    FAMILIES,
+    FIRST_FAMILIES,
+    FLIGHT,
+    GUIDED,
+    HAND_OVER,
+    KINDS,
+    LANDING,
+    PAIRED,
+    TAKE_OFF,
+    InjectedFault,
+)
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits, too_fast
 from spike_ctrl.flight.wind_estimate import Wind
 
 ENGAGED = 1.0  # s: by then the policy flies
-AFTER = 7.0  # s that a flight goes on after its fault has begun, unless it is held in place before
 HEALTHY = 10.0  # s, a flight without a fault
 MOTIONS = ("walls", "figure", "climb", "stream")
 OFF, WIND, NOISE, LATENCY = 0.2, 2.0, 2.0, 0.01  # share; m/s^2; factor; s: most of what is random in every flight
 STREAM_SPEED = 2.0  # m/s, most
+CAGES = (Cage(), Cage((-1.3, -1.3, -0.5), (1.3, 1.3, 2.5)), Cage((-5.0, -4.0, -0.5), (5.0, 4.0, 5.0)))
+CAGED, GROUNDED = (0.6, 0.2, 0.2), 0.2  # shares: of each cage; of the flights with the policy that begin on the ground
+BEGINS = {TAKE_OFF: (2.2, 6.0), HAND_OVER: (5.0, 8.0)}  # s, when a fault of such a flight from the ground strikes
+HANDED_OVER, LANDS = 8.5, 25.0  # s, by when the policy flies; that a landing takes at most
+JITTER, SKEW = 3e-3, 2e-4  # s; share: most of any stream
 UNSURE = 1.4  # times the wind, as a figure is drawn: the supervisor does not know it exactly
 LEAST_THRUST = 1.2  # of the weight, of the weakest plant that is drawn
 
@@ -41,11 +59,21 @@ class Aim(NamedTuple):
     streamed: bool = False
 
 
+class Stream(NamedTuple):
+    """How the autopilot's states come, where its clock is asked for, too. jitter: s, most. skew: of its clock, a share."""
+
+    jitter: float = 0.0
+    skew: float = 0.0
+
+
 class Scenario(NamedTuple):
     """All that is random in a flight but the noise itself, which follows from the seed.
 
     factors: of mass, thrust and lag. latency: s, of commands. noise: factor. wind: m/s^2. start: m, where it hovers.
-    aims: in time. duration: s.
+    aims: in time. duration: s. phase: one of PHASES, in which the faults strike; with `guide alone` the policy stays in
+    shadow. grounded: it takes off and hands over as a real flight does; else it begins in the air. lands: s, when the
+    operator asks for it. stream: None: states come at once, and nobody asks for the time. cage: None: that of the settings.
+    resets: of a sound estimator, when (s) it moves its origin and by how much (m).
     """
 
     seed: int
@@ -59,6 +87,12 @@ class Scenario(NamedTuple):
     aims: tuple[Aim, ...]
     faults: tuple[InjectedFault, ...]
     duration: float
+    phase: str = FLIGHT
+    grounded: bool = False
+    lands: float = math.inf
+    stream: Stream | None = None
+    cage: Cage | None = None
+    resets: tuple[tuple[float, Vector], ...] = ()
 
     @property
     def begin(self) -> float:
@@ -84,9 +118,9 @@ def spread(airframe: Airframe) -> float:
 def draw(
     seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family: str | None = None, off: float = OFF
 ) -> Scenario:
-    """The flight of this seed. family: one of FAMILIES instead of the seed's own. off: as of `spread`."""
+    """The flight of this seed, in the air, with a fault of FIRST. family: instead of the seed's own. off: as of `spread`."""
     dice = np.random.default_rng(seed)
-    family = family or FAMILIES[seed % len(FAMILIES)]
+    family = family or FIRST_FAMILIES[seed % len(FIRST_FAMILIES)]
     laid = cage.laid((0.0, 0.0, 0.0))
     low, high = laid.box
     mass, thrust, lag = dice.uniform(1 - off, 1 + off, 3).tolist()
@@ -108,6 +142,59 @@ def draw(
     noise, latency = float(dice.uniform(0.5, NOISE)), float(dice.uniform(0, LATENCY))
     plant, wind = (mass, thrust, lag), (east, north, up)
     return Scenario(seed, family, plant, latency, noise, wind, start, motion, aims, faults, duration)
+
+
+def draw_whole(
+    seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family: str | None = None, off: float = OFF
+) -> Scenario:
+    """The flight of this seed, with faults of the whole table in all its phases. family, off: as of `draw`.
+
+    Beside a default cage others are drawn. A fifth of the flights with the policy begin on the ground.
+    """
+    dice = np.random.default_rng((seed, 2))
+    family = family or FAMILIES[seed % len(FAMILIES)]
+    cage = CAGES[int(dice.choice(len(CAGES), p=CAGED))] if cage == Cage() else cage
+    places: Sequence[str] = (
+        () if family == "none" else dice.choice(PAIRED, 2, replace=False).tolist() if family == "pair" else (family,)
+    )
+    kinds = [str(dice.choice(sorted(KINDS[place]))) for place in places]
+    usual = (FLIGHT,) if len(kinds) == 2 else (FLIGHT, FLIGHT, GUIDED, HAND_OVER, LANDING)
+    phase = str(dice.choice(injected_fault.phases(places[0], kinds[0]) if len(kinds) == 1 else usual))
+    grounded = phase in BEGINS or (phase == FLIGHT and dice.random() < GROUNDED)
+    plain = draw(seed, cage, envelope, "none", off)
+    start, aims = plain.start, plain.aims
+    if grounded:
+        laid, start = cage.laid((0.0, 0.0, 0.0)), (0.0, 0.0, LadderLimits().take_off_height)
+        aims = _aims(
+            plain.motion, start, laid, laid.in_wind(Wind(UNSURE * plain.wind[0], UNSURE * plain.wind[1])), envelope, dice
+        )
+        aims = tuple(aim._replace(at=aim.at + HANDED_OVER - ENGAGED) for aim in aims)
+    lands = aims[0].at + float(dice.uniform(1.0, 4.0)) if phase == LANDING else math.inf
+    moves = float(dice.choice([aim.at for aim in aims[:2]]))
+    strikes = {**BEGINS, LANDING: (lands, lands + 6.0)}.get(phase, (moves, moves + 3.0))
+    at = float(dice.uniform(*strikes)) if kinds else aims[0].at + HEALTHY - AFTER
+    faults = tuple(
+        injected_fault.draw(str(place), at + (float(dice.uniform(0, 1.0)) if n else 0.0), dice, kind)
+        for n, (place, kind) in enumerate(zip(places, kinds, strict=True))
+    )
+    for n in range(len(aims)) if dice.random() < 0.5 else ():
+        if isinstance(course := aims[n].course, SetPoint):
+            turned = course._replace(yaw=float(dice.uniform(-math.pi, math.pi)))
+            aims = (*aims[:n], aims[n]._replace(course=turned), *aims[n + 1 :])
+    jumps = dice.normal(0.0, 0.1, (int(dice.integers(3)) if family == "none" else 0, 3)).clip(-0.25, 0.25)
+    resets = tuple((float(dice.uniform(ENGAGED, at + AFTER)), _vector(jump)) for jump in jumps)
+    stream = Stream(float(dice.uniform(0, JITTER)), float(dice.uniform(-SKEW, SKEW)))
+    return plain._replace(
+        family=family, start=start, aims=aims, faults=faults, duration=at + shown(phase, faults), phase=phase,
+        grounded=grounded, lands=lands, stream=stream, cage=cage, resets=resets,
+        motion=f"{plain.motion}, {cage.high[0] - cage.low[0]:g} m wide{', from the ground' if grounded else ''}",
+    )  # fmt: skip
+
+
+def shown(phase: str, faults: Sequence[InjectedFault]) -> float:
+    """How long (s) a flight goes on after its first fault, or after HEALTHY, until that has shown itself."""
+    after = max((KINDS[fault.place][fault.kind].after for fault in faults), default=AFTER)
+    return max(after, LANDS) if phase == LANDING else after + 3.0 if phase in BEGINS else after
 
 
 def _aims(

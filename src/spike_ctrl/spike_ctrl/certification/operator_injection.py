@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+import numpy as np
+
 from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.request import Request
 from spike_ctrl.px4.dialect import PX4Mode
@@ -25,6 +28,7 @@ _ASKED = {
 class Operated(Protocol):
     """A flight that an operator can reach."""
 
+    clock: VirtualClock
     vehicle: Vehicle
     requests: list[Request]
     target: SetPoint | Trajectory | None
@@ -44,6 +48,12 @@ def operate(fault: InjectedFault, flight: Operated) -> None:
         flight.requests.append(asked)
     elif isinstance(asked, PX4Mode):
         flight.request_mode(asked)
+    elif fault.kind == "many_requests":
+        dice, at = np.random.default_rng(fault.seed), fault.at
+        for _ in range(round(size)):
+            some = (*Request, *_ASKED.values())[dice.integers(len(Request) + len(_ASKED))]
+            flight.clock.at(at, flight.requests.append if isinstance(some, Request) else flight.request_mode, some)
+            at += float(dice.uniform(0.05, 1.0))
     elif fault.kind == "battery_fails":
         flight.vehicle.battery.working = False
     elif fault.kind == "far_set_point":

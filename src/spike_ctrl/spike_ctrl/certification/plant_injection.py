@@ -1,14 +1,23 @@
-"""What becomes of the plant: the scenario's wind, gusts, a load, weaker rotors, a moment. No controller knows."""
+"""What becomes of the plant: the scenario's wind, gusts, a load, weaker rotors, a moment. No controller knows.
+
+And what becomes of the autopilot's own estimate, by which its own modes fly.
+"""
 
 from __future__ import annotations
 
 import math
 
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.certification.virtual_clock import VirtualClock
+from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.sim import dynamics
-from spike_ctrl.simulated_px4.plant import Plant
+from spike_ctrl.simulated_px4.estimator import Estimator
+from spike_ctrl.simulated_px4.plant import TICK, Plant
 
+SAGS, TURNS = 10.0, 6.0  # s until the thrust has sagged; s of a turn of the wind
+STEADILY = ("whirl", "sags", "wind_turns", "one_rotor_weaker")  # they change all the time
 CORE = 0.2  # m, radius of a whirl at which it is fastest (Rankine's vortex)
 
 
@@ -21,7 +30,7 @@ class PlantInjection:
         self.wind = tuple(w * plant.airframe.mass for w in scenario.wind)
         self.faults = scenario.struck("plant")
         self.changes = sorted({time for f in self.faults for time in (f.at, f.until) if time < math.inf})
-        self.whirls = [fault for fault in self.faults if fault.kind == "whirl"]
+        self.steady = [fault for fault in self.faults if fault.kind in STEADILY]
         self.centre = scenario.start
         self.nominal = dynamics.read(plant.buffer, dynamics.PLANT_ROWS, 1)[0]
         self._write(0.0)
@@ -31,17 +40,21 @@ class PlantInjection:
         if self.changes and now >= self.changes[0]:
             self.changes.pop(0)
             self._write(now)
-        elif self.whirls:
+        elif self.steady:
             self._write(now)
 
     def _write(self, now: float) -> None:
         force, moment, rows = list(self.wind), [0.0, 0.0, 0.0], self.nominal.copy()
-        craft = self.plant.airframe
+        craft, thrust = self.plant.airframe, slice(dynamics.THRUST - dynamics.MASS, dynamics.TORQUE - dynamics.MASS)
         for fault in self.faults:
             if not fault.acts(now):
                 continue
             if fault.kind == "gust":
                 force = [f + fault.size * craft.mass * d for f, d in zip(force, fault.direction, strict=True)]
+            elif fault.kind == "wind_turns":
+                turned = 2 * math.pi * (now - fault.at) / TURNS
+                a, b = fault.size * craft.mass * math.cos(turned), fault.size * craft.mass * math.sin(turned)
+                force = [force[0] + a, force[1] + b, force[2]]
             elif fault.kind == "whirl":
                 x, y = (a - b for a, b in zip(self.plant.state.position[:2], self.centre[:2], strict=True))
                 a, b = whirl(x, y, fault.size)
@@ -49,12 +62,37 @@ class PlantInjection:
             elif fault.kind == "moment":
                 arm = max(abs(x) for x in craft.rotor_x)
                 moment = [fault.size * self.weight * arm * d for d in (*fault.direction[:2], 0.0)]
+            elif fault.kind == "one_rotor_weaker":  # what is missing of its thrust pulls down where it is
+                state, (a, b, c), n = self.plant.state, rows[thrust].tolist(), fault.axis
+                missing = fault.size * (a + state.rotors[n] * (b + state.rotors[n] * c))
+                pull = rotate(state.quaternion, (0.0, 0.0, -missing))
+                force = [f + p for f, p in zip(force, pull, strict=True)]
+                turning = -float(rows[dynamics.TORQUE - dynamics.MASS]) * craft.rotor_spin[n]
+                moment = [missing * arm for arm in (-craft.rotor_y[n], craft.rotor_x[n], turning)]
             elif fault.kind == "heavier":
                 rows[0] *= 1 + fault.size
             elif fault.kind == "weaker":
-                rows[dynamics.THRUST - dynamics.MASS : dynamics.TORQUE - dynamics.MASS] *= 1 - fault.size
+                rows[thrust] *= 1 - fault.size
+            elif fault.kind == "sags":
+                rows[thrust] *= 1 - fault.size * min((now - fault.at) / SAGS, 1.0)
         dynamics.write(self.plant.buffer, dynamics.PLANT_ROWS, rows[None])
         dynamics.write(self.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, *moment]])
+
+
+def mislead(fault: InjectedFault, estimator: Estimator, clock: VirtualClock) -> None:
+    """What becomes of the autopilot's own estimate, from now until the fault's end."""
+    step = TICK * math.copysign(fault.size, fault.direction[2])
+    if fault.kind == "satellites_lost":
+        estimator.satellites = False
+    elif fault.kind == "yaw_reset":
+        estimator.jump((0.0, 0.0, 0.0), step / TICK)
+    elif clock.now < fault.until:
+        x, y, z = (a + TICK * fault.size * d for a, d in zip(estimator.offset, fault.direction, strict=True))
+        if fault.kind == "drifts":
+            estimator.offset = (x, y, z)
+        else:
+            estimator.heading += step
+        clock.at(clock.now + TICK, mislead, fault, estimator, clock)
 
 
 def whirl(x: float, y: float, size: float) -> tuple[float, float]:

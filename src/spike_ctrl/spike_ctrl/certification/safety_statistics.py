@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from spike_ctrl.certification.flight_outcome import FlightOutcome
-from spike_ctrl.certification.injected_fault import FAMILIES, struck_rows
+from spike_ctrl.certification.injected_fault import FAMILIES, PHASES, struck_rows
 
 CONFIDENCE = 0.95
 
@@ -49,6 +49,12 @@ def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
     rows = [_row(name, part) for name in FAMILIES if (part := [o for o in found if o.family == name])]
     faulty = [o for o in found if o.family not in ("none", "unseen")]
     return [*rows, _row("all that can be seen", faulty)] if faulty else rows
+
+
+def by_phase(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
+    """A row per phase in which a fault struck that can be seen."""
+    found = [o for o in outcomes if o.family not in ("none", "unseen")]
+    return [_row(name, part) for name in PHASES if (part := [o for o in found if o.phase == name])]
 
 
 def by_fault_row(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:

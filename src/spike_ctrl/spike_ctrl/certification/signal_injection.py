@@ -26,7 +26,7 @@ Signal = TypeVar("Signal", Sample, Action)
 
 
 class SignalInjection(Generic[Signal]):
-    """One fault of a signal. first: the value with which it began. before: the newest values, sound ones included."""
+    """One fault of a signal. first: value with which it began. count: of those since. before: the newest, sound or not."""
 
     def __init__(self, fault: InjectedFault, effects: Mapping[str, Callable[[Any, Signal, float], Signal]]) -> None:
         self.fault, self.size = fault, fault.size
@@ -34,6 +34,7 @@ class SignalInjection(Generic[Signal]):
         self.dice = np.random.default_rng(fault.seed)
         self.before: deque[Signal] = deque(maxlen=max(round(fault.size), 1) + 1)
         self.first: Signal | None = None
+        self.count = -1
 
     def __call__(self, value: Signal, now: float) -> Signal:
         """What is received instead of the value at `now` (s)."""
@@ -42,6 +43,7 @@ class SignalInjection(Generic[Signal]):
             return value
         if self.first is None:
             self.first = value
+        self.count += 1
         return self.effect(self, value, now - self.fault.at)
 
     def moved(self, vector: Vector, length: float) -> Vector:
@@ -56,6 +58,10 @@ class SignalInjection(Generic[Signal]):
     def dithered(self, vector: Vector) -> Vector:
         """The vector with noise of the fault's size."""
         return _plus(vector, self.dice.normal(0, self.size, 3))
+
+    def swing(self, since: float) -> float:
+        """An oscillation of the fault's size and 2 to 8 Hz, `since` s after its begin."""
+        return self.size * math.sin(2 * math.pi * (5 + 3 * self.fault.direction[2]) * since)
 
     def noisy(self, action: Action) -> Action:
         """The action with noise of the fault's size."""
@@ -82,6 +88,21 @@ def _noisy(f: SignalInjection[Sample], s: Sample, since: float) -> Sample:
     return s._replace(**noisy)
 
 
+def _lagging(field: str) -> Callable[[Any, Sample, float], Sample]:
+    return lambda f, s, t: s._replace(**{field: getattr(f.before[0], field)})
+
+
+def _stays(f: SignalInjection[Sample], s: Sample, since: float) -> Sample:
+    assert f.first is not None
+    place, velocity, rates, turn = (f.dithered(v) for v in (f.first.position, f.first.velocity, f.first.rates, (0.0,) * 3))
+    return s._replace(position=place, velocity=velocity, rates=rates, quaternion=_turned(turn, f.first.quaternion))
+
+
+def _reset(s: Sample, times: float = 1) -> Sample:
+    """The state after so many resets of the estimator."""
+    return s._replace(reset_counter=(s.reset_counter + int(times)) % 256)
+
+
 # What becomes of a state, `t` seconds after the fault has begun.
 OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "position_drifts": lambda f, s, t: s._replace(position=f.moved(s.position, f.size * t)),
@@ -104,7 +125,33 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "drifts_as_its_velocity": lambda f, s, t: s._replace(
         position=f.moved(s.position, f.size * t), velocity=f.moved(s.velocity, f.size)
     ),
+    "position_lags": _lagging("position"),
+    "velocity_lags": _lagging("velocity"),
+    "attitude_lags": _lagging("quaternion"),
+    "rates_lag": _lagging("rates"),
+    "position_scaled": lambda f, s, t: s._replace(position=_times(s.position, f.size)),
+    "velocity_scaled": lambda f, s, t: s._replace(velocity=_times(s.velocity, f.size)),
+    "rates_scaled": lambda f, s, t: s._replace(rates=_times(s.rates, f.size)),
+    "velocity_axes_swapped": lambda f, s, t: s._replace(velocity=_swapped(s.velocity)),
+    "rates_axes_swapped": lambda f, s, t: s._replace(rates=_swapped(s.rates)),
+    "rates_biased": lambda f, s, t: s._replace(rates=f.moved(s.rates, f.size)),
+    "tilt_biased": lambda f, s, t: _tilted(f, s, 1.0),
+    "velocity_ramps": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.size * t)),
+    "velocity_oscillates": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.swing(t))),
+    "rates_oscillate": lambda f, s, t: s._replace(rates=f.moved(s.rates, f.swing(t))),
+    "stays": _stays,
+    "yaw_reset": lambda f, s, t: _reset(OF_STATES["yaw_drifts"](f, s, 1.0)),
+    "velocity_reset": lambda f, s, t: _reset(s._replace(velocity=f.moved(s.velocity, f.size))),
+    "origin_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * (1 + int(t)))), 1 + int(t)),
+    "velocity_stuck_in_resets": lambda f, s, t: _reset(
+        s._replace(velocity=_plus(f.first.velocity, f.dice.normal(0, 1e-3, 3))), 1 + f.count // round(f.size)
+    ),
+    "position_drifts_in_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * t)), 1 + t),
+    "skewed": lambda f, s, t: s._replace(stamp=s.stamp + f.upward(f.size * t)),
+    "jumps": lambda f, s, t: s._replace(stamp=s.stamp + f.upward(f.size)),
+    "stands": lambda f, s, t: s._replace(stamp=f.first.stamp),
 }
+OF_STATES |= {f"{name}_creeps": OF_STATES[f"{name}_drifts"] for name in ("position", "height", "yaw")}
 # What becomes of an action.
 OF_ANSWERS: dict[str, Callable[[Any, Action, float], Action]] = {
     "frozen": lambda f, action, t: _limited(f.first),
@@ -118,7 +165,15 @@ OF_ANSWERS: dict[str, Callable[[Any, Action, float], Action]] = {
     "full": lambda f, action, t: _limited(math.copysign(1.0, a) for a in action),
     "falling": lambda f, action, t: _limited((-1.0, *action[1:])),
     "delayed": lambda f, action, t: _limited(f.before[0]),
+    "one_axis_scaled": lambda f, action, t: f.on_axis(action, lambda a: f.size * a),
+    "axes_biased": lambda f, action, t: _limited(
+        a + math.copysign(f.size, d) for a, d in zip(action, (*f.fault.direction, f.fault.axis - 1.5), strict=True)
+    ),
+    "axes_swapped": lambda f, action, t: _limited((action[0], action[2], action[1], action[3])),
+    "oscillates": lambda f, action, t: f.on_axis(action, lambda a: a + f.swing(t)),
+    "ramps": lambda f, action, t: f.on_axis(action, lambda a: a + math.copysign(f.size * t, f.fault.direction[0])),
 }
+OF_ANSWERS |= {"long_delayed": OF_ANSWERS["delayed"], "dithered": OF_ANSWERS["frozen_with_dither"]}
 
 
 def _limited(numbers: Iterable[float]) -> Action:
@@ -133,6 +188,16 @@ def _plus(vector: Vector, by: Sequence[float] | Sums) -> Vector:
 def _opposite(vector: Vector) -> Vector:
     x, y, z = vector
     return -x, -y, -z
+
+
+def _times(vector: Vector, size: float) -> Vector:
+    x, y, z = vector
+    return size * x, size * y, size * z
+
+
+def _swapped(vector: Vector) -> Vector:
+    x, y, z = vector
+    return y, x, z
 
 
 def _turned(angle: Vector, attitude: Quaternion) -> Quaternion:

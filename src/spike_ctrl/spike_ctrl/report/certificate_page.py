@@ -26,12 +26,17 @@ RUNG_COLOURS = {rung: COLOURS[n] for n, rung in enumerate(Rung)}
 
 
 def sections(
-    rows: Sequence[FamilyRow], struck: Sequence[FamilyRow], worst: Sequence[tuple[FlightOutcome, FlightCore]], seconds: float
+    rows: Sequence[FamilyRow],
+    phases: Sequence[FamilyRow],
+    struck: Sequence[FamilyRow],
+    worst: Sequence[tuple[FlightOutcome, FlightCore]],
+    seconds: float,
 ) -> list[Section]:
     """The sections. struck: by row of the fault table. worst: flights to draw. seconds: of virtual time in all."""
+    by_phase = Section("Phases of a flight", [Table(HEAD, _cells(phases))])
     moving = Section("Rows of the fault table, struck in motion", [Table(HEAD, _cells(struck))])
     drawn = Section("The worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])
-    return [_numbers(rows, seconds), moving, drawn]
+    return [_numbers(rows, seconds), by_phase, moving, drawn]
 
 
 def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:

@@ -63,7 +63,8 @@ class Estimator:
         self._generator = generator
         self._draws: Iterator[Array] = iter(())
         self._error = np.zeros((3, 3))  # of position (m), velocity (m/s) and tilt (rad)
-        self._jump = (0.0, 0.0, 0.0)
+        self.offset: Vector = (0.0, 0.0, 0.0)  # m, by which all positions are shifted
+        self.heading = 0.0  # rad, by which the yaw is wrong
         self._last_velocity: Vector | None = None
 
     def advance(self, truth: PlantState, running: bool, parameters: AutopilotParameters) -> StateEstimate:
@@ -77,13 +78,14 @@ class Estimator:
             self._lose(draw[9])
         before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
         position, quaternion, velocity, self.acceleration, self.gyro_noise = _advance(
-            truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned
+            truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self.offset, level, tuned
         )
-        return (
-            self._as_trained(truth, self._errors)
-            if self._errors
-            else StateEstimate(position, quaternion, velocity, truth.gyro)
-        )
+        if self._errors:
+            return self._as_trained(truth, self._errors)
+        if self.heading:
+            (x, y, z, w), s, c = quaternion, math.sin(self.heading / 2), math.cos(self.heading / 2)
+            quaternion = c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z
+        return StateEstimate(position, quaternion, velocity, truth.gyro)
 
     def _as_trained(self, truth: PlantState, errors: SensorErrors) -> StateEstimate:
         """The estimate with the errors of `sensors`, of an earlier tick where they are late."""
@@ -92,7 +94,7 @@ class Estimator:
         self._truths.append(truth)
         seen = self._truths[max(-len(self._truths), -1 - round(float(age[0])))]
         return StateEstimate(
-            _plus(_plus(seen.position, np.add(error[:3], self._error[0]).tolist()), self._jump),
+            _plus(_plus(seen.position, np.add(error[:3], self._error[0]).tolist()), self.offset),
             _turned(seen.quaternion, np.add(error[6:9], self._error[2]).tolist()),
             _plus(seen.velocity, np.add(error[3:6], self._error[1]).tolist()),
             _plus(seen.gyro, error[9:]),
@@ -132,9 +134,9 @@ class Estimator:
         """Whether the autopilot's own modes still use the horizontal position."""
         return self._lost_for <= VALID_FOR
 
-    def jump(self, by: Vector) -> None:
-        """A reset of the estimator: from now on all positions are shifted by so much (m)."""
-        self._jump = _plus(self._jump, by)
+    def jump(self, by: Vector, yaw: float = 0.0) -> None:
+        """A reset of the estimator: from now on all positions are shifted by so much (m), the yaw is by so much (rad)."""
+        self.offset, self.heading = _plus(self.offset, by), self.heading + yaw
         self.reset_counter = (self.reset_counter + 1) % 256
 
 

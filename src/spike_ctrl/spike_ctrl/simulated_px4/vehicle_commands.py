@@ -61,15 +61,18 @@ def _mode_command(vehicle: CommandedVehicle, port: str, m: Command) -> CommandRe
     return vehicle.commander.request_mode(_MODE_COMMANDS[m.command], vehicle.seen)
 
 
-def _arm_disarm(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
-    if m.param1 == 0:
-        return vehicle.commander.disarm(vehicle.seen, force=m.param2 == dialect.FORCE)
-    if m.param1 != 1:
-        return CommandResult.DENIED
+def arm(vehicle: CommandedVehicle) -> CommandResult:
+    """A request to arm."""
     was, result = vehicle.commander.armed, vehicle.commander.arm(vehicle.seen, vehicle.now)
     if vehicle.commander.armed and not was:
         vehicle.armed_at, vehicle.navigator.home = vehicle.now, vehicle.estimate.position
     return result
+
+
+def _arm_disarm(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+    if m.param1 == 0:
+        return vehicle.commander.disarm(vehicle.seen, force=m.param2 == dialect.FORCE)
+    return arm(vehicle) if m.param1 == 1 else CommandResult.DENIED
 
 
 def _set_message_interval(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:

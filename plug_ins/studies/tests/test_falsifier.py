@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.certification import falsifier, moving_scenario
+from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.certification.injected_fault import KINDS, phases
+from spike_ctrl.certification.moving_scenario import BEGINS
+from spike_ctrl_studies import falsifier
 
 
 def test_the_falsifier_finds_a_needle_that_random_flights_hardly_meet():
@@ -23,14 +26,26 @@ def test_the_falsifier_finds_a_needle_that_random_flights_hardly_meet():
     assert fly(again) == found.outcome  # the numbers draw the same flight
 
 
-@pytest.mark.parametrize(("place", "kind"), [("guide", "biased"), ("link", "cut"), ("state", "frozen")])
+def test_the_search_goes_through_all_phases_of_a_kind():
+    drawn = [
+        falsifier.scenario("guide", "flipped", x) for x in np.random.default_rng(3).random((60, len(falsifier.NUMBERS)))
+    ]
+    assert {one.phase for one in drawn} == set(phases("guide", "flipped"))
+    assert all(one.grounded == (one.phase in BEGINS) for one in drawn)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"), [("guide", "biased"), ("link", "cut"), ("state", "frozen"), ("autopilot", "drifts")]
+)
 def test_every_corner_of_the_search_is_a_flight_inside_the_cage(place, kind):
     low, high = moving_scenario.Cage().laid((0.0, 0.0, 0.0)).box
     for numbers in np.random.default_rng(2).integers(0, 2, (50, len(falsifier.NUMBERS))):
         drawn = falsifier.scenario(place, kind, numbers)
         (course,), (struck,) = [aim.course for aim in drawn.aims], drawn.faults
         assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(course.position, low, high, strict=True))
-        assert struck.until > struck.at >= drawn.aims[0].at and struck.axis in range(4)
+        begins = BEGINS.get(drawn.phase, (drawn.aims[0].at,))[0]
+        assert drawn.phase in phases(place, kind) and drawn.duration >= struck.at + KINDS[place][kind].after
+        assert struck.until > struck.at >= begins and struck.axis in range(4)
         assert math.hypot(*struck.direction) == pytest.approx(1)
 
 

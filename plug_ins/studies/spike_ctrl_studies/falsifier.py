@@ -15,18 +15,32 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.certification import injected_fault
 from spike_ctrl.certification.flight_outcome import FAR, HARD, FlightOutcome
-from spike_ctrl.certification.injected_fault import KINDS, InjectedFault
-from spike_ctrl.certification.moving_scenario import AFTER, ENGAGED, LATENCY, NOISE, OFF, WIND, Aim, Scenario
+from spike_ctrl.certification.injected_fault import KINDS, LANDING, InjectedFault
+from spike_ctrl.certification.moving_scenario import (
+    BEGINS,
+    ENGAGED,
+    HANDED_OVER,
+    LATENCY,
+    NOISE,
+    OFF,
+    WIND,
+    Aim,
+    Scenario,
+    Stream,
+    shown,
+)
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.ladder_state import LadderLimits
 
 POPULATION = 12
 LATEST = 1.5  # s after the set-point, by which the fault strikes
 NUMBERS = (
     "start x", "start y", "start z", "goal x", "goal y", "goal z", "time", "size", "lasts", "azimuth", "elevation", "axis",
-    "mass", "thrust", "lag", "wind", "wind azimuth", "latency", "noise",
+    "mass", "thrust", "lag", "wind", "wind azimuth", "latency", "noise", "phase",
 )  # fmt: skip
 
 
@@ -58,7 +72,11 @@ def scenario(
     start, goal = (low + (high - low) * [n[f"{name} {axis}"] for axis in "xyz"] for name in ("start", "goal"))
     way = goal - start
     goal = start + way * min(1.0, 0.95 * envelope.reach / max(float(np.linalg.norm(way)), 1e-6))
-    at, drawn = ENGAGED + LATEST * n["time"], KINDS[place][kind]
+    drawn, phases = KINDS[place][kind], injected_fault.phases(place, kind)
+    phase = phases[min(int(len(phases) * n["phase"]), len(phases) - 1)]
+    grounded, lands = phase in BEGINS, ENGAGED + 1.0 if phase == LANDING else math.inf
+    earliest, latest = {**BEGINS, LANDING: (lands, lands + 6.0)}.get(phase, (ENGAGED, ENGAGED + LATEST))
+    at, begins = _between((earliest, latest), n["time"]), HANDED_OVER if grounded else ENGAGED
     lasts = _between(drawn.lasts, n["lasts"]) if math.isfinite(drawn.lasts[1]) else math.inf
     turn, up = 2 * math.pi * n["azimuth"], 2 * n["elevation"] - 1
     level = math.sqrt(1 - up * up)
@@ -67,11 +85,12 @@ def scenario(
     fault = InjectedFault(place, kind, at, at + lasts, size, pointing, axis, 1)
     blows, wind = 2 * math.pi * n["wind azimuth"], WIND * n["wind"]
     mass, thrust, lag = (_between((1 - off, 1 + off), n[name]) for name in ("mass", "thrust", "lag"))
-    x, y, z = start.tolist()
-    aim = Aim(ENGAGED, SetPoint((float(goal[0]), float(goal[1]), float(goal[2])), yaw=math.pi / 2))
+    x, y, z = (0.0, 0.0, LadderLimits().take_off_height) if grounded else start.tolist()
+    aim = Aim(begins, SetPoint((float(goal[0]), float(goal[1]), float(goal[2])), yaw=math.pi / 2))
     return Scenario(
         0, place, (mass, thrust, lag), LATENCY * n["latency"], _between((0.5, NOISE), n["noise"]),
-        (wind * math.cos(blows), wind * math.sin(blows), 0.0), (x, y, z), "searched", (aim,), (fault,), at + AFTER,
+        (wind * math.cos(blows), wind * math.sin(blows), 0.0), (x, y, z), "searched", (aim,), (fault,),
+        at + shown(phase, [fault]), phase, grounded, lands, Stream(),
     )  # fmt: skip
 
 
