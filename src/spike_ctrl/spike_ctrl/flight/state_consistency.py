@@ -45,7 +45,7 @@ class ConsistencyLimits:
     creep_memory: float = within(20.0, 0.1, 1000.0, "Time in which that one is forgotten.", "s")
     kept: float = within(2.0, 0.01, 100.0, "Largest move of what creeps for a whole flight; deviations are added.", "m")
     kept_memory: float = within(1000.0, 1.0, 10_000.0, "Time in which that is forgotten.", "s")
-    corrected: float = within(0.4, 0.0, 100.0, "Of it, satellites correct so much in a sound estimate.", "m")
+    corrected: float = within(0.4, 0.0, 100.0, "Of its height, so much is corrected in a sound estimate.", "m")
     attitude: float = within(0.15, 0.01, 100.0, "Largest turn otherwise than the rates say.", "rad")
     attitude_memory: float = within(2.0, 0.1, 10.0, "Time in which it is forgotten.", "s")
     settling: float = within(5.0, 0.0, 60.0, "After a reset of the estimator, in which it may be taken back.", "s")
@@ -53,8 +53,9 @@ class ConsistencyLimits:
     reset_attitude: float = within(0.8, 0.0, 3.2, "Largest turn by them.", "rad")
     resets: int = within(2, 1, 100, "Most resets,", "")
     resets_time: float = within(3.0, 0.1, 60.0, "in this time.", "s")
-    held: float = within(2.5, 0.1, 60.0, "A contradiction that goes on for longer while the autopilot holds: LAND.", "s")
-    held_speed: float = within(1.0, 0.1, 100.0, "The same where the vehicle is faster by then.", "m/s")
+    held: float = within(2.5, 0.1, 60.0, "Time that the autopilot takes to hold a vehicle in doubt. After it,", "s")
+    held_move: float = within(0.5, 0.01, 100.0, "if the position goes on to move so much otherwise: LAND,", "m")
+    held_speed: float = within(1.0, 0.1, 100.0, "or if the vehicle is faster.", "m/s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 
@@ -83,11 +84,10 @@ class Consistency(NamedTuple):
 
     def doubted(self, limits: ConsistencyLimits) -> Vector:
         """By how much (m, world) the vehicle may have stayed behind its position."""
-        x, y, z = (
-            a if abs(a) > abs(b) - limits.corrected else math.copysign(abs(b) - limits.corrected, b)
-            for a, b in zip(self.crept, self.kept, strict=True)
-        )
-        return _plus((x, y, z), self.shifted)
+        (x, y, z), (a, b, c) = self.crept, self.kept
+        beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
+        most = max(x, a, key=abs), max(y, b, key=abs), max(z, beyond, key=abs)
+        return _plus(most, self.shifted)
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:

@@ -23,7 +23,7 @@ from spike_ctrl.flight.estimate_quality import Doubt, Sign
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.ladder_state import Facts, Ladder, Move
+from spike_ctrl.flight.ladder_state import Facts, Move
 from spike_ctrl.flight.motion_check import JudgedMotion
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
@@ -157,22 +157,30 @@ def _accept(
         candidate=await_answer(state.candidate, sample),
         home=sample.position if disarmed else state.home,
     )
-    found = contradicting + _check_hold(state.ladder, sample, contradicting, inputs.now, settings.consistency)
-    return state, found + strays + spun if airborne else ()
+    state, untrue = _check_hold(state, sample, inputs.now, settings.consistency)
+    return state, contradicting + untrue + strays + spun if airborne else ()
 
 
-def _check_hold(ladder: Ladder, sample: Sample, contradicting: Findings, now: float, limits: ConsistencyLimits) -> Findings:
+def _check_hold(
+    state: SupervisorState, sample: Sample, now: float, limits: ConsistencyLimits
+) -> tuple[SupervisorState, Findings]:
     """Whether the autopilot holds the vehicle, where it was asked to because the state is in doubt.
 
     If its own estimate is wrong, it follows a position that drifts, and steers by a wrong yaw into the wrong direction.
     """
+    ladder, track = state.ladder, state.consistency
     doubted = ladder.latched is not None and ladder.latched.fault in (Fault.STATE_INCONSISTENT, Fault.ESTIMATOR_RESTLESS)
     if ladder.rung is not Rung.HOLD or not ladder.confirmed or not doubted or now - ladder.since <= limits.held:
-        return ()
-    if (speed := math.hypot(*sample.velocity)) > limits.held_speed:
-        detail = f"it moves at {speed:.2f} m/s, wanted at most {limits.held_speed:g} m/s"
-        return (Finding(Fault.HOLD_CONTRADICTED, detail),)
-    return tuple(Finding(Fault.HOLD_CONTRADICTED, one.detail) for one in contradicting)
+        return (state if state.held is None else state._replace(held=None)), ()
+    if state.held is None or state.held.last is None:
+        return state._replace(held=track), ()
+    speed, turned = math.hypot(*sample.velocity), math.hypot(*track.turned)
+    grown, moved = math.dist(track.kept, state.held.kept), math.dist(sample.position, state.held.last.position)
+    if not (speed > limits.held_speed or grown > limits.held_move or turned > limits.attitude):
+        return state, ()
+    detail = f"{speed:.2f} m/s; position {grown:.2f} m and attitude {turned:.2f} rad otherwise than told"
+    follows = "; the autopilot follows its estimate" if moved < grown / 2 else ""
+    return state, (Finding(Fault.HOLD_CONTRADICTED, detail + follows),)
 
 
 def _check_flight(

@@ -95,6 +95,7 @@ class SupervisorState(NamedTuple):
     granted: SetPoint | None = None  # where the set-point is, on its way to the target's
     granted_at: float = 0.0  # s
     consistency: Consistency = Consistency()
+    held: Consistency | None = None  # the same when the autopilot had begun to hold a vehicle in doubt
     turn: RateResidual = RateResidual()
     spin: TorqueResidual = TorqueResidual()
     wind: Wind = CALM

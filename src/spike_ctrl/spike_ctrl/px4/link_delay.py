@@ -18,7 +18,7 @@ OVERTAKEN = 0.1  # s: a stamp that goes back by more belongs to a clock that beg
 
 
 class LinkDelay(NamedTuple):
-    """answers: receipt, round trip, and lead of the vehicle's clock over the question's (s). ages: of the last states (s)."""
+    """answers: receipt, round trip, and lead of the vehicle's clock over the question's; ages: of states; all s."""
 
     answers: tuple[tuple[float, float, float], ...] = ()
     ages: tuple[float, ...] = ()
