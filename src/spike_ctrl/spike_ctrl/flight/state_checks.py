@@ -47,14 +47,6 @@ class Sample(NamedTuple):
     ages: Vector = (0.0, 0.0, 0.0)
     quality: EstimateQuality = EstimateQuality()
 
-    @property
-    def by_now(self) -> Sample:
-        """Where the vehicle is when a command that answers this state reaches it over a slow link."""
-        if not (late := min(self.ages)):
-            return self
-        (x, y, z), (u, v, w) = self.position, self.velocity
-        return self._replace(position=(x + late * u, y + late * v, z + late * w))
-
 
 class VehicleClock(NamedTuple):
     """What is known of the vehicle's clock against the companion's. The two have an unknown offset, and drift.

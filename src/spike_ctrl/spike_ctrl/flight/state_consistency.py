@@ -12,9 +12,8 @@ flights of half a minute) the sums reached .39 m in one second and .84 m in four
 .3 m. So the limit of the slow drift grows with that deviation.
 
 PX4 may also reset its yaw in the air, by up to .75 rad in its first twenty flights, and take that back within a second,
-against the rates. For some seconds a state may move back by as much as its resets have moved it. An estimator that resets
-more often or by more is not believed. What resets have moved to the side counts like a drift for the cage: nobody knows
-whether the vehicle was where it was said to be before or after.
+against the rates. For some seconds a state may move back by as much as its resets have moved it. More or larger ones are
+not believed. What they have moved to the side counts for the cage like a drift: the vehicle may have been right before.
 """
 
 from __future__ import annotations
@@ -118,37 +117,35 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     back, turned_back = _size(one.moved for one in settling), _size(one.turned for one in settling)
     unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
     back_or_unsure = back + limits.drift_deviations * unsure
-    sums = (
-        (track.moved, limits.position + back),
-        (track.drifted, limits.drift + back_or_unsure),
-        (track.crept, limits.creep + back_or_unsure),
-        (track.kept, limits.kept + back_or_unsure),
-    )
-    for total, most in sums:
-        if (apart := math.hypot(*total)) > most:
-            detail = f"position moves {apart:.2f} m otherwise than its velocity says, wanted at most {most:.3g} m"
-            return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
-    most = limits.attitude + turned_back
-    if (apart := math.hypot(*track.turned)) > most:
-        detail = f"attitude turns {apart:.2f} rad otherwise than its rates say, wanted at most {most:.3g} rad"
-        return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
-    return track, ()
+    position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
+    return track, _first_beyond(
+        Fault.STATE_INCONSISTENT,
+        (math.hypot(*track.moved), limits.position + back, position),
+        (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
+        (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
+        (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
+        (math.hypot(*track.turned), limits.attitude + turned_back,
+         "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"),
+    )  # fmt: skip
 
 
 def _judge_resets(resets: Sequence[Reset], now: float, limits: ConsistencyLimits) -> Findings:
     """Whether these are more, or have moved and turned a state by more, than those of a sound estimate do."""
     often = sum(now - one.stamp <= limits.resets_time for one in resets)
-    for found, most, words in (
-        (often, limits.resets, f"{often} resets in {limits.resets_time:g} s, wanted at most"),
-        (_size(one.moved for one in resets), limits.reset, "resets move the position by {:.2f} m, wanted at most"),
-        (
-            _size(one.turned for one in resets),
-            limits.reset_attitude,
-            "resets turn the attitude by {:.2f} rad, wanted at most",
-        ),
-    ):
+    far, turned = _size(one.moved for one in resets), _size(one.turned for one in resets)
+    return _first_beyond(
+        Fault.ESTIMATOR_RESTLESS,
+        (often, limits.resets, f"{{}} resets in {limits.resets_time:g} s, wanted at most {{:g}}"),
+        (far, limits.reset, "resets move the position by {:.2f} m, wanted at most {:g} m"),
+        (turned, limits.reset_attitude, "resets turn the attitude by {:.2f} rad, wanted at most {:g} rad"),
+    )
+
+
+def _first_beyond(fault: Fault, *judged: tuple[float, float, str]) -> Findings:
+    """The first of these figures that is larger than its limit, in words."""
+    for found, most, words in judged:
         if found > most:
-            return (Finding(Fault.ESTIMATOR_RESTLESS, f"{words.format(found)} {most:g}"),)
+            return (Finding(fault, words.format(found, most)),)
     return ()
 
 

@@ -164,10 +164,7 @@ def _accept(
 def _check_hold(
     state: SupervisorState, sample: Sample, now: float, limits: ConsistencyLimits
 ) -> tuple[SupervisorState, Findings]:
-    """Whether the autopilot holds the vehicle, where it was asked to because the state is in doubt.
-
-    If its own estimate is wrong, it follows a position that drifts, and steers by a wrong yaw into the wrong direction.
-    """
+    """Whether the autopilot, asked to hold because the state is in doubt, does: its own estimate may be wrong as well."""
     ladder, track = state.ladder, state.consistency
     doubted = ladder.latched is not None and ladder.latched.fault in (Fault.STATE_INCONSISTENT, Fault.ESTIMATOR_RESTLESS)
     if ladder.rung is not Rung.HOLD or not ladder.confirmed or not doubted or now - ladder.since <= limits.held:
@@ -205,7 +202,10 @@ def _check_flight(
     followed = state.granted if flies and ladder.recovering is None else None
     ground = state.ground if under_way else None
     cage = settings.cage.laid(state.home) if caged else None
-    motion = JudgedMotion(sample.by_now, airborne, cage, airborne and under_way, guided, followed, ground)
+    if late := min(sample.ages):  # over a slow link the vehicle is farther by now
+        x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
+        sample = sample._replace(position=(x, y, z))
+    motion = JudgedMotion(sample, airborne, cage, airborne and under_way, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return state._replace(motion=check), found + check.found
 

@@ -1,10 +1,8 @@
 """How long packets take over the link to the autopilot, as its answers to TIMESYNC and the stamps of its states tell. Pure.
 
-A round trip is the delay of a state and of its command together, whichever of the two it is, and needs no clock. A state
-has stamps of the vehicle's clock. That clock was not farther ahead when it answered than when it was asked, so a state is at
-most as old as its stamp says by that lead: a delay that grows is told from a clock that falls behind, in each state.
-
-A busy computer reads single packets late, so the least of the last ones counts.
+A round trip is the delay of a state and of its command together, and needs no clock. The vehicle's clock was not farther
+ahead when it answered than when it was asked, so a state is at most as old as its stamp says by that lead: a growing delay
+is told from a clock that falls behind. A busy computer reads single packets late, so the least of the last ones counts.
 """
 
 from __future__ import annotations
