@@ -58,7 +58,7 @@ class ConsistencyLimits:
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 
-class Reset(NamedTuple):
+class ResetMove(NamedTuple):
     """A reset of the estimator: its stamp (s), and how far it moved position (m, world) and attitude (rad, body)."""
 
     stamp: float
@@ -78,7 +78,7 @@ class Consistency(NamedTuple):
     crept: Vector = ZERO
     kept: Vector = ZERO
     turned: Vector = ZERO
-    resets: tuple[Reset, ...] = ()
+    resets: tuple[ResetMove, ...] = ()
     shifted: Vector = ZERO
 
     def doubted(self, limits: ConsistencyLimits) -> Vector:
@@ -101,7 +101,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
     settling = [one for one in track.resets if 0 <= sample.stamp - one.stamp <= limits.settling]
     if sample.reset_counter != last.reset_counter:
-        resets = (*settling, Reset(sample.stamp, moved, turned))[-10:]
+        resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
         shifted = _plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
         return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
     track = Consistency(
@@ -129,7 +129,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     )  # fmt: skip
 
 
-def _judge_resets(resets: Sequence[Reset], now: float, limits: ConsistencyLimits) -> Findings:
+def _judge_resets(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> Findings:
     """Whether these are more, or have moved and turned a state by more, than those of a sound estimate do."""
     often = sum(now - one.stamp <= limits.resets_time for one in resets)
     far, turned = _size(one.moved for one in resets), _size(one.turned for one in resets)
