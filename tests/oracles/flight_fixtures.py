@@ -28,7 +28,7 @@ ASKED = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}
 # The states of these flights are made up: a test that sets a velocity moves no vehicle. What holds states against each other
 # and against the walls is tested in test_state_consistency.py, test_braking.py and, on a vehicle, test_certification.py.
 MADE_UP = FlightSettings(
-    consistency=ConsistencyLimits(position=100.0, drift=100.0, creep=100.0, attitude=100.0),
+    consistency=ConsistencyLimits(position=100.0, drift=100.0, creep=100.0, kept=100.0, attitude=100.0),
     braking=Braking(gap=0.0, time=0.0, deceleration=50.0, vertical_time=0.0, vertical_deceleration=50.0),
 )
 

@@ -63,7 +63,7 @@ def test_px4_which_corrects_positions_by_satellites_does_not_contradict_itself(p
         track, found = state_consistency.follow(track, sample, ConsistencyLimits())
         assert not found
         for corner in itertools.product((-1.2, 1.2), (-1.2, 1.2), (0.9, 1.9)):  # the figures of a flight stay granted
-            assert cage.in_doubt(track.crept).clamp(corner) == corner
+            assert cage.in_doubt(track.doubted(ConsistencyLimits())).clamp(corner) == corner
 
 
 def crept(rate, seconds):
@@ -80,8 +80,9 @@ def test_what_creeps_is_summed_up_and_found_at_last():
     memory = ConsistencyLimits().creep_memory
     expected = 0.15 * memory * (1 - math.exp(-7.0 / memory))
     assert crept(0.15, 7.0) == pytest.approx((expected, 0.0, 0.0), abs=0.01)
-    assert crept(0.15, 60.0) == pytest.approx(-memory * math.log(1 - 1.5 / (0.15 * memory)), abs=0.1)
-    assert isinstance(crept(0.05, 60.0), tuple)  # 1 m after a minute
+    for rate in (0.04, 0.09, 0.15):  # what goes on is not forgotten
+        assert crept(rate, 60.0) == pytest.approx(-1000.0 * math.log(1 - 2.0 / (rate * 1000.0)), abs=0.3)
+    assert isinstance(crept(0.02, 60.0), tuple)  # 1 m after a minute
 
 
 @pytest.mark.parametrize(
@@ -162,10 +163,59 @@ def test_the_finding_names_the_field_the_size_and_the_limit():
     assert finding.detail == "position moves 0.50 m otherwise than its velocity says, wanted at most 0.4 m"
 
 
-def test_a_reset_of_the_estimator_and_a_pause_begin_anew():
-    track, _ = state_consistency.follow(Consistency(), state(0.0), ConsistencyLimits())
-    moved = shifted(state(0.01, counter=1), (2.0, 0.0, 0.0))
-    track, found = state_consistency.follow(track, moved, ConsistencyLimits())
-    assert not found and track.moved == (0.0, 0.0, 0.0)
-    _, found = state_consistency.follow(track, shifted(state(0.5, counter=1), (9.0, 0.0, 0.0)), ConsistencyLimits())
-    assert not found
+def test_sums_survive_a_reset_without_what_it_moved_and_a_pause_begins_anew():
+    track, counter = Consistency(), 0
+    for n in range(100):
+        counter = int(n >= 50)
+        drifts = shifted(state(0.01 * n, counter), (0.3 * 0.01 * n + 0.7 * counter, 0.0, 0.0))
+        track, found = state_consistency.follow(track, drifts, ConsistencyLimits())
+        assert not found
+    assert track.drifted[0] == pytest.approx(0.26, abs=0.01) and track.shifted[0] == pytest.approx(0.7, abs=0.01)
+    assert track.doubted(ConsistencyLimits())[0] == pytest.approx(track.crept[0] + 0.7, abs=0.01)
+    track, found = state_consistency.follow(track, shifted(state(1.5, 1), (9.0, 0.0, 0.0)), ConsistencyLimits())
+    assert not found and track.drifted == (0.0, 0.0, 0.0)
+
+
+def turned(angle):
+    return lambda s: s._replace(quaternion=(0.0, 0.0, *yawed(s, angle)))
+
+
+def moved(by):
+    return lambda s: shifted(s, (by, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("resets", "words"),
+    [
+        ([(0.0, moved(0.95))], None),
+        ([(0.0, moved(1.05))], "resets move the position by 1.05 m"),
+        ([(0.0, moved(0.6)), (2.0, moved(1.2))], "resets move the position by 1.20 m"),
+        ([(0.0, moved(0.9)), (2.0, moved(0.0))], None),  # taken back
+        ([(0.0, turned(0.75))], None),  # as PX4 does some seconds after a take-off
+        ([(0.0, turned(-0.42)), (0.8, turned(0.0))], None),
+        ([(0.0, turned(0.9))], "resets turn the attitude by 0.90 rad"),
+        ([(0.0, turned(math.pi))], "resets turn the attitude by 3.14 rad"),
+        ([(0.0, moved(0.0)), (1.4, moved(0.0)), (2.8, moved(0.0))], "3 resets in 3 s, wanted at most 2"),
+        ([(0.0, moved(0.0)), (1.6, moved(0.0)), (3.2, moved(0.0))], None),
+    ],
+)
+def test_row_09_resets_are_judged_by_number_and_size(resets, words):
+    def change(sample, since):
+        past = [one for at, one in resets if since >= at - 1e-9]
+        return past[-1](sample)._replace(reset_counter=len(past)) if past else sample
+
+    after, finding = flown(change, 6.0)
+    if words is None:
+        assert finding is None
+    else:
+        assert finding.fault is Fault.ESTIMATOR_RESTLESS and finding.detail.startswith(words)
+        assert after == pytest.approx(resets[-1][0], abs=0.011)
+
+
+def test_a_velocity_that_is_stuck_while_resets_are_counted_is_found():
+    for every in (1, 10):
+        after, finding = flown(
+            lambda s, t, every=every: s._replace(velocity=state(1.0).velocity, reset_counter=round(100 * t) // every % 256),
+            3.0,
+        )
+        assert finding.fault is Fault.ESTIMATOR_RESTLESS and after < 0.32

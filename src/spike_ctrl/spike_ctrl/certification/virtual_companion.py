@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4.companion import CLOCK_MEMORY, MODES, TIMESYNC, transport
-from spike_ctrl.px4.link_events import ClockOffset
+from spike_ctrl.px4.companion import MODES, TIMESYNC
+from spike_ctrl.px4.link_delay import LinkDelay
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
 STATUS_PERIOD = 0.02  # s
@@ -27,7 +26,7 @@ class VirtualCompanion:
     ) -> None:  # fmt: skip
         self.clock, self.vehicle, self.link, self.processes, self.between = clock, vehicle, link, processes, between
         self.status: Autopilot | None = None
-        self.answered: deque[ClockOffset] = deque(maxlen=CLOCK_MEMORY)  # to TIMESYNC
+        self.delay, self._ahead = LinkDelay(), 0.0  # s, of the vehicle's clock
         self._newest: tuple[float, Sample | None] = (-math.inf, None)  # the state that comes last, and when (s)
         self._last = -math.inf  # s, when the last command comes
 
@@ -43,6 +42,7 @@ class VirtualCompanion:
 
     def arrival(self, at: float, sample: Sample) -> float:
         """When (s) a state arrives that would at `at`."""
+        self._ahead = sample.stamp - self.clock.now
         if self.link.held_up:
             self._newest = at, _ = max(at, self._newest[0]), sample
         return at
@@ -58,8 +58,8 @@ class VirtualCompanion:
         now = self.clock.now
         if self._newest[0] == now and self._newest[1] is not sample:
             return None
-        held_up = transport(self.answered, now) if self.answered else 0.0
-        return sample._replace(received=now, ages=(held_up,) * 3)
+        self.delay = self.delay.seen(sample.stamp, now)
+        return sample._replace(received=now, ages=(self.delay.longest(now),) * 3)
 
     def _send_status(self) -> None:
         now = self.clock.now
@@ -88,8 +88,8 @@ class VirtualCompanion:
         if self._awake and (up := self.link.command(now)) is not None:
             there = now + self.between(RADIO) + up
             for down in self.link.states(there):
-                self.clock.at(there + self.between(RADIO) + down, self._time_told, now)
+                self.clock.at(there + self.between(RADIO) + down, self._time_told, now, there + self._ahead)
 
-    def _time_told(self, asked: float) -> None:
+    def _time_told(self, asked: float, there: float) -> None:
         if self._awake:
-            self.answered.append(ClockOffset(self.clock.now, 0.0, self.clock.now - asked))
+            self.delay = self.delay.answered(self.clock.now, self.clock.now - asked, there - asked)

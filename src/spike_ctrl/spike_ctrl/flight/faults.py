@@ -57,6 +57,9 @@ class Fault(Enum):
     STATE_DELAYED = 10, (2,), None, "a state was old when it came and was skipped"
     ESTIMATE_DOUBTFUL = 11, (46,), Rung.LAND, "the autopilot's estimator is not sure of the state"
     STATE_INCONSISTENT = 12, (47,), Rung.HOLD, "the fields of the state contradict each other", "bars_policy"
+    LINK_SLOW = 13, (2,), Rung.HOLD, "states or commands take too long over the link"
+    ESTIMATOR_RESTLESS = 14, (9,), Rung.HOLD, "the estimator resets too often or by too much", "bars_policy"
+    HOLD_CONTRADICTED = 15, (47,), Rung.LAND, "the autopilot itself may not hold: take over by hand", "bars_policy"
     # The policy's answers
     ACTION_NOT_FINITE = 20, (7,), Rung.GUIDE, "an action holds NaN or infinity"
     ACTION_CLAMPED = 21, (10,), None, "an action exceeded the contract and was clamped"

@@ -57,14 +57,10 @@ class ForceCheck(NamedTuple):
         last, force = self.last, self.force
         dt = 0.0 if last is None else sample.stamp - last.stamp
         fresh = sample.received - self.measured <= limits.old
-        if (
-            last is None
-            or force is None
-            or not fresh
-            or not 0 < dt <= limits.pause
-            or sample.reset_counter != last.reset_counter
-        ):
+        if last is None or force is None or not fresh or not 0 < dt <= limits.pause:
             return self._replace(last=sample, sped=(0.0, 0.0, 0.0))
+        if sample.reset_counter != last.reset_counter:  # what it moved is left out
+            return self._replace(last=sample)
         x, y, z = rotate(last.quaternion, force)
         kept = max(1 - dt / limits.memory, 0.0)
         (a, b, c), (u, v, w), (d, e, f) = self.sped, sample.velocity, last.velocity

@@ -88,7 +88,7 @@ class Cage:
         """The part of a cage that lies in `odom` in which set-points are granted to such a position.
 
         crept: m, by which the position has moved otherwise than its velocity said. The vehicle may have stayed behind. Half
-        of the margin is for that. What it needs beyond is left out.
+        of the margin is for that. What it needs beyond is left out, and from three to four margins on all of it.
         """
         if max(map(abs, crept)) <= self.margin / 2:
             return self
@@ -178,7 +178,8 @@ def _in_doubt(cage: Cage, crept: Vector) -> Cage:
         low[2] = max(low[2], lowest[2])
     for axis, moved in enumerate(crept):
         most = cage.doubt_share * min(high[axis] - low[axis] - 2 * cage.margin, highest[axis] - lowest[axis])
-        left_out = min(max(abs(moved) - cage.margin / 2, 0.0), most)
+        spared = cage.margin / 2 * min(max(4 - abs(moved) / cage.margin, 0.0), 1.0)
+        left_out = min(max(abs(moved) - spared, 0.0), most)
         if moved > 0:
             low[axis] += left_out
         else:

@@ -121,6 +121,7 @@ class StateLimits:
     position_age: float = within(0.1, 0.002, 2.0, "Oldest position for the policy.", "s")
     attitude_age: float = within(0.05, 0.002, 1.0, "Oldest attitude for the policy.", "s")
     rates_age: float = within(0.02, 0.002, 1.0, "Oldest body rates for the policy.", "s")
+    transport: float = within(0.05, 0.02, 1.0, "Longest time over the link: what all streams of a state share.", "s")
     # The guide has no newer state than the policy, so that little is gained by an earlier limit: a single state that was
     # 58 ms old on a loaded machine ended a good flight.
     state_age: float = within(0.08, 0.002, 1.0, "Without a state for longer the guide takes over.", "s")
@@ -283,15 +284,20 @@ def home_after(home: Vector | None, shift: OriginShift) -> Vector | None:
 
 
 def _check_streams(sample: Sample, limits: StateLimits) -> Findings:
-    """The streams that are older than the policy's limits."""
+    """The streams that are older than the policy's limits, and a link that is too slow for all of them."""
     if not any(sample.ages):
         return ()
+    shared = min(sample.ages)  # the link's
     allowed = (limits.position_age, limits.attitude_age, limits.rates_age)
-    return tuple(
+    found = [
         Finding(Fault.STREAM_STOPPED, f"{name} is {1e3 * age:.0f} ms old, wanted at most {1e3 * limit:.0f} ms")
         for name, age, limit in zip(STREAMS, sample.ages, allowed, strict=True)
-        if age > limit
-    )
+        if age - shared > limit
+    ]
+    if shared > limits.transport:
+        detail = f"{1e3 * shared:.0f} ms, wanted at most {1e3 * limits.transport:.0f} ms"
+        found.append(Finding(Fault.LINK_SLOW, detail))
+    return tuple(found)
 
 
 def _count_unchanged(sample: Sample, last: Sample | None, track: StateTrack) -> tuple[FieldCounts, FieldCounts]:

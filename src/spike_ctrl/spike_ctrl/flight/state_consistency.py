@@ -4,20 +4,22 @@ Each difference is summed up and forgotten within some seconds. A position that 
 makes a sum of r * memory. Over one second a jump or a fast drift is found, over four a slow one. A state that contradicts
 itself must not be flown on, by the guide neither: the autopilot holds.
 
-A drift too slow for both is summed up over some 20 s. Long before that sum is too large, less of the cage is granted on the
-side on which the vehicle may have stayed behind (`Cage.in_doubt`).
+A drift too slow for both is summed up over some 20 s, and over the whole flight. Long before these sums are too large, less
+of the cage is granted on the side on which the vehicle may have stayed behind (`Cage.in_doubt`).
 
 Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.17 and v1.18 beta, SIH,
 flights of half a minute) the sums reached .39 m in one second and .84 m in four, while the estimator told a deviation of
 .3 m. So the limit of the slow drift grows with that deviation.
 
-PX4 may also reset its yaw in the air and take that back within a second, against the rates: -24 degrees in one of its first
-six flights. For some seconds a state may move back by as much as a reset has moved it.
+PX4 may also reset its yaw in the air, by up to .75 rad in its first twenty flights, and take that back within a second,
+against the rates. For some seconds a state may move back by as much as its resets have moved it. More or larger ones are
+not believed. What they have moved to the side counts for the cage like a drift: the vehicle may have been right before.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,31 +42,51 @@ class ConsistencyLimits:
     drift_memory: float = within(4.0, 0.1, 100.0, "Time in which that drift is forgotten.", "s")
     creep: float = within(1.5, 0.01, 100.0, "Largest move of the slowest drift; deviations are added as well.", "m")
     creep_memory: float = within(20.0, 0.1, 1000.0, "Time in which that one is forgotten.", "s")
+    kept: float = within(2.0, 0.01, 100.0, "Largest move of what creeps for a whole flight; deviations are added.", "m")
+    kept_memory: float = within(1000.0, 1.0, 10_000.0, "Time in which that is forgotten.", "s")
+    corrected: float = within(0.4, 0.0, 100.0, "Of its height, so much is corrected in a sound estimate.", "m")
     attitude: float = within(0.15, 0.01, 100.0, "Largest turn otherwise than the rates say.", "rad")
     attitude_memory: float = within(2.0, 0.1, 10.0, "Time in which it is forgotten.", "s")
     settling: float = within(5.0, 0.0, 60.0, "After a reset of the estimator, in which it may be taken back.", "s")
-    reset: float = within(1.0, 0.0, 100.0, "Most of a reset's position that may be taken back.", "m")
-    reset_attitude: float = within(0.5, 0.0, 3.2, "Most of its attitude that may be taken back.", "rad")
+    reset: float = within(1.0, 0.0, 100.0, "Largest move by the resets of that time.", "m")
+    reset_attitude: float = within(0.8, 0.0, 3.2, "Largest turn by them.", "rad")
+    resets: int = within(2, 1, 100, "Most resets,", "")
+    resets_time: float = within(3.0, 0.1, 60.0, "in this time.", "s")
+    held: float = within(2.5, 0.1, 60.0, "Time that the autopilot takes to hold a vehicle in doubt. After it,", "s")
+    held_move: float = within(0.5, 0.01, 100.0, "if the position goes on to move so much otherwise: LAND,", "m")
+    held_speed: float = within(1.0, 0.1, 100.0, "or if the vehicle is faster.", "m/s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 
 class ResetMove(NamedTuple):
-    """The estimator's last reset: its stamp (s), and how far it moved position (m) and attitude (rad)."""
+    """A reset of the estimator: its stamp (s), and how far it moved position (m, world) and attitude (rad, body)."""
 
-    stamp: float = -math.inf
-    moved: float = 0.0
-    turned: float = 0.0
+    stamp: float
+    moved: Vector
+    turned: Vector
 
 
 class Consistency(NamedTuple):
-    """The last state, and the sums: position over three memories (m, world), the shortest first, attitude (rad, body)."""
+    """The last state, and the sums: position over four memories (m, world), the shortest first, attitude (rad, body).
+
+    resets: the last ones, the oldest first. shifted: m, by all resets of this flight, to the side.
+    """
 
     last: Sample | None = None
     moved: Vector = ZERO
     drifted: Vector = ZERO
     crept: Vector = ZERO
+    kept: Vector = ZERO
     turned: Vector = ZERO
-    reset: ResetMove = ResetMove()
+    resets: tuple[ResetMove, ...] = ()
+    shifted: Vector = ZERO
+
+    def doubted(self, limits: ConsistencyLimits) -> Vector:
+        """By how much (m, world) the vehicle may have stayed behind its position."""
+        (x, y, z), (a, b, c) = self.crept, self.kept
+        beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
+        most = max(x, a, key=abs), max(y, b, key=abs), max(z, beyond, key=abs)
+        return _plus(most, self.shifted)
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
@@ -77,35 +99,63 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     moved = (x - a - dt * (u + d) / 2, y - b - dt * (v + e) / 2, z - c - dt * (w + f) / 2)
     (x, y, z), (u, v, w), (d, e, f) = _turn(last, sample), sample.rates, last.rates
     turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
+    settling = [one for one in track.resets if 0 <= sample.stamp - one.stamp <= limits.settling]
     if sample.reset_counter != last.reset_counter:
-        return Consistency(sample, reset=ResetMove(sample.stamp, math.hypot(*moved), math.hypot(*turned))), ()
+        resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
+        shifted = _plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
+        return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
     track = Consistency(
         sample,
         _summed(track.moved, moved, dt / limits.position_memory),
         _summed(track.drifted, moved, dt / limits.drift_memory),
         _summed(track.crept, moved, dt / limits.creep_memory),
+        _summed(track.kept, moved, dt / limits.kept_memory),
         _summed(track.turned, turned, dt / limits.attitude_memory),
-        track.reset,
+        track.resets,
+        track.shifted,
     )
-    settles = sample.stamp - track.reset.stamp <= limits.settling
-    back = min(track.reset.moved, limits.reset) if settles else 0.0
-    turned_back = min(track.reset.turned, limits.reset_attitude) if settles else 0.0
+    back, turned_back = _size(one.moved for one in settling), _size(one.turned for one in settling)
     unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
     back_or_unsure = back + limits.drift_deviations * unsure
-    sums = (
-        (track.moved, limits.position + back),
-        (track.drifted, limits.drift + back_or_unsure),
-        (track.crept, limits.creep + back_or_unsure),
+    position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
+    return track, _first_beyond(
+        Fault.STATE_INCONSISTENT,
+        (math.hypot(*track.moved), limits.position + back, position),
+        (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
+        (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
+        (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
+        (math.hypot(*track.turned), limits.attitude + turned_back,
+         "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"),
+    )  # fmt: skip
+
+
+def _judge_resets(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> Findings:
+    """Whether these are more, or have moved and turned a state by more, than those of a sound estimate do."""
+    often = sum(now - one.stamp <= limits.resets_time for one in resets)
+    far, turned = _size(one.moved for one in resets), _size(one.turned for one in resets)
+    return _first_beyond(
+        Fault.ESTIMATOR_RESTLESS,
+        (often, limits.resets, f"{{}} resets in {limits.resets_time:g} s, wanted at most {{:g}}"),
+        (far, limits.reset, "resets move the position by {:.2f} m, wanted at most {:g} m"),
+        (turned, limits.reset_attitude, "resets turn the attitude by {:.2f} rad, wanted at most {:g} rad"),
     )
-    for total, most in sums:
-        if (apart := math.hypot(*total)) > most:
-            detail = f"position moves {apart:.2f} m otherwise than its velocity says, wanted at most {most:.3g} m"
-            return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
-    most = limits.attitude + turned_back
-    if (apart := math.hypot(*track.turned)) > most:
-        detail = f"attitude turns {apart:.2f} rad otherwise than its rates say, wanted at most {most:.3g} rad"
-        return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
-    return track, ()
+
+
+def _first_beyond(fault: Fault, *judged: tuple[float, float, str]) -> Findings:
+    """The first of these figures that is larger than its limit, in words."""
+    for found, most, words in judged:
+        if found > most:
+            return (Finding(fault, words.format(found, most)),)
+    return ()
+
+
+def _plus(a: Vector, b: Vector) -> Vector:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def _size(vectors: Iterable[Vector]) -> float:
+    """Of their sum."""
+    return math.hypot(*(sum(axis) for axis in zip(*vectors, strict=True)))
 
 
 def _summed(before: Vector, new: Vector, share: float) -> Vector:

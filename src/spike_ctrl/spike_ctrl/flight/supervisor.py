@@ -37,7 +37,7 @@ from spike_ctrl.flight.state_checks import (
     missed_periods,
     push_missed,
 )
-from spike_ctrl.flight.state_consistency import ZERO, follow
+from spike_ctrl.flight.state_consistency import ZERO, ConsistencyLimits, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import follow_target, grant_set_point
 from spike_ctrl.flight.wind_estimate import CALM
@@ -147,7 +147,7 @@ def _accept(
     state = state._replace(
         track=track,
         sample=sample,
-        consistency=consistency if airborne else consistency._replace(crept=ZERO),
+        consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
         turn=turn,
         spin=spin,
         wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
@@ -157,7 +157,27 @@ def _accept(
         candidate=await_answer(state.candidate, sample),
         home=sample.position if disarmed else state.home,
     )
-    return state, contradicting + strays + spun if airborne else ()
+    state, untrue = _check_hold(state, sample, inputs.now, settings.consistency)
+    return state, contradicting + untrue + strays + spun if airborne else ()
+
+
+def _check_hold(
+    state: SupervisorState, sample: Sample, now: float, limits: ConsistencyLimits
+) -> tuple[SupervisorState, Findings]:
+    """Whether the autopilot, asked to hold because the state is in doubt, does: its own estimate may be wrong as well."""
+    ladder, track = state.ladder, state.consistency
+    doubted = ladder.latched is not None and ladder.latched.fault in (Fault.STATE_INCONSISTENT, Fault.ESTIMATOR_RESTLESS)
+    if ladder.rung is not Rung.HOLD or not ladder.confirmed or not doubted or now - ladder.since <= limits.held:
+        return (state if state.held is None else state._replace(held=None)), ()
+    if state.held is None or state.held.last is None:
+        return state._replace(held=track), ()
+    speed, turned = math.hypot(*sample.velocity), math.hypot(*track.turned)
+    grown, moved = math.dist(track.kept, state.held.kept), math.dist(sample.position, state.held.last.position)
+    if not (speed > limits.held_speed or grown > limits.held_move or turned > limits.attitude):
+        return state, ()
+    detail = f"{speed:.2f} m/s; position {grown:.2f} m and attitude {turned:.2f} rad otherwise than told"
+    follows = "; the autopilot follows its estimate" if moved < grown / 2 else ""
+    return state, (Finding(Fault.HOLD_CONTRADICTED, detail + follows),)
 
 
 def _check_flight(
@@ -182,6 +202,9 @@ def _check_flight(
     followed = state.granted if flies and ladder.recovering is None else None
     ground = state.ground if under_way else None
     cage = settings.cage.laid(state.home) if caged else None
+    if late := min(sample.ages):  # over a slow link the vehicle is farther by now
+        x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
+        sample = sample._replace(position=(x, y, z))
     motion = JudgedMotion(sample, airborne, cage, airborne and under_way, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return state._replace(motion=check), found + check.found

@@ -95,6 +95,7 @@ class SupervisorState(NamedTuple):
     granted: SetPoint | None = None  # where the set-point is, on its way to the target's
     granted_at: float = 0.0  # s
     consistency: Consistency = Consistency()
+    held: Consistency | None = None  # the same when the autopilot had begun to hold a vehicle in doubt
     turn: RateResidual = RateResidual()
     spin: TorqueResidual = TorqueResidual()
     wind: Wind = CALM
@@ -114,5 +115,5 @@ class SupervisorState(NamedTuple):
 
     def cage(self, settings: FlightSettings) -> Cage:
         """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
-        laid = settings.cage.laid(self.home).in_wind(self.wind).in_doubt(self.consistency.crept)
+        laid = settings.cage.laid(self.home).in_wind(self.wind).in_doubt(self.consistency.doubted(settings.consistency))
         return laid.without_ground() if self.ladder.taking_off else laid

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import dialect, link_events
 from spike_ctrl.px4.dialect import CommandResult, Landed, messages
 from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.link_delay import LinkDelay
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Heard
 
-HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
+HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.05  # s
 RECENT = 2.0  # s in which rates are measured
 STANDING = 300  # samples of a standing vehicle from which the wander of the estimate is measured
 RESET_MEMORY = 10.0  # s
@@ -31,10 +32,8 @@ LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which param
 PARAMETER_AGE = 10.0  # s, after which a value is read again while disarmed
 ARMING_TIME = 0.2  # s after an accepted request to arm, in which a heartbeat may still report the state before it
 REBOOT = 1.0  # s: if the autopilot's time jumps back by more, it has restarted; by less, packets overtook each other
-CLOCK_MEMORY, QUICKEST_OF = 40, 5  # answers to TIMESYNC: for the clock, and for the time that packets take
-CLOCK_LEAST = 10  # answers, with which the clock can be judged
+CLOCK_MEMORY, CLOCK_LEAST = 160, 30  # answers to TIMESYNC for the clock: most, and least
 PAUSES, PAUSE = 200, 0.03  # calls in which this computer's own lateness is looked for; s, a usual pause between two
-HELD_UP = 0.05  # s: the link causes a longer round trip; a shorter one may come from this computer as well
 MODE_RATE, LANDED_RATE, WORD_RATE = 50.0, 20.0, 5.0  # Hz
 WORD_AGE = 1.5  # s, oldest valid ESTIMATOR_STATUS
 MOST_PARAMETERS = 4096  # names that are kept: PX4 has some 1500, and a sender may make up others
@@ -97,6 +96,7 @@ class Companion:
         self._home: tuple[float, float, float] | None = None
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
+        self._delay = LinkDelay()
         self._offsets: deque[link_events.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
         self._pauses: deque[float] = deque(maxlen=PAUSES)
         self._called = math.inf
@@ -123,12 +123,13 @@ class Companion:
         self._samples.append(event.now)
         self._doubtful |= event.stamp < self._stamp - REBOOT
         self._stamp = event.stamp
+        self._delay = self._delay.seen(event.stamp, event.now)
         self.position = event.position
         word = self._word if self._word is not None and event.now - self._word.now <= WORD_AGE else _NO_WORD
         told = (event.horizontal, event.vertical, event.failed, word.flags, word.innovations, event.variances)
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
-            event.reset_counter, (transport(self._offsets, event.now),) * 3, EstimateQuality(*told),
+            event.reset_counter, (self._delay.longest(event.now),) * 3, EstimateQuality(*told),
         )  # fmt: skip
         self._force, sample = self._force.judged(sample, self._force_limits)
         self._quality = sample.quality
@@ -167,6 +168,7 @@ class Companion:
                     self._arming, self._armed = False, event.now
             case link_events.ClockOffset():
                 self._offsets.append(event)
+                self._delay = self._delay.answered(event.now, event.round_trip, event.offset + event.round_trip / 2)
             case link_events.Version():
                 self.version = event
             case link_events.StatusText():
@@ -311,15 +313,6 @@ class Companion:
             return False
         self._due[name] = now
         return True
-
-
-def transport(answers: Iterable[link_events.ClockOffset], now: float) -> float:
-    """Least transport time (s) of a packet, where the link holds packets up; 0 where it does not. answers: to TIMESYNC.
-
-    Without it a growing queue would look like a clock that falls behind.
-    """
-    recent = [answer.round_trip for answer in list(answers)[-QUICKEST_OF:] if now - answer.now < RECENT]
-    return min(recent) if len(recent) == QUICKEST_OF and min(recent) > HELD_UP else 0.0
 
 
 _NO_WORD = link_events.EstimatorStatus(-math.inf, UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS)

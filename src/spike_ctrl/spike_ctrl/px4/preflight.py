@@ -179,7 +179,7 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     if wanted.paced:
         return []
     if clock is None:
-        return [Unmet("clock: too few answers to TIMESYNC, wanted ten in two seconds", "wait, or check the connection")]
+        return [Unmet("clock: too few answers to TIMESYNC, wanted thirty in two seconds", "wait, or check the connection")]
     unmet, pace = [], clock.rate / wanted.speed
     rate = f"clock: rate: found {clock.rate:.3f} of this computer's, wanted"
     if not abs(pace - 1) <= wanted.drift:
