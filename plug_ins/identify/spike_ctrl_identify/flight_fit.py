@@ -300,8 +300,13 @@ class _Fit:
         return {p.name: float(width) for p, width in zip(self.free, widths, strict=False)}
 
     def joint_spread(self, craft: Airframe, level: ThrustLevel) -> tuple[float, ...]:
-        """The airframe's `joint_spread`: of each of JOINT that was told, in deviations of its logarithm."""
+        """The airframe's `joint_spread`: of each of JOINT that was told, in deviations of its logarithm.
+
+        At the slope of the thrust that was found: slope and inertia are told as a ratio, and no recipe draws the slope.
+        """
         spread, blocks = self.covariance(craft)
+        for row in [n for n, p in enumerate(self.free) if p.name == "hover_thrust_slope"]:
+            spread = spread - np.outer(spread[row], spread[row]) / spread[row, row]
         spread = (half_width(blocks) / 1.96) ** 2 * spread + np.diag(self.model_shares(craft) / 1.96) ** 2
         values = np.array([abs(p.get(craft)) / p.scale if p.scale else 1.0 for p in self.free + self.kept])
         told, whole = [p.name for p in self.free + self.kept], np.zeros((len(JOINT), len(JOINT)))

@@ -4,8 +4,8 @@ python -m spike_ctrl_identify.unseen_plants bags/* --models crazyflie_real any_q
 
 The flights are split into subsets, and one airframe is fitted to each (written to --folder, and read from there again). Each
 plant flies a hover and figure-eights of .5 and 1 m/s, at four voltages that do not fall, with an angular drag of 0, of 1 1/s
-and as fitted. Each vehicle has the trim torque of one of all the flights, a draw of the joint spread, and the sensor errors
-of `real_plants.SENSORS`. Printed: share kept within 1 m / RMSE of these in cm, over the plants.
+and as fitted. Each vehicle has the trim torque of one of all the flights and the sensor errors of `real_plants.SENSORS`; with
+--joint 1 also a draw of the fit's joint spread. Printed: share kept within 1 m / RMSE of these in cm, over the plants.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def plants(
 
 def fly(
     controller: Controller, craft: Airframe, trims: np.ndarray, speed: float, volts: float, drag: float, vehicles: int,
-    seconds: float,
+    seconds: float, joint: float,
 ) -> tuple[float, float]:  # fmt: skip
     """Share of the vehicles that is kept within LOST, and RMSE of these (m). drag: 1/s, NaN for the fitted one."""
     if not math.isnan(drag):
         craft = dataclasses.replace(craft, angular_drag=drag * craft.inertia[0])
-    spread = Randomisation(joint=1.0, sensors=dataclasses.replace(SENSORS, by_flight=0.4))
+    spread = Randomisation(joint=joint, sensors=dataclasses.replace(SENSORS, by_flight=0.4))
     if battery := craft.battery:
         speed_there = craft.hover  # of the rotors, whose load the battery carries
         charge = (volts + battery.sag * speed_there**3 - battery.empty) / (battery.full - battery.empty)
@@ -92,7 +92,9 @@ def fly(
     return float(kept.mean()), float(np.sqrt((distance[:, kept] ** 2).mean())) if kept.any() else math.nan
 
 
-def judged(models: Sequence[str], crafts: Sequence[Airframe], trims: np.ndarray, vehicles: int, seconds: float) -> dict:
+def judged(
+    models: Sequence[str], crafts: Sequence[Airframe], trims: np.ndarray, vehicles: int, seconds: float, joint: float
+) -> dict:
     """(kept, RMSE in m) by model, angular drag, reference, voltage and plant."""
     found: dict = {}
     for model in models:
@@ -101,7 +103,7 @@ def judged(models: Sequence[str], crafts: Sequence[Airframe], trims: np.ndarray,
             for path, speed in SPEEDS.items():
                 for volts in VOLTAGES:
                     for number, craft in enumerate(crafts):
-                        told = fly(controller, craft, trims, speed, volts, drag, vehicles, seconds)
+                        told = fly(controller, craft, trims, speed, volts, drag, vehicles, seconds, joint)
                         found[model, word, path, volts, number] = told
             print(table(found, model, word), flush=True)
     return found
@@ -125,11 +127,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("plants"), help="of the fitted airframes")
     parser.add_argument("--vehicles", type=int, default=64, help="in each flight (default: 64)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each flight (default: 20)")
+    parser.add_argument("--joint", type=float, default=0.0, help="deviations of the joint spread (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures of each plant")
     options = parser.parse_args(arguments)
     prior = airframes.load(options.airframe)
     crafts, trims = plants(options.folder, observed_flights(options.bags, prior), prior, options.subsets)
-    found = judged(options.models, crafts, trims, options.vehicles, options.seconds)
+    found = judged(options.models, crafts, trims, options.vehicles, options.seconds, options.joint)
     if options.json:
         options.json.write_text(json.dumps([[*key, *value] for key, value in found.items()]))
 
