@@ -4,8 +4,8 @@ python -m spike_ctrl_identify.unseen_plants bags/* --models crazyflie_real any_q
 
 The flights are split into subsets, and one airframe is fitted to each (written to --folder, and read from there again). Each
 plant flies a hover and figure-eights of .5 and 1 m/s, at four voltages that do not fall, with an angular drag of 0, of 1 1/s
-and as fitted. Each vehicle has the trim torque of one of all the flights and the sensor errors of `real_plants.SENSORS`; with
---joint 1 also a draw of the fit's joint spread. Printed: share kept within 1 m / RMSE of these in cm, over the plants.
+and as fitted. Each vehicle has the trim of one of all the flights and the sensor errors of `real_plants.SENSORS`; with
+--joint 1 also a draw of the joint spread. Printed: share kept within 1 m / RMSE of these in cm, over the plants.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def subsets(flights: Sequence[ObservedFlight], count: int) -> list[list[Observed
 def plants(
     folder: Path, flights: Sequence[ObservedFlight], prior: Airframe, count: int
 ) -> tuple[list[Airframe], np.ndarray]:
-    """The airframes fitted to the subsets, and the trim torque of each flight (F, 3), N m."""
+    """The airframes fitted to the subsets, and the trims of all flights (F, 3) as shares of `_authority`."""
     folder.mkdir(parents=True, exist_ok=True)
     found, trims = [], []
     for number, part in enumerate(subsets(flights, count)):
@@ -64,8 +64,13 @@ def plants(
                 f"{file}: found a fit to {', '.join(data['flights'])}, wanted {', '.join(names)}: use another folder"
             )
         found.append(airframes.from_dict(data["airframe"], str(file)))
-        trims += data["flights"].values()
+        trims += [np.array(trim) / _authority(found[-1]) for trim in data["flights"].values()]
     return found, np.array(trims)
+
+
+def _authority(craft: Airframe) -> np.ndarray:
+    """What a trim torque (3,) is measured by, so that it moves another fit's plant alike: inertia x, y; yaw per thrust."""
+    return np.array([*craft.inertia[:2], craft.torque_per_thrust])
 
 
 def fly(
@@ -84,7 +89,7 @@ def fly(
     steps = int(RATE_HZ * (LEAD + seconds))
     environment, observation = hovering(craft, vehicles, steps, spread)
     torque = environment.disturbance.copy()
-    torque[:, 3:] = trims[np.arange(vehicles) % len(trims)]
+    torque[:, 3:] = trims[np.arange(vehicles) % len(trims)] * _authority(craft)
     environment.disturbance = torque
     path = Trajectory("figure8", period=FIGURE8 / speed, lead=LEAD) if speed else Trajectory("hover", lead=LEAD)
     distance = errors(controller, environment, observation, path).distance
