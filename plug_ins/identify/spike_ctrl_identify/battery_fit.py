@@ -16,7 +16,8 @@ from scipy.signal import lfilter
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import RATE_HZ
-from spike_ctrl_identify.fit import ParameterEstimate, sandwich
+from spike_ctrl_identify.fit import ParameterEstimate
+from spike_ctrl_identify.jackknife import ENOUGH, half_width, linear
 from spike_ctrl_identify.observed_flight import ObservedFlight
 
 TIMES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)  # s, of the sag, that are tried
@@ -62,11 +63,12 @@ def _at(craft: Airframe, flights: Sequence[ObservedFlight], time: float):
     x, y = np.vstack(rows), np.concatenate(wanted)
     found = lsq_linear(x, y, (0, np.inf)).x
     error = y - x @ found
-    inverse = np.linalg.pinv(x.T @ x)
-    # What remains is alike for seconds: blocks of a second are taken to be independent.
-    scores = [(x[part] * error[part, None]).sum(0) for part in np.array_split(np.arange(len(y)), max(len(y) // 10, 2))]
-    widths = 1.96 * np.sqrt(np.diag(sandwich(inverse, np.array(scores))))
-    return found[:2], widths[:2], float((error**2).mean())
+    blocks = numbers = np.array(who)
+    if len(flights) < ENOUGH:  # what remains is alike for seconds
+        blocks = np.arange(len(y)) // max(len(y) // (8 * len(flights)), 1)
+    load = x[:, :2] - np.array([x[numbers == n, :2].mean(0) for n in range(len(flights))])[numbers]
+    widths = half_width(len(np.unique(blocks))) * np.sqrt(np.diag(linear(load, error, np.ones(len(y)), blocks)))
+    return found[:2], widths, float((error**2).mean())
 
 
 def _late(signal: np.ndarray, time: float) -> np.ndarray:

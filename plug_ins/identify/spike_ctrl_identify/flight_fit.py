@@ -15,14 +15,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spike_ctrl.airframe import GRAVITY, Airframe, BatteryModel
+from spike_ctrl.airframe import GRAVITY, JOINT, Airframe, BatteryModel
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify import Show, hide
+from spike_ctrl_identify.accelerometer_drag import drag_by_accelerometer
 from spike_ctrl_identify.battery_fit import fit_battery
 from spike_ctrl_identify.fit import Identification, Parameter, ParameterEstimate
+from spike_ctrl_identify.jackknife import ENOUGH, half_width, jackknife
 from spike_ctrl_identify.observed_flight import HISTORY, ObservedFlight, require_starts
 from spike_ctrl_identify.open_loop import Starts, difference, norms, predict, starts
-from spike_ctrl_identify.thrust_level import estimates, levelled, thrust_level
+from spike_ctrl_identify.thrust_level import ThrustLevel, estimates, levelled, thrust_level
 
 HORIZONS = (2, 5, 10, 20)  # steps
 MOST = 1600  # starts that are fitted
@@ -30,10 +32,13 @@ LEAST = 40
 MODEL = {"body_drag": 0.06, "velocity_moment": 0.06, "angular_drag": 0.1}
 MODEL_ELSE = 0.03
 """Error of the method itself as a share of a value, by the beginning of a parameter's name; from simulated flights."""
-WIDE = 0.5  # a parameter with a larger share of uncertainty keeps the prior's value
+WIDE = 1.5  # a parameter with a larger share of uncertainty keeps the prior's value
+PRIOR = 0.3  # deviation of the prior, as a change: the others are as uncertain as a wrong prior makes them
 SMALL = 0.1  # of the scale: errors below count by their square
 STEP = 0.01  # of the numerical derivatives
 BLOCK = 5  # s; errors further apart are taken to be independent
+FORCES = ("hover_thrust_slope", "body_drag")  # what only velocities tell, by the beginning of its name
+WIDEST = 0.5  # deviation of a logarithm that `joint_spread` gives at most
 ROUNDS, AGAIN = 12, 4
 TYPICAL = BatteryModel(full=4.2, empty=3.0, nominal=3.7, sag=0.3, sag_time=0.3, endurance=240.0, exponent=0.75)  # one cell
 CELL = 3.7  # V
@@ -125,9 +130,12 @@ def fit_flights(
     """
     require_starts(flights, LEAST)
     start, hover = begin(prior, flights)
+    start, measured = _measured_drag(start, [flight for flight in flights if flight.sensed is not None])
     total = sum(len(flight.starts(1, HORIZONS[-1])) for flight in flights)
     at = starts(flights, max(1, round(total / MOST)), HORIZONS[-1])
-    fit, blocks = _Fit(parameters(start, hover), start, at), _blocks(at.flight)
+    blocks = at.flight if len(np.unique(at.flight)) >= ENOUGH else _blocks(at.flight)
+    forces = np.array([flight.forces for flight in flights])
+    fit = _Fit(parameters(start, hover), start, at, forces, blocks, measured)
     level = thrust_level(start, at, blocks)
     craft, before = levelled(start, hover, level), 0
     show("the first round begins", np.nan)  # the simulator is compiled by now
@@ -144,7 +152,8 @@ def fit_flights(
     if craft.battery:
         craft, battery = fit_battery(craft, [flight for flight in flights if flight.powered])
     told_by, trims = np.unique(at.flight), _trims(craft, at)
-    craft = dataclasses.replace(craft, trim_moment=tuple(float(np.round(t, 12)) for t in trims.mean(0)))
+    trim = tuple(float(np.round(t, 12)) for t in trims.mean(0))
+    craft = dataclasses.replace(craft, trim_moment=trim, joint_spread=fit.joint_spread(craft, level))
     judged = starts(held_out or flights, 10, 25)
     return Identification(
         craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, HORIZONS[-1],
@@ -154,11 +163,34 @@ def fit_flights(
     )  # fmt: skip
 
 
-class _Fit:
-    """Levenberg-Marquardt on the sum of the norms of errors, each in units of its scale."""
+def _measured_drag(
+    start: Airframe, flights: Sequence[ObservedFlight]
+) -> tuple[Airframe, dict[str, tuple[float, float]]]:  # fmt: skip
+    """The airframe with the drag that accelerometers measured; prior and half-width of what they did, by name."""
+    if not flights:
+        return start, {}
+    (x, y), widths = drag_by_accelerometer(flights, start.mass)
+    told = {f"body_drag_{'xy'[i]}": (start.body_drag[i], float(widths[i])) for i in range(2)}
+    return dataclasses.replace(start, body_drag=(max(float(x), 0.0), max(float(y), 0.0), start.body_drag[2])), told
 
-    def __init__(self, every: list[Parameter], start: Airframe, at: Starts) -> None:
-        self.every, self.free, self.start, self.at = every, list(every), start, at
+
+class _Fit:
+    """Levenberg-Marquardt on the sum of the norms of errors, each in units of its scale.
+
+    forces (F,): flights whose velocities tell forces; of the others attitude and rates count alone. blocks (W,): the block
+    of each start; blocks are independent. measured: parameters that `start` has right, with prior and half-width.
+    """
+
+    def __init__(
+        self, every: list[Parameter], start: Airframe, at: Starts, forces: np.ndarray, blocks: np.ndarray,
+        measured: dict[str, tuple[float, float]],
+    ) -> None:  # fmt: skip
+        self.every, self.start, self.at, self.blocks, self.measured = every, start, at, blocks, measured
+        told = [p for p in every if p.name not in measured]
+        self.free = [p for p in told if forces.any() or not p.name.startswith(FORCES)]
+        self.kept = [p for p in told if p not in self.free]
+        self.counts = np.ones((at.count, 4, 1), np.float32)
+        self.counts[~forces[at.flight], :2] = 0
         self.steps = tuple(HISTORY + h for h in HORIZONS)
         seen, first = at.state[list(self.steps)], at.state[HISTORY]
         straight = np.repeat(first[None], len(HORIZONS), 0)
@@ -173,13 +205,12 @@ class _Fit:
     def errors(self, craft: Airframe) -> np.ndarray:
         """Errors (H, W, 4, 3) in units of their scale."""
         found = difference(predict(craft, self.at, HORIZONS).state, self.at.state[list(self.steps)])
-        return np.nan_to_num(
-            found.reshape(*found.shape[:2], 4, 3) / self.scale[:, None, :, None], nan=1e3, posinf=1e3, neginf=-1e3
-        )
+        found = self.counts * found.reshape(*found.shape[:2], 4, 3) / self.scale[:, None, :, None]
+        return np.nan_to_num(found, nan=1e3, posinf=1e3, neginf=-1e3)
 
-    def made(self, craft: Airframe, changes: np.ndarray) -> Airframe:
-        """`craft` after changes of the free parameters: of the logarithm, or in their scale where the start's value is 0."""
-        for p, change in zip(self.free, changes, strict=True):
+    def made(self, craft: Airframe, changes: np.ndarray, every: Sequence[Parameter] = ()) -> Airframe:
+        """`craft` after changes of the parameters, the free ones by default: of the logarithm, or in their scale."""
+        for p, change in zip(every or self.free, changes, strict=True):
             now = p.get(craft)
             craft = p.put(craft, float(now + p.scale * change if p.scale else now * np.exp(change)))
         return craft
@@ -189,13 +220,15 @@ class _Fit:
         craft, left = self.descend(craft, rounds, show), len(self.free)
         for _ in range(left):
             shares = self.shares(craft)
-            unknown = [p for p in self.free if not p.scale and shares[p.name] > WIDE]
+            shares |= {p.name: np.inf for p in self.free if _at_bound(p, craft)}
+            unknown = [p for p in self.free if shares[p.name] > (np.finfo(float).max if p.scale else WIDE)]
             if not unknown:
                 break
             widest = max(unknown, key=lambda p: shares[p.name])
             show(f"{widest.name}: not told by these flights, the prior's value is kept", np.nan)
             self.widths[widest.name] = shares[widest.name]
             self.free.remove(widest)
+            self.kept.append(widest)
             craft = self.descend(widest.put(craft, widest.get(self.start)), 3, lambda line, share: show(line, np.nan))
         return craft
 
@@ -226,45 +259,99 @@ class _Fit:
                 break
         return craft
 
-    def jacobian(self, craft: Airframe, now: np.ndarray) -> np.ndarray:
-        """Derivatives (P, H, W, 4, 3) of the errors by the changes of the free parameters."""
+    def jacobian(self, craft: Airframe, now: np.ndarray, every: Sequence[Parameter] = ()) -> np.ndarray:
+        """Derivatives (P, H, W, 4, 3) of the errors by the changes of the parameters, the free ones by default."""
         found = []
-        for i in range(len(self.free)):
-            change = np.zeros(len(self.free))
-            change[i] = STEP
-            found.append((self.errors(self.made(craft, change)) - now) / STEP)
+        for change in STEP * np.eye(len(every or self.free)):
+            found.append((self.errors(self.made(craft, change, every)) - now) / STEP)
         return np.array(found)
 
-    def shares(self, craft: Airframe) -> dict[str, float]:
-        """Half-widths of the 95 % intervals, as changes: shares of a value, or parts of the scale.
+    def covariance(self, craft: Airframe) -> tuple[np.ndarray, int]:
+        """Covariance (P, P) of the changes of the free and then the kept parameters, and of how many blocks.
 
-        Errors within BLOCK seconds of a flight are correlated (Huber's sandwich estimator over blocks).
+        The free ones': the jackknife, and what a prior that is off by PRIOR does to them. The curvature is that of the sum
+        of norms, which is a third less than that of the weighted squares: a norm is straight along its error.
         """
+        every, free = self.free + self.kept, len(self.free)
         now = self.errors(craft)
-        jacobian, weight = self.jacobian(craft, now), _weight(now)
-        curvature = np.einsum("phwgi,hwg,qhwgi->pq", jacobian, weight, jacobian, optimize=True)
-        inverse = np.linalg.inv(curvature + 1e-6 * np.diag(np.diag(curvature) + 1e-9))
-        scores = np.einsum("phwgi,hwg,hwgi->wp", jacobian, weight, now, optimize=True)
-        blocks = _blocks(self.at.flight)
-        summed = np.array([scores[blocks == block].sum(0) for block in np.unique(blocks)])
-        summed -= summed.mean(0)
-        spread = inverse @ (summed.T @ summed) @ inverse * len(summed) / max(len(summed) - len(self.free) / 2, 1)
-        found = {}
-        for i, p in enumerate(self.free):
-            model = next((share for name, share in MODEL.items() if p.name.startswith(name)), MODEL_ELSE)
-            size = abs(p.get(craft)) / p.scale if p.scale else 1.0
-            found[p.name] = float(np.hypot(1.96 * np.sqrt(spread[i, i]), model * size))
-        return found
+        jacobian, norm = self.jacobian(craft, now, every), 1 / _weight(now)
+        along = np.einsum("phwgi,hwgi->phwg", jacobian, now, optimize=True)
+        scores = (along / norm).sum((1, 3))[:free]  # (P, W)
+        jacobian, along = jacobian / np.sqrt(norm)[..., None], along / norm**1.5
+        groups = [np.flatnonzero(self.blocks == block) for block in np.unique(self.blocks)]
+        bent = np.array([_gram(jacobian[:, :, rows]) - _gram(along[:, :, rows]) for rows in groups])
+        summed = np.array([scores[:, rows].sum(1) for rows in groups])
+        total = bent.sum(0)
+        total += 1e-6 * np.diag(np.diag(total) + 1e-9)
+        follows = np.vstack([-np.linalg.solve(total[:free, :free], total[:free, free:]), np.eye(len(self.kept))])
+        found = PRIOR**2 * follows @ follows.T
+        found[:free, :free] += jackknife(bent[:, :free, :free], summed)
+        return found, len(groups)
+
+    def model_shares(self, craft: Airframe) -> np.ndarray:
+        """Half-widths (P,) of the method's own error, as changes of the parameters of `covariance`."""
+        every = self.free + self.kept
+        named = [next((m for name, m in MODEL.items() if p.name.startswith(name)), MODEL_ELSE) for p in every]
+        return np.array([m * (abs(p.get(craft)) / p.scale if p.scale else 1) for m, p in zip(named, every, strict=True)])
+
+    def shares(self, craft: Airframe) -> dict[str, float]:
+        """Half-widths of the 95 % intervals, as changes: shares of a value, or parts of the scale."""
+        spread, blocks = self.covariance(craft)
+        widths = np.hypot(half_width(blocks) * np.sqrt(np.diag(spread)), self.model_shares(craft))
+        return {p.name: float(width) for p, width in zip(self.free, widths, strict=False)}
+
+    def joint_spread(self, craft: Airframe, level: ThrustLevel) -> tuple[float, ...]:
+        """The airframe's `joint_spread`: of each of JOINT that was told, in deviations of its logarithm.
+
+        At the slope of the thrust that was found: slope and inertia are told as a ratio, and no recipe draws the slope.
+        """
+        spread, blocks = self.covariance(craft)
+        for row in [n for n, p in enumerate(self.free) if p.name == "hover_thrust_slope"]:
+            spread = spread - np.outer(spread[row], spread[row]) / spread[row, row]
+        spread = (half_width(blocks) / 1.96) ** 2 * spread + np.diag(self.model_shares(craft) / 1.96) ** 2
+        values = np.array([abs(p.get(craft)) / p.scale if p.scale else 1.0 for p in self.free + self.kept])
+        told, whole = [p.name for p in self.free + self.kept], np.zeros((len(JOINT), len(JOINT)))
+        kept = [(JOINT.index(name), told.index(name)) for name in JOINT if name in told and values[told.index(name)] > 1e-6]
+        ours, theirs = np.array(kept, int).reshape(-1, 2).T
+        per = 1 / values[theirs]
+        whole[np.ix_(ours, ours)] = spread[np.ix_(theirs, theirs)] * np.outer(per, per)
+        whole[0, 0] = np.hypot(level.width, MODEL_ELSE) ** 2 / 1.96**2
+        for p in self.every:
+            if p.name in self.measured and p.get(craft) > 0:
+                whole[JOINT.index(p.name), JOINT.index(p.name)] = (self.measured[p.name][1] / p.get(craft) / 1.96) ** 2
+        deviation = np.sqrt(np.diag(whole))
+        shrunk = np.minimum(1, WIDEST / np.maximum(deviation, 1e-12))
+        whole = whole * np.outer(shrunk, shrunk) + np.diag(np.where(deviation, 1e-10, 1e-16))
+        factor = np.linalg.cholesky(whole)
+        return tuple(float(np.round(factor[i, j], 5)) + 0.0 for i in range(len(JOINT)) for j in range(i + 1))
 
     def estimates(self, craft: Airframe) -> list[ParameterEstimate]:
         """What is known of each parameter, with intervals at the airframe that was found."""
         shares, found = self.shares(craft), []
         for p in self.every:
+            if p.name in self.measured:
+                prior, width = self.measured[p.name]
+                found.append(ParameterEstimate(p.name, p.unit, prior, p.get(craft), width, p.scale, True))
+                continue
             share = shares.get(p.name, self.widths.get(p.name, np.inf))
             value = p.get(craft)
             width = share * (p.scale or abs(value))
             found.append(ParameterEstimate(p.name, p.unit, p.get(self.start), value, width, p.scale, p in self.free))
         return found
+
+
+def _at_bound(p: Parameter, craft: Airframe) -> bool:
+    """Whether the parameter can be changed in one direction only: then its value is the bound's, not the flights'."""
+    value = p.get(craft)
+    step = STEP * (p.scale or abs(value))
+    moved = [abs(p.get(p.put(craft, value + change)) - value) for change in (step, -step)]
+    return min(moved) < 0.5 * step
+
+
+def _gram(parts: np.ndarray) -> np.ndarray:
+    """Products (P, P) of the rows of `parts` (P, ...)."""
+    flat = parts.reshape(len(parts), -1).astype(float)
+    return flat @ flat.T
 
 
 def _cost(errors: np.ndarray) -> float:

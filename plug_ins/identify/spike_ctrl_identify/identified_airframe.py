@@ -175,7 +175,12 @@ def ranges(found: Identification) -> Randomisation:
     if craft.dead_time:
         spread["delay"] = int((MAX_DEAD_TIME - craft.dead_time) * RATE_HZ)
     if len(found.trims) > 1:
-        spread["moment"] = float(f"{2 * np.std([trim[:2] for _, trim in found.trims], axis=0).max():.2g}")
+        trims = np.array([trim for _, trim in found.trims])
+        spread["moment"] = float(f"{2 * np.std(trims[:, :2], axis=0).max():.2g}")
+        yaw = np.abs(
+            trims[:, 2] - trims[:, 2].mean()
+        ).max()  # which little authority opposes: the largest, not twice the usual
+        spread["moment_z"] = float(f"{min(1.0, yaw / max(spread['moment'], 1e-12)):.2g}")
     return dataclasses.replace(randomised(found.airframe), mass=0.0, **spread)
 
 

@@ -21,15 +21,30 @@ from spike_ctrl.recordings.recording import Poses, Recording
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl_identify import IdentifyError
+from spike_ctrl_identify.inertial_state import inertial_state
 from spike_ctrl_identify.log_defects import delay, on_line
 from spike_ctrl_identify.logged_flight import Series
 
-TOPICS = ("state", "command", "flight_state", "reference_state", "battery", "origin", "policy/action", "policy/checkpoint")
+TOPICS = (
+    "state",
+    "command",
+    "flight_state",
+    "reference_state",
+    "battery",
+    "imu",
+    "origin",
+    "policy/action",
+    "policy/checkpoint",
+)
 GAP = 0.015  # s; a larger time between two samples is a gap
 LOW = 0.25  # m; lower than this the ground is felt
 AGREE = 0.4  # correlation of gyro and reference; with a smaller one their delay is not known
 HISTORY, AHEAD, EVERY = 100, 100, 5  # steps: known before a start, known after it, from one start to the next
 LEAD = 5  # steps: so long a command acts
+OWN = "no motion capture: its gyro and accelerometer tell what moves within a second, its estimator the rest"
+BLIND = (
+    "no motion capture and no acceleration: its estimator's velocity tells no force, so drag and thrust slope are not told"
+)
 
 
 class ObservedFlight(NamedTuple):
@@ -38,7 +53,8 @@ class ObservedFlight(NamedTuple):
     state (T, 13): position, quaternion x, y, z, w, velocity, body rates. command (T, 4): u in 0..1. voltage (T,): V, NaN
     where it was not recorded. good (T,): in the air, and all of it known. lost (T,): commands or rates were interpolated,
     because packets were lost. notes: lines for the user. agree: correlation of the gyro with the attitude that was measured
-    from outside; 1 where there is none.
+    from outside; 1 where there is none. forces: velocities tell forces; not where they are an estimator's alone. sensed
+    (T, 3): specific force in the body, m/s^2, where the state follows from it; None: it does not.
     """
 
     name: str
@@ -49,6 +65,8 @@ class ObservedFlight(NamedTuple):
     lost: np.ndarray
     notes: tuple[str, ...] = ()
     agree: float = 1.0
+    forces: bool = True
+    sensed: np.ndarray | None = None
 
     @property
     def powered(self) -> bool:
@@ -84,7 +102,8 @@ def observed(recording: Recording, airframe: Airframe) -> ObservedFlight:
     """The flight in a recording.
 
     Pose and velocity are the reference's where the bag has them, and then the vehicle's own gyro and motors are shifted by
-    the delay at which the gyro fits the reference's attitude. Raises BagError that names what is missing.
+    the delay at which the gyro fits the reference's attitude. Without a reference its own gyro and accelerometer tell what
+    changes within a second: see `inertial_state`. Raises BagError that names what is missing.
     """
     require_airframe(recording, airframe)
     if not flown_by_motors(recording):
@@ -118,12 +137,23 @@ def observed(recording: Recording, airframe: Airframe) -> ObservedFlight:
         voltage = _at(grid + late, own.stamp[told], recording.sensed.voltage[told, None])[:, 0]
     grounded = np.interp(grid + late, own.stamp[known], (recording.states.flags[known, 0] & FIRST) > 0) > 0
     near = _near(grid, body.stamp[seen]) & _near(grid + late, own.stamp[driven])
+    forces, sensed = body is not own, None
+    if not forces:
+        measured = (
+            known & np.isfinite(recording.sensed.force).all(1) if recording.sensed is not None else np.zeros_like(known)
+        )
+        forces = bool(measured.sum() > known.sum() / 2)
+        near &= _near(grid, own.stamp[measured]) if forces else near
+        notes = (OWN if forces else BLIND,)
+        if forces:
+            sensed = _at(grid, own.stamp[measured], recording.sensed.force[measured])
+            state = inertial_state(state, sensed, near)
     good = near & ~grounded & (state[:, 2] > LOW)
     made_up = on_line(Series(own.stamp[driven], recording.commands.action[driven])) | on_line(
         Series(own.stamp[driven], own.rates[driven])
     )
     lost = np.interp(grid + late, own.stamp[driven], made_up) > 0.5
-    return ObservedFlight(recording.path.name, state, command, voltage, good, lost, notes, agree)
+    return ObservedFlight(recording.path.name, state, command, voltage, good, lost, notes, agree, forces, sensed)
 
 
 def require_starts(flights: Sequence[ObservedFlight], least: int) -> None:

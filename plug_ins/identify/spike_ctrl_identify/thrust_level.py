@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl_identify.fit import ParameterEstimate, sandwich
+from spike_ctrl_identify.fit import ParameterEstimate
+from spike_ctrl_identify.jackknife import half_width, linear
 from spike_ctrl_identify.observed_flight import HISTORY
 from spike_ctrl_identify.open_loop import Starts, predict
 
@@ -64,9 +65,7 @@ def _robust(columns: np.ndarray, wanted: np.ndarray, blocks: np.ndarray) -> tupl
         error = wanted - columns @ found
         limit = 1.5 * 1.4826 * np.median(np.abs(error)) + 1e-9
         weight = np.sqrt(np.minimum(1, limit / np.maximum(np.abs(error), 1e-9)))
-    inverse = np.linalg.inv((columns * weight[:, None] ** 2).T @ columns)
-    scores = np.array([(columns * (weight**2 * error)[:, None])[blocks == b].sum(0) for b in np.unique(blocks)])
-    return found, 1.96 * np.sqrt(np.diag(sandwich(inverse, scores)))
+    return found, half_width(len(np.unique(blocks))) * np.sqrt(np.diag(linear(columns, error, weight**2, blocks)))
 
 
 def levelled(craft: Airframe, hover: float, level: ThrustLevel) -> Airframe:

@@ -7,8 +7,9 @@ import pytest
 import scipy.linalg
 from simulated_flight import CRAZYFLIE, TRUTH, simulate
 
+from spike_ctrl.airframe import JOINT
 from spike_ctrl_identify import IdentifyError, battery_fit, fidelity, observer, open_loop
-from spike_ctrl_identify.flight_fit import begin, fit_flights, parameters
+from spike_ctrl_identify.flight_fit import _at_bound, begin, fit_flights, parameters
 from spike_ctrl_identify.observed_flight import AHEAD, HISTORY
 
 TRIMS = ((1.0e-4, -2.0e-4, 3e-6), (-1.5e-4, 1.0e-4, -2e-6))
@@ -54,6 +55,25 @@ def typical_speed(found, flights):
 def test_the_fit_does_not_ignore_the_motors(found):
     for axis in range(2):
         assert found.airframe.inertia[axis] == pytest.approx(TRUTH.inertia[axis], rel=0.15)
+
+
+def test_the_joint_spread_is_within_the_intervals_and_has_correlations(found):
+    factor = np.zeros((len(JOINT), len(JOINT)))
+    factor[np.tril_indices(len(JOINT))] = found.airframe.joint_spread
+    covariance = factor @ factor.T
+    for name in ("lag", "inertia_x", "velocity_moment_x"):
+        estimate, row = found.estimate(name), JOINT.index(name)
+        deviation = estimate.half_width / abs(estimate.value) / 1.96
+        assert 0.3 * deviation < np.sqrt(covariance[row, row]) < 1.02 * deviation  # at the slope that was found
+    correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert 0.1 < np.abs(correlation[np.triu_indices(len(JOINT), 1)]).max() < 1  # little: these flights excite all
+
+
+def test_a_parameter_that_ends_at_its_bound_is_not_reported_as_found():
+    every = {p.name: p for p in parameters(TRUTH, 0.6)}
+    for name, value in (("dead_time", 0.04), ("lag", 0.3), ("hover_thrust_slope", 1e3), ("body_drag_x", 0.0)):
+        assert _at_bound(every[name], every[name].put(TRUTH, value)), name
+    assert not any(_at_bound(p, TRUTH) for p in every.values())
 
 
 def test_each_flight_has_its_own_trim_torque(found):

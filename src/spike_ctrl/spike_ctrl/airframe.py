@@ -26,7 +26,11 @@ GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")
 AIRMODES = ("disabled", "roll_pitch")  # PX4's MC_AIRMODE 0 and 1
 MAX_DEAD_TIME = 0.04  # s
-OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery")
+OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery", "joint_spread")
+JOINT = (  # what `joint_spread` is about, in its order; lag: up and down alike
+    "thrust", "lag", "dead_time", "inertia_x", "inertia_y", "torque_per_thrust", "body_drag_x", "body_drag_y", "body_drag_z",
+    "velocity_moment_x", "velocity_moment_y", "angular_drag",
+)  # fmt: skip
 
 
 def _quantity(unit: str, count: int, low: float, high: float, description: str, default: Any = dataclasses.MISSING) -> Any:
@@ -116,6 +120,9 @@ class Airframe:
     trim_moment: tuple[float, ...] = _quantity("N m", 3, -100.0, 100.0, "A steady torque.", (0.0, 0.0, 0.0))
     dead_time: float = _quantity("s", 1, 0.0, MAX_DEAD_TIME, "From a command of motors to the rotors' set-points.", 0.0)
     battery: BatteryModel | None = setting(None, "The battery; without one its voltage has no effect.")
+    joint_spread: tuple[float, ...] = _quantity(
+        "1", 78, -1.0, 1.0, "Rows of the lower Cholesky factor of the covariance of ln(JOINT).", (0.0,) * 78
+    )
 
     @classmethod
     def load(cls, source: str | Path) -> Airframe:

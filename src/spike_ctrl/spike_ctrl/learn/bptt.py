@@ -81,7 +81,7 @@ class VehicleTile:
         """All that changes."""
         moving = {"swing": self.courses.swing, "time": self.courses.time}
         if self.errors:
-            moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in SensorErrors.ARRAYS}
+            moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in self.errors.ARRAYS}
         return {name: getattr(self, name) for name in self.ARRAYS} | moving
 
     def flown_on(self, steps: int, sight: Sight | None) -> None:

@@ -68,6 +68,8 @@ class Randomisation:
     charge_low: float = within(1.0, 0.0, 1.0, "Lowest charge of the battery at the start.")
     charge_high: float = within(1.0, 0.0, 1.0, "Highest charge of the battery at the start.")
     moment_z: float = within(1.0, 0.0, 1.0, "Share of `moment` about z, where a quadrotor has little authority.")
+    angular_drag: float = within(0.0, 0.0, 1.0, "Angular drag: factor 1 - x to 1.")
+    joint: float = within(0.0, 0.0, 3.0, "Deviations of the airframe's joint_spread, in them: correlated factors.")
     sensors: SensorSettings = SensorSettings()
 
     def array(self) -> Floats:
@@ -82,13 +84,16 @@ class Randomisation:
 
 _DRAWN = (
     "mass", "inertia", "thrust", "torque", "lag", "force", "moment", "delay", "gains", "filters", "body_drag",
-    "velocity_moment", "dead_time", "charge_low", "charge_high", "moment_z",
+    "velocity_moment", "dead_time", "charge_low", "charge_high", "moment_z", "angular_drag", "joint",
 )  # fmt: skip
+_FIRST = np.array([MASS + 4, MASS + 8, DEAD_TIME, MASS + 1, MASS + 2, MASS + 7, *range(BODY_DRAG, BODY_DRAG + 5), MASS + 11])
+_LAST = _FIRST + np.array([3, 2] + [1] * 10)  # from the first to before the last row that each of airframe.JOINT changes
 
 
 def nominal(airframe: Airframe) -> Floats:
-    """The parameters that `draw` varies: plant, extension (6) and trim moment (3) of the airframe, float32."""
-    return np.concatenate([nominal_plant(airframe), nominal_extension(airframe), np.array(airframe.trim_moment, np.float32)])
+    """The parameters that `draw` varies: plant, extension (6), trim moment (3), joint spread of the airframe, float32."""
+    more = np.array([*airframe.trim_moment, *airframe.joint_spread], np.float32)
+    return np.concatenate([nominal_plant(airframe), nominal_extension(airframe), more])
 
 
 @inlined
@@ -134,7 +139,7 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats
     for i in range(6):
         buffer[lane + AT[BODY_DRAG + i]] = nominal[PLANT_SIZE + i]
     mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread[:10]
-    body_drag, velocity_moment, dead_time, charge_low, charge_high, moment_z = spread[10:]
+    body_drag, velocity_moment, dead_time, charge_low, charge_high, moment_z, angular_drag, joint = spread[10:]
     buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
     for i in range(3):
         buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
@@ -157,6 +162,18 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats
         buffer[lane + AT[VELOCITY_MOMENT + i]] *= _uniform(key, 53 + i, one - velocity_moment, one + velocity_moment)
     buffer[lane + AT[DEAD_TIME]] += _uniform(key, 55, zero, dead_time)
     buffer[lane + AT[CHARGE]] = _uniform(key, 56, charge_low, charge_high)
+    buffer[lane + AT[MASS + 11]] *= _uniform(key, 57, one - angular_drag, one)
+    if joint > zero:
+        at, most = PLANT_SIZE + 9, np.float32(math.sqrt(1.5))  # a sum of two uniform numbers has a deviation of 1
+        for i in range(len(_FIRST)):
+            change = zero
+            for j in range(i + 1):
+                change += nominal[at + j] * (_uniform(key, 60 + 2 * j, -most, most) + _uniform(key, 61 + 2 * j, -most, most))
+            at += i + 1
+            for row in range(_FIRST[i], _LAST[i]):
+                buffer[lane + np.uint64(LANES * row)] *= np.float32(math.exp(joint * change))
+        latest = np.float32(MAX_DEAD_TIME) - buffer[lane + AT[DELAY]] * np.float32(0.01)
+        buffer[lane + AT[DEAD_TIME]] = min(buffer[lane + AT[DEAD_TIME]], latest)
 
 
 @kernel(cache=True)

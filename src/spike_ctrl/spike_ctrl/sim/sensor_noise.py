@@ -40,11 +40,12 @@ class SensorSettings:
     delay: float = within(0.0, 0.0, 0.04, "Each episode's samples are late by 0 to x.", "s")
     jitter: float = within(0.0, 0.0, 0.04, "Each sample is late by 0 to x more.", "s")
     voltage: float = within(0.0, 0.0, 10.0, "Deviation of the white noise of the battery's voltage.", "V")
+    by_flight: float = within(0.0, 0.0, 1.0, "Each episode's deviations: factor 1 - x to 1 + x for each of four kinds.")
 
     @property
     def exact(self) -> bool:
         """Whether what is sensed is the true state."""
-        times = ("position_time", "velocity_time", "attitude_time", "vertical")
+        times = ("position_time", "velocity_time", "attitude_time", "vertical", "by_flight")
         return not any(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in times)
 
     @property
@@ -69,7 +70,7 @@ class SensorSettings:
 class SensorErrors:
     """The errors of N vehicles' estimates, `rate_hz` samples a second. Raises UsageError for samples that are too late."""
 
-    ARRAYS = ("walk", "bias", "delay")
+    ARRAYS: tuple[str, ...] = ("walk", "bias", "delay")
 
     def __init__(self, sensors: SensorSettings, vehicles: int, rate_hz: float):
         oldest = rate_hz * (sensors.delay + sensors.jitter)
@@ -81,6 +82,8 @@ class SensorErrors:
         kept = [math.exp(-1 / (rate_hz * time)) if time else 0.0 for time in times]
         self._kept = np.array(kept, np.float32)[:, None]
         self._fresh = np.sqrt(1 - self._kept**2)
+        self.ARRAYS += ("scale",) * (sensors.by_flight > 0)
+        self.scale = np.ones((ERRORS, vehicles), np.float32)
         self.walk = np.zeros((ERRORS, vehicles), np.float32)  # with deviation 1
         self.bias = np.zeros((ERRORS, vehicles), np.float32)
         self.delay = np.zeros(vehicles, np.float32)  # samples
@@ -91,6 +94,8 @@ class SensorErrors:
         walk, bias = random.standard_normal((2, ERRORS, count), dtype=np.float32)
         self.walk[:, who], self.bias[:, who] = walk, self.sensors.bias[:, None] * bias
         self.delay[who] = self.rate_hz * self.sensors.delay * random.uniform(0, 1, count)
+        if differ := self.sensors.by_flight:
+            self.scale[:, who] = np.repeat(random.uniform(1 - differ, 1 + differ, (4, count)), 3, 0)
 
     def advance(self, steps: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """The next samples: their errors (steps, ERRORS, N), and their ages (steps, N) in samples."""
@@ -100,7 +105,7 @@ class SensorErrors:
             fresh *= self._fresh
             fresh += self._kept * self.walk
             self.walk[:] = fresh
-        errors *= self.sensors.deviation[:, None]
+        errors *= self.sensors.deviation[:, None] * self.scale
         errors += self.bias
         age = np.tile(self.delay, (steps, 1))
         if self.sensors.jitter:

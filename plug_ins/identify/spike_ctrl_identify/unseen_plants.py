@@ -1,0 +1,146 @@
+"""Flies policies in plants that were fitted to different flights of one vehicle: none of them trained on these.
+
+python -m spike_ctrl_identify.unseen_plants bags/* --models crazyflie_real any_quad --subsets 3 --folder plants
+
+The flights are split into subsets, and one airframe is fitted to each (written to --folder, and read from there again). Each
+plant flies a hover and figure-eights of .5 and 1 m/s, at four voltages that do not fall, with an angular drag of 0, of 1 1/s
+and as fitted. Each vehicle has the trim of one of all the flights and the sensor errors of `real_plants.SENSORS`; with
+--joint 1 also a draw of the joint spread. Printed: share kept within 1 m / RMSE of these in cm, over the plants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl._files.text_table import text_table
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.evaluation.controllers import Controller, PolicyController
+from spike_ctrl.evaluation.real_plants import SENSORS
+from spike_ctrl.evaluation.tracking import errors, hovering
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_identify.flight_fit import fit_flights
+from spike_ctrl_identify.observed_flight import ObservedFlight, observed_flights
+
+VOLTAGES = (3.75, 3.6, 3.4, 3.2)
+DRAGS = {"none": 0.0, "1 1/s": 1.0, "fitted": math.nan}
+SPEEDS = {"hover": 0.0, "figure8 .5 m/s": 0.5, "figure8 1 m/s": 1.0}
+LEAD, LOST = 4.0, 1.0  # s, m
+FIGURE8 = 6.097  # m in a round of size 1 m
+
+
+def subsets(flights: Sequence[ObservedFlight], count: int) -> list[list[ObservedFlight]]:
+    """The flights dealt into `count` subsets, drawn with seed 0."""
+    order = np.random.default_rng(0).permutation(len(flights))
+    return [[flights[i] for i in sorted(order[n::count])] for n in range(count)]
+
+
+def plants(
+    folder: Path, flights: Sequence[ObservedFlight], prior: Airframe, count: int
+) -> tuple[list[Airframe], np.ndarray]:
+    """The airframes fitted to the subsets, and the trims of all flights (F, 3) as shares of `_authority`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found, trims = [], []
+    for number, part in enumerate(subsets(flights, count)):
+        file = folder / f"plant{number}_of_{count}.yaml"
+        if not file.exists():
+            fit = fit_flights(prior, part)
+            about = {"flights": {name: trim for name, trim in fit.trims}, "airframe": airframes.to_dict(fit.airframe)}
+            file.write_text(yaml.safe_dump(about, sort_keys=False))
+        data = yaml.safe_load(file.read_text())
+        if list(data["flights"]) != (names := [flight.name for flight in part]):
+            raise SystemExit(
+                f"{file}: found a fit to {', '.join(data['flights'])}, wanted {', '.join(names)}: use another folder"
+            )
+        found.append(airframes.from_dict(data["airframe"], str(file)))
+        trims += [np.array(trim) / _authority(found[-1]) for trim in data["flights"].values()]
+    return found, np.array(trims)
+
+
+def _authority(craft: Airframe) -> np.ndarray:
+    """What a trim torque (3,) is measured by, so that it moves another fit's plant alike: inertia x, y; yaw per thrust."""
+    return np.array([*craft.inertia[:2], craft.torque_per_thrust])
+
+
+def fly(
+    controller: Controller, craft: Airframe, trims: np.ndarray, speed: float, volts: float, drag: float, vehicles: int,
+    seconds: float, joint: float,
+) -> tuple[float, float]:  # fmt: skip
+    """Share of the vehicles that is kept within LOST, and RMSE of these (m). drag: 1/s, NaN for the fitted one."""
+    if not math.isnan(drag):
+        craft = dataclasses.replace(craft, angular_drag=drag * craft.inertia[0])
+    spread = Randomisation(joint=joint, sensors=dataclasses.replace(SENSORS, by_flight=0.4))
+    if battery := craft.battery:
+        speed_there = craft.hover  # of the rotors, whose load the battery carries
+        charge = (volts + battery.sag * speed_there**3 - battery.empty) / (battery.full - battery.empty)
+        craft = dataclasses.replace(craft, battery=dataclasses.replace(battery, endurance=1e5))
+        spread = dataclasses.replace(spread, charge_low=charge, charge_high=charge)
+    steps = int(RATE_HZ * (LEAD + seconds))
+    environment, observation = hovering(craft, vehicles, steps, spread)
+    torque = environment.disturbance.copy()
+    torque[:, 3:] = trims[np.arange(vehicles) % len(trims)] * _authority(craft)
+    environment.disturbance = torque
+    path = Trajectory("figure8", period=FIGURE8 / speed, lead=LEAD) if speed else Trajectory("hover", lead=LEAD)
+    distance = errors(controller, environment, observation, path).distance
+    kept = (distance <= LOST).all(0)
+    return float(kept.mean()), float(np.sqrt((distance[:, kept] ** 2).mean())) if kept.any() else math.nan
+
+
+def judged(
+    models: Sequence[str], crafts: Sequence[Airframe], trims: np.ndarray, vehicles: int, seconds: float, joint: float
+) -> dict:
+    """(kept, RMSE in m) by model, angular drag, reference, voltage and plant."""
+    found: dict = {}
+    for model in models:
+        controller = PolicyController(checkpoint.load(model).policy)  # which was made for another airframe than these
+        for word, drag in DRAGS.items():
+            for path, speed in SPEEDS.items():
+                for volts in VOLTAGES:
+                    for number, craft in enumerate(crafts):
+                        told = fly(controller, craft, trims, speed, volts, drag, vehicles, seconds, joint)
+                        found[model, word, path, volts, number] = told
+            print(table(found, model, word), flush=True)
+    return found
+
+
+def table(found: dict, model: str, drag: str) -> str:
+    """Mean over the plants: kept / RMSE in cm; a row for each reference, a column for each voltage."""
+    rows = [[f"{model}, angular drag {drag}", *(f"{volts:g} V" for volts in VOLTAGES)]]
+    for path in SPEEDS:
+        told = [[value for key, value in found.items() if key[:4] == (model, drag, path, volts)] for volts in VOLTAGES]
+        rows.append([path, *(f"{np.mean([k for k, _ in t]):.2f}/{100 * np.nanmean([e for _, e in t]):.1f}" for t in told)])
+    return text_table(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bags", nargs="+", type=Path)
+    parser.add_argument("--models", nargs="+", default=["crazyflie_real", "any_quad"], help="names or paths")
+    parser.add_argument("--airframe", default="crazyflie", help="where the fits begin (default: crazyflie)")
+    parser.add_argument("--subsets", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("plants"), help="of the fitted airframes")
+    parser.add_argument("--vehicles", type=int, default=64, help="in each flight (default: 64)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each flight (default: 20)")
+    parser.add_argument("--joint", type=float, default=0.0, help="deviations of the joint spread (default: 0)")
+    parser.add_argument("--json", type=Path, help="write the figures of each plant")
+    options = parser.parse_args(arguments)
+    prior = airframes.load(options.airframe)
+    crafts, trims = plants(options.folder, observed_flights(options.bags, prior), prior, options.subsets)
+    found = judged(options.models, crafts, trims, options.vehicles, options.seconds, options.joint)
+    if options.json:
+        options.json.write_text(json.dumps([[*key, *value] for key, value in found.items()]))
+
+
+if __name__ == "__main__":
+    main()

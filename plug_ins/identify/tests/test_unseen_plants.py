@@ -1,0 +1,39 @@
+"""Policies in plants of other flights; whether intervals hold between halves: with made figures, and one flight."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from simulated_flight import TRUTH
+
+from spike_ctrl.evaluation.controllers import GuideController, nominal_guides
+from spike_ctrl_identify import interval_halves, unseen_plants
+from spike_ctrl_identify.fit import Identification, ParameterEstimate
+
+
+def identified(value, half_width, told=True):
+    estimate = ParameterEstimate("lag", "s", 0.05, value, half_width, 0.0, told)
+    return Identification(TRUTH, (estimate,), 1, 1, (0.0, 0.0), (0.0, 0.0), "")
+
+
+def test_each_flight_is_in_one_subset_and_in_one_half():
+    flights = list(range(7))
+    assert sorted(itertools.chain(*unseen_plants.subsets(flights, 3))) == flights
+    for one, other in interval_halves.halves(flights, 3):
+        assert sorted(one + other) == flights and abs(len(one) - len(other)) == 1
+
+
+def test_two_halves_differ_by_their_difference_over_its_deviation():
+    one, other = identified(0.05, 0.0196 * 3), identified(0.04, 0.0196 * 4)
+    assert interval_halves.scores(one, other) == {"lag": pytest.approx(0.2)}
+    assert interval_halves.scores(one, identified(0.04, 1.0, told=False)) == {}
+
+
+def test_a_guide_keeps_a_hover_at_a_full_battery_and_none_survives_a_torque_beyond_the_rotors():
+    guide = next(iter(nominal_guides(TRUTH).values()))
+    still, beyond = np.zeros((1, 3)), np.array([[2000.0, 0.0, 0.0]])
+    assert isinstance(guide, GuideController)
+    kept, rmse = unseen_plants.fly(guide, TRUTH, still, 0.0, 3.75, math.nan, 4, 1.0, 0.0)
+    assert kept == 1.0 and rmse < 0.3
+    assert unseen_plants.fly(guide, TRUTH, beyond, 0.0, 3.75, math.nan, 4, 1.0, 0.0)[0] == 0.0
