@@ -25,11 +25,11 @@ from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.controllers import Controller, PolicyController
-from spike_ctrl.evaluation.real_plants import SENSORS
 from spike_ctrl.evaluation.tracking import errors, hovering
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_benchmark.real_plants import SENSORS
 from spike_ctrl_identify.flight_fit import fit_flights
 from spike_ctrl_identify.observed_flight import ObservedFlight, observed_flights
 
