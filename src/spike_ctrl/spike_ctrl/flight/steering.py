@@ -1,0 +1,62 @@
+"""Whether a vehicle that the guide flies is steered towards its set-point. Pure.
+
+The policy in shadow is a witness against the guide, and the motion of the vehicle is the judge. Any sound controller
+accelerates towards the set-point and against a velocity that differs from the set-point's. Rotors push along the body's z
+axis, so the tilt tells the acceleration to the side, but for the wind; up and down, what is asked for must not be asked for
+in vain. A policy that is faulty in shadow changes no motion, and ends no flight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.control.trajectory import SetPoint, Vector
+from spike_ctrl.flight.answer_checks import Action
+from spike_ctrl.flight.faults import Fault, Finding, Findings
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.wind_estimate import Wind
+
+STEEPEST = 0.3  # vertical share of the body's z axis; a smaller one counts as this
+
+
+@dataclass(frozen=True)
+class SteeringLimits:
+    """What a sound controller does, and when a guide is none. Flights with healthy guides reach 4.4 m/s^2."""
+
+    stiffness: float = within(5.8, 0.0, 100.0, "By so much of its distance it accelerates to the set-point.", "1/s^2")
+    damping: float = within(4.3, 0.0, 100.0, "By so much of the difference of velocities it brakes.", "1/s")
+    reach: float = within(1.0, 0.01, 100.0, "Largest distance that counts, per axis.", "m")
+    answers: int = within(8, 1, 1000, "Answers over which what is otherwise is averaged.", "")
+    astray: float = within(5.0, 0.1, 100.0, "Largest mean acceleration otherwise, per direction.", "m/s^2")
+    apart: float = within(0.3, 0.0, 2.0, "Beyond this difference from the guide's action the policy objects.", "")
+
+
+def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Vector:
+    """The mean acceleration (m/s^2, world) otherwise than towards the set-point, after a state that the guide answered."""
+    x, y, z, w = sample.quaternion
+    lift = GRAVITY / max(1 - 2 * (x * x + y * y), STEEPEST)
+    pushed = 2 * (x * z + w * y) * lift + wind.east, 2 * (y * z - w * x) * lift + wind.north, 0.0
+    a, b, c = [
+        was + (found + limits.stiffness * min(max(p - q, -limits.reach), limits.reach) + limits.damping * (u - v) - was)
+        / limits.answers
+        for was, found, p, q, u, v in zip(
+            astray, pushed, sample.position, point.position, sample.velocity, point.velocity, strict=True
+        )
+    ]  # fmt: skip
+    return a, b, c
+
+
+def check_guide(astray: Vector, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:
+    """Whether the guide steers astray, and the policy objects.
+
+    apart: the mean difference of their latest actions. climbs: in a take-off a heavy vehicle stays below its set-point.
+    """
+    x, y, z = astray
+    found = max(math.hypot(x, y), z if climbs else abs(z))
+    if found <= limits.astray or max(apart) <= limits.apart:
+        return ()
+    detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {limits.astray:g}, and the policy objects"
+    return (Finding(Fault.DISAGREEMENT, detail),)
