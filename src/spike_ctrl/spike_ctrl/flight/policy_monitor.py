@@ -61,7 +61,7 @@ class Monitor(NamedTuple):
         return self.at_ease(limits) and self.compared >= limits.agree and (steady or self.agrees(limits))
 
     def at_ease(self, limits: AnswerLimits) -> bool:
-        """Whether the policy would not be taken out as soon as it flies, for answers at their limits or apart from the guide's."""
+        """Whether neither answers at their limits nor its distance from the guide would take it out as soon as it flies."""
         return self.saturated.bit_count() <= limits.saturated // 2 and not check_disagreement(self, limits)
 
     def after_shadow(self, shadow: Monitor) -> Monitor:

@@ -19,8 +19,6 @@ from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import Wind
 
-STEEPEST = 0.3  # vertical share of the body's z axis; a smaller one counts as this
-
 
 @dataclass(frozen=True)
 class SteeringLimits:
@@ -29,6 +27,7 @@ class SteeringLimits:
     stiffness: float = within(5.8, 0.0, 100.0, "By so much of its distance it accelerates to the set-point.", "1/s^2")
     damping: float = within(4.3, 0.0, 100.0, "By so much of the difference of velocities it brakes.", "1/s")
     reach: float = within(1.0, 0.01, 100.0, "Largest distance that counts, per axis.", "m")
+    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
     answers: int = within(8, 1, 1000, "Answers over which what is otherwise is averaged.", "")
     astray: float = within(5.0, 0.1, 100.0, "Largest mean acceleration otherwise, per direction.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "Beyond this difference from the guide's action the policy objects.", "")
@@ -37,7 +36,7 @@ class SteeringLimits:
 def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Vector:
     """The mean acceleration (m/s^2, world) otherwise than towards the set-point, after a state that the guide answered."""
     x, y, z, w = sample.quaternion
-    lift = GRAVITY / max(1 - 2 * (x * x + y * y), STEEPEST)
+    lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
     pushed = 2 * (x * z + w * y) * lift + wind.east, 2 * (y * z - w * x) * lift + wind.north, 0.0
     a, b, c = [
         was + (found + limits.stiffness * min(max(p - q, -limits.reach), limits.reach) + limits.damping * (u - v) - was)
