@@ -1,9 +1,8 @@
 """Whether a vehicle that the guide flies is steered towards its set-point. Pure.
 
-The policy in shadow is a witness against the guide, and the motion of the vehicle is the judge. Any sound controller
-accelerates towards the set-point and against a velocity that differs from the set-point's. Rotors push along the body's z
-axis, so the tilt tells the acceleration to the side, but for the wind; up and down, what is asked for must not be asked for
-in vain. A policy that is faulty in shadow changes no motion, and ends no flight.
+The policy in shadow is a witness against the guide, and the vehicle's motion is the judge: a policy that is faulty in shadow
+changes none, and ends no flight. Any sound controller accelerates to the set-point and to its velocity. The tilt tells the
+acceleration to the side, but for the wind; up and down, it must not be asked for in vain.
 """
 
 from __future__ import annotations
@@ -38,14 +37,11 @@ def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: 
     x, y, z, w = sample.quaternion
     lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
     pushed = 2 * (x * z + w * y) * lift + wind.east, 2 * (y * z - w * x) * lift + wind.north, 0.0
-    a, b, c = [
-        was + (found + limits.stiffness * min(max(p - q, -limits.reach), limits.reach) + limits.damping * (u - v) - was)
-        / limits.answers
-        for was, found, p, q, u, v in zip(
-            astray, pushed, sample.position, point.position, sample.velocity, point.velocity, strict=True
-        )
-    ]  # fmt: skip
-    return a, b, c
+    (k, d), reach, found = (limits.stiffness, limits.damping), limits.reach, []
+    here, there = (sample.position, sample.velocity), (point.position, point.velocity)
+    for was, push, p, u, q, v in zip(astray, pushed, *here, *there, strict=True):
+        found.append(was + (push + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
+    return found[0], found[1], found[2]
 
 
 def check_guide(astray: Vector, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:

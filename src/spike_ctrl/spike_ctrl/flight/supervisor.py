@@ -183,8 +183,7 @@ def _check_flight(
     followed = state.granted if flies and ladder.recovering is None else None
     ground = state.ground if flies and not ladder.taking_off else None
     cage = settings.cage.laid(state.home) if caged else None
-    if cage is not None and ladder.taking_off:  # it begins on the ground
-        cage = cage.without_ground()
+    cage = cage.without_ground() if cage is not None and ladder.taking_off else cage
     motion = JudgedMotion(sample, airborne, cage, airborne and flies, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return state._replace(motion=check), found + check.found

@@ -201,10 +201,7 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
 
 
 def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | None) -> list[Unmet]:
-    """Whether the cage is wide enough, and the vehicle can climb from `position` (m) to the take-off height inside it.
-
-    None: that is not checked.
-    """
+    """Whether the cage is wide enough, and unless it is None, the vehicle can climb from `position` (m) inside it."""
     least = settings.cage.narrowest
     for axis, low, high in zip("xy", settings.cage.low, settings.cage.high, strict=False):
         if high - low < least - 1e-6:
