@@ -37,7 +37,8 @@ def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: 
     x, y, z, w = sample.quaternion
     lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
     pushed = 2 * (x * z + w * y) * lift + wind.east, 2 * (y * z - w * x) * lift + wind.north, 0.0
-    (k, d), reach, found = (limits.stiffness, limits.damping), limits.reach, []
+    k, d, reach = limits.stiffness, limits.damping, limits.reach
+    found: list[float] = []
     here, there = (sample.position, sample.velocity), (point.position, point.velocity)
     for was, push, p, u, q, v in zip(astray, pushed, *here, *there, strict=True):
         found.append(was + (push + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
