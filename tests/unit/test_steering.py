@@ -47,16 +47,16 @@ def test_a_vehicle_that_leans_as_its_set_point_asks_is_not_astray():
 def test_one_that_leans_away_or_falls_is():
     east, north, _ = astray(leaning(0.4, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))
     assert east > LIMITS.astray and north == pytest.approx(0.0)
-    assert astray(leaning(0.0, velocity=(0.0, 0.0, -1.2)))[2] < -LIMITS.astray
+    assert astray(leaning(0.0, velocity=(0.0, 0.0, -1.6)))[2] < -LIMITS.astray
 
 
 def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
     def check(found, apart, climbs=False):
         return [finding.fault for finding in steering.check_guide(found, apart, climbs, LIMITS)]
 
-    assert check((6.0, 0.0, 0.0), APART) == check((0.0, 0.0, 6.0), APART, climbs=True) == [Fault.DISAGREEMENT]
-    assert check((6.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
-    assert check((0.0, 0.0, -6.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -6.0), APART, climbs=True) == []
+    assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 7.0), APART, climbs=True) == [Fault.DISAGREEMENT]
+    assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
+    assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
 
 
 def test_a_policy_in_shadow_that_contradicts_a_sound_guide_ends_no_flight(flight):
