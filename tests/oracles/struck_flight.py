@@ -15,3 +15,10 @@ def fly(who, scenario):
     core = FlightCore(scenario, *who)
     core.fly()
     return core
+
+
+class Alone(FlightCore):
+    """A flight whose policy stays in shadow."""
+
+    def _engage(self):
+        pass

@@ -5,6 +5,7 @@ Every scenario begins with the policy engaged in the air at 1 m, at 100 Hz, as `
 
 import itertools
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -397,3 +398,13 @@ def test_row_20_a_lost_link_ends_in_silence_and_a_link_that_returns_engages_noth
     flight.mode = Mode.HOLD
     flight.ask(Request.ENGAGE)
     flight.fly(3, until=lambda: flight.rung is SNN)
+
+
+@pytest.mark.parametrize(("guided", "rung"), [(0.5, HOLD), (100.0, GUIDE)])
+def test_row_12_in_full_motion_the_autopilot_takes_over_from_a_policy_that_commands_motors(flight, guided, rung):
+    # The guide was relieved .03 s after it had taken over, for a tumble that it had not begun: 1.9 m/s on the ground.
+    flight.settings = replace(flight.settings, envelope=replace(flight.settings.envelope, guided=guided))
+    flight.sample = lambda s: s._replace(rates=(7.0, *s.rates[1:]))
+    flight.policy = lambda a: a._replace(action=(math.nan, 0.0, 0.0, 0.0))
+    flight.fly(0.1, until=lambda: flight.rung is not SNN)
+    assert flight.rung is rung

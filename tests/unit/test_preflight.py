@@ -310,6 +310,14 @@ def test_the_vehicle_must_be_able_to_climb_inside_the_cage():
     assert "the point 1 m above the vehicle is (2.80, 0.00, 1.00) m, wanted -2.50 to 2.50" in condition.what
 
 
+@pytest.mark.parametrize("place", [(0.0, 0.0, 0.0), None])  # None: the vehicle is in the air
+def test_a_cage_too_narrow_for_healthy_flights_is_refused_before_the_flight(place):
+    narrow, wide = (settings_for(CRAFT, 100.0, cage=f"-2,{-half},-0.5,2,{half},3") for half in (1.2, 1.25))
+    (condition,) = preflight.audit_cage(narrow, place)
+    assert condition.blocks and condition.what == "cage: y: found 2.40 m from wall to wall, wanted at least 2.5 m"
+    assert preflight.audit_cage(wide, place) == []
+
+
 @pytest.mark.parametrize("place", [(0.0, 0.0, -0.53), (12.0, -7.0, 3.0)])
 def test_a_cage_around_home_lies_where_the_vehicle_stands_and_the_fence_around_it_is_the_same(place):
     """1 of 4 boots of PX4 stood at z -.53 (barometer), and CAGE_LEFT refused the take-off for ever."""

@@ -39,6 +39,19 @@ def test_the_first_sender_is_the_autopilot_until_it_is_silent():
         connection.close()
 
 
+def test_a_flood_is_drained_by_one_system_call_for_each_datagram(monkeypatch):
+    connection, flood = Connection("udpin:127.0.0.1:0"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        for _ in range(50):
+            flood.sendto(b"foreign", connection._socket.getsockname())
+        assert connection.receive(1.0)[0] == b"foreign"
+        monkeypatch.setattr(connections.select, "select", lambda *_: pytest.fail("it waits where a packet is there"))
+        assert [connection.receive(0.0)[0] for _ in range(50)] == 49 * [b"foreign"] + [b""]
+    finally:
+        flood.close()
+        connection.close()
+
+
 def test_a_serial_line_carries_bytes_both_ways():
     master, slave = pty.openpty()
     connection = Connection(f"serial:{os.ttyname(slave)}:921600")

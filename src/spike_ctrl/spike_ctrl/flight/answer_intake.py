@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight import steering
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity, check_answer, check_deadlines, record_answer
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, check_guide, compare_with_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import ZERO
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 ANSWERS = ("policy", "guide", "candidate")
@@ -113,8 +115,13 @@ def _compare_answers(
     policy, candidate = state.policy.latest, state.candidate.latest
     if (guide_is_new or inputs.policy is not None) and policy is not None and policy.tick == guide.tick:
         state = state._replace(monitor=compare_with_guide(state.monitor, policy, guide, sample, point, limits))
-        if state.ladder.rung is Rung.SNN:
-            found = check_disagreement(state.monitor, limits)
+        ladder = state.ladder
+        if ladder.rung is Rung.SNN:
+            state, found = state._replace(astray=ZERO), check_disagreement(state.monitor, limits)
+        elif ladder.rung is Rung.GUIDE and ladder.latched is None:
+            astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
+            state = state._replace(astray=astray)
+            found = steering.check_guide(astray, state.monitor.recent, ladder.taking_off, settings.steering)
     if (guide_is_new or inputs.candidate is not None) and candidate is not None and candidate.tick == guide.tick:
         monitor = compare_with_guide(state.candidate_monitor, candidate, guide, sample, point, limits)
         state = state._replace(candidate_monitor=monitor)

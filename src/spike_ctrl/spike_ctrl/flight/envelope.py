@@ -26,6 +26,8 @@ class Envelope:
     catch_time: float = within(0.12, 0.0, 10.0, "After this, guide or autopilot have taken over a falling vehicle.", "s")
     crash_height: float = within(0.15, 0.0, 10.0, "No vehicle that flies is lower above the ground.", "m")
     tumbling: float = within(1.3, 1.0, 10.0, "Beyond this factor of tilt or rate no sound guide flies, it tumbles.", "")
+    # A guide that commands motors closes the loop of the attitude over the link, later than the autopilot's own.
+    guided: float = within(100.0, 0.0, 1000.0, "Beyond this share of tilt or rate it holds, and no guide takes over.", "")
     settled_tilt: float = within(3.0, 1.0, 100.0, "A recovery is over below the largest tilt by this divisor.", "")
     settled_motion: float = within(5.0, 1.0, 100.0, "The same of body rate and speed.", "")
     trajectory: float = within(0.8, 0.1, 1.0, "Share of tilt and speed that a trajectory may ask for.", "")

@@ -58,6 +58,7 @@ class EstimateLimits:
     vertical: float = within(1.0, 0.01, 100.0, "Largest standard deviation of the height.", "m")
     innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts.", "")
     time: float = within(0.5, 0.0, 10.0, "Beyond a limit for longer, the autopilot must land.", "s")
+    climbing: float = within(0.1, 0.0, 10.0, "The same of a velocity in a take-off, which may stand as on the ground.", "s")
 
 
 class Sign(Enum):

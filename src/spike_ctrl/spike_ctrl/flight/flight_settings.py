@@ -26,6 +26,7 @@ from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
+from spike_ctrl.flight.steering import SteeringLimits
 from spike_ctrl.flight.swap_trial import TrialLimits
 from spike_ctrl.flight.wind_estimate import WindLimits
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
@@ -67,6 +68,8 @@ class VehicleShares:
     adapted_trim: float = within(1.0, 0.0, 1.0, "With adaptation: answers.trim. 4 m/s^2 of wind differ by .96.", "")
     # Old motor commands turn a vehicle over until the loss time is over, and one command may be lost.
     motor_farewell: float = within(0.05, 0.0, 1.0, "Of layout motors: farewell.", "s")
+    motor_rate: float = within(9.0, 0.5, 100.0, "Of layout motors: envelope.rate.", "rad/s")
+    motor_guided: float = within(0.5, 0.0, 100.0, "Of layout motors: envelope.guided.", "")
     silent_periods: float = within(2.5, 1.0, 3.0, "Control periods of answers.silent.", "")
     take_off_spare: float = within(10.0, 0.0, 100.0, "The take-off's timeout beyond the time of the climb.", "s")
 
@@ -86,6 +89,7 @@ class FlightSettings:
     estimate: EstimateLimits = EstimateLimits()
     force: ForceLimits = ForceLimits()
     answers: AnswerLimits = AnswerLimits()
+    steering: SteeringLimits = SteeringLimits()
     cage: Cage = Cage()
     braking: Braking = Braking()
     set_point: SetPointLimits = SetPointLimits()
@@ -150,6 +154,7 @@ def settings_for(
     climbed = height / ladder.climb_speed + vehicle.take_off_spare
     default, least = StateLimits(), 2 * period
     rates, answers = airframe.action_layout == "rates", AnswerLimits()
+    envelope = Envelope.of(airframe.thrust_to_weight)
     return FlightSettings(
         layout=airframe.action_layout,
         hover=0.0 if rates else 2 * airframe.hover - 1,
@@ -174,7 +179,7 @@ def settings_for(
         braking=Braking.of(airframe),
         set_point=SetPointLimits.of(airframe.thrust_to_weight),
         turn=RateResidualLimits(fastest=airframe.max_rates if rates else None),
-        envelope=Envelope.of(airframe.thrust_to_weight),
+        envelope=envelope if rates else replace(envelope, rate=vehicle.motor_rate, guided=vehicle.motor_guided),
         farewell=0.0 if rates else vehicle.motor_farewell,
         spin=TorqueResidualLimits(None if rates else Turned(airframe)),
         ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),

@@ -31,6 +31,7 @@ class Cage:
     margin: float = within(0.5, 0.0, 20.0, "Distance of set-points from the walls; at half of it the guide takes over.", "m")
     ground: float = -math.inf
     relative: bool = True
+    narrowest: float = within(2.5, 0.1, 100.0, "In a narrower one healthy flights were taken for leaving it.", "m")
     set_point_height: float = within(0.5, 0.0, 20.0, "Height of the lowest set-point above the ground.", "m")
     recovery_height: float = within(0.8, 0.0, 20.0, "Height of the lowest end of a recovery above the ground.", "m")
     stopping_time: float = within(0.6, 0.01, 10.0, "A controller follows a velocity by the distance of this time.", "s")

@@ -81,7 +81,8 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     if ladder.rung is Rung.SILENT or not demanding:
         return None
     rung, worst = max(demanding, key=lambda pair: pair[0])
-    rung = facts.hold_or_land if rung is Rung.HOLD else rung
+    if rung is Rung.HOLD or (ladder.rung is Rung.SNN and rung is Rung.GUIDE and facts.airborne and facts.stirred):
+        rung = facts.hold_or_land
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
     grounded = ladder.rung is Rung.GUIDE and not ladder.armed
     if (entering or grounded) and rung is not Rung.SILENT:
@@ -131,7 +132,11 @@ def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
         heading, size = yaw(facts.sample.quaternion), limits.take_off_height
         climb = Trajectory("climb", place, heading, size=size, speed=limits.climb_speed)
         return Move(ladder, Target(climb, since=facts.now))
-    top = path.centre[2] + path.size + facts.target.moved.position[2]
+    moved, climbed = facts.target.moved.position[2], path.at(facts.now - facts.target.since).position[2]
+    if facts.airborne and climbed + moved - height > limits.behind and height < path.centre[2] + moved + limits.risen:
+        detail = f"found {height:.2f} m where the set-point has climbed to {climbed + moved:.2f} m"
+        return fall_to(Rung.LAND, ladder, Finding(Fault.TAKE_OFF_FAILED, detail), facts)
+    top = path.centre[2] + path.size + moved
     if not facts.airborne or abs(height - top) > limits.reached:
         return None
     event = Event(facts.now, EventKind.TOOK_OFF, rung=Rung.GUIDE, height=height)

@@ -86,6 +86,8 @@ class LadderLimits:
     take_off_height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     climb_speed: float = within(0.5, 0.05, 5.0, "Speed of a take-off.", "m/s")
     take_off_timeout: float = within(15.0, 1.0, 120.0, "By then after arming the take-off has ended.", "s")
+    behind: float = within(0.55, 0.05, 10.0, "In a climb: largest distance below the set-point,", "m")
+    risen: float = within(0.03, 0.0, 10.0, "of a vehicle that has not risen by more than this.", "m")
     reached: float = within(0.1, 0.02, 5.0, "Largest distance from the take-off height at which it counts as reached.", "m")
     engage_timeout: float = within(10.0, 0.5, 600.0, "After this the wish to engage is dropped.", "s")
     settle_time: float = within(0.5, 0.0, 30.0, "Time at rest after which a recovery is over.", "s")
@@ -121,6 +123,11 @@ class Facts(NamedTuple):
     def upset(self) -> bool:
         """Whether tilt or body rate is outside the envelope."""
         return self.sample is not None and self.envelope.is_upset(self.sample)
+
+    @property
+    def stirred(self) -> bool:
+        """Whether it turns or leans too much for a guide to take over."""
+        return self.sample is not None and self.envelope.is_upset(self.sample, self.envelope.guided)
 
     @property
     def tumbling(self) -> bool:

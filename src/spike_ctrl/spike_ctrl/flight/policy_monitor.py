@@ -61,8 +61,8 @@ class Monitor(NamedTuple):
         return self.at_ease(limits) and self.compared >= limits.agree and (steady or self.agrees(limits))
 
     def at_ease(self, limits: AnswerLimits) -> bool:
-        """Whether so few answers sit at their limits that the policy would not be taken out for that as soon as it flies."""
-        return self.saturated.bit_count() <= limits.saturated // 2
+        """Whether neither answers at their limits nor its distance from the guide would take it out as soon as it flies."""
+        return self.saturated.bit_count() <= limits.saturated // 2 and not check_disagreement(self, limits)
 
     def after_shadow(self, shadow: Monitor) -> Monitor:
         """This monitor of a policy that has just taken over, with what its time in shadow says of it beside the guide."""
@@ -78,6 +78,8 @@ class Monitor(NamedTuple):
         """How far the policy in shadow has come, in words."""
         if self.compared < limits.agree:
             return f"{self.answers} answers in a row, {self.compared} compared, wanted {limits.warm_up} and {limits.agree}"
+        if found := check_disagreement(self, limits):
+            return found[0].detail
         if not self.at_ease(limits):
             full = self.saturated.bit_count()
             return f"{full} of its last {WINDOW} answers at their limits, wanted at most {limits.saturated // 2}"

@@ -190,22 +190,24 @@ def _check_flight(
     if sample is None:
         return state, found
     since, objection = state.doubt
-    if objection is not None and since is not None and inputs.now - since > settings.estimate.time:
+    false_velocity, limits = objection is not None and objection.sign is Sign.VELOCITY, settings.estimate
+    time = limits.climbing if ladder.taking_off and false_velocity else limits.time
+    if objection is not None and since is not None and inputs.now - since > time:
         # Where the autopilot holds already because the state contradicts itself, a false velocity is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
-        if not (contradicted and ladder.rung is Rung.HOLD and objection.sign is Sign.VELOCITY):
+        if not (contradicted and ladder.rung is Rung.HOLD and false_velocity):
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
-    under_way = flies and not ladder.taking_off
     guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > settings.ladder.guide_brakes
     followed = state.granted if flies and ladder.recovering is None else None
-    ground = state.ground if under_way else None
+    ground = state.ground if flies and not ladder.taking_off else None
     cage = settings.cage.laid(state.home) if caged else None
+    cage = cage.without_ground() if cage is not None and ladder.taking_off else cage
     if late := min(sample.ages):  # over a slow link the vehicle is farther by now
         x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
         sample = sample._replace(position=(x, y, z))
-    motion = JudgedMotion(sample, airborne, cage, airborne and under_way, guided, followed, ground)
+    motion = JudgedMotion(sample, airborne, cage, airborne and flies, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return state._replace(motion=check), found + check.found
 

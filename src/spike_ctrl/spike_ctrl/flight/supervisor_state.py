@@ -22,7 +22,7 @@ from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
-from spike_ctrl.flight.state_consistency import Consistency
+from spike_ctrl.flight.state_consistency import ZERO, Consistency
 from spike_ctrl.flight.swap_trial import SwapTrial
 from spike_ctrl.flight.wind_estimate import CALM, Wind
 
@@ -99,6 +99,7 @@ class SupervisorState(NamedTuple):
     turn: RateResidual = RateResidual()
     spin: TorqueResidual = TorqueResidual()
     wind: Wind = CALM
+    astray: Vector = ZERO  # m/s^2, how the guide steers otherwise than towards the set-point
     motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None

@@ -44,13 +44,12 @@ class Connection:
     def receive(self, timeout: float) -> tuple[bytes, Sender]:
         """Bytes that came within `timeout` (s), and their sender; no bytes where none came."""
         if self._socket is not None:
-            if not select.select([self._socket], [], [], timeout)[0]:
-                return b"", None
             try:
-                data, sender = self._socket.recvfrom(LARGEST_DATAGRAM)
-                return data, sender
-            except OSError:  # the other end does not listen yet: silence, which the supervisor notices
-                return b"", None
+                if not timeout or select.select([self._socket], [], [], timeout)[0]:
+                    return self._socket.recvfrom(LARGEST_DATAGRAM)
+            except OSError:  # nothing waits, or the other end does not listen yet: silence, which the supervisor notices
+                pass
+            return b"", None
         if self._line is None:
             self._reopen(timeout)
         elif select.select([self._line], [], [], timeout)[0]:

@@ -201,7 +201,12 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
 
 
 def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | None) -> list[Unmet]:
-    """Whether the vehicle can climb from `position` (m) to the take-off height inside the cage. None: not checked."""
+    """Whether the cage is wide enough, and unless it is None, the vehicle can climb from `position` (m) inside it."""
+    least = settings.cage.narrowest
+    for axis, low, high in zip("xy", settings.cage.low, settings.cage.high, strict=False):
+        if high - low < least - 1e-6:
+            what = f"cage: {axis}: found {high - low:.2f} m from wall to wall, wanted at least {least:g} m"
+            return [Unmet(what, "enlarge it: a vehicle that wind and turns carry off must be able to brake inside")]
     if position is None:
         return []
     cage, height = settings.cage.laid(position).without_ground(), settings.ladder.take_off_height

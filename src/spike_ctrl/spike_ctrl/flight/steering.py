@@ -1,0 +1,58 @@
+"""Whether a vehicle that the guide flies is steered towards its set-point. Pure.
+
+The policy in shadow is a witness against the guide, and the vehicle's motion is the judge: a policy that is faulty in shadow
+changes none, and ends no flight. Any sound controller accelerates to the set-point and to its velocity. The tilt tells the
+acceleration to the side, but for the wind; up and down, it must not be asked for in vain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.control.trajectory import SetPoint, Vector
+from spike_ctrl.flight.answer_checks import Action
+from spike_ctrl.flight.faults import Fault, Finding, Findings
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.wind_estimate import Wind
+
+
+@dataclass(frozen=True)
+class SteeringLimits:
+    """What a sound controller does, and when a guide is none. Flights with healthy guides reach 5.0 m/s^2."""
+
+    stiffness: float = within(5.8, 0.0, 100.0, "By so much of its distance it accelerates to the set-point.", "1/s^2")
+    damping: float = within(4.3, 0.0, 100.0, "By so much of the difference of velocities it brakes.", "1/s")
+    reach: float = within(1.0, 0.01, 100.0, "Largest distance that counts, per axis.", "m")
+    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
+    answers: int = within(8, 1, 1000, "Answers over which what is otherwise is averaged.", "")
+    astray: float = within(6.0, 0.1, 100.0, "Largest mean acceleration otherwise, per direction.", "m/s^2")
+    apart: float = within(0.3, 0.0, 2.0, "Beyond this difference from the guide's action the policy objects.", "")
+
+
+def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Vector:
+    """The mean acceleration (m/s^2, world) otherwise than towards the set-point, after a state that the guide answered."""
+    x, y, z, w = sample.quaternion
+    lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
+    pushed = 2 * (x * z + w * y) * lift + wind.east, 2 * (y * z - w * x) * lift + wind.north, 0.0
+    k, d, reach = limits.stiffness, limits.damping, limits.reach
+    found: list[float] = []
+    here, there = (sample.position, sample.velocity), (point.position, point.velocity)
+    for was, push, p, u, q, v in zip(astray, pushed, *here, *there, strict=True):
+        found.append(was + (push + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
+    return found[0], found[1], found[2]
+
+
+def check_guide(astray: Vector, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:
+    """Whether the guide steers astray, and the policy objects.
+
+    apart: the mean difference of their latest actions. climbs: in a take-off a heavy vehicle stays below its set-point.
+    """
+    x, y, z = astray
+    found = max(math.hypot(x, y), z if climbs else abs(z))
+    if found <= limits.astray or max(apart) <= limits.apart:
+        return ()
+    detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {limits.astray:g}, and the policy objects"
+    return (Finding(Fault.DISAGREEMENT, detail),)

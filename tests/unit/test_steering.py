@@ -1,0 +1,107 @@
+"""A guide that flies alone is held against the policy in shadow, with the vehicle's motion as the judge.
+
+- a vehicle that is steered as its set-point asks is not astray, in wind neither; one that leans away is
+- the guide falls only where it steers astray and the policy objects; a policy that is faulty in shadow ends no flight
+- flights under a guide that is stuck, biased or flipped keep the promise, and so does a take-off on a state that stays
+"""
+
+import math
+
+import pytest
+from struck_flight import Alone, fault
+
+from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.certification import moving_scenario
+from spike_ctrl.certification.flight_outcome import outcome
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight import steering
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.request import Request
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.steering import SteeringLimits
+from spike_ctrl.flight.wind_estimate import CALM, Wind
+
+LIMITS, HERE, STILL = SteeringLimits(), SetPoint((0.0, 0.0, 1.0)), (0.0, 0.0, 0.0)
+CALM_ANSWER, APART = (0.0, 0.0, 0.0, 0.0), (0.0, 0.4, 0.0, 0.0)
+
+
+def leaning(east, position=(0.0, 0.0, 1.0), velocity=STILL):
+    """A state of a vehicle that leans to the east by so many rad."""
+    return Sample(1, 1.0, 1.0, position, (0.0, math.sin(east / 2), 0.0, math.cos(east / 2)), velocity, STILL)
+
+
+def astray(sample, wind=CALM):
+    found = STILL
+    for _ in range(100):
+        found = steering.follow(found, sample, HERE, wind, LIMITS)
+    return found
+
+
+def test_a_vehicle_that_leans_as_its_set_point_asks_is_not_astray():
+    assert astray(leaning(0.0)) == pytest.approx(STILL)
+    assert astray(leaning(-math.atan(0.2 * LIMITS.stiffness / GRAVITY), (0.2, 0.0, 1.0))) == pytest.approx(STILL, abs=1e-3)
+    assert astray(leaning(-math.atan(2.0 / GRAVITY)), Wind(2.0, 0.0, 2.0)) == pytest.approx(STILL, abs=1e-3)
+
+
+def test_one_that_leans_away_or_falls_is():
+    east, north, _ = astray(leaning(0.4, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))
+    assert east > LIMITS.astray and north == pytest.approx(0.0)
+    assert astray(leaning(0.0, velocity=(0.0, 0.0, -1.6)))[2] < -LIMITS.astray
+
+
+def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
+    def check(found, apart, climbs=False):
+        return [finding.fault for finding in steering.check_guide(found, apart, climbs, LIMITS)]
+
+    assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 7.0), APART, climbs=True) == [Fault.DISAGREEMENT]
+    assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
+    assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
+
+
+def test_a_policy_in_shadow_that_contradicts_a_sound_guide_ends_no_flight(flight):
+    flight.ask(Request.GUIDE)
+    flight.policy = lambda a: a._replace(action=(-0.9, 0.9, -0.9, 0.9))
+    flight.fly(1.0)
+    assert flight.rung is Rung.GUIDE and not flight.told(Fault.DISAGREEMENT)
+
+
+def test_where_the_vehicle_goes_away_under_the_guide_a_policy_that_objects_has_it_held(flight):
+    flight.ask(Request.GUIDE)
+    flight.fly(0.5)
+    flight.velocity[0] = 1.2
+    flight._move = lambda: flight.position.__setitem__(0, flight.position[0] + 0.012)
+    flight.fly(0.3)
+    assert flight.rung is Rung.GUIDE  # both answer alike
+    flight.policy = lambda a: a._replace(action=(0.1, 0.0, -0.5, 0.0))
+    flight.fly(0.1, until=lambda: flight.rung is Rung.HOLD)
+    assert flight.told(Fault.DISAGREEMENT, Rung.GUIDE, Rung.HOLD)
+
+
+def test_a_take_off_on_a_state_that_stays_as_on_the_ground_ends_before_the_vehicle_is_high(Flight):
+    flight = Flight()
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    flight.sample = lambda s: s._replace(
+        position=(*s.position[:2], 1e-5 * math.sin(s.tick)), velocity=(0.0, 0.0, 1e-5 * s.tick)
+    )
+    flight.fly(5, until=lambda: flight.rung is Rung.LAND)
+    assert flight.told(Fault.TAKE_OFF_FAILED) and not flight.told(EventKind.TOOK_OFF) and flight.position[2] < 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seed", "kind", "at", "size", "axis"),
+    [
+        (7, "frozen_with_dither", 1.26, 0.008, 0),  # 3.69 m outside
+        (2, "biased", 3.66, 0.89, 2),  # 1.04 m
+        (9, "flipped", 3.42, 0.0, 0),  # 1.71 m/s on the ground
+    ],
+)
+def test_a_faulty_guide_that_flies_alone_keeps_the_promise(who, seed, kind, at, size, axis):
+    struck = fault("guide", kind, at, size=size)._replace(axis=axis)
+    drawn = moving_scenario.draw(seed, family="none", off=moving_scenario.spread(who[0].airframe))
+    core = Alone(drawn._replace(faults=(struck,), duration=at + 5.0), *who)
+    core.fly()
+    flown = outcome(core)
+    assert not flown.left and not flown.crashed
