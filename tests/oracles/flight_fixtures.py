@@ -14,6 +14,7 @@ from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
@@ -28,7 +29,10 @@ ASKED = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}
 # The states of these flights are made up: a test that sets a velocity moves no vehicle. What holds states against each other
 # and against the walls is tested in test_state_consistency.py, test_braking.py and, on a vehicle, test_certification.py.
 MADE_UP = FlightSettings(
-    consistency=ConsistencyLimits(position=100.0, drift=100.0, creep=100.0, kept=100.0, attitude=100.0),
+    cage=Cage(doubt_share=0.0),
+    consistency=ConsistencyLimits(
+        position=100.0, drift=100.0, creep=100.0, kept=100.0, attitude=100.0, reset=100.0, held_speed=100.0
+    ),
     braking=Braking(gap=0.0, time=0.0, deceleration=50.0, vertical_time=0.0, vertical_deceleration=50.0),
 )
 
