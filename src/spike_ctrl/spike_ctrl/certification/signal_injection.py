@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Sums
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.control.trajectory import Vector, plus
 from spike_ctrl.flight.answer_checks import Action
 from spike_ctrl.flight.attitude import Quaternion, normalised
 from spike_ctrl.flight.state_checks import FIELDS, Sample
@@ -49,7 +48,7 @@ class SignalInjection(Generic[Signal]):
     def moved(self, vector: Vector, length: float) -> Vector:
         """The vector, moved by this length in the fault's direction."""
         x, y, z = self.fault.direction
-        return _plus(vector, (length * x, length * y, length * z))
+        return plus(vector, (length * x, length * y, length * z))
 
     def upward(self, length: float) -> float:
         """The length, with the sign of the fault's direction upward."""
@@ -57,7 +56,7 @@ class SignalInjection(Generic[Signal]):
 
     def dithered(self, vector: Vector) -> Vector:
         """The vector with noise of the fault's size."""
-        return _plus(vector, self.dice.normal(0, self.size, 3))
+        return plus(vector, self.dice.normal(0, self.size, 3))
 
     def swing(self, since: float) -> float:
         """An oscillation of the fault's size and 2 to 8 Hz, `since` s after its begin."""
@@ -84,7 +83,7 @@ def _not_finite(f: SignalInjection[Sample], s: Sample, since: float) -> Sample:
 
 
 def _noisy(f: SignalInjection[Sample], s: Sample, since: float) -> Sample:
-    noisy: dict[str, Any] = {name: _plus(getattr(s, name), f.dice.normal(0, f.size * by, 3)) for name, by in _NOISE.items()}
+    noisy: dict[str, Any] = {name: plus(getattr(s, name), f.dice.normal(0, f.size * by, 3)) for name, by in _NOISE.items()}
     return s._replace(**noisy)
 
 
@@ -106,7 +105,7 @@ def _reset(s: Sample, times: float = 1) -> Sample:
 # What becomes of a state, `t` seconds after the fault has begun.
 OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "position_drifts": lambda f, s, t: s._replace(position=f.moved(s.position, f.size * t)),
-    "height_drifts": lambda f, s, t: s._replace(position=_plus(s.position, (0.0, 0.0, f.upward(f.size * t)))),
+    "height_drifts": lambda f, s, t: s._replace(position=plus(s.position, (0.0, 0.0, f.upward(f.size * t)))),
     "yaw_drifts": lambda f, s, t: s._replace(quaternion=_turned((0.0, 0.0, f.upward(f.size * t)), s.quaternion)),
     "tilt_drifts": _tilted,
     "velocity_flipped": lambda f, s, t: s._replace(velocity=_opposite(s.velocity)),
@@ -144,7 +143,7 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "velocity_reset": lambda f, s, t: _reset(s._replace(velocity=f.moved(s.velocity, f.size))),
     "origin_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * (1 + int(t)))), 1 + int(t)),
     "velocity_stuck_in_resets": lambda f, s, t: _reset(
-        s._replace(velocity=_plus(f.first.velocity, f.dice.normal(0, 1e-3, 3))), 1 + f.count // round(f.size)
+        s._replace(velocity=plus(f.first.velocity, f.dice.normal(0, 1e-3, 3))), 1 + f.count // round(f.size)
     ),
     "position_drifts_in_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * t)), 1 + t),
     "skewed": lambda f, s, t: s._replace(stamp=s.stamp + f.upward(f.size * t)),
@@ -179,10 +178,6 @@ OF_ANSWERS |= {"long_delayed": OF_ANSWERS["delayed"], "dithered": OF_ANSWERS["fr
 def _limited(numbers: Iterable[float]) -> Action:
     a, b, c, d = (min(max(n, -1.0), 1.0) if math.isfinite(n) else n for n in numbers)
     return a, b, c, d
-
-
-def _plus(vector: Vector, by: Sequence[float] | Sums) -> Vector:
-    return vector[0] + float(by[0]), vector[1] + float(by[1]), vector[2] + float(by[2])
 
 
 def _opposite(vector: Vector) -> Vector:

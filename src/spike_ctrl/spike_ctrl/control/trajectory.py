@@ -8,11 +8,12 @@ circle, figure-eight and square span +-1 m and take 5.5 s a round.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.arrays import Sums
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
@@ -221,3 +222,8 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
         end = duration / 2 if kind == "step" else duration
         found.append(Trajectory(kind, centre, wrapped(yaw), **changes, end=end))
     return tuple(found)
+
+
+def plus(a: Sequence[float] | Sums, b: Sequence[float] | Sums) -> Vector:
+    """The sum of two vectors."""
+    return float(a[0] + b[0]), float(a[1] + b[1]), float(a[2] + b[2])

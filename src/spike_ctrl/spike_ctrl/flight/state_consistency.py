@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.control.trajectory import Vector, plus
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
@@ -86,7 +86,7 @@ class Consistency(NamedTuple):
         (x, y, z), (a, b, c) = self.crept, self.kept
         beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
         most = max(x, a, key=abs), max(y, b, key=abs), max(z, beyond, key=abs)
-        return _plus(most, self.shifted)
+        return plus(most, self.shifted)
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
@@ -102,7 +102,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     settling = [one for one in track.resets if 0 <= sample.stamp - one.stamp <= limits.settling]
     if sample.reset_counter != last.reset_counter:
         resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
-        shifted = _plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
+        shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
         return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
     track = Consistency(
         sample,
@@ -147,10 +147,6 @@ def _first_beyond(fault: Fault, *judged: tuple[float, float, str]) -> Findings:
         if found > most:
             return (Finding(fault, words.format(found, most)),)
     return ()
-
-
-def _plus(a: Vector, b: Vector) -> Vector:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def _size(vectors: Iterable[Vector]) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.control.trajectory import plus
 from spike_ctrl.flight.estimate_quality import AIDED, GOOD_FLAGS, POSITION_HORIZONTAL, VELOCITY_HORIZONTAL, EstimateQuality
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim.sensor_noise import MAX_AGE, SensorErrors, SensorSettings
@@ -94,10 +95,10 @@ class Estimator:
         self._truths.append(truth)
         seen = self._truths[max(-len(self._truths), -1 - round(float(age[0])))]
         return StateEstimate(
-            _plus(_plus(seen.position, np.add(error[:3], self._error[0]).tolist()), self.offset),
+            plus(plus(seen.position, np.add(error[:3], self._error[0]).tolist()), self.offset),
             _turned(seen.quaternion, np.add(error[6:9], self._error[2]).tolist()),
-            _plus(seen.velocity, np.add(error[3:6], self._error[1]).tolist()),
-            _plus(seen.gyro, error[9:]),
+            plus(seen.velocity, np.add(error[3:6], self._error[1]).tolist()),
+            plus(seen.gyro, error[9:]),
         )
 
     def voltage_error(self) -> float:
@@ -136,12 +137,8 @@ class Estimator:
 
     def jump(self, by: Vector, yaw: float = 0.0) -> None:
         """A reset of the estimator: from now on all positions are shifted by so much (m), the yaw is by so much (rad)."""
-        self.offset, self.heading = _plus(self.offset, by), self.heading + yaw
+        self.offset, self.heading = plus(self.offset, by), self.heading + yaw
         self.reset_counter = (self.reset_counter + 1) % 256
-
-
-def _plus(a: Sequence[float], b: Sequence[float]) -> Vector:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def _turned(quaternion: Quaternion, angle: Sequence[float]) -> Quaternion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from spike_ctrl.control.trajectory import plus
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
@@ -50,8 +51,8 @@ class Navigator:
 
     def shifted(self, jump: Vector) -> None:
         """The estimate has jumped by so much (m); remembered places jump with it."""
-        self.home = _plus(self.home, jump)
-        self._hold = _plus(self._hold, jump)
+        self.home = plus(self.home, jump)
+        self._hold = plus(self._hold, jump)
 
     def target(self, estimate: StateEstimate, parameters: AutopilotParameters, now: float, dt: float) -> CascadeTarget:
         """The target of this tick of `dt` (s)."""
@@ -60,7 +61,7 @@ class Navigator:
         climb = math.copysign(
             stopping(abs(self._climbing), most, parameters["MPC_JERK_AUTO"], now - self._since), self._climbing
         )
-        self._hold = _plus(self._hold, (0.0, 0.0, climb * dt))
+        self._hold = plus(self._hold, (0.0, 0.0, climb * dt))
         velocity = (*self._braking, climb)
         if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
             self._leg, self._hold = "return", (self.home[0], self.home[1], self._hold[2])
@@ -70,7 +71,7 @@ class Navigator:
             low = estimate.position[2] - self.home[2] < LAND_SLOWLY_BELOW
             speed = LAND_SLOWLY if low else parameters["MPC_LAND_SPEED"]
             velocity = (*self._braking, -speed)
-            self._hold = _plus(self._hold, (0.0, 0.0, -speed * dt))
+            self._hold = plus(self._hold, (0.0, 0.0, -speed * dt))
         return CascadeTarget(self._hold, velocity, self._yaw, parameters["MPC_XY_CRUISE"])
 
     def arrived(self, estimate: StateEstimate) -> bool:
@@ -88,7 +89,7 @@ class Navigator:
         speed = math.hypot(vx, vy)
         keep = max(0.0, 1 - deceleration * dt / speed) if speed > 0 else 0.0
         self._braking = (keep * vx, keep * vy)
-        self._hold = _plus(self._hold, (keep * vx * dt, keep * vy * dt, 0.0))
+        self._hold = plus(self._hold, (keep * vx * dt, keep * vy * dt, 0.0))
 
     def _from_home(self, estimate: StateEstimate) -> float:
         return math.hypot(estimate.position[0] - self.home[0], estimate.position[1] - self.home[1])
@@ -105,7 +106,3 @@ def stopping(speed: float, deceleration: float, jerk: float, time: float) -> flo
     if time < end - ramp:
         return speed - steepest * (time - ramp / 2)
     return jerk * max(end - time, 0.0) ** 2 / 2
-
-
-def _plus(a: Vector, b: Vector) -> Vector:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
