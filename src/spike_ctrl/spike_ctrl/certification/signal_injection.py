@@ -108,7 +108,7 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "height_drifts": lambda f, s, t: s._replace(position=plus(s.position, (0.0, 0.0, f.upward(f.size * t)))),
     "yaw_drifts": lambda f, s, t: s._replace(quaternion=_turned((0.0, 0.0, f.upward(f.size * t)), s.quaternion)),
     "tilt_drifts": _tilted,
-    "velocity_flipped": lambda f, s, t: s._replace(velocity=_opposite(s.velocity)),
+    "velocity_flipped": lambda f, s, t: s._replace(velocity=_times(s.velocity, -1.0)),
     "velocity_stuck": lambda f, s, t: s._replace(velocity=f.dithered(f.first.velocity)),
     "velocity_biased": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.size)),
     "position_stuck": lambda f, s, t: s._replace(position=f.dithered(f.first.position)),
@@ -117,7 +117,7 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
         position=f.moved(s.position, f.size), reset_counter=(s.reset_counter + 1) % 256
     ),
     "rates_stuck": lambda f, s, t: s._replace(rates=f.dithered(f.first.rates)),
-    "rates_flipped": lambda f, s, t: s._replace(rates=_opposite(s.rates)),
+    "rates_flipped": lambda f, s, t: s._replace(rates=_times(s.rates, -1.0)),
     "not_finite": _not_finite,
     "frozen": lambda f, s, t: s._replace(**{name: getattr(f.first, name) for name in FIELDS}),
     "noisy": _noisy,
@@ -178,11 +178,6 @@ OF_ANSWERS |= {"long_delayed": OF_ANSWERS["delayed"], "dithered": OF_ANSWERS["fr
 def _limited(numbers: Iterable[float]) -> Action:
     a, b, c, d = (min(max(n, -1.0), 1.0) if math.isfinite(n) else n for n in numbers)
     return a, b, c, d
-
-
-def _opposite(vector: Vector) -> Vector:
-    x, y, z = vector
-    return -x, -y, -z
 
 
 def _times(vector: Vector, size: float) -> Vector:
