@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from simulated_flight import TRUTH
 
-from spike_ctrl.evaluation.controllers import GuideController, nominal_guides
+from spike_ctrl.evaluation.controllers import GuideController
+from spike_ctrl_benchmark.baselines import nominal_guides
 from spike_ctrl_identify import interval_halves, unseen_plants
 from spike_ctrl_identify.fit import Identification, ParameterEstimate
 
