@@ -26,7 +26,7 @@ spike-ctrl px4 gazebo                               # Gazebo with our x500 (writ
 spike-ctrl px4 gazebo --window --own                # PX4's own world and x500, with Gazebo's window
 spike-ctrl px4 hil --airframe sih_quadx             # beside spike-ctrl vehicle --px4-hil tcp:4560
 """
-RANGES = {"instance": (0, 99), "speed": (0.1, 100), "rate": (250, 500)}
+RANGES = {"instance": (0, 99), "speed": (0.1, 100), "rate": (250, 500), "wind": (-15, 15)}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
     parser.add_argument("--own", action="store_true", help="for gazebo: PX4's own world and x500 in place of ours")
     parser.add_argument("--window", action="store_true", help="for gazebo: open its window too")
+    parser.add_argument("--wind", type=float, default=0.0, help="for gazebo: wind from north in our world, m/s (default: 0)")
     parser.add_argument("--rate", type=float, default=250.0, help="for hil: rate of the samples, Hz (default: 250)")
     parser.add_argument("--until-disarmed", action="store_true", help="on Ctrl-C go on until it is disarmed; start it anew")
     parser.add_argument("--instance", type=int, default=0, help="its number among several on one machine (default: 0)")
@@ -79,6 +80,9 @@ def _require_fitting(options: argparse.Namespace) -> None:
     for name in ("own", "window"):
         if getattr(options, name) and options.kind != "gazebo":
             raise UsageError(f"--{name}: found with {options.kind}, wanted only with gazebo")
+    if options.wind and (options.own or options.kind != "gazebo"):
+        found = "--own" if options.own else options.kind
+        raise UsageError(f"--wind: found with {found}, wanted only with gazebo and our world")
     if options.own and options.airframe not in (None, "x500"):
         raise UsageError(f"--own: found with airframe {options.airframe}, wanted x500: the model is PX4's own")
 
@@ -128,9 +132,9 @@ def _run_below(program, until_disarmed: bool) -> int:
 
 
 def _set_up(program, environment: dict[str, str]) -> None:
-    for command in program.after_boot:
+    for command, reason in program.after_boot:
         subprocess.run(command, env=environment, cwd=program.folder, stdout=subprocess.DEVNULL)
-        print(f"set {' '.join(command[-2:])}: there is no ground station", flush=True)
+        print(f"{' '.join(command[3:])}: {reason}", flush=True)
 
 
 def _end_with(child: subprocess.Popen) -> None:
@@ -149,7 +153,8 @@ def _gazebo(options: argparse.Namespace, craft, stack: contextlib.ExitStack) -> 
     if options.own:
         return variables
     try:
-        *_, world, variables_file = model_files.write(craft, Path("build/gazebo").absolute(), "spike_ctrl", options.speed)
+        folder = Path("build/gazebo").absolute()
+        *_, world, variables_file = model_files.write(craft, folder, "spike_ctrl", options.speed, options.wind)
     except OSError as error:
         raise UsageError(str(error)) from None
     given = sitl_process.exports(variables_file.read_text()) | variables

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_sitl.px4_environment import speed_factor
+from spike_ctrl_sitl.px4_environment import GAZEBO, speed_factor
 
 BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
 SIH_BOARD = Path("boards/px4/sitl/sih.px4board")  # PX4 has this build since v1.18; it needs no Gazebo
@@ -21,15 +21,16 @@ KINDS = tuple(MODELS)
 # Noise of the sensors in PX4's own simulation. With EKF2's defaults its position estimate wanders by half a metre.
 SIH_NOISE = {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}
 BOOTED = "Startup script returned successfully"
+OURS = ("CA_ROTOR*", "SIM_GZ_EC*", "MPC_THR_HOVER", "THR_MDL_FAC")  # what our model sets, and PX4 stores
 
 
 class Program(NamedTuple):
-    """A program to start. environment: variables in addition to the caller's own. after_boot: what to run when it is up."""
+    """A program to start. environment: variables beside the caller's own. after_boot: what runs when it is up, and why."""
 
     command: tuple[str, ...]
     environment: dict[str, str]
     folder: Path
-    after_boot: tuple[tuple[str, ...], ...] = ()
+    after_boot: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 def px4(
@@ -62,11 +63,15 @@ def px4(
         raise UsageError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")
     number, model = MODELS[kind]
     given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, **speed_factor(speed)}
-    given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in ({} if kind == "gazebo" else SIH_NOISE).items()}
-    # Airframe 4001 arms only with a ground station, and its script overwrites what the environment sets.
-    station = (str(binary.parent / "px4-param"), "--instance", str(instance), "set", "NAV_DLL_ACT", "0")
-    after_boot = (station,) if kind == "gazebo" else ()
-    return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder, after_boot)
+    given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in (GAZEBO if kind == "gazebo" else SIH_NOISE).items()}
+    after_boot: list[tuple[tuple[str, ...], str]] = []
+    if kind == "gazebo":
+        param = (str(binary.parent / "px4-param"), "--instance", str(instance))
+        if "PX4_GZ_MODELS" not in environment:
+            after_boot += [((*param, "reset", *OURS), "the model is PX4's own")]
+        # Airframe 4001 arms only with a ground station, and its script overwrites what the environment sets.
+        after_boot += [((*param, "set", "NAV_DLL_ACT", "0"), "there is no ground station")]
+    return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder, tuple(after_boot))
 
 
 def armed_after(line: str, armed: bool) -> bool:

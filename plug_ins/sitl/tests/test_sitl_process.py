@@ -73,6 +73,16 @@ def test_px4_on_our_dynamics_is_told_the_noise_of_our_sensors():
     assert "PX4_PARAM_EKF2_ACC_NOISE" not in sitl_process.px4("gazebo", FOLDER, everything, installed_at, {}).environment
 
 
+def test_px4s_own_x500_flies_with_its_own_rotors_after_ours():
+    """PX4 stores what our model sets, so the geometry of ours would stay."""
+    own, ours = (
+        sitl_process.px4("gazebo", FOLDER, everything, installed_at, given) for given in ({}, {"PX4_GZ_MODELS": "/m"})
+    )
+    assert [command[3:5] for command, _ in own.after_boot] == [("reset", "CA_ROTOR*"), ("set", "NAV_DLL_ACT")]
+    assert [command[3:] for command, _ in ours.after_boot] == [("set", "NAV_DLL_ACT", "0")]
+    assert own.environment["PX4_PARAM_EKF2_GPS_DELAY"] == "0"
+
+
 def test_gazebo_without_gz_is_refused_with_where_it_comes_from():
     with pytest.raises(UsageError, match="the program gz is missing: install Gazebo Harmonic"):
         sitl_process.px4("gazebo", FOLDER, everything, nowhere, {})
@@ -203,6 +213,8 @@ def test_a_world_that_runs_already_and_a_server_that_fails_are_told(tmp_path):
     [
         (["sih", "--own"], "--own: found with sih, wanted only with gazebo"),
         (["hil", "--window"], "--window: found with hil, wanted only with gazebo"),
+        (["gazebo", "--own", "--wind", "3"], "--wind: found with --own, wanted only with gazebo and our world"),
+        (["sih", "--wind", "3"], "--wind: found with sih, wanted only with gazebo and our world"),
         (["gazebo", "--own", "--airframe", "crazyflie"], "--own: found with airframe crazyflie, wanted x500"),
     ],
 )

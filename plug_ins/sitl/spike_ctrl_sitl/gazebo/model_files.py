@@ -16,7 +16,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, OPTIONAL_TERMS, Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.px4_parameters import thrust_model
-from spike_ctrl_sitl.px4_environment import rotors
+from spike_ctrl_sitl.px4_environment import GAZEBO, rotors
 
 TOP_SPEED = 1000.0  # rad/s at u = 1; the value is free, k follows from it
 ROTOR_SHARE = 1 / 128  # of the vehicle's mass, for each rotor: Gazebo wants a mass at every joint
@@ -128,10 +128,10 @@ def model(airframe: Airframe) -> str:
     return _text(sdf)
 
 
-def world(name: str, speed: float = 1.0) -> str:
+def world(name: str, speed: float = 1.0, wind: float = 0.0) -> str:
     """NAME.sdf: flat ground, physics at 250 Hz, gravity, magnetic field, and the place where PX4's simulations start.
 
-    speed: seconds of its time per second of the clock.
+    speed: seconds of its time per second of the clock. wind: from north, m/s; the rotors' drag feels it.
     """
     sdf = ElementTree.Element("sdf", version="1.9")
     place = _add(sdf, "world", name=name)
@@ -147,6 +147,7 @@ def world(name: str, speed: float = 1.0) -> str:
     _add(place, "gravity", f"0 0 {-GRAVITY}")
     _add(place, "magnetic_field", "6e-06 2.3e-05 -4.2e-05")
     _add(place, "atmosphere", type="adiabatic")
+    _add(_add(place, "wind"), "linear_velocity", f"0 {0 - wind:g} 0")
     ground = _add(place, "model", name="ground_plane")
     _add(ground, "static", "true")
     link = _add(ground, "link", name="link")
@@ -171,7 +172,7 @@ def world(name: str, speed: float = 1.0) -> str:
 def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, str]:
     """Variables with which PX4's start-up script flies the model in that folder. PX4's frame is FRD."""
     turning = rotor(airframe)
-    parameters: dict[str, float] = {**rotors(airframe), **thrust_model(airframe)}
+    parameters: dict[str, float] = {**rotors(airframe), **thrust_model(airframe), **GAZEBO}
     for number in range(4):
         parameters[f"SIM_GZ_EC_FUNC{number + 1}"] = 101 + number
         parameters[f"SIM_GZ_EC_MIN{number + 1}"] = round(turning.low)
@@ -187,8 +188,10 @@ def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, 
     }
 
 
-def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl", speed: float = 1.0) -> list[Path]:
-    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env. Gives their paths. speed: see `world`."""
+def write(
+    airframe: Airframe, folder: Path, world_name: str = "spike_ctrl", speed: float = 1.0, wind: float = 0.0
+) -> list[Path]:
+    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env, and give their paths. See `world`."""
     config = ElementTree.Element("model")
     _add(config, "name", airframe.name)
     _add(config, "version", "1.0")
@@ -198,7 +201,7 @@ def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl", spee
     texts = {
         folder / "models" / airframe.name / "model.sdf": model(airframe),
         folder / "models" / airframe.name / "model.config": _text(config),
-        folder / "worlds" / f"{world_name}.sdf": world(world_name, speed),
+        folder / "worlds" / f"{world_name}.sdf": world(world_name, speed, wind),
         folder / "px4.env": "".join(f"export {name}='{value}'\n" for name, value in variables.items()),
     }
     for path, text in texts.items():
