@@ -10,8 +10,19 @@ import pytest
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
-from spike_ctrl.flight.estimate_quality import AIDED, CONSTANT_POSITION, GOOD_FLAGS, POSITION_HORIZONTAL, EstimateQuality
+from spike_ctrl.flight.estimate_quality import (
+    AIDED,
+    CONSTANT_POSITION,
+    GOOD_FLAGS,
+    POSITION_HORIZONTAL,
+    Doubt,
+    EstimateLimits,
+    EstimateQuality,
+    Sign,
+)
+from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.request import Request
 
 pytestmark = pytest.mark.slow
 
@@ -316,3 +327,29 @@ def test_row_46_a_moment_of_doubt_is_no_fault_and_an_estimator_that_does_not_tel
     flight.sample = lambda s: s._replace(quality=EstimateQuality())
     flight.stays(SNN, 2.0)
     assert flight.count(Fault.ESTIMATE_DOUBTFUL) == 0
+
+
+@pytest.mark.parametrize(("late", "landed"), [(0.9, False), (1.2, True)])
+def test_row_46_an_estimator_that_learns_late_of_a_take_off_is_waited_for(Flight, late, landed):
+    """In Gazebo, PX4's told for .74 s of a climb that the vehicle stands."""
+    climbing, since = Flight(), []
+
+    def told(sample):
+        if not climbing.landed and not since:
+            since.append(climbing.now)
+        standing = not since or climbing.now - since[0] < late
+        return sample._replace(quality=GOOD._replace(flags=GOOD_FLAGS | CONSTANT_POSITION) if standing else GOOD)
+
+    climbing.sample = told
+    climbing.fly(0.5)
+    climbing.ask(Request.TAKE_OFF)
+    climbing.fly(10, until=lambda: climbing.told(EventKind.TOOK_OFF) or climbing.rung is LAND)
+    assert (climbing.count(Fault.ESTIMATE_DOUBTFUL) > 0) == landed
+
+
+def test_row_46_what_an_estimator_doubts_as_it_learns_of_a_take_off_counts_from_there():
+    quality = GOOD._replace(flags=GOOD_FLAGS | CONSTANT_POSITION)
+    doubt = Doubt().seen(quality, 1.0, EstimateLimits()).seen(quality, 1.7, EstimateLimits())
+    assert doubt.since == 1.0 and doubt.objection.sign is Sign.STANDING
+    doubt = doubt.seen(GOOD._replace(innovations=(1.3, 0.1, 0.1, 0.1)), 1.71, EstimateLimits())
+    assert doubt.since == 1.71 and doubt.objection.sign is Sign.VELOCITY

@@ -59,14 +59,19 @@ class EstimateLimits:
     innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts.", "")
     time: float = within(0.5, 0.0, 10.0, "Beyond a limit for longer, the autopilot must land.", "s")
     climbing: float = within(0.1, 0.0, 10.0, "The same of a velocity in a take-off, which may stand as on the ground.", "s")
+    leaving: float = within(1.0, 0.0, 10.0, "The same in a take-off, of PX4's word that the vehicle stands.", "s")
 
 
 class Sign(Enum):
-    """What speaks against an estimate. VELOCITY: its innovation, also where the specific force contradicts it."""
+    """What speaks against an estimate. VELOCITY: its innovation, also where the specific force contradicts it.
+
+    STANDING: it takes the vehicle for standing. PX4's estimator learns of a take-off up to .9 s late.
+    """
 
     FAILED = auto()
     DEVIATION = auto()
     FLAGS = auto()
+    STANDING = auto()
     VELOCITY = auto()
     INNOVATION = auto()
 
@@ -96,7 +101,7 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
             missing = [name for flag, name in NEEDED.items() if not quality.flags & flag]
             return Objection(Sign.FLAGS, f"flags: found {quality.flags}, without {', '.join(missing)}")
         if quality.flags & CONSTANT_POSITION and not standing:
-            return Objection(Sign.FLAGS, f"flags: found {quality.flags}: it takes the vehicle for standing")
+            return Objection(Sign.STANDING, f"flags: found {quality.flags}: it takes the vehicle for standing")
     for name, ratio in zip(INNOVATIONS, quality.innovations, strict=True):
         if ratio > limits.innovation and not standing:
             detail = f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
@@ -115,4 +120,6 @@ class Doubt(NamedTuple):
         objection = doubt(quality, limits)
         if objection is None:
             return Doubt()
-        return Doubt(now if self.since is None else self.since, objection)
+        stood = self.objection is not None and self.objection.sign is Sign.STANDING
+        begins = self.since is None or (stood and objection.sign is not Sign.STANDING)
+        return Doubt(now if begins else self.since, objection)

@@ -192,6 +192,8 @@ def _check_flight(
     since, objection = state.doubt
     false_velocity, limits = objection is not None and objection.sign is Sign.VELOCITY, settings.estimate
     time = limits.climbing if ladder.taking_off and false_velocity else limits.time
+    if ladder.taking_off and objection is not None and objection.sign is Sign.STANDING:
+        time = limits.leaving
     if objection is not None and since is not None and inputs.now - since > time:
         # Where the autopilot holds already because the state contradicts itself, a false velocity is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
