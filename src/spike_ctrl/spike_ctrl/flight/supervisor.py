@@ -190,14 +190,12 @@ def _check_flight(
     if sample is None:
         return state, found
     since, objection = state.doubt
-    false_velocity, limits = objection is not None and objection.sign is Sign.VELOCITY, settings.estimate
-    time = limits.climbing if ladder.taking_off and false_velocity else limits.time
-    if ladder.taking_off and objection is not None and objection.sign is Sign.STANDING:
-        time = limits.leaving
-    if objection is not None and since is not None and inputs.now - since > time:
+    limits = settings.estimate
+    times = {Sign.VELOCITY: limits.climbing, Sign.STANDING: limits.leaving} if ladder.taking_off else {}
+    if objection is not None and since is not None and inputs.now - since > times.get(objection.sign, limits.time):
         # Where the autopilot holds already because the state contradicts itself, a false velocity is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
-        if not (contradicted and ladder.rung is Rung.HOLD and false_velocity):
+        if not (contradicted and ladder.rung is Rung.HOLD and objection.sign is Sign.VELOCITY):
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
