@@ -47,8 +47,7 @@ class SignalInjection(Generic[Signal]):
 
     def moved(self, vector: Vector, length: float) -> Vector:
         """The vector, moved by this length in the fault's direction."""
-        x, y, z = self.fault.direction
-        return plus(vector, (length * x, length * y, length * z))
+        return plus(vector, _times(self.fault.direction, length))
 
     def upward(self, length: float) -> float:
         """The length, with the sign of the fault's direction upward."""

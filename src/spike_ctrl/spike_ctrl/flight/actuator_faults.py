@@ -163,7 +163,8 @@ def follow_motors(
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
     if not 0 < dt <= limits.pause or track.waiting is None or track.speeds is None:
-        return TorqueResidual(sample.stamp, (roll, pitch), motors, _speeds(motors)), ()
+        mean = (sum(motors) / 4 + 1) / 2  # of the rotors' speeds that the action asks for: the time before is not known
+        return TorqueResidual(sample.stamp, (roll, pitch), motors, (mean, mean, mean, mean)), ()
     kept, learnt = math.exp(-dt / limits.memory), -math.expm1(-dt / limits.learns)
     speeds = turned.after(track.speeds, track.waiting, dt, limits.late)
     (a, b), (c, d) = turned.by_rotors(speeds), turned.by_motion(sample)
@@ -179,9 +180,3 @@ def follow_motors(
     most = limits.apart + limits.share * commanded
     detail = f"body rates gained {math.hypot(*apart):.1f} rad/s otherwise than commanded, wanted at most {most:.1f} rad/s"
     return track, (Finding(Fault.MOTORS_NOT_FLOWN, detail),)
-
-
-def _speeds(motors: Motors) -> Motors:
-    """The rotors' speeds, 0 to 1, that an action asks for: their mean, as nothing is known of the time before."""
-    mean = (sum(motors) / 4 + 1) / 2
-    return mean, mean, mean, mean
