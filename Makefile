@@ -77,9 +77,10 @@ lint: setup $(DONE)/lint ## style, format and types: ruff and mypy
 test_quick: setup $(DONE)/test ## the tests that need no other process and little time: what to run at each change
 	$(VENV)/bin/python -m pytest -n 2 -m "not slow and not flight and not alone" tests/unit $(ARGS)
 
-# Two processes, each a file at a time; those of tests/unit are short and fill the end. 5: ARGS has left no test of the second kind.
+# Three processes, since many tests wait for nodes, each a file at a time; those of tests/unit are short and fill the end.
+# 5: ARGS has left no test of the second kind.
 test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of them
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
 	  tests/launch tests/vehicle plug_ins tests/colcon tests/packaging tests/unit $(ARGS)
 	$(VENV)/bin/python -m pytest -m alone tests/launch plug_ins $(ARGS) || [ $$? = 5 ]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from output import Output, executable
-from programs import Station
+from programs import Program, Station
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl.recordings.flight_log import read_log
@@ -73,26 +73,31 @@ class AlignedTruth:
         return np.stack(columns, axis=1)
 
 
-def fly(truth, folder, arguments):
-    """A launch's exit code, and what is to say of its trajectories."""
+def fly(folder, arguments, during=lambda launch: None):
+    """The exit code of a launch, and what it recorded; `during` is called beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    truth.station.truth.clear()
     words = [f"{name}:={value}" for name, value in ({"bag": folder / "bag"} | arguments).items()]
-    launch = Output([str(executable("spike-ctrl")), "launch", "flight", *map(str, words)])
+    launch = Program([executable("spike-ctrl"), "launch", "flight", *words])
     try:
+        during(launch)
         code = launch.process.wait(LIMIT)
     except subprocess.TimeoutExpired:
-        launch.process.send_signal(signal.SIGINT)
-        code = launch.process.wait(60)
-    (folder / "output.txt").write_text(launch.output + "\n")
-    log = read_log(folder / "bag")
-    track = log and path_error.flown_track(log, AlignedTruth(log, truth.station.truth))
+        code = launch.end(seconds=60)
+    finally:
+        launch.kill()
+        (folder / "output.txt").write_text(launch.output + "\n")
+    return code, read_log(folder / "bag")
+
+
+def followed(log, truth, arguments):
+    """RMSE (m) of each trajectory by the estimate and by the truth."""
+    track = log and path_error.flown_track(log, truth)
     if not track:
-        return code, "the policy did not fly"
+        return "the policy did not fly"
     kinds, duration = [name.split(":")[0] for name in arguments["trajectory"].split(",")], float(arguments["duration"])
     told = path_error.FlownTrack(track.time, track.estimate, track.estimate, track.set_point)
     pairs = zip(*(path_error.legs(one, kinds, duration) for one in (told, track)), strict=True)
-    return code, "; ".join(f"{told.name} {told.rmse:.3f} ({true.rmse:.3f})" for told, true in pairs)
+    return "; ".join(f"{told.name} {told.rmse:.3f} ({true.rmse:.3f})" for told, true in pairs)
 
 
 def end(program):
@@ -118,8 +123,10 @@ def main():
         time.sleep(START if running else 0.0)
         subprocess.run([*command, "preflight", "--no-remote-control", "--set"], check=False)
         for number in range(options.flights):
-            code, said = fly(truth, options.output / f"{number:02d}", arguments)
+            truth.station.truth.clear()
+            code, log = fly(options.output / f"{number:02d}", arguments)
             failed += code != 0
+            said = followed(log, AlignedTruth(log, truth.station.truth), arguments)
             print(f"flight {number}: exit code {code}; {said}", flush=True)
     finally:
         truth.end()
