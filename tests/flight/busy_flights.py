@@ -12,7 +12,6 @@ import argparse
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 from printed_figures import cells, figures
+from programs import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]
@@ -34,12 +34,6 @@ def tutorial() -> dict[str, str]:
     page = (ROOT / "docs" / "tutorial_fly.md").read_text()
     words = shlex.split(re.search(r"^spike-ctrl launch flight .*$", page, re.MULTILINE)[0])[3:]
     return dict(word.split(":=", 1) for word in words)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def fly(number: int, airframe: str, trajectory: str, options: argparse.Namespace, folder: Path) -> bool:

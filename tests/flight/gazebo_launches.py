@@ -113,9 +113,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--px4", type=Path, metavar="DIR", help="where PX4 is built (default: as `spike-ctrl px4` finds it)")
     parser.add_argument("--flights", type=int, default=10, metavar="N")
-    parser.add_argument(
-        "--strike", nargs="+", default=[], choices=STRIKES, help="instead: a flight with each fault"
-    )
+    parser.add_argument("--strike", nargs="+", default=[], choices=STRIKES, help="instead: a flight with each fault")
     parser.add_argument("--own", action="store_true", help="PX4's own world and model")
     parser.add_argument("--speed", default="1", metavar="FACTOR", help="of real time (default: 1)")
     parser.add_argument("--wind", metavar="M_S", help="wind of Gazebo's plugin, m/s")

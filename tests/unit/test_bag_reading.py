@@ -52,3 +52,9 @@ def test_of_two_flights_in_namespaces_the_first_is_read_and_the_other_is_noted(t
     recording = read(tmp_path / "bag")
     assert recording.states.tick.tolist() == [0, 1, 2] and recording.poses.position[:, 2].tolist() == [1.0] * 3
     assert "/a/state: left out, the flight read is that of /b/" in recording.notes
+    assert read_log(tmp_path / "bag", "a").position[:, 2].tolist() == [2.0] * 3
+    recording = read(tmp_path / "bag", namespace="a")
+    assert recording.poses.position[:, 2].tolist() == [2.0] * 3
+    assert "/b/state: left out, the flight read is that of /a/" in recording.notes
+    with pytest.raises(BagError, match=r"found /a/flight_state .*; wanted a topic c/state"):
+        read(tmp_path / "bag", namespace="c")

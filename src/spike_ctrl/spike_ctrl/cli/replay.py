@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounding", type=float, default=0.0, metavar="D", help="differences that count as none (default 0: bit by bit)"
     )
+    parser.add_argument("--namespace", metavar="NAME", help="of the graph, where a bag holds several (default: the first)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
 
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     model = checkpoint.loads(data, name=str(options.model)) if options.model else None
     sha256 = hashlib.sha256(data).hexdigest()
     begun = time.monotonic()
-    recording = read(options.bag, (*replay.TOPICS, "guide/action") if options.guard else replay.TOPICS)
+    recording = read(options.bag, (*replay.TOPICS, "guide/action") if options.guard else replay.TOPICS, options.namespace)
     for note in recording.notes:
         print(f"note: {note}")
     with threadpool_limits(1):  # as the nodes compute

@@ -23,6 +23,7 @@ spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.ht
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a model, a run, a folder of runs, or a bag")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
+    parser.add_argument("--namespace", metavar="NAME", help="of the graph, where a bag holds several (default: the first)")
     parser.set_defaults(draw=None)  # of `report.write`; an option of a plug-in may set it
 
 
@@ -33,6 +34,6 @@ def run(options: argparse.Namespace) -> int:
 
     output_paths.require_file("--output", options.output)
     with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
-        print("\n".join(report.write(options.output, options.paths, options.draw)))
+        print("\n".join(report.write(options.output, options.paths, options.draw, options.namespace)))
     print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
     return 0

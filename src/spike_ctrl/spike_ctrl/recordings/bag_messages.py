@@ -16,6 +16,7 @@ from spike_ctrl.recordings.repair import is_mcap, whole_records
 
 TYPES = "spike_ctrl_msgs/msg/"
 Timed = list[tuple[int, Any]]  # messages with the time of their receipt, ns
+Named = tuple[str, int, Callable[[], Any]]
 
 
 def messages(path: Path, notes: list[str]) -> Iterator[tuple[str, str, int, Callable[[], Any]]]:
@@ -58,9 +59,9 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple[str, str, int, Call
     notes.append(f"not closed: {unread}; to restore the bag: spike-ctrl repair {path}")
 
 
-def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
-    """Iterate over (name, received, decode) of these topics, given by name and type, in the first namespace that has one."""
-    namespace: str | None = None
+def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str], graph: str | None = None) -> Iterator[Named]:
+    """Iterate over (name, received, decode) of topics, given by name and type, in the namespace `graph` or the first."""
+    namespace = None if graph is None else f"/{graph.strip('/')}/".replace("//", "/")
     for topic, kind, received, message in messages(path, notes):
         name = next((n for n in topics if topic.endswith(f"/{n}") or topic == n), None)
         if name is None or kind != topics[name]:

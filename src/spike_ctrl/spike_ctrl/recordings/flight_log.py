@@ -81,10 +81,10 @@ class FlightLog:
         return np.array([(received - sent[tick]) * 1e-9 for tick, received in pairs if tick in sent])
 
 
-def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
-    """Read the log of the flight in a bag. None if the bag holds no states or no reports. Raises BagError."""
+def read_log(path: str | os.PathLike[str], namespace: str | None = None) -> FlightLog | None:
+    """Read the log of the flight in a bag, as `reader.read`. None if it holds no states or no reports. Raises BagError."""
     found: dict[str, Timed] = {name: [] for name in TOPICS}
-    for name, received, message in of_one_graph(Path(path), TOPICS, []):
+    for name, received, message in of_one_graph(Path(path), TOPICS, [], namespace):
         found[name].append((received, message()))
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:

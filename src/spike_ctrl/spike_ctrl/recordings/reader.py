@@ -49,21 +49,21 @@ TOPICS = {  # name, relative to the namespace of the states: type
 }
 
 
-def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS)) -> Recording:
+def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS), namespace: str | None = None) -> Recording:
     """Read the flight in a bag.
 
-    path: the bag's folder, or one of its files. topics: the ones among TOPICS to read. Raises BagError if the bag cannot be
-    read or holds no states.
+    path: the bag's folder, or one of its files. topics: the ones among TOPICS to read. namespace: of the graph; None reads
+    the first in the bag. Raises BagError if the bag cannot be read or holds no states.
     """
     path = Path(path)
     notes: list[str] = []
     found: dict[str, Timed] = {name: [] for name in TOPICS}
-    for name, received, message in of_one_graph(path, {name: TOPICS[name] for name in topics}, notes):
+    for name, received, message in of_one_graph(path, {name: TOPICS[name] for name in topics}, notes, namespace):
         found[name].append((received, message()))
     if not found["state"]:
         others = {f"{topic} ({kind})" for topic, kind, *_ in messages(path, [])}
         there = ", ".join(sorted(others)) or "no message"
-        raise BagError(f"{path}: found {there}; wanted a topic state ({TYPES}VehicleState)")
+        raise BagError(f"{path}: found {there}; wanted a topic {Path(namespace or '', 'state')} ({TYPES}VehicleState)")
     try:
         return _recording(path, {name: found[name] for name in topics}, list(dict.fromkeys(notes)))
     except AttributeError as error:

@@ -40,10 +40,10 @@ def kind(path: Path) -> str:
     )
 
 
-def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> list[str]:
+def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespace: str | None = None) -> list[str]:
     """Write a report on models, runs and bags to the file `target`. Gives the titles of its sections.
 
-    draw: how charts are drawn in place of interactive ones. Raises UsageError.
+    draw: how charts are drawn in place of interactive ones. namespace: of the graph in the bags. Raises UsageError.
     """
     kinds = [(path, kind(path)) for path in paths]
 
@@ -64,7 +64,7 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None) -> list
         elif found == "run":
             sections.append(run_section.section(told[path]))
         elif found == "bag":
-            sections.append(bag_section.section(path, [m.path for m in models]))
+            sections.append(bag_section.section(path, [m.path for m in models], namespace))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     with refused(f"{target}: cannot be written"):
         Path(target).write_text(page.page("spike_ctrl report", sections, about, draw), encoding="utf-8")

@@ -34,9 +34,9 @@ OTHERS = "the controller that flew"  # of an imported flight
 RATE_HZ = 100.0  # if the bag holds no checkpoint that tells
 
 
-def section(path: Path, models: Sequence[Path] = ()) -> Section:
-    """The section on the bag at `path`. models: policies to replay if it holds none. Raises BagError, CheckpointError."""
-    recording, log = read(path), read_log(path)
+def section(path: Path, models: Sequence[Path] = (), namespace: str | None = None) -> Section:
+    """The section on one graph in a bag. models: policies to replay if it holds none. Raises BagError, CheckpointError."""
+    recording, log = read(path, namespace=namespace), read_log(path, namespace)
     notes = list(recording.notes)
     choice: replay.Choice | None = None
     compared = found = None
