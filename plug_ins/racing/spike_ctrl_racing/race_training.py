@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,18 @@ from torch import nn
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.sim import dynamics
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network_state import each, restart
+from spike_ctrl.snn.network_state import restart
 from spike_ctrl_networks.differentiable_step import Vehicles
-from spike_ctrl_racing import flight_gradient, race_kernels
+from spike_ctrl_racing import flight_gradient
 from spike_ctrl_racing.flight_gradient import Weights
 from spike_ctrl_racing.race_kernels import GATE, SIZE
-from spike_ctrl_racing.racing_environment import RacingEnvironment, RacingTask
+from spike_ctrl_racing.racing_environment import LAYOUT, RacingEnvironment, RacingTask
 from spike_ctrl_racing.track import Track
 from spike_ctrl_racing.track_sampler import TrackRanges
 
@@ -152,3 +154,19 @@ def weights(actor: SpikingNetwork) -> dict[str, np.ndarray]:
     found = actor.weights()
     found["layer0.weight"] = found["layer0.weight"] / SCALE
     return found
+
+
+def network_of(given: dict[str, np.ndarray], seed: int) -> SpikingNetwork:
+    """The network to train on that a checkpoint of a race holds: the inverse of `weights`."""
+    found = {name: np.array(value) for name, value in given.items()}
+    found["layer0.weight"] = found["layer0.weight"] * SCALE
+    sizes = (SIZE, *(len(found[f"layer{n}.bias"]) for n in range(len(found) // 4)), 4)
+    actor = SpikingNetwork(sizes, generator=torch.Generator().manual_seed(seed))
+    actor.load_weights(found)
+    return actor
+
+
+def save(path: Path, actor: SpikingNetwork, airframe: Airframe, seed: int, command: str, commit: str) -> None:
+    """Write a trained network as a checkpoint, whose contract names the layout of the race's observation."""
+    contract = Contract(airframe.name, airframe.hash, LAYOUT, airframe.action_layout, 100.0, actor.sizes)
+    checkpoint.save(path, weights(actor), contract, recipe="racer_gates", seed=seed, command=command, commit=commit)
