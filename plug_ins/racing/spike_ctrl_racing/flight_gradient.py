@@ -1,4 +1,4 @@
-"""A segment of races that torch can differentiate: the network and the view of the gates by autograd, the vehicle by the core.
+"""A segment of races that torch can differentiate: the network by autograd, gates and vehicle by kernels.
 
 Arrays are [B, ...], a segment's [T, B, ...]. States are those of `spike_ctrl_networks.differentiable_step`, positions in the
 world, m. The gate that a vehicle flies to is found from the detached flight, as in the kernels of the task.
@@ -23,7 +23,7 @@ from spike_ctrl_racing.race_kernels import SIZE
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 30] and its state to actions [B, 4] and the new state."""
 CLOSE = 3.0  # m: a way that crosses a gate's plane within this distance of its centre is a try to pass it
-LEAD, BEND, STEEP = 1.5, 2.0, 4.0  # m, 1, m/s; see `course_direction` and `cost`
+LEAD, BEND, STEEP = 1.5, 3.0, 4.0  # m, 1, m/s; see `course_direction` and `cost`
 
 
 class Weights(NamedTuple):
@@ -32,9 +32,9 @@ class Weights(NamedTuple):
     speed: float = 4.0  # m/s
     velocity: float = 0.02  # s^2/m^2
     centre: float = 6.0  # 1/m^2, of a crossing
-    edge: float = 60.0  # 1/m^2, of a crossing beyond `inside`
+    edge: float = 100.0  # 1/m^2, of a crossing beyond `inside`
     inside: float = 0.3  # m
-    most: float = 10.0  # of a crossing; a tenth of what is beyond counts
+    most: float = 20.0  # of a crossing; a tenth of what is beyond counts
     rates: float = 0.0004
     action_rate: float = 0.05
     floor: float = 0.3  # 1/m^2, below `low`
@@ -83,14 +83,15 @@ class _Observe(torch.autograd.Function):
     def forward(ctx: Any, state: torch.Tensor, first: Floats, second: Floats) -> torch.Tensor:
         ctx.given = state.detach().numpy(), first, second
         seen = np.empty((len(first), SIZE), np.float32)
-        _see(*ctx.given, seen)
+        _see(state.detach().numpy(), first, second, seen)
         return torch.from_numpy(seen)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_seen: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         by_state = np.zeros_like(ctx.given[0])
-        _see_back(*ctx.given, by_seen.contiguous().numpy(), by_state)
+        state, first, second = ctx.given
+        _see_back(state, first, second, by_seen.contiguous().numpy(), by_state)
         return torch.from_numpy(by_state), None, None
 
 
@@ -225,17 +226,18 @@ def fly(
 def course_direction(position: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """The unit vector [..., 3] along which a vehicle at `position` [..., 3] shall fly to the gate of `rows` [..., 16].
 
-    In front of the gate it leads through its centre and on: sideways BEND times as steep as to a point LEAD behind it. Beside
-    and behind the gate it leads back to its front. It has no zero, so that no place before a gate is one to stay at.
+    In front of the gate it leads through its centre and on: sideways BEND times as steep as to a point LEAD behind it.
+    Beside and behind the gate it leads back to its front. It has no zero, so that no place before a gate is one to stay at.
     """
     way, normal = rows[..., :3] - position, rows[..., 3:6]
     ahead = (way * normal).sum(-1, keepdim=True)
     r = (way.square().sum(-1, keepdim=True) + 1e-4).sqrt()
     through = normal * (ahead.clamp(min=0) + LEAD) + BEND * (way - normal * ahead)
     around = way / r - normal
-    front = torch.sigmoid(12.0 * ((ahead + 0.5) / (r + 0.5) - 0.25))  # near the gate's plane it is in front, too
+    front = torch.sigmoid(12.0 * ((ahead + 0.5) / (r + 0.5) - 0.6))  # near the gate's plane it is in front, too
     towards = front * through / through.norm(dim=-1, keepdim=True) + (1 - front) * around
-    return towards / (towards.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+    direction: torch.Tensor = towards / (towards.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+    return direction
 
 
 def cost(flown: Segment, before: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:

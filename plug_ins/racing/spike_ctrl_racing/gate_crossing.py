@@ -1,7 +1,7 @@
 """Whether a way of one control step passes a gate or hits its frame: a segment against two rectangles, exactly.
 
-The vehicle is a point with a radius: the opening is narrower by it on each side, and the frame reaches as far beyond its outer
-edge. Only the gate's plane counts; a frame has no depth.
+The vehicle is a point with a radius: the opening is narrower by it on each side, and the frame reaches as far beyond its
+outer edge. Only the gate's plane counts; a frame has no depth.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def save(path: Path, tracks: Sequence[Track], flights: Sequence[tuple[Race, Trac
     every = sheet.subplots(len(shown), 2, squeeze=False, width_ratios=(1.15, 1.0))
     for (above, beside), (course, (race, trace)) in zip(every, shown, strict=True):
         way = trace.position[:, :2]
-        lines = LineCollection(np.stack([way[:-1], way[1:]], 1), array=trace.speed[1:], cmap="viridis", linewidth=1.6)
+        lines = LineCollection(list(np.stack([way[:-1], way[1:]], 1)), array=trace.speed[1:], cmap="viridis", linewidth=1.6)
         above.add_collection(lines)
         for number, gate in enumerate(course.gates, 1):
             x, y, z = gate.position
@@ -43,9 +43,7 @@ def save(path: Path, tracks: Sequence[Track], flights: Sequence[tuple[Race, Trac
             for side in (-1, 1):
                 across = np.array([half, outer]) * side
                 above.plot(x - s * across, y + c * across, color=FRAME_COLOUR, linewidth=3.5, solid_capstyle="butt")
-            above.annotate(
-                "", (x + 0.9 * c, y + 0.9 * s), (x, y), arrowprops={"arrowstyle": "->", "color": NEXT_COLOUR}
-            )
+            above.annotate("", (x + 0.9 * c, y + 0.9 * s), (x, y), arrowprops={"arrowstyle": "->", "color": NEXT_COLOUR})
             above.annotate(f"{number} ({z:.1f} m)", (x, y), (5, 5), textcoords="offset points", fontsize=8)
         above.plot(*way[0], "o", color=NEXT_COLOUR, markersize=5)
         if not race.complete:

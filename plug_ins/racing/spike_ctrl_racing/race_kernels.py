@@ -36,7 +36,7 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import draw
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl_racing import track_sampler
-from spike_ctrl_racing.gate_crossing import HIT, NOTHING, PASSED, crossing
+from spike_ctrl_racing.gate_crossing import HIT, PASSED, crossing
 from spike_ctrl_racing.race_reward import way_left
 from spike_ctrl_racing.track_sampler import draw_rows
 
@@ -261,9 +261,7 @@ def _finish_block(
             results.ends[0, vehicle] = results.ends[1, vehicle] = False
         else:
             old = before[0, k], before[1, k], before[2, k]
-            reward, outcome = _score(
-                buffer, lane, vehicle, old, action[vehicle], weights, kept[vehicle], field, rules
-            )
+            reward, outcome = _score(buffer, lane, vehicle, old, action[vehicle], weights, kept[vehicle], field, rules)
             ended = outcome != FLYING
             results.reward[vehicle] = reward
             results.ends[0, vehicle] = ended and outcome != LATE

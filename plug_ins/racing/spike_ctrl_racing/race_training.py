@@ -1,12 +1,13 @@
 """The model gradient for races: back-propagation through the network and the vehicle's equations, segment by segment.
 
 A batch of vehicles flies drawn courses with the network that learns. After each segment Adam follows the gradient of
-`flight_gradient.cost`. The speed that is asked for grows over the training. Who hit something begins again before a gate drawn
-at random. What is evaluated is the network itself, in the task, on courses of other seeds.
+`flight_gradient.cost`. The speed that is asked for grows over the training. Who hit something begins again before a gate
+drawn at random. What is evaluated is the network itself, in the task, on courses of other seeds.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,10 +44,10 @@ SCALE = np.repeat([5.0, 1.0, 6.0, 4.0, 5.0, 1.0, 8.0, 1.0], [3, 9, 3, 3, 3, 3, 3
 class RaceTraining:
     """How a policy for races comes about."""
 
-    updates: int = within(3000, 1, 10**6, "Steps of Adam.")  # type: ignore[assignment]
-    vehicles: int = within(128, 16, 4096, "That fly at once; a multiple of 16.")  # type: ignore[assignment]
-    segment: int = within(80, 10, 400, "Control steps through which the gradient flows.")  # type: ignore[assignment]
-    segments: int = within(12, 1, 1000, "Of a flight, at most.")  # type: ignore[assignment]
+    updates: int = within(3000, 1, 10**6, "Steps of Adam.")
+    vehicles: int = within(128, 16, 4096, "That fly at once; a multiple of 16.")
+    segment: int = within(80, 10, 400, "Control steps through which the gradient flows.")
+    segments: int = within(12, 1, 1000, "Of a flight, at most.")
     hidden: tuple[int, ...] = (128, 128)
     rate: float = within(2e-3, 1e-6, 1.0, "Learning rate at the start.")
     rate_end: float = within(5e-5, 0.0, 1.0, "At the end, along half a cosine.")
@@ -66,7 +67,7 @@ class Dense(nn.Module):
     def __init__(self, sizes: tuple[int, ...], generator: torch.Generator):
         super().__init__()
         with actors.seeded(generator):
-            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+            self.layers = nn.ModuleList(nn.Linear(*widths) for widths in itertools.pairwise(sizes))
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
     def initial_state(self, batch: int) -> torch.Tensor:
@@ -128,12 +129,12 @@ def train(
             step, memory, vehicles, world.field.gates[courses], world.field.counts[courses], gate, task.radius,
             settings.segment, noise, settings.decay,
         )  # fmt: skip
+        world.buffer[:] = vehicles.buffer  # now: on the way back the vehicles go back to where they began
         total, figures = flight_gradient.cost(flown, before, Weights(speed=asked))
         optimiser.param_groups[0]["lr"] = settings.rate_end + (settings.rate - settings.rate_end) * (
             0.5 + 0.5 * math.cos(math.pi * share)
         )
         actors.descend_(optimiser, total, actor)
-        world.buffer[:] = vehicles.buffer
         alive = flown.alive[-1].numpy()
         age += 1
         new = ~alive | (age >= settings.segments)

@@ -1,7 +1,7 @@
 """Fly courses of gates with a policy, and train one.
 
-A race is three rounds, from rest before the first gate. It is completed where every gate is passed in its order and nothing is
-touched. The table has a row for each course, or one for all that are drawn. `race train` trains a spiking policy on drawn
+A race is three rounds, from rest before the first gate. It is completed where every gate is passed in its order and nothing
+is touched. The table has a row for each course, or one for all that are drawn. `race train` trains a spiking policy on drawn
 courses, or on those that are named, by the model gradient.
 """
 
@@ -118,7 +118,7 @@ def _race(options: argparse.Namespace) -> int:
         checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
         flown = race_flights.fly(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
-            spread=options.spread, show=lambda share, name=name: show_progress(f"{name}: {share:.0%} of the races", True),
+            spread=options.spread, show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
         )  # fmt: skip
         races = [race for race, _ in flown]
         named = races[: len(names)]

@@ -6,8 +6,9 @@ Autoreset is Gymnasium's NEXT_STEP, as in `spike_ctrl.sim.environment`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ class RacingTask:
     """A race: courses, rounds, starts, the arena around the course, true plants."""
 
     tracks: TrackRanges | tuple[Track, ...] = TrackRanges()
-    rounds: int = within(3, 1, 1000, "Rounds of a flight.")  # type: ignore[assignment]
-    episode_steps: int = within(EPISODE_STEPS, 1, 2**24, "Control steps of 10 ms, at most.")  # type: ignore[assignment]
+    rounds: int = within(3, 1, 1000, "Rounds of a flight.")
+    episode_steps: int = within(EPISODE_STEPS, 1, 2**24, "Control steps of 10 ms, at most.")
     radius: float = within(0.2, 0.0, 2.0, "Of the vehicle, which may touch no frame and not the ground.", "m")
     margin: float = within(6.0, 1.0, 100.0, "From the outermost gates to the walls of the arena.", "m")
     above: float = within(4.0, 1.0, 100.0, "From the highest gate to the ceiling.", "m")
@@ -75,8 +76,8 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
     (3, rad/s, FLU)) with the next gate's centre as the set-point, and the yaw of its normal as that of the frame; then for
     the next gate and the one after it the centre from the vehicle (3, m) and the normal (3), both in the body frame, FLU.
 
-    A step earns what `RaceReward` weighs. A flight is terminated when its rounds are complete, when the vehicle has touched a
-    frame or the ground, or left the arena; it is truncated by `episode_steps`. Equal seeds give equal runs. `info` holds
+    A step earns what `RaceReward` weighs. A flight is terminated when its rounds are complete, when the vehicle has touched
+    a frame or the ground, or left the arena; it is truncated by `episode_steps`. Equal seeds give equal runs. `info` holds
     under "flight", where "_flight" is true: r (return), l (steps), outcome (an index of `OUTCOMES`), passed (gates), flown
     (m), off_centre (m, root mean square at the passed gates), fastest (m/s).
 
@@ -118,18 +119,18 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
             self.field = _field(task.tracks, vehicles)
             race_kernels.enclose(self.field, self.rules)
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
-        loop, late, kernel = np.zeros(rate_loop.SIZE, np.float32), 0, race_kernels.step_motors
+        loop, late = np.zeros(rate_loop.SIZE, np.float32), 0
+        plain: Callable[..., int] = race_kernels.step_motors
+        extended: Callable[..., int] = race_kernels.step_extended_motors
         if airframe.action_layout == "rates":
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-            kernel = race_kernels.step_rates
+            plain, extended = race_kernels.step_rates, race_kernels.step_extended_rates
         self._plant = np.float32(dt), arms, loop, late
         self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
-        self._kernel, self._first, self._last = kernel, (), (None,)
+        self._kernel = partial(plain, extension=None)
         if self._extension is not None:
-            extended = {"rates": race_kernels.step_extended_rates, "motors": race_kernels.step_extended_motors}
-            self._kernel, self._last = extended[airframe.action_layout], ()
-            self._first = (np.array(self._extension, np.float32),)
+            self._kernel = partial(extended, np.array(self._extension, np.float32))
         self._draws = task.start.array(), randomisation.nominal(airframe), task.randomisation.array()
         self._hover, self._seed = np.float32(airframe.hover), 0
 
@@ -178,8 +179,8 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         ends, outcome, reward = np.empty((2, n), np.bool_), np.empty(n, np.int64), np.empty(n, np.float32)
         results = Results(observation.ravel(), reward, ends, outcome, flight)
         finished = self._kernel(
-            *self._first, self.buffer, actions, *self._plant, self._weights, self._seed, self._draws, self._hover, self.kept,
-            self.field, self._ranges, self.rules, results, *self._last,
+            self.buffer, actions, *self._plant, self._weights, self._seed, self._draws, self._hover, self.kept, self.field,
+            self._ranges, self.rules, results,
         )  # fmt: skip
         info = {"flight": _flight(flight, outcome), "_flight": ends[0] | ends[1]} if finished else {}
         return observation, reward, ends[0], ends[1], info

@@ -1,9 +1,9 @@
 """Courses that are drawn: turns, climbs, figures of eight, and two gates one above the other that are passed to and fro.
 
-A course is a function of (seed, number): hashes of counters, as `spike_ctrl.sim.randomisation` draws starts. Stations lie on a
-closed curve, an ellipse or a figure of eight, with a random height. A gate faces halfway between the directions from the last
-and to the next one, give or take `turn`. In a share of the courses one station is a pair: the second gate stands above or
-below the first and is passed in the opposite direction (a split-S, or a climb). What breaks a limit is drawn again.
+A course is a function of (seed, number): hashes of counters, as `spike_ctrl.sim.randomisation` draws starts. Stations lie on
+a closed curve, an ellipse or a figure of eight, with a random height. A gate faces halfway between the directions from the
+last and to the next one, give or take `turn`. In a share of the courses one station is a pair: the second gate stands above
+or below the first and is passed in the opposite direction (a split-S, or a climb). What breaks a limit is drawn again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats, Number
+from spike_ctrl._files.arrays import Floats, Number, Sums
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl._files.ranges import check, within
@@ -28,8 +28,8 @@ CLEAR = 2.6  # m, between centres of gates that do not follow each other
 class TrackRanges:
     """From where courses are drawn."""
 
-    fewest: int = within(4, 4, MOST_GATES, "Fewest gates.")  # type: ignore[assignment]
-    most: int = within(MOST_GATES, 4, MOST_GATES, "Most gates.")  # type: ignore[assignment]
+    fewest: int = within(4, 4, MOST_GATES, "Fewest gates.")
+    most: int = within(MOST_GATES, 4, MOST_GATES, "Most gates.")
     nearest: float = within(3.0, 3.0, 30.0, "Least distance from gate to gate.", "m")
     farthest: float = within(15.0, 3.0, 30.0, "Largest distance from gate to gate.", "m")
     low: float = within(1.3, 0.8, 10.0, "Lowest centre of a gate.", "m")
@@ -68,7 +68,7 @@ def _uniform(key: Number, index: int, low: float, high: float) -> float:
 
 
 @kernel(cache=True)
-def _stations(key: Number, gates: int, eight: bool, ranges: Floats, at: Floats) -> None:
+def _stations(key: Number, gates: int, eight: bool, ranges: Floats, at: Sums) -> None:
     """Centres of so many stations on a closed curve, in `at` (gates, 3)."""
     spacing = _uniform(key, 3, 1.2 * ranges[2], 0.8 * ranges[3])
     reach, flat = gates * spacing / (2 * math.pi), _uniform(key, 4, 0.55, 1.0)
@@ -86,7 +86,7 @@ def _stations(key: Number, gates: int, eight: bool, ranges: Floats, at: Floats) 
 
 
 @kernel(cache=True)
-def _fits(at: Floats, yaw: Floats, gates: int, second: int, nearest: float, farthest: float) -> bool:
+def _fits(at: Sums, yaw: Sums, gates: int, second: int, nearest: float, farthest: float) -> bool:
     """Whether distances are allowed, and every gate but the `second` of a pair is approached from its front."""
     for i in range(gates):
         after = (i + 1) % gates

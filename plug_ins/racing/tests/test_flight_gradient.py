@@ -84,3 +84,17 @@ def test_a_training_is_a_function_of_its_seed(racer):
     other = race_training.train(settings, racer, 6).weights()
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["output.weight"], other["output.weight"])
+
+
+def test_a_segment_begins_where_the_one_before_ended(racer, monkeypatch):
+    flown, fly = [], flight_gradient.fly
+
+    def kept(*given):
+        flown.append(fly(*given))
+        return flown[-1]
+
+    monkeypatch.setattr(flight_gradient, "fly", kept)
+    race_training.train(RaceTraining(hidden=(16, 16), vehicles=16, updates=2, segment=12, segments=100), racer, 0)
+    alive = flown[0].alive[-1]
+    assert alive.sum() > 8
+    assert torch.equal(flown[1].states[0][alive], flown[0].states[-1][alive])

@@ -70,10 +70,10 @@ def test_crossings_agree_with_tetrahedra():
     np.testing.assert_array_equal(found[sure], wanted[sure])
 
 
-@pytest.mark.parametrize(("x", "y", "wanted"), [(0.1, 0.0, PASSED), (0.1, 0.54, PASSED), (0.1, 0.56, HIT), (0.1, 1.2, NOTHING)])
-def test_the_radius_narrows_the_opening_and_widens_the_frame(x, y, wanted):
+@pytest.mark.parametrize(("y", "wanted"), [(0.0, PASSED), (0.54, PASSED), (0.56, HIT), (1.14, HIT), (1.16, NOTHING)])
+def test_the_radius_narrows_the_opening_and_widens_the_frame(y, wanted):
     row = gate_row(Gate((0.0, 0.0, 0.0), width=1.5, height=1.5, frame=0.2))[None]
-    ends = [np.array([[side, y, 0.0]], np.float32) for side in (-x, x)]
+    ends = [np.array([[side, y, 0.0]], np.float32) for side in (-0.1, 0.1)]
     assert _all(*ends, row, RADIUS)[0] == wanted
 
 
