@@ -48,7 +48,8 @@ class Segment(NamedTuple):
     actions: torch.Tensor
     rows: torch.Tensor  # [T, B, 16], the gate that each step flew to
     crossed: torch.Tensor  # [T, B], whether the step tried to pass it
-    alive: torch.Tensor  # [T, B]
+    alive: torch.Tensor  # [T, B], whether the flight went on before the step
+    lost: Flags  # [B], who had touched something at the end
     memory: State
 
 
@@ -219,7 +220,13 @@ def fly(
         tries.append(torch.from_numpy(crossed.copy()))
     vehicles.put(state)
     return Segment(
-        torch.stack(states), torch.stack(actions), torch.stack(rows), torch.stack(tries), torch.stack(lives), detach(memory)
+        torch.stack(states),
+        torch.stack(actions),
+        torch.stack(rows),
+        torch.stack(tries),
+        torch.stack(lives),
+        ~alive,
+        detach(memory),
     )
 
 

@@ -135,9 +135,8 @@ def train(
             0.5 + 0.5 * math.cos(math.pi * share)
         )
         actors.descend_(optimiser, total, actor)
-        alive = flown.alive[-1].numpy()
         age += 1
-        new = ~alive | (age >= settings.segments)
+        new = flown.lost | (age >= settings.segments)
         world.rules = world.rules._replace(speed=np.float32(0.8 * asked))
         world.reset(options={"reset_mask": new})
         gate = np.where(new, world.kept[:, GATE].astype(np.int64), gate)
@@ -145,7 +144,7 @@ def train(
         again = torch.from_numpy(new)
         memory = restart(actor, flown.memory, again)
         before = torch.where(again[:, None], 0.0, flown.actions[-1].detach())
-        figures |= {"cost": total.item(), "lost": float((~alive).mean()), "asked": asked}
+        figures |= {"cost": total.item(), "lost": float(flown.lost.mean()), "asked": asked}
         show(update, figures)
     return actor
 

@@ -95,6 +95,6 @@ def test_a_segment_begins_where_the_one_before_ended(racer, monkeypatch):
 
     monkeypatch.setattr(flight_gradient, "fly", kept)
     race_training.train(RaceTraining(hidden=(16, 16), vehicles=16, updates=2, segment=12, segments=100), racer, 0)
-    alive = flown[0].alive[-1]
+    alive = torch.from_numpy(~flown[0].lost)
     assert alive.sum() > 8
     assert torch.equal(flown[1].states[0][alive], flown[0].states[-1][alive])
