@@ -2,8 +2,9 @@
 
 A course is a function of (seed, number): hashes of counters, as `spike_ctrl.sim.randomisation` draws starts. Stations lie on
 a closed curve, an ellipse or a figure of eight, with a random height. A gate faces halfway between the directions from the
-last and to the next one, give or take `turn`. In a share of the courses one station is a pair: the second gate stands above
-or below the first and is passed in the opposite direction (a split-S, or a climb). What breaks a limit is drawn again.
+last and to the next one, give or take `turn`. In a share of the courses one station, moved outwards, is a pair: the second
+gate stands above or below the first and is passed in the opposite direction (a split-S, or a climb). What breaks a limit is
+drawn again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class TrackRanges:
     low: float = within(1.3, 0.8, 10.0, "Lowest centre of a gate.", "m")
     high: float = within(4.0, 0.8, 20.0, "Highest centre of a gate, but for those above others.", "m")
     turn: float = within(20.0, 0.0, 40.0, "Largest deviation of a gate's yaw from the course's.", "deg")
-    pairs: float = within(0.35, 0.0, 1.0, "Share of courses with two gates one above the other.")
+    pairs: float = within(
+        0.35, 0.0, 1.0, "Share of draws, before limits are checked, with two gates one above the other."
+    )
     eights: float = within(0.35, 0.0, 1.0, "Share of courses that are figures of eight.")
     size: float = within(1.5, 0.6, 5.0, "Width and height of the openings.", "m")
     frame: float = within(0.2, 0.0, 1.0, "Breadth of the frames.", "m")
@@ -102,7 +105,7 @@ def _fits(at: Sums, yaw: Sums, gates: int, second: int, nearest: float, farthest
                 return False
             if (x * math.cos(yaw[after]) + y * math.sin(yaw[after])) < 0.4 * level:
                 return False
-            if i != second and (x * math.cos(yaw[i]) + y * math.sin(yaw[i])) < 0.2 * level:
+            if (x * math.cos(yaw[i]) + y * math.sin(yaw[i])) < 0.2 * level:
                 return False
     return True
 
@@ -133,11 +136,15 @@ def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
             for i in range(gates - 1, second, -1):
                 at[i], yaw[i] = at[i - 1], yaw[i - 1]
             first, apart = second - 1, max(3.0, float(ranges[2])) + _uniform(key, 8, 0.0, 0.5)
-            before = (first - 1) % gates
-            if before == second:
-                continue
-            yaw[first] = math.atan2(at[first, 1] - at[before, 1], at[first, 0] - at[before, 0])
+            before, after = (first - 1) % gates, (second + 1) % gates
+            x = at[first, 0] - 0.5 * (at[before, 0] + at[after, 0])
+            y = at[first, 1] - 0.5 * (at[before, 1] + at[after, 1])
+            yaw[first] = math.atan2(y, x)
             yaw[second] = yaw[first] + math.pi
+            wide = math.sqrt((at[before, 0] - at[after, 0]) ** 2 + (at[before, 1] - at[after, 1]) ** 2)
+            out = wide * _uniform(key, 11, 0.2, 0.5)
+            at[first, 0] += out * math.cos(yaw[first])
+            at[first, 1] += out * math.sin(yaw[first])
             at[second] = at[first]
             base = ranges[4] + _uniform(key, 9, 0.0, 0.5)
             upper, lower = (first, second) if _uniform(key, 10, 0.0, 1.0) < 0.6 else (second, first)

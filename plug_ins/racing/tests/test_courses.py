@@ -79,7 +79,7 @@ def test_drawn_courses_keep_their_limits_and_have_turns_climbs_and_pairs():
         yaw = np.arctan2(way[:, 1], way[:, 0])[~above]
         turns.append(np.angle(np.exp(1j * np.diff(yaw))))
     assert counts == set(range(4, 13))
-    assert 25 < pairs < 80
+    assert 25 < pairs < 70
     assert climbs > 2
     assert np.concatenate(turns).min() < -1 and np.concatenate(turns).max() > 1
 

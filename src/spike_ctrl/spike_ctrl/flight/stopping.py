@@ -1,9 +1,9 @@
 """How far a vehicle still gets that stops at its limits: a bound along each axis, at any velocity and tilt. Pure.
 
 For `dead` and the rotors' lag full thrust may act along any axis that the body rate reaches; until the braking axis is
-reached it is at most `idle` weights; then the vehicle brakes against its velocity. Proof: in each phase the acceleration
-along an axis is at most a constant; velocity and way are at most those under it, and grow with it and with the phase. Thrust
-that fades gives no more velocity than thrust that stays for the lag and ends. Braking takes v |v| / (2 B). Drag helps.
+reached it is at most `idle` weights; then the vehicle brakes against its velocity, by v |v| / (2 B). Proof: the acceleration
+along an axis is at most a constant in each phase; velocity and way are at most those under it. Fading thrust gives no more
+velocity than thrust that stays for the lag and ends. Drag only shortens the way.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Stopping:
     @classmethod
     def of(cls, craft: Airframe, dead: float = 0.03, spread: float = 0.1) -> Stopping:
         """That of an airframe whose true thrust/weight may differ by the share `spread`."""
-        lag, ratio, rate = max(craft.lag_up, craft.lag_down), craft.thrust_to_weight, math.hypot(*craft.max_rates[:2])
-        return cls(dead, lag, 2 * lag + 0.08, rate, (1 - spread) * ratio, (1 + spread) * ratio)
+        lag, weak, strong = max(craft.lag_up, craft.lag_down), *((1 + x) * craft.thrust_to_weight for x in (-spread, spread))
+        return cls(dead, lag, 2 * lag + 0.08, math.hypot(*craft.max_rates[:2]), weak, strong)
 
     def ways(self, velocity: Vector, up: Vector) -> tuple[float, ...]:
         """The largest ways (m, at least 0) to the west, south, below, east, north and above, before it is first at rest.
 
         velocity: m/s, ENU. up: the thrust's axis now, a unit vector of the world.
         """
-        g, t1, strong, fast = GRAVITY, self.dead + self.lag, self.strong * GRAVITY, math.hypot(velocity[0], velocity[1])
+        g, t1, strong, fast = GRAVITY, self.dead + self.lag, self.strong * GRAVITY, math.hypot(*velocity[:2])
         turned, lean = self.rate * t1, math.acos(max(-1.0, min(1.0, up[2])))
         old = strong * t1 * math.sin(min(lean + turned, math.pi / 2))
         kick = old + self.idle * g * (math.pi / self.rate + self.swing)
