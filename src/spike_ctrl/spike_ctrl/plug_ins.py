@@ -43,6 +43,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_fleet": {"flight_conditions": "separation"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
+    "spike_ctrl_racing": {"verbs": "race", "schemas": "course"},
     "spike_ctrl_rviz": {"launch_arguments": "rviz"},
     "spike_ctrl_sitl": {
         "verbs": "demo px4 gazebo truth",

@@ -1,0 +1,283 @@
+"""A segment of races that torch can differentiate: the network by autograd, gates and vehicle by kernels.
+
+Arrays are [B, ...], a segment's [T, B, ...]. States are those of `spike_ctrl_networks.differentiable_step`, positions in the
+world, m. The gate that a vehicle flies to is found from the detached flight, as in the kernels of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from spike_ctrl._files.arrays import Flags, Floats, Integers, Number
+from spike_ctrl._files.kernel import FASTMATH, kernel
+from spike_ctrl.snn.network_state import State, detach
+from spike_ctrl_networks.differentiable_step import Vehicles
+from spike_ctrl_racing.gate_crossing import BACKWARDS, HIT, PASSED, crossing
+from spike_ctrl_racing.race_kernels import SIZE
+
+Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
+"""One step of a policy: observations [B, 30] and its state to actions [B, 4] and the new state."""
+CLOSE = 3.0  # m: a way that crosses a gate's plane within this distance of its centre is a try to pass it
+LEAD, BEND, STEEP = 1.5, 3.0, 4.0  # m, 1, m/s; see `course_direction` and `cost`
+
+
+class Weights(NamedTuple):
+    """What a step of the gradient's flight costs; see `cost`."""
+
+    speed: float = 4.0  # m/s
+    velocity: float = 0.02  # s^2/m^2
+    centre: float = 6.0  # 1/m^2, of a crossing
+    edge: float = 100.0  # 1/m^2, of a crossing beyond `inside`
+    inside: float = 0.3  # m
+    most: float = 20.0  # of a crossing; a tenth of what is beyond counts
+    rates: float = 0.0004
+    action_rate: float = 0.05
+    floor: float = 0.3  # 1/m^2, below `low`
+    low: float = 0.7  # m
+
+
+class Segment(NamedTuple):
+    """What a segment leaves behind: the states [T + 1, B, S] and actions [T, B, 4] with history, the rest without."""
+
+    states: torch.Tensor
+    actions: torch.Tensor
+    rows: torch.Tensor  # [T, B, 16], the gate that each step flew to
+    crossed: torch.Tensor  # [T, B], whether the step tried to pass it
+    alive: torch.Tensor  # [T, B], whether the flight went on before the step
+    lost: Flags  # [B], who had touched something at the end
+    memory: State
+
+
+class _Move(torch.autograd.Function):
+    """One control step of vehicles: states [B, S], actions and their noise [B, 4] to the next states.
+
+    All is in one function, since each costs autograd some 30 us a step. decay: of the gradient with respect to the state.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, state: torch.Tensor, action: torch.Tensor, noise: torch.Tensor, vehicles: Vehicles, decay: float
+    ) -> torch.Tensor:
+        vehicles.put(state)
+        u = (action + noise) * 0.5 + 0.5
+        ctx.tape, ctx.vehicles, ctx.decay = vehicles.advance(u.clamp(0.0, 1.0)), vehicles, decay
+        ctx.free = ((u >= 0.0) & (u <= 1.0)).float() * 0.5
+        return vehicles.state()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_after: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        adjoint = ctx.vehicles.adjoint(by_after)
+        by_u = ctx.vehicles.retreat(*ctx.tape, adjoint)
+        return ctx.vehicles.gradient(adjoint) * ctx.decay, by_u * ctx.free, None, None, None
+
+
+class _Observe(torch.autograd.Function):
+    """`observe` and its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, state: torch.Tensor, first: Floats, second: Floats) -> torch.Tensor:
+        ctx.given = state.detach().numpy(), first, second
+        seen = np.empty((len(first), SIZE), np.float32)
+        _see(state.detach().numpy(), first, second, seen)
+        return torch.from_numpy(seen)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_seen: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        by_state = np.zeros_like(ctx.given[0])
+        state, first, second = ctx.given
+        _see_back(state, first, second, by_seen.contiguous().numpy(), by_state)
+        return torch.from_numpy(by_state), None, None
+
+
+_move: Callable[..., torch.Tensor] = _Move.apply
+observe: Callable[[torch.Tensor, Floats, Floats], torch.Tensor] = _Observe.apply
+"""The observation [B, 30] of states [B, S] that fly to gates `first`, then `second` [B, 16]; see `RacingEnvironment`."""
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _rotation(x: Number, y: Number, z: Number, w: Number) -> Floats:
+    """Body to world, (3, 3)."""
+    one, two, turn = np.float32(1), np.float32(2), np.empty((3, 3), np.float32)
+    turn[0, 0], turn[0, 1], turn[0, 2] = one - two * (y * y + z * z), two * (x * y - w * z), two * (x * z + w * y)
+    turn[1, 0], turn[1, 1], turn[1, 2] = two * (x * y + w * z), one - two * (x * x + z * z), two * (y * z - w * x)
+    turn[2, 0], turn[2, 1], turn[2, 2] = two * (x * z - w * y), two * (y * z + w * x), one - two * (x * x + y * y)
+    return turn
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _heading(row: Floats) -> tuple[Number, Number]:
+    """Cosine and sine of the yaw of a gate's normal."""
+    level = np.sqrt(row[3] * row[3] + row[4] * row[4])
+    if level > np.float32(1e-6):
+        return row[3] / level, row[4] / level
+    return np.float32(1), np.float32(0)
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _see(state: Floats, first: Floats, second: Floats, seen: Floats) -> None:
+    for b in range(len(first)):
+        s, o = state[b], seen[b]
+        turn = _rotation(s[3], s[4], s[5], s[6])
+        c, n = _heading(first[b])
+        x, y = s[0] - first[b, 0], s[1] - first[b, 1]
+        o[0], o[1], o[2] = c * x + n * y, c * y - n * x, s[2] - first[b, 2]
+        o[12], o[13], o[14] = c * s[7] + n * s[8], c * s[8] - n * s[7], s[9]
+        for j in range(3):
+            o[3 + j], o[6 + j] = c * turn[0, j] + n * turn[1, j], c * turn[1, j] - n * turn[0, j]
+            o[9 + j], o[15 + j] = turn[2, j], s[10 + j]
+            o[18 + j] = o[21 + j] = o[24 + j] = o[27 + j] = np.float32(0)
+            for i in range(3):
+                o[18 + j] += turn[i, j] * (first[b, i] - s[i])
+                o[21 + j] += turn[i, j] * first[b, 3 + i]
+                o[24 + j] += turn[i, j] * (second[b, i] - s[i])
+                o[27 + j] += turn[i, j] * second[b, 3 + i]
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _see_back(state: Floats, first: Floats, second: Floats, by_seen: Floats, by_state: Floats) -> None:
+    two, by_turn = np.float32(2), np.empty((3, 3), np.float32)
+    for b in range(len(first)):
+        s, o, to = state[b], by_seen[b], by_state[b]
+        x, y, z, w = s[3], s[4], s[5], s[6]
+        turn = _rotation(x, y, z, w)
+        c, n = _heading(first[b])
+        to[0], to[1], to[2] = c * o[0] - n * o[1], n * o[0] + c * o[1], o[2]
+        to[7], to[8], to[9] = c * o[12] - n * o[13], n * o[12] + c * o[13], o[14]
+        for j in range(3):
+            to[10 + j] = o[15 + j]
+            by_turn[0, j], by_turn[1, j] = c * o[3 + j] - n * o[6 + j], n * o[3 + j] + c * o[6 + j]
+            by_turn[2, j] = o[9 + j]
+        for i in range(3):
+            for j in range(3):
+                to[i] -= turn[i, j] * (o[18 + j] + o[24 + j])
+                by_turn[i, j] += (
+                    (first[b, i] - s[i]) * o[18 + j] + first[b, 3 + i] * o[21 + j]
+                    + (second[b, i] - s[i]) * o[24 + j] + second[b, 3 + i] * o[27 + j]
+                )  # fmt: skip
+        g = by_turn
+        xy, xz, yz = g[0, 1] + g[1, 0], g[0, 2] + g[2, 0], g[1, 2] + g[2, 1]
+        wx, wy, wz = g[2, 1] - g[1, 2], g[0, 2] - g[2, 0], g[1, 0] - g[0, 1]
+        to[3] = two * (y * xy + z * xz - two * x * (g[1, 1] + g[2, 2]) + w * wx)
+        to[4] = two * (x * xy + z * yz - two * y * (g[0, 0] + g[2, 2]) + w * wy)
+        to[5] = two * (x * xz + y * yz - two * z * (g[0, 0] + g[1, 1]) + w * wz)
+        to[6] = two * (x * wx + y * wy + z * wz)
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def follow(
+    before: Floats, after: Floats, gates: Floats, counts: Integers, gate: Integers, radius: Number, low: Number,
+    alive: Flags, crossed: Flags,
+) -> None:  # fmt: skip
+    """Move each vehicle's gate on where it is passed, and mark who tried to pass and who is lost (not alive)."""
+    for b in range(len(before)):
+        old, new = (before[b, 0], before[b, 1], before[b, 2]), (after[b, 0], after[b, 1], after[b, 2])
+        crossed[b] = False
+        tried = gate[b]
+        for g in range(counts[b]):
+            what, left, up = crossing(old, new, gates[b, g], radius)
+            if g == tried and alive[b]:
+                side = what != BACKWARDS and (left != 0 or up != 0)
+                crossed[b] = side and left * left + up * up < np.float32(CLOSE * CLOSE)
+                if what == PASSED:
+                    gate[b] = (g + 1) % counts[b]
+            if what == HIT:
+                alive[b] = False
+        if not new[2] > low or not abs(new[0]) + abs(new[1]) + abs(new[2]) < np.float32(1e3):
+            alive[b] = False
+
+
+def fly(
+    step: Step, memory: State, vehicles: Vehicles, gates: Floats, counts: Integers, gate: Integers, radius: float,
+    steps: int, noise: torch.Tensor, decay: float,
+) -> Segment:  # fmt: skip
+    """Fly so many steps from the states in the vehicles' buffer; `gate` [B] moves on. noise [T, B, 4]: of the actions.
+
+    decay: by this the gradient with respect to the state gets smaller in each step.
+    """
+    state, everyone = vehicles.state(), np.arange(len(gate))
+    alive, crossed = np.ones(len(gate), np.bool_), np.zeros(len(gate), np.bool_)
+    states, actions, rows, tries, lives = [state], [], [], [], []
+    for t in range(steps):
+        first = gates[everyone, gate]
+        action, memory = step(observe(state, first, gates[everyone, (gate + 1) % counts]), memory)
+        before = state
+        state = _move(state, action, noise[t], vehicles, decay)
+        lives.append(torch.from_numpy(alive.copy()))
+        follow(
+            before[:, :3].detach().numpy(), state[:, :3].detach().numpy(), gates, counts, gate, np.float32(radius),
+            np.float32(radius), alive, crossed,
+        )  # fmt: skip
+        states.append(state)
+        actions.append(action)
+        rows.append(torch.from_numpy(first))
+        tries.append(torch.from_numpy(crossed.copy()))
+    vehicles.put(state)
+    return Segment(
+        torch.stack(states),
+        torch.stack(actions),
+        torch.stack(rows),
+        torch.stack(tries),
+        torch.stack(lives),
+        ~alive,
+        detach(memory),
+    )
+
+
+def course_direction(position: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The unit vector [..., 3] along which a vehicle at `position` [..., 3] shall fly to the gate of `rows` [..., 16].
+
+    In front of the gate it leads through its centre and on: sideways BEND times as steep as to a point LEAD behind it.
+    Beside and behind the gate it leads back to its front. It has no zero, so that no place before a gate is one to stay at.
+    """
+    way, normal = rows[..., :3] - position, rows[..., 3:6]
+    ahead = (way * normal).sum(-1, keepdim=True)
+    r = (way.square().sum(-1, keepdim=True) + 1e-4).sqrt()
+    through = normal * (ahead.clamp(min=0) + LEAD) + BEND * (way - normal * ahead)
+    around = way / r - normal
+    front = torch.sigmoid(12.0 * ((ahead + 0.5) / (r + 0.5) - 0.6))  # near the gate's plane it is in front, too
+    towards = front * through / through.norm(dim=-1, keepdim=True) + (1 - front) * around
+    direction: torch.Tensor = towards / (towards.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+    return direction
+
+
+def cost(flown: Segment, before: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:
+    """What a segment costs, mean over steps and vehicles; before [B, 4]: the last actions before it. Figures to show.
+
+    The difference d of the velocity from V times `course_direction`: d^2 / 2, beyond STEEP its tangent; a crossing of the
+    gate's plane off the centre; the same beyond `inside`; body rates; changes of the action; flight near the ground.
+    """
+    a, b, velocity = flown.states[:-1, :, :3], flown.states[1:, :, :3], flown.states[1:, :, 7:10]
+    centre, normal = flown.rows[..., :3], flown.rows[..., 3:6]
+    live, tried = flown.alive.float(), (flown.crossed & flown.alive).float()
+    course = course_direction(b, flown.rows)
+    wrong = ((velocity - weights.speed * course).square().sum(-1) + 1e-6).sqrt()
+    d0, d1 = ((a - centre) * normal).sum(-1), ((b - centre) * normal).sum(-1)
+    share = torch.where(flown.crossed, d0 / (d0 - d1 - 1e-9), torch.zeros(()))
+    at = a + share[..., None] * (b - a) - centre
+    off = torch.stack([(at * flown.rows[..., 6:9]).sum(-1), (at * flown.rows[..., 9:12]).sum(-1)], -1).abs()
+    # A crossing is one step, so that it weighs as much at any speed.
+    miss = off.square().sum(-1) * weights.centre + ((off - weights.inside).clamp(min=0).square() * weights.edge).sum(-1)
+    miss = torch.where(miss < weights.most, miss, weights.most + (miss - weights.most) * 0.1)
+    roughness = (flown.actions - torch.cat([before[None], flown.actions[:-1]])).square().sum(-1)
+    rates = flown.states[1:, :, 10:13].square().sum(-1)
+    ground = (weights.low - b[..., 2]).clamp(min=0).square()
+    each = (
+        weights.velocity * torch.where(wrong < STEEP, wrong.square() / 2, STEEP * (wrong - STEEP / 2))
+        + weights.rates * rates + weights.action_rate * roughness + weights.floor * ground
+    )  # fmt: skip
+    total = (live * each + tried * miss).sum() / live.numel()
+    with torch.no_grad():
+        passes = tried.sum().clamp(min=1)
+        return total, {
+            "speed": float((live * velocity.norm(dim=-1)).sum() / live.sum()),
+            "crossings": float(tried.sum() / tried.shape[1]),
+            "off": float((tried * off.norm(dim=-1)).sum() / passes),
+            "inside": float((tried * (off.amax(-1) < 0.55)).sum() / passes),
+        }

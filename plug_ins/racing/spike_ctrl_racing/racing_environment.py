@@ -1,0 +1,313 @@
+"""Races through gates over the core's batched dynamics, with Gymnasium's vector and single-vehicle interfaces.
+
+Autoreset is Gymnasium's NEXT_STEP, as in `spike_ctrl.sim.environment`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl._files import ranges
+from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.errors import UsageError, meant
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.sim import dynamics, randomisation, rate_loop
+from spike_ctrl.sim.dynamics import EPISODE
+from spike_ctrl.sim.environment import LIMITS, RATE_HZ
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.rate_loop import SUBSTEPS
+from spike_ctrl_racing import race_kernels, track
+from spike_ctrl_racing.race_kernels import SIZE, Field, Results, Rules
+from spike_ctrl_racing.race_reward import RaceReward
+from spike_ctrl_racing.track import GATE_ROWS, Track
+from spike_ctrl_racing.track_sampler import MOST_GATES, TrackRanges, draw
+
+LAYOUT = "racing_30"
+EPISODE_STEPS = 6000
+OUTCOMES = ("flying", "finished", "touched", "outside", "late")
+
+
+@dataclass(frozen=True)
+class RacingTask:
+    """A race: courses, rounds, starts, the arena around the course, true plants."""
+
+    tracks: TrackRanges | tuple[Track, ...] = TrackRanges()
+    rounds: int = within(3, 1, 1000, "Rounds of a flight.")
+    episode_steps: int = within(EPISODE_STEPS, 1, 2**24, "Control steps of 10 ms, at most.")
+    radius: float = within(0.2, 0.0, 2.0, "Of the vehicle, which may touch no frame and not the ground.", "m")
+    margin: float = within(6.0, 1.0, 100.0, "From the outermost gates to the walls of the arena.", "m")
+    above: float = within(4.0, 1.0, 100.0, "From the highest gate to the ceiling.", "m")
+    back: float = within(2.0, 0.1, 20.0, "From the start to the first gate, at most; at least .7 of it.", "m")
+    anywhere: float = within(0.0, 0.0, 1.0, "Share of flights that begin before another gate than the first.")
+    speed: float = within(0.0, 0.0, 30.0, "Highest speed at the start, through the gate.", "m/s")
+    start: InitialStates = InitialStates(at_target=0.0, position=0.2, tilt=0.1, velocity=0.1, rates=0.1, yaw=0.1)
+    randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+def require(task: RacingTask, airframe: Airframe) -> None:
+    """Raise UsageError for what a race cannot have."""
+    ranges.check(task, "task")
+    differ = task.randomisation
+    if differ.delay or differ.noise or not differ.sensors.exact or differ.sensors.late:
+        raise UsageError("randomisation: found delay, noise or sensors, wanted 0: a race has exact sensors of its own")
+    if airframe.action_layout == "rates" and differ.dead_time:
+        raise UsageError("randomisation.dead_time: found it with action_layout 'rates', wanted 0")
+    if isinstance(task.tracks, tuple) and not task.tracks:
+        raise UsageError("tracks: found none, wanted courses or the ranges of courses")
+
+
+class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
+    """N vehicles that race through gates, each in flights and, where courses are drawn, on courses of its own.
+
+    Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says. Observations float32 (N, 30): the 18
+    numbers of the position task (position error (3, m), rotation matrix (9, row-major), velocity (3, m/s), body rates
+    (3, rad/s, FLU)) with the next gate's centre as the set-point, and the yaw of its normal as that of the frame; then for
+    the next gate and the one after it the centre from the vehicle (3, m) and the normal (3), both in the body frame, FLU.
+
+    A step earns what `RaceReward` weighs. A flight is terminated when its rounds are complete, when the vehicle has touched
+    a frame or the ground, or left the arena; it is truncated by `episode_steps`. Equal seeds give equal runs. `info` holds
+    under "flight", where "_flight" is true: r (return), l (steps), outcome (an index of `OUTCOMES`), passed (gates), flown
+    (m), off_centre (m, root mean square at the passed gates), fastest (m/s).
+
+    >>> from spike_ctrl.airframe import Airframe
+    >>> environment = RacingEnvironment(Airframe.load("racer"), vehicles=64)
+    >>> observation, info = environment.reset(seed=1)
+    >>> observation.shape
+    (64, 30)
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self, airframe: Airframe, vehicles: int, task: RacingTask = RacingTask(), reward: RaceReward = RaceReward()
+    ) -> None:
+        if vehicles < 1:
+            raise UsageError(f"vehicles: found {vehicles}, wanted at least 1")
+        require(task, airframe)
+        self.airframe, self.task, self.num_envs, self.reward = airframe, task, vehicles, reward
+        farthest = np.concatenate([LIMITS, np.tile(np.repeat([4e3, 1.001], 3), 2)]).astype(np.float32)
+        self.single_observation_space = gymnasium.spaces.Box(-farthest, farthest, dtype=np.float32)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
+        self.buffer = dynamics.allocate(vehicles, airframe)
+        self.kept = np.zeros((vehicles, race_kernels.KEPT), np.float32)
+        f = np.float32
+        self.rules = Rules(
+            task.rounds, task.episode_steps, f(task.radius), f(task.margin), f(task.above), f(task.anywhere), f(task.back),
+            f(task.speed),
+        )  # fmt: skip
+        self._ranges = np.empty(0, np.float32)
+        if isinstance(task.tracks, TrackRanges):
+            draw(0, 0, task.tracks)  # raises where there is no room
+            self._ranges = task.tracks.array()
+            gates = np.zeros((vehicles, MOST_GATES, GATE_ROWS), np.float32)
+            self.field = Field(gates, np.zeros(vehicles, np.int64), np.zeros((vehicles, 6), np.float32), np.arange(vehicles))
+        else:
+            self.field = _field(task.tracks, vehicles)
+            race_kernels.enclose(self.field, self.rules)
+        arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
+        loop, late = np.zeros(rate_loop.SIZE, np.float32), 0
+        plain: Callable[..., int] = race_kernels.step_motors
+        extended: Callable[..., int] = race_kernels.step_extended_motors
+        if airframe.action_layout == "rates":
+            dt /= SUBSTEPS
+            loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
+            plain, extended = race_kernels.step_rates, race_kernels.step_extended_rates
+        self._plant = np.float32(dt), arms, loop, late
+        self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
+        self._kernel = partial(plain, extension=None)
+        if self._extension is not None:
+            self._kernel = partial(extended, np.array(self._extension, np.float32))
+        self._draws = task.start.array(), randomisation.nominal(airframe), task.randomisation.array()
+        self._hover, self._seed = np.float32(airframe.hover), 0
+
+    @property
+    def reward(self) -> RaceReward:
+        """Weights of the reward; they may change between steps."""
+        return self._reward
+
+    @reward.setter
+    def reward(self, reward: RaceReward) -> None:
+        self._reward, self._weights = reward, reward.array()
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Begin a flight in every vehicle; with a seed, from the first flight of that seed's sequence.
+
+        options: {"reset_mask": who} begins one only in the vehicles with who[n], a bool array (N,). Raises ValueError.
+        """
+        who = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs)), np.bool_)
+        if who.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
+        if seed is not None:
+            if not isinstance(seed, (int, np.integer)):
+                raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
+            self._seed = int(seed)
+            dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
+        observation = np.empty((self.num_envs, SIZE), np.float32)
+        race_kernels.start(
+            self.buffer, who, self._seed, self._draws, self._hover, self.kept, self.field, self._ranges, self.rules,
+            observation.ravel(), self._extension,
+        )  # fmt: skip
+        return observation, {}
+
+    def step(self, actions: Floats) -> tuple[Floats, Floats, Any, Any, dict[str, Any]]:
+        """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
+
+        Gives observation (N, 30), reward (N,), terminated (N,), truncated (N,), info. Raises ValueError for actions of
+        another shape.
+        """
+        actions = np.ascontiguousarray(actions, np.float32)
+        if actions.shape != (self.num_envs, 4):
+            raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
+        n = self.num_envs
+        observation, flight = np.empty((n, SIZE), np.float32), np.zeros((n, race_kernels.KEPT), np.float32)
+        ends, outcome, reward = np.empty((2, n), np.bool_), np.empty(n, np.int64), np.empty(n, np.float32)
+        results = Results(observation.ravel(), reward, ends, outcome, flight)
+        finished = self._kernel(
+            self.buffer, actions, *self._plant, self._weights, self._seed, self._draws, self._hover, self.kept, self.field,
+            self._ranges, self.rules, results,
+        )  # fmt: skip
+        info = {"flight": _flight(flight, outcome), "_flight": ends[0] | ends[1]} if finished else {}
+        return observation, reward, ends[0], ends[1], info
+
+    def read(self, which: slice | int) -> Floats:
+        """Rows of the state, vehicle by vehicle: see the row names in `spike_ctrl.sim.dynamics`."""
+        return dynamics.read(self.buffer, which, self.num_envs)
+
+    @property
+    def rotor_speed(self) -> Floats:
+        """Normalised rotor speeds (N, 4); privileged."""
+        return self.read(dynamics.ROTOR_ROWS)
+
+    def course(self, vehicle: int) -> Floats:
+        """The gates (gates, 16) of the course that a vehicle flies now, as `track.gate_row` gives them."""
+        course = self.field.of[vehicle]
+        return self.field.gates[course, : self.field.counts[course]].copy()
+
+
+def _field(tracks: Sequence[Track], vehicles: int) -> Field:
+    """Given courses; vehicle n flies course n modulo their number."""
+    counts = np.array([len(course.gates) for course in tracks])
+    gates = np.zeros((len(tracks), counts.max(), GATE_ROWS), np.float32)
+    for course, given in zip(gates, tracks, strict=True):
+        course[: len(given.gates)] = given.rows()
+    return Field(gates, counts, np.zeros((len(tracks), 6), np.float32), np.arange(vehicles) % len(tracks))
+
+
+def _flight(kept: Floats, outcome: Any) -> dict[str, Any]:
+    """Of flights that ended; 0 where one goes on."""
+    k, passes = race_kernels, kept[:, race_kernels.PASSES]
+    return {
+        "r": kept[:, k.RETURN],
+        "l": kept[:, k.STEPS].astype(np.int64),
+        "outcome": outcome,
+        "passed": passes.astype(np.int64),
+        "flown": kept[:, k.FLOWN],
+        "off_centre": np.sqrt(kept[:, k.OFF_CENTRE] / np.maximum(passes, 1)),
+        "fastest": kept[:, k.FASTEST],
+    }
+
+
+class SingleRacingEnvironment(gymnasium.Env[Floats, Floats]):
+    """One vehicle of `RacingEnvironment`, as an ordinary Gymnasium environment: observations (30,), actions (4,)."""
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, airframe: Airframe, task: RacingTask = RacingTask(), reward: RaceReward = RaceReward()) -> None:
+        self.batch = RacingEnvironment(airframe, 1, task, reward)
+        self.observation_space = self.batch.single_observation_space
+        self.action_space = self.batch.single_action_space
+        self.render_mode = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Begin a flight; with a seed, the first one of that seed's sequence."""
+        super().reset(seed=seed)
+        return self.batch.reset(seed=seed)[0][0], {}
+
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """One control step of 10 ms: see `RacingEnvironment.step`."""
+        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
+        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+
+
+def make_race(
+    airframe: str | Path | Airframe = "racer",
+    vehicles: int | None = None,
+    *,
+    layout: str | None = None,
+    tracks: TrackRanges | Mapping[str, Any] | Sequence[Track | str] = TrackRanges(),
+    reward: RaceReward | Mapping[str, Any] = RaceReward(),
+    **task: Any,
+) -> RacingEnvironment | SingleRacingEnvironment:
+    """The racing task: fly through all gates of a course in their order, in as little time as possible.
+
+    airframe: an `Airframe`, a name among config/airframes, or the path of a YAML file. vehicles: None for one vehicle as a
+    `gymnasium.Env`; a number N for a `gymnasium.vector.VectorEnv`. layout: "motors" or "rates" in place of the airframe's.
+    tracks: ranges from which courses are drawn, by name, `{"most": 6}`; or courses, names or paths of YAML files. reward:
+    what differs from the defaults, by name. task: fields of `RacingTask`. Raises UsageError, which is a ValueError.
+
+    >>> make_race(vehicles=64, tracks=["split_s"]).reset(seed=0)[0].shape
+    (64, 30)
+    """
+    craft = airframes.load(airframe)
+    if layout is not None and layout != craft.action_layout:
+        craft = dataclasses.replace(craft, action_layout=layout)
+    if isinstance(tracks, Mapping):
+        tracks = _changed(TrackRanges(), tracks, "tracks")
+    elif not isinstance(tracks, TrackRanges):
+        tracks = tuple(track.load(course) if isinstance(course, str) else course for course in tracks)
+    if isinstance(given := task.get("randomisation"), Mapping):
+        task["randomisation"] = _changed(Randomisation(), given, "randomisation")
+    race = _changed(RacingTask(tracks=tracks), task, "task")  # type: ignore[arg-type]
+    weights = _changed(RaceReward(), reward, "reward") if isinstance(reward, Mapping) else reward
+    if vehicles is None:
+        return SingleRacingEnvironment(craft, race, weights)
+    return RacingEnvironment(craft, vehicles, race, weights)
+
+
+def _changed(default: Any, given: Mapping[str, Any], name: str) -> Any:
+    known = [known.name for known in dataclasses.fields(default)]
+    for key in given:
+        if key not in known:
+            hint = meant(key, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"{name}: unknown name '{key}'{hint}")
+    changed = dataclasses.replace(default, **given)
+    ranges.check(changed, name)
+    return changed
+
+
+def racing(**options: Any) -> SingleRacingEnvironment:
+    """What `gymnasium.make` calls: one vehicle whose flights Gymnasium's own TimeLimit ends. options: as of `make_race`."""
+    _refuse_episode_steps(options)
+    made = make_race(**options, vehicles=None, episode_steps=2**24)
+    assert isinstance(made, SingleRacingEnvironment)
+    return made
+
+
+def racing_vector(num_envs: int, max_episode_steps: int, **options: Any) -> RacingEnvironment:
+    """What `gymnasium.make_vec` calls: one batched environment. options: as of `make_race`."""
+    _refuse_episode_steps(options)
+    made = make_race(**options, vehicles=num_envs, episode_steps=max_episode_steps)
+    assert isinstance(made, RacingEnvironment)
+    return made
+
+
+def _refuse_episode_steps(options: Mapping[str, Any]) -> None:
+    if "episode_steps" in options:
+        raise TypeError("episode_steps: found in gymnasium.make, wanted Gymnasium's own name for it, max_episode_steps")

@@ -1,0 +1,74 @@
+"""`spike-ctrl race` from the command line."""
+
+import argparse
+import json
+
+import pytest
+
+from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl_racing import race_training, race_verb
+from spike_ctrl_racing.race_training import RaceTraining
+
+
+def _run(*words):
+    parser = argparse.ArgumentParser()
+    race_verb.add(parser)
+    return race_verb.run(parser.parse_args([str(word) for word in words]))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A policy at its random start, which soon falls."""
+    path, racer = tmp_path_factory.mktemp("model") / "fresh.safetensors", airframe.load("racer")
+    race_training.save(path, race_training.network(RaceTraining(hidden=(16, 16)), racer, 0), racer, 0, "", "")
+    return path
+
+
+def test_a_race_gives_a_table_figures_and_a_picture(model, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert _run("split_s", model, "--drawn", 3, "--json", tmp_path / "f.json", "--plot", tmp_path / "p.png") == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[-3].split()[:3] == ["model", "course", "completed"]
+    assert table[-2].split()[:2] == ["fresh", "split_s"] and table[-1].split()[:3] == ["fresh", "3", "drawn"]
+    (figures,) = json.loads((tmp_path / "f.json").read_text())
+    assert [race["track"] for race in figures["races"]] == ["split_s", *(f"drawn-1000000-{n}" for n in range(3))]
+    assert figures["drawn"]["completed"] == 0
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_checkpoint_says_that_it_sees_gates(model):
+    contract = checkpoint.load(model).manifest.contract
+    assert (contract.observation, contract.sizes[0], contract.airframe) == ("racing_30", 30, "racer")
+
+
+def test_a_checkpoint_goes_back_to_the_network_it_came_from(model):
+    network = race_training.network(RaceTraining(hidden=(16, 16)), airframe.load("racer"), 0)
+    again = race_training.network_of(checkpoint.load(model).weights, 1)
+    for name, value in network.weights().items():
+        assert again.weights()[name] == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["split_s"], "MODEL: found none"),
+        (["models/crazyflie.safetensors", "split_s"], "observation: found setpoint_frame_18"),
+        (["split", "x.safetensors"], "'split': found neither, wanted a course"),
+        (["x.safetensors"], "TRACK: found none, wanted a course or --drawn N"),
+        (["split_s", "x.safetensors", "--rounds", "0"], "--rounds: found 0, wanted 1 to 100"),
+        (["train"], "-o: found none"),
+    ],
+)
+def test_what_is_refused(words, message, monkeypatch):
+    monkeypatch.chdir(airframe.__file__.split("/src/")[0])
+    with pytest.raises(UsageError, match=message):
+        _run(*words)
+
+
+def test_a_training_writes_a_policy_that_races(tmp_path, capsys):
+    out = tmp_path / "mine.safetensors"
+    assert _run("train", "lemniscate", "-o", out, "--updates", 1) == 0
+    assert _run("lemniscate", out, "--rounds", 1) == 0
+    assert "lemniscate" in capsys.readouterr().out
