@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Body:
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer: Floats, dt: np.float32, arms: Floats, extension: Floats) -> np.float32:
+def _advance(buffer: Floats, dt: np.float32, arms: Floats, extension: Any) -> Any:
     """One step of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
     for i in range(4):
         buffer[AT[COMMAND + i]] = min(max(buffer[AT[COMMAND + i]], np.float32(0.0)), np.float32(1.0))

@@ -1,8 +1,8 @@
 """From an action of the layout `rates` to the four pulses of an MSP override, and the hover that is found in flight. Pure.
 
 A collective c in [-1, 1] goes from no thrust over the hover to full thrust: `sim.action_mapping.thrust` of it is the motor
-command u. Betaflight's mixer gives u = idle + (1 - idle) t for a throttle t in [0, 1], where the throttle's curve is straight
-(thr_expo 0, no limit), and t = (pulse - min_check) / (2000 - min_check).
+command u. Betaflight's mixer gives u = idle + (1 - idle) t for a throttle t in [0, 1], where the throttle's curve is
+straight (thr_expo 0, no limit), and t = (pulse - min_check) / (2000 - min_check).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ STARTS = 8
 LINE = f"tcp:127.0.0.1:{sitl_packets.MSP}"
 SETTINGS = (
     "feature -RX_MSP", "set msp_override_channels_mask = 15", "set msp_override_failsafe = OFF",
-    "set motor_pwm_protocol = PWM", "set serial_update_rate_hz = 1000", "set rc_smoothing_auto_factor = 10",
+    "set motor_pwm_protocol = PWM", "set serial_update_rate_hz = 1000", "set f_roll = 0", "set f_pitch = 0", "set f_yaw = 0",
     "set thr_expo = 0", "set throttle_limit_type = OFF",
     "aux 0 0 0 1700 2100 0 0", "aux 1 50 1 1700 2100 0 0", "aux 2 1 2 1700 2100 0 0",
 )  # fmt: skip
@@ -84,6 +84,12 @@ class Firmware:
         finally:
             line.close()
             time.sleep(0.3)  # the firmware takes one connection, and is slow to see its end
+
+    def __enter__(self) -> Firmware:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End it."""

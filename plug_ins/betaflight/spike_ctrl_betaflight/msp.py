@@ -1,9 +1,9 @@
-"""MSP, the MultiWii serial protocol that Betaflight speaks: packets of versions 1 and 2, and the messages that are used here.
+"""MSP, the MultiWii serial protocol that Betaflight speaks: packets of versions 1 and 2, and the messages used here.
 
-Bytes in, packets out. No sockets, no clock. A version 1 packet is `$M`, a direction, size, command, payload and the exclusive
-or of the last three. One of version 2 is `$X`, a direction, flags, command and size in 16 bits each, payload and a CRC-8
-(DVB-S2). Numbers are little-endian. Rates are those of the body in FLU: a roll to the right, nose down and a turn to the left
-are positive.
+Bytes in, packets out. No sockets, no clock. A packet of version 1 is `$M`, a direction, size, command, payload and the
+exclusive or of the last three. One of version 2 is `$X`, a direction, flags, command and size in 16 bits each, payload and a
+CRC-8 (DVB-S2). Numbers are little-endian. Rates are those of the body in FLU: a roll to the right, nose down and a turn to
+the left are positive.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Reader:
         data = self._waiting
         if len(data) < 3:
             return 0, None
-        second, direction = data[1:2], data[2:3]
+        second, direction = bytes(data[1:2]), bytes(data[2:3])
         if second not in (b"M", b"X") or direction not in (b"<", b">", b"!"):
             return 1, None
         head, room = (5, "<BB") if second == b"M" else (8, "<BHH")
@@ -235,7 +235,7 @@ def rate_profile(payload: bytes) -> RateProfile:
         roll_limit, pitch_limit, yaw_limit, kind,
     ) = _unpack("<BBBBBBBBHBBBBBBHHHB", payload)  # fmt: skip
     return RateProfile(
-        (roll_rate, pitch_rate, yaw_rate), (roll_expo, pitch_expo, yaw_expo), tuple(rates),
+        (roll_rate, pitch_rate, yaw_rate), (roll_expo, pitch_expo, yaw_expo), (rates[0], rates[1], rates[2]),
         (roll_limit, pitch_limit, yaw_limit), kind, mid, expo, limit_type, limit, payload[23] if len(payload) > 23 else 50,
     )  # fmt: skip
 

@@ -9,8 +9,8 @@ and EXPO of the CLI (the first two have other names for some kinds), the five ki
     ACTUAL       10 c x + max(0, 10 s - 10 c) y     y = x (x + e (x^5 - x))
     QUICK        2 c x / (1 - y (1 - 2 c / m))      y = x + e (x^3 - x), m = max(10 s, 2 c)
 
-(fc/rc.c of Betaflight 4.5 to 2026.12). A curve is odd, grows, and has one value for each whole us, so that the inverse is the
-pulse whose rate is nearest to the wanted one.
+(fc/rc.c of Betaflight 4.5 to 2026.12). A curve is odd, grows, and has one value for each whole us, so that the inverse is
+the pulse whose rate is nearest to the wanted one.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Our dynamics behind Betaflight's SITL: its motor commands in, IMU and truth out, and the pilot's receiver.
 
-Between two IMU packets the firmware's clock runs as fast as the stamps of the last two did over the real time between them: the
-stamps set its pace, not its time.
+Between two IMU packets the firmware's clock runs as fast as the stamps of the last two did over the real time between them:
+the stamps set its pace, not its time.
 
 Real time: steps are due by the clock of this computer, and those that are made up for leave as one packet. The pace is 1.
-Lockstep: a step waits for the motor command that answers its packet, and the pace is what keeps the firmware's clock with the
-vehicle's, which is slower than real time on a busy computer. Firmware that was compiled with ENABLE_SIMULATOR_GYROPID_SYNC runs its
-controllers once for each packet; other firmware may run them more often, so that its controllers see a longer time than the
-vehicle where this computer is late.
+Lockstep: a step waits for the motor command that answers its packet, and the pace is what keeps the firmware's clock with
+the vehicle's, which is slower than real time on a busy computer. Firmware that was compiled with
+ENABLE_SIMULATOR_GYROPID_SYNC runs its controllers once for each packet; other firmware may run them more often, so that its
+controllers see a longer time than the vehicle where this computer is late.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 RATE = 1000.0  # Hz, of steps and IMU packets; in lockstep the firmware's controllers must run as often
 REMOTE_PERIOD = 0.004  # s, of the receiver's frames
 MOST_STEPS = 50  # that are made up for after a pause of this process; a longer one stretches the simulation's time
-PATIENCE, RESEND = 2.0, 0.02  # s, for an answer in lockstep; until a packet is sent again
+PATIENCE, RESEND = 3.0, 0.2  # s, for an answer in lockstep; until a packet is sent again
 AHEAD, SMOOTH = 0.1, 0.02  # share by which the firmware's clock may be too fast; of a step in its mean
 GYRO_NOISE, FORCE_NOISE = 0.01, 0.05  # rad/s and m/s^2, standard deviation of a sample, for an option `noise` of 1
 

@@ -1,7 +1,7 @@
 """The UDP packets of Betaflight's SITL: our motion in, motor commands out, a remote control in. Pure.
 
-The IMU packet (port 9003) has 18 doubles: time, body rates, force, attitude w x y z, velocity, position, pressure. Firmware to
-4.x turns y and z of the rates and all of the force around; firmware of 2025.12 and later leaves z of the rates. What the
+The IMU packet (port 9003) has 18 doubles: time, body rates, force, attitude w x y z, velocity, position, pressure. Firmware
+before 2026.6 turns y and z of the rates and all of the force around; later firmware leaves z of the rates. What the
 firmware must get is FLU: a roll to the right, nose down, a turn to the left and a force upwards are positive. Motor commands
 come as pulses (port 9001) in Betaflight's order, which has been the same in all versions; the order of port 9002 has not.
 """
@@ -39,7 +39,7 @@ def felt(acceleration: Vector, quaternion: Quaternion) -> Vector:
 
 
 def state(now: float, sensed: Sensed, yaw_kept: bool) -> bytes:
-    """The packet for port 9003. yaw_kept: the firmware takes z of the rates as it is (2025.12 and later)."""
+    """The packet for port 9003. yaw_kept: the firmware takes z of the rates as it is (2026.6 and later)."""
     p, q, r = sensed.rates
     x, y, z, w = sensed.quaternion
     turned = (w, x, -y, -z) if yaw_kept else _nwu(sensed.quaternion)

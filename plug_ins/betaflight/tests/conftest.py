@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-
 from shared_fixtures import *  # noqa: F403
+
 from spike_ctrl_betaflight import firmware
 
 
