@@ -220,7 +220,7 @@ def check_flight(context):
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     try:
-        connection.require(bridge.connection)
+        getattr(offboard.find(bridge.link), "require", connection.require)(bridge.connection)
     except UsageError as error:
         if "already in use" not in str(error):
             raise

@@ -93,7 +93,10 @@ class PreflightReport:
 
     def publish(self, heard: Heard, of_link: list[Unmet], figures: dict[str, object]) -> None:
         """Audit what was heard of the autopilot. of_link: what is not met on the way of the commands."""
-        found = [*preflight.audit(heard, self.settings, self.airframe, self.wanted), *of_link]
+        self.tell([*preflight.audit(heard, self.settings, self.airframe, self.wanted), *of_link], figures)
+
+    def tell(self, found: list[Unmet], figures: dict[str, object]) -> None:
+        """Publish these conditions."""
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self._preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
         self._diagnostics_out.publish(diagnostics(self.node, "; ".join(unmet), figures, warn=bool(unmet)))

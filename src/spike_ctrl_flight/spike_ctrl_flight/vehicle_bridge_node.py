@@ -45,11 +45,15 @@ class VehicleBridge(ProcessNode):
         super().__init__("vehicle_bridge")
         p = declare(self, BridgeParameters)
         self.airframe, self.settings, wanted = flight_settings(p)
-        signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
-        self.connection = Connection(p.connection)
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
-        link, names = Link(self.connection.stream, signing, p.system), self.preflight.parameter_names()
-        self.companion = Companion(link, p.rate, names, self.settings.force)
+        if (converse := getattr(offboard.find(p.link), "converse", None)) is not None:  # in another language than MAVLink
+            talk = converse(self, p.connection, self.airframe, p.rate, self.preflight)
+            self.connection, self.companion, self.preflight = talk
+        else:
+            signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
+            self.connection = Connection(p.connection)
+            link, names = Link(self.connection.stream, signing, p.system), self.preflight.parameter_names()
+            self.companion = Companion(link, p.rate, names, self.settings.force)
         self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0

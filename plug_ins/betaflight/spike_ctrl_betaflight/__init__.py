@@ -1,0 +1,1 @@
+"""Betaflight: its firmware flies what this stack commands. docs/betaflight.md"""

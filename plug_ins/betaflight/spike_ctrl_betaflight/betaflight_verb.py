@@ -1,0 +1,172 @@
+"""Fly beside Betaflight: its simulation on our dynamics, and its preflight.
+
+sitl starts the firmware in a folder of its own, sets it up, and flies an airframe behind it until Ctrl-C. Its truth is
+published as nav_msgs/Odometry, as motion capture would, where ROS is installed. A simulated pilot arms and switches the
+override on at the times that are given; without them nobody does.
+
+preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
+
+GROUP = "fly"
+EXAMPLES = """
+spike-ctrl betaflight sitl --firmware ~/betaflight/obj/main/betaflight_SITL.elf --airframe racer --arms 20 --gives 22
+spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --airframe racer
+spike-ctrl launch flight link:=betaflight connection:=tcp:127.0.0.1:5761 airframe:=any_rates
+"""
+RANGES = {"speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6), "gives": (0.0, 1e6), "seconds": (1.0, 600.0)}
+NEVER = 1e6  # s
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight")
+    sitl = kinds.add_parser("sitl", help="the firmware's simulation on our dynamics")
+    sitl.add_argument("--firmware", metavar="FILE", help="the executable (default: BETAFLIGHT_SITL of the environment)")
+    sitl.add_argument("--folder", type=Path, default=Path("build/betaflight"), help="where its eeprom and log are")
+    sitl.add_argument("--airframe", default="racer", help="a name or a path to a YAML file (default: racer)")
+    sitl.add_argument(
+        "--set", action="append", default=[], metavar="LINE", help="one more line for its CLI; may be repeated"
+    )
+    sitl.add_argument("--lockstep", action="store_true", help="each step waits for the firmware, which is built for it")
+    sitl.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second (default: 1)")
+    sitl.add_argument("--noise", type=float, default=1.0, help="factor of the noise of gyro, accelerometer and poses")
+    sitl.add_argument("--seed", type=int, default=0)
+    sitl.add_argument("--topic", default="mocap/odometry", help="of the poses (default: mocap/odometry); none: no ROS")
+    sitl.add_argument("--arms", type=float, default=NEVER, metavar="S", help="the pilot arms then")
+    sitl.add_argument("--gives", type=float, default=NEVER, metavar="S", help="and switches MSP override on then")
+    check = kinds.add_parser("preflight", help="what bars a flight beside a flight controller")
+    check.add_argument("--connection", default="tcp:127.0.0.1:5761", help="tcp:HOST:PORT or serial:DEVICE:BAUD")
+    check.add_argument("--airframe", default="any_rates", help="whose body rates are commanded (default: any_rates)")
+    check.add_argument("--seconds", type=float, default=5.0, help="how long to measure the link (default: 5)")
+
+
+def run(options: argparse.Namespace) -> int:
+    ranges.require(vars(options), RANGES, "--")
+    return _sitl(options) if options.kind == "sitl" else _preflight(options)
+
+
+def _preflight(options: argparse.Namespace) -> int:
+    """Ask, measure, print. 1 where something bars a flight."""
+    from spike_ctrl import airframe
+    from spike_ctrl_betaflight import msp, preflight
+    from spike_ctrl_betaflight.msp_line import MspLine
+    from spike_ctrl_betaflight.options import parse
+
+    place, chosen = parse(options.connection)
+    craft = airframe.load(options.airframe)
+    craft.require_layout("rates")
+    line = MspLine(place)
+    try:
+        known = {command: line.ask(command) for command in (*preflight.NAMES, msp.FC_VARIANT)}
+        begun, took = time.monotonic(), []
+        while time.monotonic() < begun + options.seconds:
+            asked = time.monotonic()
+            line.ask(msp.RAW_IMU)
+            took.append(time.monotonic() - asked)
+        version = known[msp.FC_VERSION]
+        print(f"firmware {version[0] + 2000 if version[0] >= 25 else version[0]}.{version[1]}.{version[2]}", flush=True)
+        middle, worst = sorted(took)[len(took) // 2], max(took)
+        rate = len(took) / options.seconds
+        print(f"link: {rate:.0f} answers per second, each in {1e3 * middle:.1f} ms, at most {1e3 * worst:.0f} ms")
+        unmet = preflight.audit(known, craft, chosen.holds_last == "allowed")
+        unmet += preflight.audit_link(math.inf, took, True)
+        status, boxids = msp.status(known[msp.STATUS_EX]), known[msp.BOXIDS]
+        if not status.active(msp.ARM, boxids) and status.active(msp.OVERRIDE, boxids):
+            unmet += _try_override(line, known)
+        else:
+            print("msp_override_channels_mask: not tried: disarm, switch MSP OVERRIDE on, and run this again")
+    finally:
+        line.close()
+    for one in unmet:
+        print(f"{'unmet' if one.blocks else 'warning'}: {one}")
+    barring = sum(one.blocks for one in unmet)
+    print("ready to fly, once the position is there" if not barring else f"{barring} conditions bar a flight")
+    return 1 if barring else 0
+
+
+def _try_override(line: Any, known: dict[int, bytes]) -> list[Any]:
+    """Disarmed, with the override on: send four pulses that nobody flies by, and read back what the firmware flies by."""
+    from spike_ctrl_betaflight import msp, preflight
+
+    sent = [1480, 1520, 1100, 1540]
+    flown = before = msp.channels(line.ask(msp.RC))
+    for _ in range(30):
+        line.send(msp.set_raw_rc(sent))
+        time.sleep(0.02)
+        flown = msp.channels(line.ask(msp.RC))
+    return preflight.audit_override(sent, before, flown, tuple(known[msp.RX_MAP][:4]))
+
+
+def _sitl(options: argparse.Namespace) -> int:
+    """Fly until a signal (0)."""
+    from spike_ctrl import airframe
+    from spike_ctrl.cli._terminal import stop_signals
+    from spike_ctrl_betaflight import firmware, msp
+    from spike_ctrl_betaflight.companion import FRESH_API
+    from spike_ctrl_betaflight.msp_line import MspLine
+    from spike_ctrl_betaflight.pilot import Pilot
+    from spike_ctrl_betaflight.simulation import Simulation
+
+    path = firmware.executable(options.firmware, os.environ)
+    craft = airframe.load(options.airframe)
+    stop = stop_signals()
+    Simulation(craft, False).close()  # compiles
+    refused = firmware.configure(path, options.folder, [*firmware.SETTINGS, *options.set])
+    if refused:
+        raise UsageError(f"{path}: its CLI refuses {'; '.join(refused)}")
+    with firmware.Firmware(path, options.folder):
+        line = MspLine(firmware.LINE)
+        api = tuple(line.ask(msp.API_VERSION)[1:3])
+        line.close()
+        truth = None if options.topic == "none" else _publisher(options.topic, options.noise, options.seed)
+        simulation = Simulation(craft, api >= FRESH_API, options.speed, noise=options.noise, seed=options.seed, moved=truth)
+        pilot, ended = Pilot(options.arms, options.gives), threading.Event()
+        print(f"airframe {craft.name} behind {path.name}; MSP at {firmware.LINE}; poses at {options.topic}", flush=True)
+        try:
+            flying = threading.Thread(target=simulation.run, args=(ended,), daemon=True)
+            if not options.lockstep:
+                flying.start()
+            said = 0.0
+            while not stop:
+                if options.lockstep:
+                    simulation.advance()
+                else:
+                    time.sleep(0.01)
+                simulation.channels = pilot.channels(simulation.now)
+                if simulation.now >= said:
+                    said = simulation.now + 5.0
+                    x, y, z = simulation.sensed.position
+                    print(f"{simulation.now:.0f} s: at {x:.2f}, {y:.2f}, {z:.2f} m", flush=True)
+        finally:
+            ended.set()
+            if flying.is_alive():
+                flying.join(2.0)
+            simulation.close()
+    return 0
+
+
+def _publisher(topic: str, noise: float, seed: int) -> Any:
+    """A function that publishes the truth with a motion capture's noise, a hundred and more times a second."""
+    import numpy as np
+    import rclpy
+    from nav_msgs.msg import Odometry
+
+    from spike_ctrl_betaflight.sitl_truth import Mocap
+    from spike_ctrl_ros import qos
+
+    rclpy.init()
+    node = rclpy.create_node("betaflight_sitl")
+    out = node.create_publisher(Odometry, topic, qos.STREAM)
+    return Mocap(out.publish, noise, np.random.default_rng(seed)).moved

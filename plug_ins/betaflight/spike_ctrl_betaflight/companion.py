@@ -1,0 +1,350 @@
+"""The companion's side of the conversation with Betaflight: its requests, and what it knows. No sockets, no clock.
+
+It stands where `px4.companion.Companion` stands beside PX4, and is asked the same. What Betaflight has not is done here:
+
+- The states are the poses from outside, each with the gyro's rates, which are asked for when the pose comes.
+- The mode is OFFBOARD where MSP override is on, in rate mode, and the stack has asked for it; HOLD and LAND where the keeper
+  flies; OTHER where the pilot flies. The override and arming are the pilot's switches. Nothing is armed or disarmed here.
+- Override that nobody asked for is held by the keeper, so that its switch may be used at any time in the air.
+- Commands that stop end in a landing by the keeper. Poses that stop end in silence: firmware of 2026.6 and later gives the
+  vehicle back to the pilot after 0.3 s; older firmware flies the last command, so it is sent level and sinking for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.px4.frames import Vector
+from spike_ctrl_betaflight import commands, msp, rates
+from spike_ctrl_betaflight.commands import Hover
+from spike_ctrl_betaflight.keeper import IDLE, Keeper
+from spike_ctrl_betaflight.msp import MspError, Packet
+from spike_ctrl_betaflight.options import BetaflightOptions
+from spike_ctrl_betaflight.pose import Pose, PoseTrack
+
+SETTLED = (msp.API_VERSION, msp.FC_VARIANT, msp.FC_VERSION, msp.BOXIDS, msp.RX_MAP)  # asked for until they come
+SETTINGS = (msp.RC_TUNING, msp.RX_CONFIG, msp.RC_DEADBAND, msp.FAILSAFE_CONFIG)  # and again while disarmed
+PERIODS = {msp.STATUS_EX: 0.05, msp.RC: 0.1, msp.ATTITUDE: 0.05, msp.BATTERY_STATE: 0.5}  # s
+FIRST, AGAIN = 0.5, 5.0  # s, between two requests of what has not come, and of a setting while disarmed
+FRESH_API = (1, 48)  # from this API on (Betaflight 2026.6) an override that has stopped ends after 0.3 s
+COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
+POSES_LOST = 0.15  # s without a pose, then nobody can fly
+LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
+BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
+RECENT = 2.0  # s in which rates are measured
+STANDING = 512  # forces of a standing vehicle from which 1 g is measured
+
+
+class Link(NamedTuple):
+    """What the bridge asks of a link. counts: of packets. companion: whose last words `attitude` are."""
+
+    counts: Counter[str]
+    companion: BetaflightCompanion
+
+    def attitude(self, thrust: float, attitude: Sequence[float], now: float) -> bytes:
+        """Level, a little below the hover: the last command of a bridge that ends in the air."""
+        return self.companion.blind(now)
+
+    def answered(self, stamp: float, now: float) -> bytes:
+        """Nobody waits for answers."""
+        return b""
+
+
+class BetaflightCompanion:
+    """Keeps up the conversation with one flight controller. send: takes bytes for it. rate: Hz of states, at most."""
+
+    def __init__(self, airframe: Airframe, options: BetaflightOptions, rate: float, send: Callable[[bytes], None]):
+        self.airframe, self.options, self.rate, self.send = airframe, options, rate, send
+        self.link = Link(Counter(), self)
+        self.said: list[Any] = []
+        self.heard: float | None = None
+        self.hover = Hover(options.hover)
+        self.known: dict[int, bytes] = {}  # the newest answer to each command
+        self.curves: tuple[rates.RateCurve, ...] | None = None
+        self.throttle = commands.Throttle(options.idle)
+        self.track = PoseTrack()
+        self.imu = msp.Imu((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+        self.status_now: msp.Status | None = None
+        self.battery: msp.Battery | None = None
+        self.latencies: deque[float] = deque(maxlen=200)  # s, of the IMU's answers
+        self.problem = ""  # of settings that cannot be flown with
+        self._asked: dict[int, float] = {}
+        self._status_heard = -math.inf
+        self._wanted: Mode | None = None  # what the stack asked for last
+        self._keeper: Keeper | None = None
+        self._sample: Sample | None = None
+        self._commanded, self._last_command = -math.inf, 0.055  # s; motor command
+        self._imu_asked = -math.inf
+        self._waits: Pose | None = None  # a pose whose rates have not come yet
+        self._home: Vector | None = None
+        self._low_since: float | None = None
+        self._was_overriding = False
+        self._samples: deque[float] = deque()
+        self._gravity: deque[float] = deque(maxlen=STANDING)
+
+    # --- what is received -------------------------------------------------------------------------------------------
+
+    def receive(self, data: Sequence[Packet | Pose], now: float) -> list[Sample]:
+        """The vehicle's states in these answers and poses. Everything else in them is remembered."""
+        found = []
+        for item in data:
+            if isinstance(item, Pose):
+                self._take_pose(item, now)
+                continue
+            self.heard = now
+            self.link.counts["used"] += 1
+            try:
+                if item.ok:
+                    found += self._take(item, now)
+                else:
+                    self.link.counts[f"refused {item.command}"] += 1
+            except (MspError, IndexError, ValueError):
+                self.link.counts["undecodable"] += 1
+        return found
+
+    def _take_pose(self, pose: Pose, now: float) -> None:
+        before = self.track.last
+        self.track = self.track.seen(pose)
+        if self.track.last is before or now - self._imu_asked < 0.9 / self.rate:
+            return
+        self._waits, self._imu_asked = self.track.last, now
+        self.send(msp.request(msp.RAW_IMU))
+
+    def _take(self, packet: Packet, now: float) -> list[Sample]:
+        command, payload = packet.command, packet.payload
+        self.known[command] = payload
+        match command:
+            case msp.RAW_IMU:
+                return self._take_imu(msp.imu(payload), now)
+            case msp.STATUS_EX:
+                self.status_now, self._status_heard = msp.status(payload), now
+                self._follow_override(now)
+            case msp.BATTERY_STATE:
+                self.battery = msp.battery(payload)
+            case msp.RC_TUNING | msp.RC_DEADBAND | msp.RX_CONFIG:
+                self._set_curves()
+        return []
+
+    def _set_curves(self) -> None:
+        if not {msp.RC_TUNING, msp.RC_DEADBAND, msp.RX_CONFIG} <= self.known.keys():
+            return
+        profile, receiver = msp.rate_profile(self.known[msp.RC_TUNING]), msp.receiver(self.known[msp.RX_CONFIG])
+        dead, yaw_dead = self.known[msp.RC_DEADBAND][:2]
+        self.throttle = commands.Throttle(self.options.idle, receiver.min_check)
+        kind = rates.KINDS[profile.kind]
+        try:
+            numbers = profile.rc_rates, profile.rates, profile.expo, profile.limits
+            self.curves, self.problem = rates.curves(kind, *numbers, dead, yaw_dead), ""
+        except ValueError as error:
+            self.curves, self.problem = None, str(error)
+
+    def _take_imu(self, imu: msp.Imu, now: float) -> list[Sample]:
+        self.imu = imu
+        if self.disarmed:
+            self._gravity.append(math.hypot(*imu.force))
+        elif self.airborne and self.gravity:
+            self.hover = self.hover.felt(imu.force[2] / self.gravity, self._last_command, now)
+        pose, self._waits = self._waits, None
+        if pose is None:
+            return []
+        self.latencies.append(now - self._imu_asked)
+        self._samples.append(now)
+        age = max(0.0, now - pose.received)
+        sample = Sample(
+            0, pose.stamp, now, pose.position, pose.quaternion, pose.velocity or (0.0, 0.0, 0.0), imu.rates,
+            0, (age, age, now - self._imu_asked),
+        )  # fmt: skip
+        self._sample = sample
+        if self.disarmed:
+            self._home = sample.position
+        self._follow_ground(sample)
+        self._keep(sample, now)
+        return [sample]
+
+    # --- who flies --------------------------------------------------------------------------------------------------
+
+    def _follow_override(self, now: float) -> None:
+        """The pilot's switch: off, nothing that was asked for counts any more; on, the keeper holds until it is asked."""
+        overriding = self.overriding
+        if not overriding:
+            self._wanted, self._keeper = None, None
+        elif not self._was_overriding and self._wanted is None:
+            self._wanted = Mode.HOLD
+        self._was_overriding = overriding
+
+    def _keep(self, sample: Sample, now: float) -> None:
+        """Fly HOLD and LAND, and land where commands have stopped. On the ground the rotors idle."""
+        if not self.overriding:
+            return
+        if self._wanted is Mode.OFFBOARD and self.airborne and now - self._commanded > COMMANDS_LOST:
+            self._wanted = Mode.LAND
+        if self._wanted not in (Mode.HOLD, Mode.LAND):
+            return
+        if not self.airborne:
+            self._keeper = None
+            self._command(IDLE, now)
+            return
+        if self._keeper is None or self._keeper.mode is not self._wanted:
+            self._keeper = Keeper(self.airframe, self._wanted, sample, self.rate)
+        self._command(self._keeper.act(sample), now)
+
+    def ask(self, ask: Ask, now: float) -> bytes:
+        """Take a request of the supervisor. Arming is the pilot's."""
+        if ask is not Ask.ARM and self.overriding:
+            self._wanted = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}[ask]
+            if self._wanted is Mode.OFFBOARD:
+                self._keeper, self._commanded = None, now
+        return b""
+
+    def command(self, action: Sequence[float], now: float) -> None:
+        """Send a command of the supervisor, where it has asked for OFFBOARD; before that it only shows that it commands."""
+        self._commanded = now
+        if self._wanted is Mode.OFFBOARD:
+            self._command(action, now)
+
+    def _command(self, action: Sequence[float], now: float) -> None:
+        if self.curves is None or msp.RX_MAP not in self.known:
+            return
+        order = tuple(self.known[msp.RX_MAP][:4])
+        pulses = commands.pulses(action, self.airframe.max_rates, self.curves, self.throttle, self.hover.command, order)
+        self._last_command = self.throttle.command(pulses[order[3]])
+        self.send(msp.set_raw_rc(pulses))
+
+    def blind(self, now: float) -> bytes:
+        """Without a pose: level by the firmware's own attitude, a little below the hover. Bytes to send."""
+        if self.curves is None or msp.ATTITUDE not in self.known or msp.RX_MAP not in self.known:
+            return b""
+        roll, pitch, _ = msp.attitude(self.known[msp.ATTITUDE])
+        most = self.airframe.max_rates
+        tilt = (-BLIND_TILT * roll / most[0], -BLIND_TILT * pitch / most[1])
+        action = (BLIND_THRUST, *(min(max(t, -1.0), 1.0) for t in tilt), 0.0)
+        order = tuple(self.known[msp.RX_MAP][:4])
+        return msp.set_raw_rc(commands.pulses(action, most, self.curves, self.throttle, self.hover.command, order))
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    def _active(self, box: int) -> bool:
+        return self.status_now is not None and self.status_now.active(box, self.known.get(msp.BOXIDS, b""))
+
+    @property
+    def armed(self) -> bool:
+        return self._active(msp.ARM)
+
+    @property
+    def disarmed(self) -> bool:
+        """Whether it says so; before it is heard neither this nor `armed`."""
+        return self.status_now is not None and not self.armed
+
+    @property
+    def overriding(self) -> bool:
+        """Whether the pilot's switch for MSP override is on, in rate mode and without a failsafe."""
+        others = any(map(self._active, (msp.ANGLE, msp.HORIZON, msp.FAILSAFE)))
+        return self._active(msp.OVERRIDE) and not others
+
+    @property
+    def airborne(self) -> bool:
+        return self.armed and not self._landed
+
+    @property
+    def gravity(self) -> float | None:
+        """1 g in units of the accelerometer, None before it stood."""
+        return sum(self._gravity) / len(self._gravity) if len(self._gravity) >= 20 else None
+
+    @property
+    def holds_last(self) -> bool:
+        """Whether the firmware flies the last override for ever."""
+        api = self.known.get(msp.API_VERSION, b"\0\0\0")
+        return tuple(api[1:3]) < FRESH_API
+
+    @property
+    def version(self) -> tuple[int, ...] | None:
+        """The firmware's version: (4, 5, 5) or (2026, 6, 1)."""
+        found = self.known.get(msp.FC_VERSION)
+        if found is None or len(found) < 3:
+            return None
+        return (found[0] + 2000 if found[0] >= 25 else found[0], found[1], found[2])
+
+    @property
+    def _landed(self) -> bool:
+        return self._low_since is None or self._sample is None or self._sample.received - self._low_since > LANDED[2]
+
+    def _follow_ground(self, sample: Sample) -> None:
+        height, speed, _ = LANDED
+        home = sample.position[2] if self._home is None else self._home[2]
+        lifts = self._last_command > 0.7 * self.hover.command and self.armed
+        low = sample.position[2] - home < height and math.hypot(*sample.velocity) < speed
+        if self.disarmed:
+            self._low_since = -math.inf
+        elif not low or (lifts and sample.position[2] - home > height / 3):
+            self._low_since = math.inf
+        elif not self._low_since or self._low_since == math.inf:
+            self._low_since = sample.received
+
+    @property
+    def mode(self) -> Mode:
+        if not self.overriding:
+            return Mode.OTHER
+        if self._wanted is Mode.LAND and self.armed and not self.airborne:
+            return Mode.OTHER  # it has landed, and the pilot disarms
+        return self._wanted or Mode.OTHER
+
+    def status(self) -> Autopilot | None:
+        """As the supervisor sees an autopilot."""
+        if self.heard is None or self.status_now is None or msp.BOXIDS not in self.known:
+            return None
+        charge, voltage = self._charge()
+        return Autopilot(
+            self.heard, self._status_heard, self.mode, self.armed, not self.airborne, charge, voltage,
+            rc_lost="RXLOSS" in self.status_now.disabled or self._active(msp.FAILSAFE),
+            dropped=self.link.counts["damaged"] + self.link.counts["undecodable"],
+        )  # fmt: skip
+
+    def _charge(self) -> tuple[float, float]:
+        """Share of the charge and voltage (V): by the capacity where it is set, else by the voltage of a cell."""
+        if self.options.battery == "assumed":
+            return 1.0, 100.0
+        if self.battery is None or self.battery.cells == 0:
+            return math.nan, math.nan
+        if self.battery.capacity:
+            charge = 1 - self.battery.drawn / self.battery.capacity
+        else:
+            charge = (self.battery.voltage / self.battery.cells - 3.3) / 0.8
+        return min(max(charge, 0.0), 1.0), self.battery.voltage
+
+    def state_rate(self, now: float) -> float:
+        """Rate (Hz) of the states in the last two seconds."""
+        while self._samples and now - self._samples[0] > RECENT:
+            self._samples.popleft()
+        return len(self._samples) / RECENT
+
+    # --- what is sent -----------------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> list[bytes]:
+        """All packets that are due at `now` (s)."""
+        last = self.track.last
+        lost = last is not None and now - last.received > POSES_LOST
+        found = []
+        if lost and self.overriding and self.armed and self.holds_last and (packet := self.blind(now)):
+            found.append(packet)
+        for command in (*SETTLED, *SETTINGS, *PERIODS):
+            missing = command not in self.known
+            period = PERIODS.get(command, FIRST if missing else AGAIN)
+            if (command in SETTLED and not missing) or (command in SETTINGS and not missing and not self.disarmed):
+                continue
+            if now - self._asked.get(command, -math.inf) >= period:
+                self._asked[command] = now
+                found.append(msp.request(command))
+        return found
+
+    def want(self, names: Sequence[str]) -> None:
+        """Betaflight's settings have no names over MSP."""
+
+    def heard_of(self, now: float) -> BetaflightCompanion:
+        """What the preflight needs: this."""
+        return self

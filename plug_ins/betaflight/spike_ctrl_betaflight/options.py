@@ -1,0 +1,57 @@
+"""How a flight reaches Betaflight: the text of the argument `connection`.
+
+tcp:127.0.0.1:5761
+serial:/dev/ttyUSB0:921600?pose=/mocap/odometry&hover=0.35
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.ranges import setting, within
+from spike_ctrl_betaflight import msp_line
+
+POSES = ("odometry", "pose")
+
+
+@dataclass(frozen=True)
+class BetaflightOptions:
+    """What follows the `?` of a connection, as NAME=VALUE&NAME=VALUE."""
+
+    pose: str = setting("mocap/odometry", "Topic of the position, from motion capture or VIO.")
+    kind: str = setting("odometry", "Its type: nav_msgs/Odometry, or pose for geometry_msgs/PoseStamped.", choices=POSES)
+    hover: float = within(0.35, 0.08, 0.8, "Motor command that hovers, until it is found in flight.", "")
+    idle: float = within(0.055, 0.0, 0.3, "Motor command of no throttle: dshot_idle_value / 10000.", "")
+    battery: str = setting(
+        "measured", "assumed: the flight controller measures no battery.", choices=("measured", "assumed")
+    )
+    holds_last: str = setting(
+        "refused", "allowed: fly a firmware that flies the last command for ever when this computer dies.",
+        choices=("refused", "allowed"),
+    )  # fmt: skip
+
+
+def parse(text: str) -> tuple[str, BetaflightOptions]:
+    """The line and the options of a connection. Raises UsageError."""
+    line, _, rest = text.partition("?")
+    msp_line.check(line)
+    defaults = BetaflightOptions()
+    given: dict[str, Any] = {}
+    for pair in filter(None, rest.split("&")):
+        name, equals, value = pair.partition("=")
+        if not equals or not hasattr(defaults, name):
+            known = ", ".join(vars(defaults))
+            raise UsageError(f"connection: found '{pair}' after '?', wanted NAME=VALUE with one of {known}")
+        try:
+            given[name] = float(value) if isinstance(getattr(defaults, name), float) else value
+        except ValueError:
+            raise UsageError(f"connection: {name}: found '{value}', wanted a number") from None
+    for name, allowed in (("kind", POSES), ("battery", ("measured", "assumed")), ("holds_last", ("refused", "allowed"))):
+        if given.get(name, allowed[0]) not in allowed:
+            raise UsageError(f"connection: {name}: found '{given[name]}', wanted {' or '.join(allowed)}")
+    numbers = {name: value for name, value in given.items() if isinstance(value, float)}
+    ranges.require(numbers, {k: v for k, v in ranges.bounds(BetaflightOptions).items() if k in numbers}, "connection: ")
+    return line, BetaflightOptions(**given)

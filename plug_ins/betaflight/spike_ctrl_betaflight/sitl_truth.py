@@ -1,0 +1,47 @@
+"""The truth of the simulation as motion capture would tell it: nav_msgs/Odometry, its twist in the body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from nav_msgs.msg import Odometry
+
+from spike_ctrl.flight.attitude import normalised, rotate_back
+from spike_ctrl_betaflight.sitl_packets import Sensed
+
+PERIOD = 0.008  # s
+POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
+
+
+class Mocap:
+    """Publishes a pose each PERIOD. noise: factor of the deviations above."""
+
+    def __init__(self, publish: Callable[[Odometry], None], noise: float, draws: np.random.Generator):
+        self.publish, self.noise, self.draws, self._due = publish, noise, draws, 0.0
+
+    def moved(self, now: float, sensed: Sensed) -> None:
+        """After a step of the simulation at `now` (s)."""
+        if now < self._due:
+            return
+        self._due = max(self._due + PERIOD, now)
+        self.publish(self.message(now, sensed))
+
+    def message(self, now: float, sensed: Sensed) -> Any:
+        """The pose at `now` (s)."""
+        draw = (self.noise * self.draws.standard_normal(9)).tolist()
+        found: Any = Odometry()
+        found.header.stamp.sec, found.header.stamp.nanosec = divmod(round(now * 1e9), 10**9)
+        found.header.frame_id, found.child_frame_id = "odom", "base_link"
+        x, y, z = sensed.position
+        place, turned = found.pose.pose.position, found.pose.pose.orientation
+        place.x, place.y, place.z = x + POSITION * draw[0], y + POSITION * draw[1], z + POSITION * draw[2]
+        a, b, c, d = sensed.quaternion
+        turned.x, turned.y, turned.z, turned.w = normalised(
+            (a + TURN / 2 * draw[3], b + TURN / 2 * draw[4], c + TURN / 2 * draw[5], d)
+        )
+        u, v, w = rotate_back(sensed.quaternion, sensed.velocity)
+        twist = found.twist.twist.linear
+        twist.x, twist.y, twist.z = u + VELOCITY * draw[6], v + VELOCITY * draw[7], w + VELOCITY * draw[8]
+        return found

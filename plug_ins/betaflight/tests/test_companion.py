@@ -1,0 +1,193 @@
+"""The companion's conversation with Betaflight, on answers of a vehicle that is played here.
+
+- states are poses with the gyro's rates; what repeats itself is no new state
+- the override and arming are the pilot's; the stack is OFFBOARD only where it has asked
+- the keeper holds an override that nobody asked for, and lands where commands stop
+- without poses an old firmware is flown level, a new one hears nothing
+"""
+
+import struct
+
+import pytest
+from betaflight_answers import ANSWERS, BOXIDS
+
+from spike_ctrl import airframe
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl_betaflight import msp
+from spike_ctrl_betaflight.companion import BetaflightCompanion
+from spike_ctrl_betaflight.msp import Packet, Reader
+from spike_ctrl_betaflight.options import BetaflightOptions
+from spike_ctrl_betaflight.pose import Pose, PoseTrack
+
+
+class Vehicle:
+    """Answers as the firmware does; `pulses` are those of the last override frame."""
+
+    def __init__(self, api="000130", battery="measured"):
+        self.sent, self.now = [], 100.0
+        self.companion = BetaflightCompanion(
+            airframe.load("racer"), BetaflightOptions(hover=0.47, battery=battery), 100.0, self.sent.append
+        )
+        self.boxes, self.pulses, self.height = 0, None, 0.0
+        self.hear(*[Packet(c, bytes.fromhex(api if c == msp.API_VERSION else p)) for c, p in ANSWERS.items()])
+        self.hear(Packet(msp.BOXIDS, BOXIDS), Packet(msp.ATTITUDE, struct.pack("<3h", 100, 0, 0)))
+
+    def hear(self, *packets):
+        found = self.companion.receive(packets, self.now)
+        for data in (*self.sent, *self.companion.due(self.now)):
+            if data[:3] == b"$M<" and data[4] == msp.SET_RAW_RC:
+                self.pulses = struct.unpack("<4H", data[5:-1])
+        self.sent.clear()
+        return found
+
+    def switch(self, *boxes):
+        self.boxes = sum(1 << BOXIDS.index(box) for box in boxes)
+        return self.fly(0.05)
+
+    def fly(self, seconds, poses=True, commands=False):
+        """For a time, with a state each 10 ms."""
+        found = []
+        for _ in range(round(seconds * 100)):
+            self.now += 0.01
+            status = struct.pack("<HHHIBHBBBBIBH", 125, 0, 33, self.boxes, 0, 0, 4, 0, 0, 26, 0, 0, 0)
+            self.hear(Packet(msp.STATUS_EX, status))
+            if poses:
+                noise = 1e-6 * (round(self.now * 100) % 7)
+                self.hear(Pose(self.now, self.now, (0.0, noise, self.height), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, noise)))
+                self.now += 0.002
+                imu = struct.pack("<9h", 0, 0, 256, 164, 0, 0, 0, 0, 0)
+                found += self.hear(Packet(msp.RAW_IMU, imu))
+                self.now -= 0.002
+            if commands:
+                self.companion.command((0.1, 0.0, 0.0, 0.0), self.now)
+                self.hear()
+        return found
+
+
+def test_a_state_is_a_pose_with_the_rates_of_the_gyro():
+    vehicle = Vehicle()
+    states = vehicle.fly(0.5)
+    assert len(states) == 50
+    assert states[-1].rates == pytest.approx((0.1745, 0.0, 0.0), abs=1e-3)  # 164 counts are 10 deg/s
+    assert states[-1].ages[0] == pytest.approx(0.002) and states[-1].position[2] == 0.0
+
+
+def test_a_pose_that_repeats_itself_is_no_state():
+    vehicle = Vehicle()
+    pose = Pose(1.0, 100.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    for n in range(5):
+        vehicle.now += 0.01
+        vehicle.hear(pose._replace(stamp=1.0 + 0.01 * n, received=vehicle.now))
+    assert vehicle.companion.track.repeated == 4
+
+
+def test_the_velocity_of_a_pose_without_one_is_found():
+    track = PoseTrack()
+    for n in range(100):
+        track = track.seen(Pose(0.01 * n, 0.0, (0.005 * n, 0.0, -0.01 * n), (0.0, 0.0, 0.0, 1.0)))
+    assert track.last.velocity == pytest.approx((0.5, 0.0, -1.0), rel=1e-3)
+    gap = track.seen(Pose(3.0, 0.0, (9.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
+    assert gap.gaps == 1 and gap.last.velocity == (0.0, 0.0, 0.0)
+
+
+def test_who_flies_is_the_pilots_choice():
+    vehicle = Vehicle()
+    vehicle.fly(0.3)
+    status = vehicle.companion.status()
+    assert (status.mode, status.armed, status.landed) == (Mode.OTHER, False, True)
+    vehicle.companion.ask(Ask.OFFBOARD, vehicle.now)
+    vehicle.companion.ask(Ask.ARM, vehicle.now)
+    vehicle.fly(0.2, commands=True)
+    assert vehicle.companion.status().mode is Mode.OTHER and vehicle.pulses is None  # not without the switch
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    vehicle.companion.ask(Ask.OFFBOARD, vehicle.now)
+    vehicle.fly(0.2, commands=True)
+    assert vehicle.companion.status().mode is Mode.OFFBOARD and vehicle.companion.status().armed
+    assert vehicle.pulses[2] > 1400
+    for other in (msp.ANGLE, msp.FAILSAFE):
+        vehicle.switch(msp.ARM, msp.OVERRIDE, other)
+        assert vehicle.companion.status().mode is Mode.OTHER
+    vehicle.pulses = None
+    vehicle.switch(msp.ARM)
+    vehicle.fly(0.2, commands=True)
+    assert vehicle.companion.status().mode is Mode.OTHER and vehicle.pulses is None
+
+
+def test_override_on_the_ground_idles_until_the_stack_asks():
+    vehicle = Vehicle()
+    vehicle.fly(0.3)
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    vehicle.fly(0.5)
+    assert vehicle.companion.status().mode is Mode.HOLD
+    assert vehicle.pulses == (1500, 1500, 1050, 1500)
+
+
+def airborne(**more):
+    vehicle = Vehicle(**more)
+    vehicle.fly(0.3)
+    vehicle.switch(msp.ARM)
+    vehicle.height = 1.0
+    vehicle.fly(0.3)
+    assert not vehicle.companion.status().landed
+    return vehicle
+
+
+def test_override_in_the_air_is_held_by_the_keeper():
+    vehicle = airborne()
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    vehicle.fly(0.5)
+    assert vehicle.companion.status().mode is Mode.HOLD
+    assert abs(vehicle.pulses[2] - vehicle.companion.throttle.pulse(vehicle.companion.hover.command)) < 60
+    vehicle.height = 0.8
+    vehicle.fly(0.1)
+    assert vehicle.pulses[2] > vehicle.companion.throttle.pulse(vehicle.companion.hover.command) + 20  # up again
+
+
+def test_commands_that_stop_end_in_a_landing():
+    vehicle = airborne()
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    vehicle.companion.ask(Ask.OFFBOARD, vehicle.now)
+    vehicle.fly(0.3, commands=True)
+    assert vehicle.companion.status().mode is Mode.OFFBOARD
+    vehicle.fly(0.3)
+    assert vehicle.companion.status().mode is Mode.LAND
+    vehicle.height = 0.02
+    vehicle.fly(1.0)
+    assert vehicle.companion.status().landed and vehicle.pulses == (1500, 1500, 1050, 1500)
+    assert vehicle.companion.status().mode is Mode.OTHER  # the pilot disarms
+
+
+def test_without_poses_only_an_old_firmware_is_commanded():
+    for api, silent in (("000130", True), ("00012e", False)):
+        vehicle = airborne(api=api)
+        vehicle.switch(msp.ARM, msp.OVERRIDE)
+        vehicle.fly(0.3)
+        assert vehicle.companion.holds_last is not silent
+        vehicle.pulses = None
+        vehicle.fly(0.1, poses=False)
+        vehicle.pulses = None
+        vehicle.fly(0.5, poses=False)
+        if silent:
+            assert vehicle.pulses is None
+        else:  # it leans 10 degrees to the right: back to the left, and a little below the hover
+            assert vehicle.pulses[0] < 1500 and vehicle.pulses[1] == 1500
+            assert vehicle.pulses[2] < vehicle.companion.throttle.pulse(vehicle.companion.hover.command)
+
+
+def test_the_battery_is_told_by_its_cells():
+    vehicle = Vehicle()
+    vehicle.fly(0.1)
+    status = vehicle.companion.status()
+    assert (status.voltage, status.battery) == (17.0, 1.0)
+    vehicle.hear(Packet(msp.BATTERY_STATE, bytes.fromhex("0000000000000000040000")))  # of the SITL: none
+    assert vehicle.companion.status().battery != vehicle.companion.status().battery  # NaN: not known
+    assert Vehicle(battery="assumed").companion._charge() == (1.0, 100.0)
+
+
+def test_broken_answers_are_counted_and_harm_nothing():
+    vehicle = Vehicle()
+    for command in (msp.STATUS_EX, msp.RAW_IMU, msp.BATTERY_STATE, msp.RC_TUNING):
+        vehicle.hear(Packet(command, b"\1\2"))
+    assert vehicle.companion.link.counts["undecodable"] == 4
+    assert len(vehicle.fly(0.1)) == 10
+    assert Reader().read(b"".join(vehicle.companion.due(vehicle.now + 10))) == []  # what it sends are requests

@@ -1,0 +1,11 @@
+"""Answers of a Betaflight 2026.6 to MSP, as a vehicle that is ready to fly gives them."""
+
+from spike_ctrl_betaflight import msp
+
+BOXIDS = bytes((msp.ARM, msp.ANGLE, msp.HORIZON, msp.FAILSAFE, msp.OVERRIDE))
+ANSWERS = {
+    msp.API_VERSION: "000130", msp.FC_VARIANT: "4254464c", msp.FC_VERSION: "1a0601", msp.RX_MAP: "0001030204050607",
+    msp.RC_TUNING: "07004343430032000000000707000064ce07ce07ce070332", msp.RC_DEADBAND: "0000053200",
+    msp.RX_CONFIG: "006c07dc051a0400750343080000e20400000000000000000000001e00000a0100000000000000",
+    msp.FAILSAFE_CONFIG: "0f3ce80300640001", msp.BATTERY_STATE: "04dc05000000000000a406",
+}  # fmt: skip
