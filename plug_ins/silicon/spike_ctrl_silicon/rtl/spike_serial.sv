@@ -31,10 +31,8 @@ module spike_serial #(
     localparam int X_INDEX = $clog2(INPUTS);
 
     function automatic logic [15:0] crc_of(input logic [15:0] crc, input logic [7:0] value);
-        logic [15:0] now;
-        now = crc ^ {value, 8'd0};
-        for (int n = 0; n < 8; n++) now = now[15] ? {now[14:0], 1'b0} ^ 16'h1021 : {now[14:0], 1'b0};
-        return now;
+        crc_of = crc ^ {value, 8'd0};
+        for (int n = 0; n < 8; n++) crc_of = crc_of[15] ? {crc_of[14:0], 1'b0} ^ 16'h1021 : {crc_of[14:0], 1'b0};
     endfunction
 
     // ---- the two ends of the line ---------------------------------------------------------------------------------
@@ -67,7 +65,7 @@ module spike_serial #(
                 left = {left[14:0], 1'b0};
                 power = power - 8'd1;
             end
-        return value == '0 ? 32'd0 : {value[15], power, left[14:0], 8'd0};
+        float_of = value == '0 ? 32'd0 : {value[15], power, left[14:0], 8'd0};
     endfunction
 
     // ---- the policy -------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ module uart_receiver #(
         end else if (bits == '0) begin
             if (line[2:1] == 2'b10) begin
                 bits <= 4'd10;
-                count <= COUNT_BITS'(DIVISOR / 2);
+                count <= COUNT_BITS'(DIVISOR / 2 - 2);   // to the middle of the start bit; DIVISOR is 4 or more
             end
         end else if (count != '0) count <= count - COUNT_BITS'(1);
         else begin                 // the middle of a bit: start bit at 10, then data, stop bit at 1
