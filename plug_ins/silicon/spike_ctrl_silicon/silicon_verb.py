@@ -1,9 +1,9 @@
 """Fly and measure policies in integers of few bits, as an FPGA computes them.
 
 widths flies a policy in the frozen evaluation at several widths: four columns and
-the hover error, beside the float policy. cost counts the core's cycles over a
-simulated flight, and places it for an ECP5 with --place. docs/silicon.md says what
-the figures mean.
+the hover error, beside the float policy. tune trains a policy through its rounding
+and writes it as a checkpoint. cost counts the core's cycles over a simulated flight,
+and places it for an ECP5 with --place. docs/silicon.md says what the figures mean.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ GROUP = "tools"
 EXAMPLES = """
 spike-ctrl silicon widths models/crazyflie.safetensors
 spike-ctrl silicon widths models/any_quad.safetensors --bits 8 4 3 --json widths.json
+spike-ctrl silicon tune models/crazyflie_robust.safetensors --bits 4 -o robust_int4.safetensors
 spike-ctrl silicon cost models/crazyflie_robust.safetensors
 spike-ctrl silicon cost models/crazyflie_robust.safetensors --bits 4 --place
 """
@@ -39,7 +40,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     cost.add_argument("--lanes", type=int, default=8, help="neurons computed at once (default: 8)")
     cost.add_argument("--seconds", type=float, default=20.0, help="of simulated flight (default: 20)")
     cost.add_argument("--place", action="store_true", help="place and route it with nextpnr-ecp5; takes minutes")
-    for part in (widths, cost):
+    tune = what.add_parser("tune", help="train a policy through its rounding to few bits")
+    tune.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
+    tune.add_argument("--bits", type=int, default=4, help="of a weight, 2 to 8 (default: 4)")
+    tune.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
+    tune.add_argument("--updates", type=int, default=150, help="of the weights (default: 150, some minutes)")
+    tune.add_argument("--seed", type=int, default=0, help="of the plants and starts (default: 0)")
+    for part in (widths, tune, cost):
         part.add_argument(
             "--leak", choices=("12 bit", "shift"), default="12 bit", help="form of the leaks (default: 12 bit)"
         )
@@ -47,7 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return {"widths": _widths, "cost": _cost}[options.what](options)
+    return {"widths": _widths, "tune": _tune, "cost": _cost}[options.what](options)
 
 
 def _widths(options: argparse.Namespace) -> int:
@@ -80,6 +87,42 @@ def _widths(options: argparse.Namespace) -> int:
         print(f"{name}: {', '.join(f'{share:.1f}' for share in shares)} % of float32's returns; {rates} % of neurons spike")
     if options.json:
         output_paths.write_json("--json", options.json, {name: one.to_dict() for name, one in flown.items()})
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl._files import output_paths, provenance
+    from spike_ctrl.evaluation.benchmark import evaluate
+    from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon import width_tuning
+    from spike_ctrl_silicon.integer_network import IntegerRuntime
+    from spike_ctrl_silicon.quantise import quantised, rounded
+
+    output_paths.require_file("--output", options.output, replaced=True)
+    if options.updates < 1:
+        raise UsageError(f"--updates: found {options.updates}, wanted 1 or more")
+    found, widths = checkpoint.load(options.model), _chosen(options, options.bits)
+    network, contract = quantised(found, widths, options.model.name), found.manifest.contract
+    craft = airframe.load(contract.airframe)
+
+    def tell(update: int, loss: float) -> None:
+        if update == 1 or update % 10 == 0 or update == options.updates:
+            print(f"update {update} of {options.updates}: mean squared difference of an action {loss:.5f}", flush=True)
+
+    settings = width_tuning.Tuning(updates=options.updates)
+    weights = width_tuning.tuned(found, widths, options.seed, options.model.name, settings, tell)
+    after = rounded(weights, network.neuron, widths, found.self_test, contract.voltage)
+    print("evaluating on 1024 starts ...", flush=True)
+    policies = {"float32": found.policy, "rounded": IntegerRuntime(network), "tuned": IntegerRuntime(after)}
+    flown = {name: evaluate(PolicyController(policy), craft) for name, policy in policies.items()}
+    print(evaluation_table(flown))
+    evaluation = {"frozen": flown["tuned"].to_dict()}
+    about = {"recipe": found.manifest.recipe, "seed": options.seed, "commit": provenance.commit()}
+    checkpoint.save(options.output, weights, contract, **about, command=provenance.command(), evaluation=evaluation)
+    print(f"{options.output}: {widths.words}; its float32 weights lie on their grid")
     return 0
 
 

@@ -76,7 +76,7 @@ def tuned(
         action, after = _unrolled(network, widths, observation, state, first)
         loss = (action - label).square().mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         network.project_()
