@@ -20,7 +20,7 @@ from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl_export import c_literals, c_step, neuron_of, write_files
-from spike_ctrl_export.integer_policy import IntegerPolicy, quantise
+from spike_ctrl_export.integer_policy import IntegerPolicy, Tables, quantise
 
 PREFIX = "policy"
 _NAMES = re.compile(r"\bpolicy(?=_(reset|step|state|run)\b|\.h\b)|\bPOLICY(?=_[A-Z])")
@@ -90,8 +90,10 @@ def renamed(code: str, prefix: str) -> str:
     return _NAMES.sub(lambda found: prefix if found[0] == PREFIX else prefix.upper(), code)
 
 
-def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREFIX) -> CSource:
+def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREFIX, tables: Tables | None = None) -> CSource:
     """The C files of a checkpoint. name: of the checkpoint, for comments and errors. prefix: of all global names.
+
+    tables: numbers of an integer form that were rounded elsewhere.
 
     Raises UsageError.
     """
@@ -105,7 +107,7 @@ def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREF
     if contract.action not in OUTPUTS:
         raise UsageError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
     if form.integer:
-        tables = quantise(found.weights, neuron, form.bits, observations)
+        tables = tables or quantise(found.weights, neuron, form.bits, observations)
         twin = IntegerPolicy(tables, neuron, form.bits)
         arrays = c_step.integer_arrays(tables)
         body = c_step.integer_step(tables, contract.sizes[0], neuron, form.bits)

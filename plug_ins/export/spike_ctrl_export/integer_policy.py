@@ -25,6 +25,13 @@ INPUT_LIMIT = 64.0
 BETA_BITS = 15
 LIMITS = {16: 2**15 - 1, 32: 2**30}
 """Largest membrane, by the bits of the state. With 32 bits the input of one step can be added without overflow."""
+
+
+def largest(bits: int) -> int:
+    """Largest membrane of a state of so many bits."""
+    return LIMITS.get(bits, 2 ** (bits - 1) - 1)
+
+
 HEADROOM = 4.0  # factor between the largest membrane of a flight and the limit
 
 
@@ -57,11 +64,11 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
     Raises UsageError if a layer has too many inputs for sums in 32 bits.
     """
     sizes = network_sizes(weights, neuron.recurrent)
-    peaks = _peaks(SpikingPolicy(weights, neuron), observations)
+    reached = peaks(SpikingPolicy(weights, neuron), observations)
     layers, start = [], 0
     for index, width in enumerate(sizes[1:-1]):
         weight, unit = _rounded(weights[f"layer{index}.weight"])
-        peak = float((peaks[start : start + width] / unit).max())
+        peak = float((reached[start : start + width] / unit).max())
         fraction = INPUT_BITS
         if bits == 16:
             fraction = int(np.clip(np.floor(np.log2(LIMITS[16] / max(HEADROOM * peak, 1.0))), 0, INPUT_BITS))
@@ -82,7 +89,7 @@ class IntegerPolicy:
     """The integer policy with the interface of `SpikingPolicy`. The exported C is compared with it."""
 
     def __init__(self, tables: Tables, neuron: Neuron, bits: int):
-        self.tables, self.neuron, self.limit = tables, neuron, LIMITS[bits]
+        self.tables, self.neuron, self.limit = tables, neuron, largest(bits)
         self.widths = [len(layer.theta) for layer in tables.layers]
         self.theta = np.concatenate([layer.theta for layer in tables.layers])
 
@@ -93,6 +100,15 @@ class IntegerPolicy:
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
         """One control step: observation [in] or [B, in] to action [out] or [B, out], and the new state."""
+        after = self.advance(observation, state)
+        signal = after.spike[-self.widths[-1] :]
+        total = np.dot(self.tables.output_weight.T.astype(float), signal.astype(float)).astype(np.float32)
+        scale, bias = (self._column(values, observation) for values in (self.tables.output_scale, self.tables.output_bias))
+        action = np.tanh(scale * total + bias)
+        return np.ascontiguousarray(action.T), after
+
+    def advance(self, observation: np.ndarray, state: PolicyState) -> PolicyState:
+        """The hidden layers' state after a step: observation [in] or [B, in]."""
         scaled = np.clip(observation.T.astype(np.float32), -INPUT_LIMIT, INPUT_LIMIT) * np.float32(2**INPUT_BITS)
         signal = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int64)
         membranes, spikes, start = [], [], 0
@@ -113,10 +129,7 @@ class IntegerPolicy:
             membranes.append(membrane)
             spikes.append(signal)
             start = rows.stop
-        total = np.dot(self.tables.output_weight.T.astype(float), signal.astype(float)).astype(np.float32)
-        scale, bias = (self._column(values, observation) for values in (self.tables.output_scale, self.tables.output_bias))
-        action = np.tanh(scale * total + bias)
-        return np.ascontiguousarray(action.T), PolicyState(np.concatenate(membranes), np.concatenate(spikes))
+        return PolicyState(np.concatenate(membranes), np.concatenate(spikes))
 
     def spike_rates(self, state: PolicyState) -> tuple[float, ...]:
         """Share of the neurons of each layer that spiked in the last step, over the batch."""
@@ -133,13 +146,13 @@ def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(weight / unit[:, None]).astype(np.int8).T.copy(), unit
 
 
-def _peaks(policy: SpikingPolicy, observations: np.ndarray) -> np.ndarray:
+def peaks(policy: SpikingPolicy, observations: np.ndarray) -> np.ndarray:
     """The largest |U| of each neuron over a flight, [N]."""
-    state, peaks = policy.initial_state(), np.zeros(len(policy.theta))
+    state, reached = policy.initial_state(), np.zeros(len(policy.theta))
     for observation in observations:
         _, state = policy.step(observation, state)
-        peaks = np.maximum(peaks, np.abs(state.membrane))
-    return np.maximum(peaks, policy.theta)
+        reached = np.maximum(reached, np.abs(state.membrane))
+    return np.maximum(reached, policy.theta)
 
 
 def _shift(values: np.ndarray, bits: int) -> np.ndarray:

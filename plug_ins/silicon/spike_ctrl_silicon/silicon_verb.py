@@ -1,0 +1,143 @@
+"""Fly and measure policies in integers of few bits, as an FPGA computes them.
+
+widths flies a policy in the frozen evaluation at several widths: four columns and
+the hover error, beside the float policy. tune trains a policy through its rounding
+and writes it as a checkpoint. cost counts the core's cycles over a simulated flight,
+and places it for an ECP5 with --place. docs/silicon.md says what the figures mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spike_ctrl._files.errors import UsageError
+
+if TYPE_CHECKING:
+    from spike_ctrl_silicon.integer_network import Widths
+
+GROUP = "tools"
+EXAMPLES = """
+spike-ctrl silicon widths models/crazyflie.safetensors
+spike-ctrl silicon widths models/any_quad.safetensors --bits 8 4 3 --json widths.json
+spike-ctrl silicon tune models/crazyflie_robust.safetensors --bits 4 -o robust_int4.safetensors
+spike-ctrl silicon cost models/crazyflie_robust.safetensors
+spike-ctrl silicon cost models/crazyflie_robust.safetensors --bits 4 --place
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    widths = what.add_parser("widths", help="fly a policy at several widths in the frozen evaluation")
+    widths.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
+    widths.add_argument("--bits", type=int, nargs="+", default=[8, 4], help="of a weight (default: 8 4)")
+    widths.add_argument("--starts", type=int, default=1024, help="starts of the evaluation (default: 1024)")
+    widths.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    cost = what.add_parser("cost", help="cycles, time, energy and, with --place, size of the core")
+    cost.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
+    cost.add_argument("--bits", type=int, help="of a weight, 2 to 8 (default: 8)")
+    cost.add_argument("--lanes", type=int, default=8, help="neurons computed at once (default: 8)")
+    cost.add_argument("--seconds", type=float, default=20.0, help="of simulated flight (default: 20)")
+    cost.add_argument("--place", action="store_true", help="place and route it with nextpnr-ecp5; takes minutes")
+    tune = what.add_parser("tune", help="train a policy through its rounding to few bits")
+    tune.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
+    tune.add_argument("--bits", type=int, default=4, help="of a weight, 2 to 8 (default: 4)")
+    tune.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
+    tune.add_argument("--updates", type=int, default=150, help="of the weights (default: 150, some minutes)")
+    tune.add_argument("--seed", type=int, default=0, help="of the plants and starts (default: 0)")
+    for part in (widths, tune, cost):
+        part.add_argument(
+            "--leak", choices=("12 bit", "shift"), default="12 bit", help="form of the leaks (default: 12 bit)"
+        )
+        part.add_argument("--membrane", type=int, default=16, help="bits of a membrane (default: 16)")
+
+
+def run(options: argparse.Namespace) -> int:
+    return {"widths": _widths, "tune": _tune, "cost": _cost}[options.what](options)
+
+
+def _widths(options: argparse.Namespace) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl._files import output_paths
+    from spike_ctrl.evaluation.benchmark import evaluate
+    from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import COLUMNS, evaluation_table
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon.integer_network import IntegerRuntime
+    from spike_ctrl_silicon.quantise import quantised
+
+    if options.json:
+        output_paths.require_file("--json", options.json)
+    found = checkpoint.load(options.model)
+    craft = airframe.load(found.manifest.contract.airframe)
+    policies: dict[str, Any] = {"float32": found.policy}
+    for bits in options.bits:
+        widths = _chosen(options, bits)
+        policies[widths.words] = IntegerRuntime(quantised(found, widths, options.model.name))
+    flown = {}
+    for name, policy in policies.items():
+        print(f"{name}: {options.starts} starts ...", flush=True)
+        flown[name] = evaluate(PolicyController(policy), craft, starts=options.starts)
+    print(evaluation_table(flown))
+    first = flown["float32"]
+    for name, one in flown.items():
+        shares = [100 * one.columns[column]["return_mean"] / first.columns[column]["return_mean"] for column in COLUMNS]
+        rates = ", ".join(f"{100 * rate:.1f}" for rate in one.spike_rates)
+        print(f"{name}: {', '.join(f'{share:.1f}' for share in shares)} % of float32's returns; {rates} % of neurons spike")
+    if options.json:
+        output_paths.write_json("--json", options.json, {name: one.to_dict() for name, one in flown.items()})
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl._files import output_paths, provenance
+    from spike_ctrl.evaluation.benchmark import evaluate
+    from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon import width_tuning
+    from spike_ctrl_silicon.integer_network import IntegerRuntime
+    from spike_ctrl_silicon.quantise import quantised, rounded
+
+    output_paths.require_file("--output", options.output, replaced=True)
+    if options.updates < 1:
+        raise UsageError(f"--updates: found {options.updates}, wanted 1 or more")
+    found, widths = checkpoint.load(options.model), _chosen(options, options.bits)
+    network, contract = quantised(found, widths, options.model.name), found.manifest.contract
+    craft = airframe.load(contract.airframe)
+
+    def tell(update: int, loss: float) -> None:
+        if update == 1 or update % 10 == 0 or update == options.updates:
+            print(f"update {update} of {options.updates}: mean squared difference of an action {loss:.5f}", flush=True)
+
+    settings = width_tuning.Tuning(updates=options.updates)
+    weights = width_tuning.tuned(found, widths, options.seed, options.model.name, settings, tell)
+    after = rounded(weights, network.neuron, widths, found.self_test, contract.voltage)
+    print("evaluating on 1024 starts ...", flush=True)
+    policies = {"float32": found.policy, "rounded": IntegerRuntime(network), "tuned": IntegerRuntime(after)}
+    flown = {name: evaluate(PolicyController(policy), craft) for name, policy in policies.items()}
+    print(evaluation_table(flown))
+    evaluation = {"frozen": flown["tuned"].to_dict()}
+    about = {"recipe": found.manifest.recipe, "seed": options.seed, "commit": provenance.commit()}
+    checkpoint.save(options.output, weights, contract, **about, command=provenance.command(), evaluation=evaluation)
+    print(f"{options.output}: {widths.words}; its float32 weights lie on their grid")
+    return 0
+
+
+def _cost(options: argparse.Namespace) -> int:
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon import flown_cost
+
+    found = checkpoint.load(options.model)
+    widths = _chosen(options, options.bits or 8)
+    if not 0.1 <= options.seconds <= 3600:
+        raise UsageError(f"--seconds: found {options.seconds:g}, wanted .1 to 3600")
+    return flown_cost.tell(found, options.model.name, widths, options.lanes, options.seconds, options.place)
+
+
+def _chosen(options: argparse.Namespace, bits: int) -> Widths:
+    from spike_ctrl_silicon.integer_network import Widths
+
+    return Widths(bits, options.leak, options.membrane)
