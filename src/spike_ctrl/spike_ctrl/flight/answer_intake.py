@@ -27,8 +27,8 @@ def keep_early_answers(state: SupervisorState, inputs: SupervisorInputs) -> tupl
         return state._replace(early={}), inputs._replace(**changes)
     if state.sample is None:
         return state, inputs
-    given = {name: answer for name in ANSWERS if (answer := getattr(inputs, name)) is not None}
-    early = {name: answer for name, answer in given.items() if answer.tick > state.sample.tick}
+    tick, given = state.sample.tick, zip(ANSWERS, (inputs.policy, inputs.guide, inputs.candidate), strict=True)
+    early = {name: answer for name, answer in given if answer is not None and answer.tick > tick}
     if not early:
         return state, inputs
     changes = dict.fromkeys(early)

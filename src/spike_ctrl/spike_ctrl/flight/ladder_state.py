@@ -70,6 +70,11 @@ class Ladder(NamedTuple):
         """Whether commands are flown that ask for no more than the vehicle can do: no take-off, and no recovery."""
         return self.rung < Rung.HOLD and self.confirmed and not self.taking_off and self.recovering is None
 
+    def cruises(self, status: Autopilot | None) -> bool:
+        """Whether it stays as it is unless a fault or a request comes: the autopilot obeys, and nothing is awaited."""
+        obeys = status is not None and status.mode is Mode.OFFBOARD and status.armed
+        return obeys and self.armed and not self.wanted and self.steady
+
 
 @dataclass(frozen=True)
 class LadderLimits:

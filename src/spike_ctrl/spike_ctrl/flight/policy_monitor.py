@@ -66,13 +66,8 @@ class Monitor(NamedTuple):
 
     def after_shadow(self, shadow: Monitor) -> Monitor:
         """This monitor of a policy that has just taken over, with what its time in shadow says of it beside the guide."""
-        return self._replace(
-            answers=shadow.answers,
-            compared=shadow.compared,
-            difference=shadow.difference,
-            bias=shadow.bias,
-            varied=shadow.varied,
-        )
+        known = ("answers", "compared", "difference", "bias", "varied")
+        return self._replace(**{name: getattr(shadow, name) for name in known})
 
     def describe_agreement(self, limits: AnswerLimits) -> str:
         """How far the policy in shadow has come, in words."""

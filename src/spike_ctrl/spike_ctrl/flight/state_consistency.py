@@ -85,8 +85,8 @@ class Consistency(NamedTuple):
         """By how much (m, world) the vehicle may have stayed behind its position."""
         (x, y, z), (a, b, c) = self.crept, self.kept
         beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
-        most = max(x, a, key=abs), max(y, b, key=abs), max(z, beyond, key=abs)
-        return plus(most, self.shifted)
+        z = z if abs(z) >= abs(beyond) else beyond
+        return plus((x if abs(x) >= abs(a) else a, y if abs(y) >= abs(b) else b, z), self.shifted)
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
@@ -151,7 +151,7 @@ def _first_beyond(fault: Fault, *judged: tuple[float, float, str]) -> Findings:
 
 def _size(vectors: Iterable[Vector]) -> float:
     """Of their sum."""
-    return math.hypot(*(sum(axis) for axis in zip(*vectors, strict=True)))
+    return math.hypot(*map(sum, zip(*vectors, strict=True)))
 
 
 def _summed(before: Vector, new: Vector, share: float) -> Vector:
