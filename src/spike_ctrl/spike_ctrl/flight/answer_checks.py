@@ -19,6 +19,7 @@ from typing import NamedTuple
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.faults import Fault, Finding, Findings
+from spike_ctrl.flight.likeness import LikenessLimits
 from spike_ctrl.flight.state_checks import Sample
 
 Action = tuple[float, float, float, float]
@@ -116,6 +117,7 @@ class AnswerLimits:
     contradiction_first: float = within(1.0, 0.001, 2.0, "The same there of an action's first number.", "")
     behaviour: BehaviourLimits = BehaviourLimits()
     course: CourseLimits = CourseLimits()
+    likeness: LikenessLimits = LikenessLimits()
 
 
 def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | None:

@@ -105,15 +105,11 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
         return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
     track = Consistency(
-        sample,
-        _summed(track.moved, moved, dt / limits.position_memory),
-        _summed(track.drifted, moved, dt / limits.drift_memory),
-        _summed(track.crept, moved, dt / limits.creep_memory),
-        _summed(track.kept, moved, dt / limits.kept_memory),
-        _summed(track.turned, turned, dt / limits.attitude_memory),
-        track.resets,
-        track.shifted,
-    )
+        sample, _summed(track.moved, moved, dt / limits.position_memory),
+        _summed(track.drifted, moved, dt / limits.drift_memory), _summed(track.crept, moved, dt / limits.creep_memory),
+        _summed(track.kept, moved, dt / limits.kept_memory), _summed(track.turned, turned, dt / limits.attitude_memory),
+        track.resets, track.shifted,
+    )  # fmt: skip
     back, turned_back = _size(one.moved for one in settling), _size(one.turned for one in settling)
     unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
     back_or_unsure = back + limits.drift_deviations * unsure

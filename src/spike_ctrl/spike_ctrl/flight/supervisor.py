@@ -138,18 +138,13 @@ def _accept(
     turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
     spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
     state = state._replace(
-        track=track,
-        sample=sample,
+        track=track, sample=sample, turn=turn, spin=spin, home=sample.position if disarmed else state.home,
         consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
-        turn=turn,
-        spin=spin,
         wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
-        policy=await_answer(state.policy, sample),
-        guide=await_answer(state.guide, sample),
+        policy=await_answer(state.policy, sample), guide=await_answer(state.guide, sample),
         candidate=await_answer(state.candidate, sample),
-        home=sample.position if disarmed else state.home,
-    )
+    )  # fmt: skip
     state, untrue = _check_hold(state, sample, inputs.now, settings.consistency)
     return state, contradicting + untrue + strays + spun if airborne else ()
 
@@ -186,9 +181,11 @@ def _check_flight(
     if objection is not None and since is not None:
         limits = settings.estimate
         times = {Sign.VELOCITY: limits.climbing, Sign.STANDING: limits.leaving} if ladder.taking_off else {}
-        # Where the autopilot holds already because the state contradicts itself, a false velocity is no new fault.
+        # Where the autopilot holds already because the state contradicts itself, or its yaw is wrong, a velocity that
+        # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
-        known = contradicted and ladder.rung is Rung.HOLD and objection.sign is Sign.VELOCITY
+        known = (contradicted and ladder.rung is Rung.HOLD) or abs(state.track.heading) > settings.state.yaw_reset
+        known = known and objection.sign is Sign.VELOCITY
         if inputs.now - since > times.get(objection.sign, limits.time) and not known:
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE
