@@ -32,7 +32,6 @@ def struck(who, place, kind, size, seconds=5.0, seed=101, **changes):
         ("link", "states_growing", 0.6, Fault.LINK_SLOW, 0.3),  # 1.2 m outside, or 3.9 m/s, before delay was measured
         ("link", "commands_held", 0.12, Fault.LINK_SLOW, 0.3),
         ("link", "both_held", 0.06, Fault.LINK_SLOW, 0.3),
-        ("estimator", "yaw_reset", 3.1, Fault.ESTIMATOR_RESTLESS, 0.05),  # 6 m outside
         ("estimator", "velocity_stuck_in_resets", 10, Fault.ESTIMATOR_RESTLESS, 0.35),  # 4 m
         ("estimator", "position_drifts_in_resets", 0.3, Fault.ESTIMATOR_RESTLESS, 2.1),  # 2.6 m
     ],

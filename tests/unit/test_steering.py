@@ -56,6 +56,7 @@ def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
 
     assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 7.0), APART, climbs=True) == [Fault.DISAGREEMENT]
     assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
+    assert check((5.5, 0.0, 0.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 5.5), APART) == []
     assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
 
 
@@ -96,6 +97,7 @@ def test_a_take_off_on_a_state_that_stays_as_on_the_ground_ends_before_the_vehic
         (7, "frozen_with_dither", 1.26, 0.008, 0),  # 3.69 m outside
         (2, "biased", 3.66, 0.89, 2),  # 1.04 m
         (9, "flipped", 3.42, 0.0, 0),  # 1.71 m/s on the ground
+        (20, "one_axis_scaled", 2.0, -0.5, 1),  # 1.22 m
     ],
 )
 def test_a_faulty_guide_that_flies_alone_keeps_the_promise(who, seed, kind, at, size, axis):

@@ -17,8 +17,8 @@ def quickly_replaced(record: Record) -> Record:
     def _replace(self: Any, /, **changes: Any) -> Any:
         values = [*self]
         try:
-            for name in changes:
-                values[places[name]] = changes[name]
+            for name, value in changes.items():
+                values[places[name]] = value
         except KeyError:
             raise ValueError(f"{record.__name__}: found {', '.join(changes)}, wanted of {', '.join(places)}") from None
         return new(record, values)

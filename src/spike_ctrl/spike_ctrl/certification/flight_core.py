@@ -57,7 +57,7 @@ GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answer
 WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
 ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
-GUIDE = Identity("guide", 0)
+GUIDE, BEGINS = Identity("guide", 0), (np.array([False]), np.array([True]))
 ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
 OF_THE_STATE = ("state", "unseen", "estimator", "clock")  # places
 MISSION = auto_mission.MissionPlan(duration=3600.0)
@@ -252,7 +252,7 @@ class FlightCore:
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
-            begins, heard, voltage = np.array([first]), self.commanded, self.vehicle.battery.voltage
+            begins, heard, voltage = BEGINS[first], self.commanded, self.vehicle.battery.voltage
             found = self.pilot.step(tick, begins, seen[None], lockstep=False, now=now, voltage=voltage, commanded=heard)
             self.pilot.fly_shadows()
             flown = self.pilot.flown
@@ -295,11 +295,14 @@ class FlightCore:
 
     def _step(self, news: dict[str, Any]) -> None:
         now = self.clock.now
-        for name in RECEIVED & news.keys():
-            news[name] = news[name]._replace(received=now)
+        for name, message in news.items():
+            if name in RECEIVED:
+                news[name] = message._replace(received=now)
         requests, target, self.target = tuple(self.requests), self.target, None
         self.requests.clear()
-        inputs = SupervisorInputs(now, autopilot=self.companion.status, requests=requests, target=target, unmet=(), **news)
+        get, status = news.get, self.companion.status
+        told = get("sample"), get("policy"), get("guide"), get("candidate")
+        inputs = SupervisorInputs(now, *told, status, requests, target, get("stream"), (), ())
         self.state, output = supervisor.step(self.state, inputs, self.settings)
         self.events += output.events
         rung = self.state.ladder.rung

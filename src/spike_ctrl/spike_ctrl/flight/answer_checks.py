@@ -19,6 +19,7 @@ from typing import NamedTuple
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.faults import Fault, Finding, Findings
+from spike_ctrl.flight.likeness import LikenessLimits
 from spike_ctrl.flight.state_checks import Sample
 
 Action = tuple[float, float, float, float]
@@ -116,6 +117,7 @@ class AnswerLimits:
     contradiction_first: float = within(1.0, 0.001, 2.0, "The same there of an action's first number.", "")
     behaviour: BehaviourLimits = BehaviourLimits()
     course: CourseLimits = CourseLimits()
+    likeness: LikenessLimits = LikenessLimits()
 
 
 def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | None:
@@ -153,13 +155,15 @@ def check_answer(answer: Answer, source: AnswerSource, layout: str, limits: Answ
         return refuse(Fault.ANSWER_STALE, f"tick {answer.tick} is answered already")
     if len(answer.action) != 4:
         return refuse(Fault.ACTION_NOT_FINITE, f"found {len(answer.action)} numbers, wanted 4")
+    a, b, c, d = answer.action
+    if -1.0 <= a <= 1.0 and -1.0 <= b <= 1.0 and -1.0 <= c <= 1.0 and -1.0 <= d <= 1.0:
+        return answer, ()
     for index, value in enumerate(answer.action):
         if not math.isfinite(value):
             return refuse(Fault.ACTION_NOT_FINITE, f"action[{index}] is {value}")
-    if abs(worst := max(answer.action, key=abs)) > 1.0:
-        a, b, c, d = (min(max(value, -1.0), 1.0) for value in answer.action)
-        return answer._replace(action=(a, b, c, d)), (Finding(Fault.ACTION_CLAMPED, f"found {worst:.3f}, wanted -1 to 1"),)
-    return answer, ()
+    worst = max(answer.action, key=abs)
+    a, b, c, d = (min(max(value, -1.0), 1.0) for value in answer.action)
+    return answer._replace(action=(a, b, c, d)), (Finding(Fault.ACTION_CLAMPED, f"found {worst:.3f}, wanted -1 to 1"),)
 
 
 def record_answer(source: AnswerSource, answer: Answer, limits: AnswerLimits) -> AnswerSource:

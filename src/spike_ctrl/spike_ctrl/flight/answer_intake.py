@@ -27,8 +27,8 @@ def keep_early_answers(state: SupervisorState, inputs: SupervisorInputs) -> tupl
         return state._replace(early={}), inputs._replace(**changes)
     if state.sample is None:
         return state, inputs
-    given = {name: answer for name in ANSWERS if (answer := getattr(inputs, name)) is not None}
-    early = {name: answer for name, answer in given.items() if answer.tick > state.sample.tick}
+    tick, given = state.sample.tick, zip(ANSWERS, (inputs.policy, inputs.guide, inputs.candidate), strict=True)
+    early = {name: answer for name, answer in given if answer is not None and answer.tick > tick}
     if not early:
         return state, inputs
     changes = dict.fromkeys(early)
@@ -82,13 +82,9 @@ class _Taken(NamedTuple):
 
 
 def _take(
-    given: Answer,
-    source: AnswerSource,
-    monitor: Monitor,
-    sample: Sample | None,
-    settings: FlightSettings,
+    given: Answer, source: AnswerSource, monitor: Monitor, sample: Sample | None, settings: FlightSettings,
     approved: tuple[Identity | None, ...] | None = None,
-) -> _Taken:
+) -> _Taken:  # fmt: skip
     """An answer, checked and observed. approved: who may give it; None: anybody. sample: the last accepted state."""
     answer, found = check_answer(given, source, settings.layout, settings.answers)
     if answer is not None and approved is not None and answer.identity not in approved:
@@ -118,10 +114,13 @@ def _compare_answers(
         ladder = state.ladder
         if ladder.rung is Rung.SNN:
             state, found = state._replace(astray=ZERO), check_disagreement(state.monitor, limits)
-        elif ladder.rung is Rung.GUIDE and ladder.latched is None:
-            astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
-            state = state._replace(astray=astray)
-            found = steering.check_guide(astray, state.monitor.recent, ladder.taking_off, settings.steering)
+        elif ladder.rung is Rung.GUIDE:
+            likeness = state.monitor.likeness.after(policy.action, guide.action, limits.likeness)
+            state = state._replace(monitor=state.monitor._replace(likeness=likeness))
+            if ladder.latched is None:
+                astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
+                state = state._replace(astray=astray)
+                found = steering.check_guide(astray, state.monitor.recent, ladder.taking_off, settings.steering)
     if (guide_is_new or inputs.candidate is not None) and candidate is not None and candidate.tick == guide.tick:
         monitor = compare_with_guide(state.candidate_monitor, candidate, guide, sample, point, limits)
         state = state._replace(candidate_monitor=monitor)

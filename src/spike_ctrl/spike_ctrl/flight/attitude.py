@@ -39,6 +39,12 @@ def angle_between(first: Quaternion, second: Quaternion) -> float:
     return 2 * math.acos(min(inner, 1.0))
 
 
+def turned(quaternion: Quaternion, yaw: float) -> Quaternion:
+    """The attitude after a turn of the body by that yaw (rad) about the world's vertical axis."""
+    (x, y, z, w), s, c = quaternion, math.sin(yaw / 2), math.cos(yaw / 2)
+    return c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z
+
+
 def normalised(quaternion: Quaternion) -> Quaternion:
     """The same attitude as a quaternion of norm 1."""
     norm = math.hypot(*quaternion)

@@ -102,8 +102,8 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
             return Objection(Sign.FLAGS, f"flags: found {quality.flags}, without {', '.join(missing)}")
         if quality.flags & CONSTANT_POSITION and not standing:
             return Objection(Sign.STANDING, f"flags: found {quality.flags}: it takes the vehicle for standing")
-    for name, ratio in zip(INNOVATIONS, quality.innovations, strict=True):
-        if ratio > limits.innovation and not standing:
+    for name, ratio in () if standing else zip(INNOVATIONS, quality.innovations, strict=True):
+        if ratio > limits.innovation:
             detail = f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
             return Objection(Sign.VELOCITY if name == INNOVATIONS[0] else Sign.INNOVATION, detail)
     return None

@@ -60,6 +60,7 @@ class Fault(Enum):
     LINK_SLOW = 13, (2,), Rung.HOLD, "states or commands take too long over the link"
     ESTIMATOR_RESTLESS = 14, (9,), Rung.HOLD, "the estimator resets too often or by too much", "bars_policy"
     HOLD_CONTRADICTED = 15, (47,), Rung.LAND, "the autopilot itself may not hold: take over by hand", "bars_policy"
+    YAW_NOT_BELIEVED = 16, (9,), Rung.GUIDE, "the yaw jumped and is wrong: take over by hand", "bars_policy"
     # The policy's answers
     ACTION_NOT_FINITE = 20, (7,), Rung.GUIDE, "an action holds NaN or infinity"
     ACTION_CLAMPED = 21, (10,), None, "an action exceeded the contract and was clamped"

@@ -72,6 +72,7 @@ class Cage:
         """The cage as it lies in `odom`, over the ground at home (m). None: unknown; the origin counts as home."""
         return self if home is None else _laid(self, home)
 
+    @cached_property
     def without_ground(self) -> Cage:
         """The same cage, down to its own floor."""
         return replace(self, ground=-math.inf)
@@ -119,6 +120,8 @@ class Cage:
     def clamp(self, position: Vector) -> Vector:
         """The point nearest to `position` (m) at which a set-point may lie."""
         (x, y, z), ((a, b, c), (d, e, f)) = position, self.box
+        if a <= x <= d and b <= y <= e and c <= z <= f:
+            return x, y, z
         return min(max(x, a), d), min(max(y, b), e), min(max(z, c), f)
 
     def limit_velocity(self, position: Vector, velocity: Vector) -> Vector:

@@ -70,6 +70,11 @@ class Ladder(NamedTuple):
         """Whether commands are flown that ask for no more than the vehicle can do: no take-off, and no recovery."""
         return self.rung < Rung.HOLD and self.confirmed and not self.taking_off and self.recovering is None
 
+    def cruises(self, status: Autopilot | None) -> bool:
+        """Whether it stays as it is unless a fault or a request comes: the autopilot obeys, and nothing is awaited."""
+        obeys = status is not None and status.mode is Mode.OFFBOARD and status.armed
+        return obeys and self.armed and not self.wanted and self.steady
+
 
 @dataclass(frozen=True)
 class LadderLimits:
@@ -178,19 +183,11 @@ def change_rung(
     mode = facts.autopilot.mode if facts.autopilot is not None else None
     pending = (*ladder.asked_for, MODES[ladder.rung]) if ladder.rung in MODES and not ladder.confirmed else ()
     after = ladder._replace(
-        rung=rung,
-        since=facts.now,
-        because=event,
-        confirmed=rung in MODES and mode is MODES[rung],
-        came_from=mode,
-        asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
-        wanted=False,
-        taking_off=False,
-        recovering=None,
-        settled_since=None,
-        asked_at=-math.inf,
+        rung=rung, since=facts.now, because=event, confirmed=rung in MODES and mode is MODES[rung], came_from=mode,
+        asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (), wanted=False, taking_off=False,
+        recovering=None, settled_since=None, asked_at=-math.inf,
         may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),
-    )
+    )  # fmt: skip
     return Move(after, target, events=(event,))
 
 

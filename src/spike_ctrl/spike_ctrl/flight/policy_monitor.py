@@ -18,6 +18,7 @@ from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, BehaviourLimits, Identity
 from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding, Findings
+from spike_ctrl.flight.likeness import Likeness
 from spike_ctrl.flight.state_checks import Sample
 
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
@@ -49,10 +50,13 @@ class Monitor(NamedTuple):
     way: float = 0.0  # m to the set-point, with the braking distance
     away: float = 0.0  # m, mean distance from the set-point over some answers
     below: float = 0.0  # m, mean height of the set-point above the vehicle over as many
+    likeness: Likeness = Likeness()  # to the guide, in shadow
 
     def agrees(self, limits: AnswerLimits) -> bool:
-        """Whether the policy in shadow has done as the guide for long enough."""
-        return self.at_ease(limits) and self.compared >= limits.agree and max(self.difference) <= limits.disagreement
+        """Whether the policy in shadow has done as the guide for long enough, or less exactly for longer."""
+        if not (self.at_ease(limits) and self.compared >= limits.agree):
+            return False
+        return max(self.difference) <= limits.disagreement or self.likeness.alike(limits.likeness)
 
     def agrees_but_for_trim(self, limits: AnswerLimits) -> bool:
         """`agrees`, where a steady difference of up to `limits.trim` is none."""
@@ -66,13 +70,8 @@ class Monitor(NamedTuple):
 
     def after_shadow(self, shadow: Monitor) -> Monitor:
         """This monitor of a policy that has just taken over, with what its time in shadow says of it beside the guide."""
-        return self._replace(
-            answers=shadow.answers,
-            compared=shadow.compared,
-            difference=shadow.difference,
-            bias=shadow.bias,
-            varied=shadow.varied,
-        )
+        known = ("answers", "compared", "difference", "bias", "varied")
+        return self._replace(**{name: getattr(shadow, name) for name in known})
 
     def describe_agreement(self, limits: AnswerLimits) -> str:
         """How far the policy in shadow has come, in words."""
@@ -106,20 +105,15 @@ def observe_answer(monitor: Monitor, answer: Answer, sample: Sample, limits: Ans
     still, first, stuck_in = _stuck(monitor, action, sample, behaviour.equal)
     falls = collective < behaviour.fall_action and tilt(sample.quaternion) < behaviour.level
     monitor = monitor._replace(
-        answers=monitor.answers + 1,
-        action=action,
-        change=(e or p, f or q, g or r, h or s),
+        answers=monitor.answers + 1, action=action, change=(e or p, f or q, g or r, h or s),
         reversal=monitor.reversal + share * (reversal - monitor.reversal),
         rates=monitor.rates + share * (square - monitor.rates),
         saturated=((monitor.saturated << 1) | (at_limit >= 2)) & WINDOW_MASK,
         full=monitor.full + 1 if at_limit == 4 and answer.layout == "rates" else 0,
         equal=monitor.equal + 1 if monitor.action == action else 0,
-        still=still,
-        stuck_at=first,
-        stuck_in=stuck_in,
-        falls=monitor.falls + 1 if falls else 0,
+        still=still, stuck_at=first, stuck_in=stuck_in, falls=monitor.falls + 1 if falls else 0,
         spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
-    )
+    )  # fmt: skip
     return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 

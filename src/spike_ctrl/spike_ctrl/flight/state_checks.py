@@ -17,7 +17,7 @@ from typing import NamedTuple
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
-from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, yaw
+from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, turned, yaw
 from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 
@@ -102,6 +102,7 @@ class StateTrack(NamedTuple):
     late: int = 0  # one bit per control period: no state came in it
     delayed: int = 0  # states in a row that were too old on arrival
     shift: OriginShift | None = None  # sum of the origin's shifts in states that were refused since the last accepted one
+    heading: float = 0.0  # rad, by which resets have turned the yaw in the air, and which is not believed
 
 
 class StateCheck(NamedTuple):
@@ -138,6 +139,7 @@ class StateLimits:
     max_speed: float = within(15.0, 0.1, 100.0, "A larger speed is impossible.", "m/s")
     max_rate: float = within(35.0, 1.0, 200.0, "A larger body rate is impossible.", "rad/s")
     jump: float = within(0.5, 0.01, 10.0, "Largest jump beyond what the limits of speed and rate allow.", "m, rad")
+    yaw_reset: float = within(0.8, 0.0, 3.2, "A larger turn by a reset in the air is not believed.", "rad")
     frozen: int = within(20, 2, 1000, "States in which a field repeats itself bit by bit.", "")
     repeats: int = within(8, 2, 1000, "The same of the state as a whole.", "")
 
@@ -154,14 +156,16 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
 
     if (detail := not_finite(sample)) is not None:
         return refuse(Fault.STATE_NOT_FINITE, detail)
-    last, across = track.last, track.shift
+    last, across, heading = track.last, track.shift, track.heading
+    if heading:
+        sample = sample._replace(quaternion=turned(sample.quaternion, -heading))
     origin_moved = last is not None and sample.reset_counter != last.reset_counter
     if last is not None and origin_moved:
         # After a clock jump the time between the two states is unknown, so the vehicle's own motion is not subtracted.
         across = origin_shift(last, sample, 0.0, track.shift)
 
     def restarted(detail: str) -> StateCheck:
-        anew = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
+        anew = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across, heading=heading)
         return refuse(Fault.CLOCK_JUMP, detail, anew)
 
     if last is not None:
@@ -188,15 +192,20 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     shift = track.shift
     if last is not None and origin_moved:
         shift = origin_shift(last, sample, sample.stamp - last.stamp, track.shift)
+        if airborne and abs(turn := math.remainder(shift.yaw, 2 * math.pi)) > limits.yaw_reset:
+            heading, shift = math.remainder(heading + turn, 2 * math.pi), shift._replace(yaw=0.0)
+            sample = sample._replace(quaternion=turned(sample.quaternion, -turn))
     clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay, limits.lead_memory)
     accepted_at = track.accepted_at
     frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
     if frozen is not None or max(sample.ages) > limits.guide_age:
-        track = StateTrack(sample, accepted_at, clock, unchanged, others_changed, track.late, 0, shift)
+        track = StateTrack(sample, accepted_at, clock, unchanged, others_changed, track.late, 0, shift, heading)
         return StateCheck(track, None, stopped, None) if frozen is None else refuse(Fault.STATE_FROZEN, frozen, track)
     since = 0.0 if accepted_at is None else sample.received - accepted_at
     late = push_missed(track.late, missed_periods(since, limits.period))
-    track = StateTrack(sample, sample.received, clock, unchanged, others_changed, late, 0, None)
+    track = StateTrack(sample, sample.received, clock, unchanged, others_changed, late, 0, None, heading)
+    if abs(heading) > limits.yaw_reset:
+        stopped += (Finding(Fault.YAW_NOT_BELIEVED, f"turned by {heading:.2f} rad, wanted at most {limits.yaw_reset:g}"),)
     if shift is None:
         return StateCheck(track, sample, stopped, None)
     detail = f"position by ({', '.join(f'{v:.2f}' for v in shift.position)}) m, yaw by {shift.yaw:.3f} rad"

@@ -85,8 +85,8 @@ class Consistency(NamedTuple):
         """By how much (m, world) the vehicle may have stayed behind its position."""
         (x, y, z), (a, b, c) = self.crept, self.kept
         beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
-        most = max(x, a, key=abs), max(y, b, key=abs), max(z, beyond, key=abs)
-        return plus(most, self.shifted)
+        z = z if abs(z) >= abs(beyond) else beyond
+        return plus((x if abs(x) >= abs(a) else a, y if abs(y) >= abs(b) else b, z), self.shifted)
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
@@ -105,15 +105,11 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
         return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
     track = Consistency(
-        sample,
-        _summed(track.moved, moved, dt / limits.position_memory),
-        _summed(track.drifted, moved, dt / limits.drift_memory),
-        _summed(track.crept, moved, dt / limits.creep_memory),
-        _summed(track.kept, moved, dt / limits.kept_memory),
-        _summed(track.turned, turned, dt / limits.attitude_memory),
-        track.resets,
-        track.shifted,
-    )
+        sample, _summed(track.moved, moved, dt / limits.position_memory),
+        _summed(track.drifted, moved, dt / limits.drift_memory), _summed(track.crept, moved, dt / limits.creep_memory),
+        _summed(track.kept, moved, dt / limits.kept_memory), _summed(track.turned, turned, dt / limits.attitude_memory),
+        track.resets, track.shifted,
+    )  # fmt: skip
     back, turned_back = _size(one.moved for one in settling), _size(one.turned for one in settling)
     unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
     back_or_unsure = back + limits.drift_deviations * unsure
@@ -151,7 +147,7 @@ def _first_beyond(fault: Fault, *judged: tuple[float, float, str]) -> Findings:
 
 def _size(vectors: Iterable[Vector]) -> float:
     """Of their sum."""
-    return math.hypot(*(sum(axis) for axis in zip(*vectors, strict=True)))
+    return math.hypot(*map(sum, zip(*vectors, strict=True)))
 
 
 def _summed(before: Vector, new: Vector, share: float) -> Vector:

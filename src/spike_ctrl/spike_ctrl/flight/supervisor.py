@@ -81,27 +81,20 @@ def _move(
 
     A policy with faults of its own, or that flew the vehicle away, does not command until the autopilot has taken over.
     """
-    rung = state.ladder.rung
-    flying = rung is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
+    before, status, rung = state.ladder, inputs.autopilot, state.ladder.rung
+    if before.cruises(status) and not (inputs.requests or found or of_policy):
+        return state, Move(before)  # no rule of the ladder applies
+    flying = rung is Rung.SNN or before.wanted or Request.ENGAGE in inputs.requests
+    found, ground = found + of_policy if flying else found, state.ground if rung <= Rung.GUIDE else None
     facts = Facts(
-        now=inputs.now,
-        autopilot=inputs.autopilot,
-        sample=state.sample,
-        target=state.target,
-        found=found + of_policy if flying else found,
-        ground=state.ground if rung <= Rung.GUIDE else None,
-        unmet=inputs.unmet,
-        envelope=settings.envelope,
-        cage=settings.cage.laid(state.home),
-        braking=settings.braking,
-        monitor=state.monitor,
-        limits=settings.answers,
-    )
-    moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
+        inputs.now, status, state.sample, state.target, found, ground, inputs.unmet, settings.envelope,
+        settings.cage.laid(state.home), settings.braking, state.monitor, settings.answers,
+    )  # fmt: skip
+    moved = ladder.move(before, inputs.requests, facts, settings.ladder)
     after = moved.ladder
-    if any(f.fault.rung is not None for f in of_policy) or any(f.fault.bars_policy for f in found):
+    if after.may_bridge and any([f.fault.rung is not None for f in of_policy] + [f.fault.bars_policy for f in found]):
         after = after._replace(may_bridge=False)
-    if after is not state.ladder:
+    if after is not before:
         state = state._replace(ladder=after)
     if moved.target is not None:
         state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
@@ -116,7 +109,7 @@ def _take_state(
     if inputs.sample is not None:
         checked = check_state(inputs.sample, state.track, settings.state, inputs.airborne)
         found = checked.findings
-        if any(finding.fault is Fault.CLOCK_JUMP for finding in found):
+        if found and any(finding.fault is Fault.CLOCK_JUMP for finding in found):
             # Ticks and stamps begin anew: answers to earlier states will not come.
             nobody = AnswerSource()
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
@@ -145,18 +138,13 @@ def _accept(
     turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
     spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
     state = state._replace(
-        track=track,
-        sample=sample,
+        track=track, sample=sample, turn=turn, spin=spin, home=sample.position if disarmed else state.home,
         consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
-        turn=turn,
-        spin=spin,
         wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
-        policy=await_answer(state.policy, sample),
-        guide=await_answer(state.guide, sample),
+        policy=await_answer(state.policy, sample), guide=await_answer(state.guide, sample),
         candidate=await_answer(state.candidate, sample),
-        home=sample.position if disarmed else state.home,
-    )
+    )  # fmt: skip
     state, untrue = _check_hold(state, sample, inputs.now, settings.consistency)
     return state, contradicting + untrue + strays + spun if airborne else ()
 
@@ -190,12 +178,15 @@ def _check_flight(
     if sample is None:
         return state, found
     since, objection = state.doubt
-    limits = settings.estimate
-    times = {Sign.VELOCITY: limits.climbing, Sign.STANDING: limits.leaving} if ladder.taking_off else {}
-    if objection is not None and since is not None and inputs.now - since > times.get(objection.sign, limits.time):
-        # Where the autopilot holds already because the state contradicts itself, a false velocity is no new fault.
+    if objection is not None and since is not None:
+        limits = settings.estimate
+        times = {Sign.VELOCITY: limits.climbing, Sign.STANDING: limits.leaving} if ladder.taking_off else {}
+        # Where the autopilot holds already because the state contradicts itself, or its yaw is wrong, a velocity that
+        # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
-        if not (contradicted and ladder.rung is Rung.HOLD and objection.sign is Sign.VELOCITY):
+        known = (contradicted and ladder.rung is Rung.HOLD) or abs(state.track.heading) > settings.state.yaw_reset
+        known = known and objection.sign is Sign.VELOCITY
+        if inputs.now - since > times.get(objection.sign, limits.time) and not known:
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
@@ -203,13 +194,13 @@ def _check_flight(
     followed = state.granted if flies and ladder.recovering is None else None
     ground = state.ground if flies and not ladder.taking_off else None
     cage = settings.cage.laid(state.home) if caged else None
-    cage = cage.without_ground() if cage is not None and ladder.taking_off else cage
+    cage = cage.without_ground if cage is not None and ladder.taking_off else cage
     if late := min(sample.ages):  # over a slow link the vehicle is farther by now
         x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
         sample = sample._replace(position=(x, y, z))
     motion = JudgedMotion(sample, airborne, cage, airborne and flies, guided, followed, ground)
     check = state.motion.after(motion, settings)
-    return state._replace(motion=check), found + check.found
+    return (state if check is state.motion else state._replace(motion=check)), found + check.found
 
 
 def _check_own_pace(

@@ -117,4 +117,4 @@ class SupervisorState(NamedTuple):
     def cage(self, settings: FlightSettings) -> Cage:
         """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
         laid = settings.cage.laid(self.home).in_wind(self.wind).in_doubt(self.consistency.doubted(settings.consistency))
-        return laid.without_ground() if self.ladder.taking_off else laid
+        return laid.without_ground if self.ladder.taking_off else laid

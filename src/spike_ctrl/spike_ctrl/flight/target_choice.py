@@ -32,7 +32,9 @@ def _choose_target(
     A NaN changes nothing and does not keep a stream alive. A stream that stops is replaced by the nearest place at which the
     set-point can rest. After a fault, during a take-off and while the guide recovers, no other target is taken.
     """
-    now, ladder = inputs.now, state.ladder
+    now, ladder, target = inputs.now, state.ladder, state.target
+    if inputs.target is None and inputs.stream is None and (target is None or target.streamed is None):
+        return state, (), ()
     found: Findings = ()
     events: tuple[Event, ...] = ()
     free = inputs.airborne and ladder.rung <= Rung.GUIDE and not ladder.taking_off

@@ -37,6 +37,7 @@ class LinkDelay(NamedTuple):
 
     def longest(self, now: float) -> float:
         """The delay (s) of states, or of states and commands together, where the link causes one; 0 where it does not."""
-        trips = tuple(trip for at, trip, _ in self.answers[-TRIPS:] if now - at <= RECENT)
-        least = [min(known) for known, all_of in ((trips, TRIPS), (self.ages, STATES)) if len(known) == all_of]
-        return longest if (longest := max(least, default=0.0)) > USUAL else 0.0
+        trips = [trip for at, trip, _ in self.answers[-TRIPS:] if now - at <= RECENT]
+        both = min(trips) if len(trips) == TRIPS else 0.0
+        longest = max(both, min(self.ages)) if len(self.ages) == STATES else both
+        return longest if longest > USUAL else 0.0

@@ -209,7 +209,7 @@ def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | 
             return [Unmet(what, "enlarge it: a vehicle that wind and turns carry off must be able to brake inside")]
     if position is None:
         return []
-    cage, height = settings.cage.laid(position).without_ground(), settings.ladder.take_off_height
+    cage, height = settings.cage.laid(position).without_ground, settings.ladder.take_off_height
     above = (position[0], position[1], position[2] + height)
     if math.dist(cage.clamp(above), above) < 1e-6:
         return []

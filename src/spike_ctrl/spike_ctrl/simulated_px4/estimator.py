@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import plus
+from spike_ctrl.flight.attitude import turned
 from spike_ctrl.flight.estimate_quality import AIDED, GOOD_FLAGS, POSITION_HORIZONTAL, VELOCITY_HORIZONTAL, EstimateQuality
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim.sensor_noise import MAX_AGE, SensorErrors, SensorSettings
@@ -84,8 +85,7 @@ class Estimator:
         if self._errors:
             return self._as_trained(truth, self._errors)
         if self.heading:
-            (x, y, z, w), s, c = quaternion, math.sin(self.heading / 2), math.cos(self.heading / 2)
-            quaternion = c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z
+            quaternion = turned(quaternion, self.heading)
         return StateEstimate(position, quaternion, velocity, truth.gyro)
 
     def _as_trained(self, truth: PlantState, errors: SensorErrors) -> StateEstimate:

@@ -77,14 +77,9 @@ class Plant:
         self.hardest_touchdown = 0.0  # m/s, downwards
 
     def advance(
-        self,
-        thrust: float,
-        rates: Vector,
-        running: bool,
-        noise: Vector = (0.0, 0.0, 0.0),
-        airmode: float | None = None,
+        self, thrust: float, rates: Vector, running: bool, noise: Vector = (0.0, 0.0, 0.0), airmode: float | None = None,
         motors: Sequence[float] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """One tick. thrust: 0..1. rates: rad/s, FLU. running: where False, the motors are off.
 
         noise: of the gyro's sample, rad/s. airmode: PX4's MC_AIRMODE, of which 2 counts as 1; None: that of the airframe.
