@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spike_ctrl._files.errors import UsageError
 
 if TYPE_CHECKING:
-    from spike_ctrl_silicon.integer_network import Widths
+    from spike_ctrl_silicon.integer_network import NumberWidths
 
 GROUP = "tools"
 EXAMPLES = """
@@ -137,7 +137,7 @@ def _cost(options: argparse.Namespace) -> int:
     return flown_cost.tell(found, options.model.name, widths, options.lanes, options.seconds, options.place)
 
 
-def _chosen(options: argparse.Namespace, bits: int) -> Widths:
-    from spike_ctrl_silicon.integer_network import Widths
+def _chosen(options: argparse.Namespace, bits: int) -> NumberWidths:
+    from spike_ctrl_silicon.integer_network import NumberWidths
 
-    return Widths(bits, options.leak, options.membrane)
+    return NumberWidths(bits, options.leak, options.membrane)

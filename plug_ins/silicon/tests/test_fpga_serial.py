@@ -16,7 +16,7 @@ import pytest
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import write_files
 from spike_ctrl_silicon import core_folder, simulated_core, verilog
-from spike_ctrl_silicon.integer_network import ACTION_BITS, IntegerRuntime, Widths, inputs_of
+from spike_ctrl_silicon.integer_network import ACTION_BITS, IntegerRuntime, NumberWidths, inputs_of
 from spike_ctrl_silicon.quantise import rounded
 from spike_ctrl_silicon.serial_frames import Status, crc16, reply, request
 from spike_ctrl_silicon.to_fpga import core_folder_sources
@@ -52,7 +52,7 @@ class Line:
 @pytest.fixture(scope="module")
 def network(random_weights, random_observations):
     weights = random_weights((18, 14, 9, 4), True)
-    return rounded(weights, Neuron(recurrent=True), widths=Widths(), observations=random_observations(64, 18))
+    return rounded(weights, Neuron(recurrent=True), widths=NumberWidths(), observations=random_observations(64, 18))
 
 
 @pytest.fixture(scope="module")
