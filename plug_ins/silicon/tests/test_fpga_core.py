@@ -66,7 +66,7 @@ def test_10_000_steps_are_equal_bit_by_bit_through_resets_at_any_cycle(random_we
     rng = np.random.default_rng(2)
     flags = rng.choice([0, FRESH, CUT], STEPS, p=[0.88, 0.02, 0.1]).astype(np.int32)
     cut = rng.integers(0, 150, STEPS).astype(np.int32)  # the shortest step takes 194 cycles
-    with SimulatedCore(network, LANES, "-O1") as core:
+    with SimulatedCore(network, LANES, "-O0") as core:
         steps = core.run(inputs_of(observations), flags, cut)
     assert require_equal(network, LANES, observations, flags, steps) > 8500
     neurons = steps.spike.mean(0)
@@ -74,7 +74,7 @@ def test_10_000_steps_are_equal_bit_by_bit_through_resets_at_any_cycle(random_we
 
 
 @simulated
-@pytest.mark.parametrize("lanes", [1, 4, 32])
+@pytest.mark.parametrize("lanes", [1, 32])
 @pytest.mark.parametrize(
     ("sizes", "neuron", "widths"),
     [
