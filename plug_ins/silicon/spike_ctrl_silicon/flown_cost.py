@@ -16,7 +16,7 @@ from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl_export import c_cost, write_files
 from spike_ctrl_silicon import core_folder, cycle_count, placed_core, power
-from spike_ctrl_silicon.integer_network import IntegerNetwork, IntegerRuntime, Widths
+from spike_ctrl_silicon.integer_network import IntegerNetwork, IntegerRuntime, NumberWidths
 from spike_ctrl_silicon.quantise import quantised
 
 CLOCK_MHZ = power.CLOCK_HZ / 1e6
@@ -38,7 +38,7 @@ def flight(found: Checkpoint, network: IntegerNetwork, seconds: float) -> tuple[
     return flown.reshape(-1, flown.shape[-1]), frozenset(range(0, vehicles * len(seen), len(seen)))
 
 
-def tell(found: Checkpoint, name: str, widths: Widths, lanes: int, seconds: float, place: bool) -> int:
+def tell(found: Checkpoint, name: str, widths: NumberWidths, lanes: int, seconds: float, place: bool) -> int:
     """Print the cost of a checkpoint's core; the exit code. Raises UsageError."""
     network = quantised(found, widths, name)
     print(f"{name}: {widths.words}, {lanes} lanes; {seconds:g} s of flight in Verilator ...", flush=True)

@@ -24,7 +24,7 @@ TANH = np.rint(2.0**ACTION_BITS * np.tanh(np.arange(TANH_ENTRIES) / 2.0**TANH_BI
 """tanh of 0 to 4 in steps of 2^-9; the last entry, .9993, stands for all that is larger."""
 
 
-class Widths(NamedTuple):
+class NumberWidths(NamedTuple):
     """Bits of the numbers of an integer network.
 
     weights: of all weights. leak: "12 bit", or "shift" for leaks among 0, 2^-k and 1 - 2^-k. membrane: of a membrane.
@@ -40,7 +40,7 @@ class Widths(NamedTuple):
         return f"int{self.weights} weights, {self.leak} leaks, int{self.membrane} membranes"
 
 
-class Readout(NamedTuple):
+class IntegerReadout(NamedTuple):
     """The readout's factor and bias of each output, int64 [out], and its shift S."""
 
     scale: NDArray[np.int64]
@@ -52,9 +52,9 @@ class IntegerNetwork(NamedTuple):
     """All numbers of a policy in integers. tables: of the hidden layers, and the weights of the readout."""
 
     tables: Tables
-    readout: Readout
+    readout: IntegerReadout
     neuron: Neuron
-    widths: Widths
+    widths: NumberWidths
     voltage: VoltageInput | None = None
 
     @property

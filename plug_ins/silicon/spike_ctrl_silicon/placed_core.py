@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,9 +55,7 @@ def read(report: Path) -> Placed:
 
 
 def _run(command: list[str], folder: Path, timeout: float) -> None:
-    found = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=timeout, preexec_fn=lambda: os.nice(10)
-    )
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
     if found.returncode:
         lines = [line for line in (found.stderr + found.stdout).splitlines() if "ERROR" in line]
         raise UsageError(f"{command[0]}: {(lines or ['failed'])[0]}")

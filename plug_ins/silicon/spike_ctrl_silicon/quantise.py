@@ -14,7 +14,7 @@ from spike_ctrl.policy.voltage_input import VoltageInput
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import neuron_of
 from spike_ctrl_export.integer_policy import BETA_BITS, HEADROOM, INPUT_BITS, IntegerLayer, Tables, largest, peaks
-from spike_ctrl_silicon.integer_network import TANH_BITS, IntegerNetwork, Readout, Widths
+from spike_ctrl_silicon.integer_network import TANH_BITS, IntegerNetwork, IntegerReadout, NumberWidths
 
 LEAK_BITS = 12
 SCALE_BITS = 15
@@ -22,7 +22,7 @@ CLIPS = np.linspace(0.4, 1.0, 25)
 """Shares of a neuron's largest weight at which its weights may saturate; the one with the least squared error is taken."""
 
 
-def quantised(found: Checkpoint, widths: Widths = Widths(), name: str = "checkpoint") -> IntegerNetwork:
+def quantised(found: Checkpoint, widths: NumberWidths = NumberWidths(), name: str = "checkpoint") -> IntegerNetwork:
     """The integer network of a checkpoint. Raises UsageError for other networks and widths."""
     neuron = neuron_of(found, name, "an FPGA")
     return rounded(found.weights, neuron, widths, found.self_test, found.manifest.contract.voltage)
@@ -31,7 +31,7 @@ def quantised(found: Checkpoint, widths: Widths = Widths(), name: str = "checkpo
 def rounded(
     weights: Mapping[str, NDArray[np.float32]],
     neuron: Neuron,
-    widths: Widths,
+    widths: NumberWidths,
     observations: NDArray[np.float32],
     voltage: VoltageInput | None = None,
 ) -> IntegerNetwork:
@@ -89,10 +89,10 @@ def leaks(beta: NDArray[np.float32], kind: str) -> NDArray[np.uint16]:
     return fine
 
 
-def _readout(unit: NDArray[np.float64], bias: NDArray[np.float32]) -> Readout:
+def _readout(unit: NDArray[np.float64], bias: NDArray[np.float32]) -> IntegerReadout:
     scale = unit * 2.0**TANH_BITS
     shift = int(np.clip(np.floor(np.log2((2**SCALE_BITS - 1) / scale.max())), 0, 16))
-    return Readout(
+    return IntegerReadout(
         np.rint(scale * 2.0**shift).astype(np.int64),
         np.rint(bias.astype(float) * 2.0 ** (TANH_BITS + shift)).astype(np.int64),
         shift,

@@ -3,7 +3,9 @@
 widths flies a policy in the frozen evaluation at several widths: four columns and
 the hover error, beside the float policy. tune trains a policy through its rounding
 and writes it as a checkpoint. cost counts the core's cycles over a simulated flight,
-and places it for an ECP5 with --place. docs/silicon.md says what the figures mean.
+and places it for an ECP5 with --place. fly takes the actions from a serial line: a
+board with the core, or the core in Verilator behind a pseudo-terminal.
+docs/silicon.md says what the figures mean.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from spike_ctrl._files.errors import UsageError
 
 if TYPE_CHECKING:
-    from spike_ctrl_silicon.integer_network import Widths
+    from spike_ctrl_silicon.integer_network import NumberWidths
 
 GROUP = "tools"
 EXAMPLES = """
@@ -24,6 +26,8 @@ spike-ctrl silicon widths models/any_quad.safetensors --bits 8 4 3 --json widths
 spike-ctrl silicon tune models/crazyflie_robust.safetensors --bits 4 -o robust_int4.safetensors
 spike-ctrl silicon cost models/crazyflie_robust.safetensors
 spike-ctrl silicon cost models/crazyflie_robust.safetensors --bits 4 --place
+spike-ctrl silicon fly models/crazyflie_robust.safetensors
+spike-ctrl silicon fly models/crazyflie_robust.safetensors --port /dev/ttyUSB0 --flights 20
 """
 
 
@@ -46,7 +50,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     tune.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
     tune.add_argument("--updates", type=int, default=150, help="of the weights (default: 150, some minutes)")
     tune.add_argument("--seed", type=int, default=0, help="of the plants and starts (default: 0)")
-    for part in (widths, tune, cost):
+    fly = what.add_parser("fly", help="fly in simulation with the actions of a serial line")
+    fly.add_argument("model", type=Path, metavar="MODEL", help="the checkpoint that the line's core was written from")
+    fly.add_argument("--port", type=Path, help="of a board (default: the core in Verilator, behind a pseudo-terminal)")
+    fly.add_argument("--bits", type=int, default=8, help="of a weight (default: 8)")
+    fly.add_argument("--flights", type=int, default=1, help="of 5 s (default: 1)")
+    for part in (widths, tune, cost, fly):
         part.add_argument(
             "--leak", choices=("12 bit", "shift"), default="12 bit", help="form of the leaks (default: 12 bit)"
         )
@@ -54,7 +63,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return {"widths": _widths, "tune": _tune, "cost": _cost}[options.what](options)
+    return {"widths": _widths, "tune": _tune, "cost": _cost, "fly": _fly}[options.what](options)
 
 
 def _widths(options: argparse.Namespace) -> int:
@@ -137,7 +146,45 @@ def _cost(options: argparse.Namespace) -> int:
     return flown_cost.tell(found, options.model.name, widths, options.lanes, options.seconds, options.place)
 
 
-def _chosen(options: argparse.Namespace, bits: int) -> Widths:
-    from spike_ctrl_silicon.integer_network import Widths
+def _fly(options: argparse.Namespace) -> int:
+    from contextlib import nullcontext
 
-    return Widths(bits, options.leak, options.membrane)
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon import serial_policy
+    from spike_ctrl_silicon.quantise import quantised
+
+    if options.flights < 1:
+        raise UsageError(f"--flights: found {options.flights}, wanted 1 or more")
+    found = checkpoint.load(options.model)
+    network = quantised(found, _chosen(options, options.bits), options.model.name)
+    simulated = nullcontext() if options.port else serial_policy.SimulatedLine(network)
+    with simulated as line:
+        port = options.port if line is None else line.port
+        print(f"{port}: {options.flights} flights of 5 s ...", flush=True)
+        policy = serial_policy.SerialPolicy(port, network.sizes[0], network.sizes[-1])
+        try:
+            return _tell_flights(found, network, policy, options.flights)
+        finally:
+            policy.close()
+
+
+def _tell_flights(found: Any, network: Any, policy: Any, flights: int) -> int:
+    import time
+
+    import numpy as np
+
+    from spike_ctrl_silicon import line_flight
+
+    flown = line_flight.fly(found, network, policy, flights, time.perf_counter)
+    took = 1e3 * np.concatenate([one.took for one in flown])
+    hover = 100 * np.array([one.hover for one in flown])
+    print(f"{len(took)} actions equal to the integer network bit by bit")
+    print(f"hover error: median {np.median(hover):.1f} cm, most {hover.max():.1f} cm")
+    print(f"from request to reply: median {np.median(took):.2f} ms, p99 {np.percentile(took, 99):.2f} ms")
+    return 0
+
+
+def _chosen(options: argparse.Namespace, bits: int) -> NumberWidths:
+    from spike_ctrl_silicon.integer_network import NumberWidths
+
+    return NumberWidths(bits, options.leak, options.membrane)

@@ -35,8 +35,8 @@ class CoreSteps(NamedTuple):
 
 def missing() -> str | None:
     """What this computer needs for the simulation and does not have, in words; None if nothing is missing."""
-    absent = [name for name in ("verilator", "g++", "make") if shutil.which(name) is None]
-    return f"found no {' and no '.join(absent)}, wanted them: apt-get install verilator g++ make" if absent else None
+    absent = [name for name in ("verilator", "g++") if shutil.which(name) is None]
+    return f"found no {' and no '.join(absent)}, wanted them: apt-get install verilator g++" if absent else None
 
 
 def lint(folder: Path, top: str, sources: Sequence[str]) -> None:
@@ -45,12 +45,20 @@ def lint(folder: Path, top: str, sources: Sequence[str]) -> None:
 
 
 def built(folder: Path, top: str, sources: Sequence[str], driver: str, place: Path, optimise: str = "-O2") -> Path:
-    """Compile sources in a folder with a driver of ours to a program in `place`. Raises UsageError."""
-    code = place / driver
-    code.write_text(resources.files("spike_ctrl_silicon").joinpath("verilator", driver).read_text())
-    made = [*sources, str(code.resolve()), "--Mdir", str(place.resolve()), "-o", "drive"]
-    flags = ["-O3", "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0"]
-    _run(["verilator", "--cc", "--exe", "--build", *flags, "--top-module", top, *made], folder)
+    """Compile sources in a folder with a driver of ours to a program in `place`. Raises UsageError.
+
+    Verilator's files are compiled as one: that takes half the time of a program from ten objects.
+    """
+    place = place.resolve()
+    (place / driver).write_text(resources.files("spike_ctrl_silicon").joinpath("verilator", driver).read_text())
+    _run(["verilator", "--cc", "-O3", "--top-module", top, *sources, "--Mdir", str(place)], folder)
+    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=True)
+    include = Path(root.stdout.strip()) / "include"
+    parts = [*sorted(file.name for file in place.glob("V*.cpp")), driver, "verilated.cpp", "verilated_threads.cpp"]
+    (place / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in parts))
+    defines = [f"-DVM_{what}=0" for what in ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD")]
+    found = [f"-I{path}" for path in (place, include, include / "vltstd")]
+    _run(["g++", optimise, "-w", *found, *defines, "-faligned-new", "all.cpp", "-o", "drive", "-pthread"], place)
     return place / "drive"
 
 
@@ -102,5 +110,5 @@ class SimulatedCore:
 def _run(command: list[str], folder: Path) -> None:
     found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if found.returncode:
-        lines = [line for line in (found.stderr + found.stdout).splitlines() if "%Error" in line or "%Warning" in line]
+        lines = [line for line in (found.stderr + found.stdout).splitlines() if "rror" in line or "%Warning" in line]
         raise UsageError(f"{command[0]}: {(lines or ['failed'])[0]}")

@@ -9,7 +9,7 @@ from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl_export import contract_words, write_files
 
 if TYPE_CHECKING:
-    from spike_ctrl_silicon.integer_network import IntegerNetwork, Widths
+    from spike_ctrl_silicon.integer_network import IntegerNetwork, NumberWidths
 
 FOLDER = True
 WIDTHS = {
@@ -25,12 +25,12 @@ OPTIONS = WIDTHS | {
 LANES = 8
 
 
-def widths_of(options: argparse.Namespace) -> Widths:
+def widths_of(options: argparse.Namespace) -> NumberWidths:
     """The widths that options name."""
-    from spike_ctrl_silicon.integer_network import Widths
+    from spike_ctrl_silicon.integer_network import NumberWidths
 
-    usual = Widths()
-    return Widths(options.bits or usual.weights, options.leak or usual.leak, options.membrane or usual.membrane)
+    usual = NumberWidths()
+    return NumberWidths(options.bits or usual.weights, options.leak or usual.leak, options.membrane or usual.membrane)
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:

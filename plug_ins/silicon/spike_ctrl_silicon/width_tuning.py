@@ -30,7 +30,7 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.network_state import State, detach
 from spike_ctrl_export import neuron_of
-from spike_ctrl_silicon.integer_network import Widths
+from spike_ctrl_silicon.integer_network import NumberWidths
 from spike_ctrl_silicon.quantise import integers, leaks
 
 SLOPE = 5.0  # k of the surrogate derivative
@@ -48,7 +48,7 @@ class Tuning(NamedTuple):
     rate_end: float = 5e-5
 
 
-class Segment(NamedTuple):
+class TunedSegment(NamedTuple):
     """What was flown: observations [T, N, in], the policy's actions [T, N, out], steps that begin an episode [T, N]."""
 
     observation: NDArray[np.float32]
@@ -57,7 +57,7 @@ class Segment(NamedTuple):
 
 
 def tuned(
-    found: Checkpoint, widths: Widths, seed: int, name: str, settings: Tuning, tell: Callable[[int, float], None]
+    found: Checkpoint, widths: NumberWidths, seed: int, name: str, settings: Tuning, tell: Callable[[int, float], None]
 ) -> dict[str, NDArray[np.float32]]:
     """The weights of a checkpoint, trained for their widths. tell(update, loss) hears of progress. Raises UsageError."""
     neuron = neuron_of(found, name, "integers")
@@ -85,7 +85,7 @@ def tuned(
     return {key: value.detach().numpy().copy() for key, value in through(network, widths).items()}
 
 
-def through(network: SpikingNetwork, widths: Widths) -> dict[str, torch.Tensor]:
+def through(network: SpikingNetwork, widths: NumberWidths) -> dict[str, torch.Tensor]:
     """All parameters by name, weights and leaks on their grids; gradients reach the parameters unchanged."""
     most = 2 ** (widths.weights - 1) - 1
     found = {}
@@ -112,7 +112,7 @@ def saturated(weights: dict[str, NDArray[np.float32]], bits: int) -> dict[str, N
 
 
 def _unrolled(
-    network: SpikingNetwork, widths: Widths, observation: torch.Tensor, state: State, first: torch.Tensor
+    network: SpikingNetwork, widths: NumberWidths, observation: torch.Tensor, state: State, first: torch.Tensor
 ) -> tuple[torch.Tensor, State]:
     class Unrolled(torch.nn.Module):
         def __init__(self) -> None:
@@ -141,7 +141,7 @@ class _Flight:
         self.ended = np.zeros(vehicles, bool)
         self.state, self.teacher_state = (self.teacher.initial_state(vehicles) for _ in range(2))
 
-    def flown(self, student: SpikingPolicy, steps: int) -> Segment:
+    def flown(self, student: SpikingPolicy, steps: int) -> TunedSegment:
         """Fly a segment."""
         rows = []
         for _ in range(steps):
@@ -153,4 +153,4 @@ class _Flight:
             rows.append((seen, label, self.first))
             self.observation, _, terminated, truncated, _ = self.environment.step(action)
             self.first, self.ended = self.ended, terminated | truncated
-        return Segment(*(np.stack(column) for column in zip(*rows, strict=True)))
+        return TunedSegment(*(np.stack(column) for column in zip(*rows, strict=True)))

@@ -16,7 +16,7 @@ from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import write_files
 from spike_ctrl_silicon import core_folder, cycle_count, simulated_core, verilog
 from spike_ctrl_silicon.flown_cost import flight
-from spike_ctrl_silicon.integer_network import IntegerRuntime, Widths, inputs_of
+from spike_ctrl_silicon.integer_network import IntegerRuntime, NumberWidths, inputs_of
 from spike_ctrl_silicon.quantise import quantised, rounded
 from spike_ctrl_silicon.simulated_core import CUT, FRESH, SimulatedCore
 from spike_ctrl_silicon.to_fpga import core_folder_sources
@@ -26,7 +26,7 @@ SIZES, LANES, STEPS = (18, 14, 9, 4), 4, 10_000  # neither layer fills its last 
 SHIPPED = ("crazyflie", "crazyflie_robust", "crazyflie_hard_reset", "any_quad", "crazyflie_real", "sih_quadx")
 
 
-def network_of(weights, neuron, observations, widths=Widths()):
+def network_of(weights, neuron, observations, widths=NumberWidths()):
     return rounded(weights, neuron, widths, observations[:64])
 
 
@@ -66,7 +66,7 @@ def test_10_000_steps_are_equal_bit_by_bit_through_resets_at_any_cycle(random_we
     rng = np.random.default_rng(2)
     flags = rng.choice([0, FRESH, CUT], STEPS, p=[0.88, 0.02, 0.1]).astype(np.int32)
     cut = rng.integers(0, 150, STEPS).astype(np.int32)  # the shortest step takes 194 cycles
-    with SimulatedCore(network, LANES, "-O1") as core:
+    with SimulatedCore(network, LANES, "-O0") as core:
         steps = core.run(inputs_of(observations), flags, cut)
     assert require_equal(network, LANES, observations, flags, steps) > 8500
     neurons = steps.spike.mean(0)
@@ -74,14 +74,14 @@ def test_10_000_steps_are_equal_bit_by_bit_through_resets_at_any_cycle(random_we
 
 
 @simulated
-@pytest.mark.parametrize("lanes", [1, 4, 32])
+@pytest.mark.parametrize("lanes", [1, 32])
 @pytest.mark.parametrize(
     ("sizes", "neuron", "widths"),
     [
-        ((18, 14, 9, 4), Neuron(), Widths(8)),
-        ((19, 14, 9, 4), Neuron(recurrent=True), Widths(4)),
-        ((18, 20, 4), Neuron(recurrent=True), Widths(8, membrane=24)),
-        ((18, 14, 9, 7, 4), Neuron(reset="hard"), Widths(2, membrane=12)),
+        ((18, 14, 9, 4), Neuron(), NumberWidths(8)),
+        ((19, 14, 9, 4), Neuron(recurrent=True), NumberWidths(4)),
+        ((18, 20, 4), Neuron(recurrent=True), NumberWidths(8, membrane=24)),
+        ((18, 14, 9, 7, 4), Neuron(reset="hard"), NumberWidths(2, membrane=12)),
     ],
     ids=["plain", "recurrent, voltage", "one hidden layer", "hard reset, three hidden layers"],
 )
@@ -115,7 +115,7 @@ def test_lanes_that_the_core_does_not_have_are_refused(random_weights, random_ob
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("model", SHIPPED)
 def test_shipped_networks_are_equal_in_random_steps_and_in_flight(model, bits, random_observations):
-    network = quantised(checkpoint.load(f"models/{model}.safetensors"), Widths(bits))
+    network = quantised(checkpoint.load(f"models/{model}.safetensors"), NumberWidths(bits))
     found = checkpoint.load(f"models/{model}.safetensors")
     flown, starts = flight(found, network, 20.0)
     observations = np.concatenate([random_observations(STEPS, network.sizes[0]), flown])
@@ -135,7 +135,7 @@ def test_shipped_networks_are_equal_in_random_steps_and_in_flight(model, bits, r
 @pytest.mark.parametrize("neuron", [Neuron(), Neuron(recurrent=True), Neuron(reset="hard", recurrent=True)], ids=str)
 def test_networks_of_other_shapes_are_equal(sizes, lanes, neuron, random_weights, random_observations):
     observations = random_observations(2000, sizes[0])
-    network = network_of(random_weights(sizes, neuron.recurrent), neuron, observations, Widths(6, membrane=20))
+    network = network_of(random_weights(sizes, neuron.recurrent), neuron, observations, NumberWidths(6, membrane=20))
     flags = np.random.default_rng(3).choice([0, FRESH], 2000, p=[0.95, 0.05]).astype(np.int32)
     with SimulatedCore(network, lanes, "-O0") as core:
         steps = core.run(inputs_of(observations), flags)

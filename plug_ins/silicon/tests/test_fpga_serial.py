@@ -4,21 +4,26 @@
 - the first 49 replies are WARMING_UP; a gap in the sequence, an activation and a rst begin anew
 - a flipped bit, a lost byte and noise before a request are DAMAGED or ignored, and the next request is answered
 - a number that is not finite is NOT_FINITE and begins anew
+- behind a pseudo-terminal it flies a Crazyflie; another network's actions are noticed
 - without requests for 25 ms the output is no longer fresh; a stuck line does not make it fresh
 """
 
 import struct
 import subprocess
+import time
 
 import numpy as np
 import pytest
 
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import write_files
-from spike_ctrl_silicon import core_folder, simulated_core, verilog
-from spike_ctrl_silicon.integer_network import ACTION_BITS, IntegerRuntime, Widths, inputs_of
-from spike_ctrl_silicon.quantise import rounded
+from spike_ctrl_silicon import core_folder, line_flight, simulated_core, verilog
+from spike_ctrl_silicon.integer_network import ACTION_BITS, IntegerRuntime, NumberWidths, inputs_of
+from spike_ctrl_silicon.quantise import quantised, rounded
 from spike_ctrl_silicon.serial_frames import Status, crc16, reply, request
+from spike_ctrl_silicon.serial_policy import SerialPolicy, SimulatedLine
 from spike_ctrl_silicon.to_fpga import core_folder_sources
 
 pytestmark = [
@@ -52,7 +57,7 @@ class Line:
 @pytest.fixture(scope="module")
 def network(random_weights, random_observations):
     weights = random_weights((18, 14, 9, 4), True)
-    return rounded(weights, Neuron(recurrent=True), widths=Widths(), observations=random_observations(64, 18))
+    return rounded(weights, Neuron(recurrent=True), widths=NumberWidths(), observations=random_observations(64, 18))
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +151,23 @@ def test_a_stuck_line_lets_the_output_go_stale(line):
 
 def test_the_crc_is_the_published_one():
     assert crc16(b"123456789") == 0x29B1
+
+
+def test_the_core_behind_a_pseudo_terminal_flies_a_crazyflie_to_its_set_point():
+    """Every action over the line is the network's, or `fly` raises."""
+    found = checkpoint.load("models/crazyflie.safetensors")
+    network = quantised(found)
+    with SimulatedLine(network) as simulated:
+        policy = SerialPolicy(simulated.port)
+        (flown,) = line_flight.fly(found, network, policy, 1, time.perf_counter)
+        assert flown.hover < 0.02 and len(flown.took) == 500 and policy.status is Status.READY
+        other = quantised(found, NumberWidths(4))
+        with pytest.raises(UsageError, match="flight 0, step"):
+            line_flight.fly(found, other, policy, 1, time.perf_counter)
+        policy.close()
+
+
+def test_a_file_is_refused_as_a_port(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="serial port"):
+        SerialPolicy(tmp_path / "file")

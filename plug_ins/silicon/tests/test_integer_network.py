@@ -20,7 +20,7 @@ from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import c_native, c_source
 from spike_ctrl_export.integer_policy import INPUT_BITS, INPUT_LIMIT
 from spike_ctrl_silicon.bounds import bounds, signed_bits
-from spike_ctrl_silicon.integer_network import TANH, IntegerRuntime, Widths, inputs_of
+from spike_ctrl_silicon.integer_network import TANH, IntegerRuntime, NumberWidths, inputs_of
 from spike_ctrl_silicon.quantise import integers, leaks, quantised, rounded
 
 
@@ -32,7 +32,7 @@ def robust():
 @pytest.mark.skipif(c_native.compiler() is None, reason="no C compiler")
 @pytest.mark.parametrize("bits", [8, 4])
 def test_membranes_of_10_000_steps_are_those_of_the_exported_c(tmp_path, robust, bits, random_observations):
-    network = quantised(robust, Widths(bits))
+    network = quantised(robust, NumberWidths(bits))
     written = c_source.source(robust, "robust", c_source.Form("int8", 16), tables=network.tables)
     c_source.write(tmp_path, written)
     native, runtime = c_native.NativePolicy(tmp_path, written), IntegerRuntime(network)
@@ -51,7 +51,7 @@ def test_membranes_of_10_000_steps_are_those_of_the_exported_c(tmp_path, robust,
 def test_with_int8_weights_it_flies_as_the_float_policy_does():
     found = checkpoint.load("models/crazyflie.safetensors")
     ours, wanted = (
-        evaluate(PolicyController(policy), starts=64) for policy in (IntegerRuntime(quantised(found)), found.policy)
+        evaluate(PolicyController(policy), starts=32) for policy in (IntegerRuntime(quantised(found)), found.policy)
     )
     for name, column in ours.columns.items():
         assert column["return_mean"] > 0.99 * wanted.columns[name]["return_mean"], name
@@ -76,7 +76,9 @@ def test_leaks_are_multiples_of_2_to_the_minus_12_or_powers_of_two():
 
 
 @pytest.mark.parametrize(
-    "widths", [Widths(1), Widths(9), Widths(membrane=7), Widths(membrane=28), Widths(leak="cubic")], ids=str
+    "widths",
+    [NumberWidths(1), NumberWidths(9), NumberWidths(membrane=7), NumberWidths(membrane=28), NumberWidths(leak="cubic")],
+    ids=str,
 )
 def test_other_widths_are_refused(robust, widths):
     with pytest.raises(UsageError, match="wanted"):
@@ -86,7 +88,7 @@ def test_other_widths_are_refused(robust, widths):
 @pytest.mark.parametrize("membrane", [10, 16])
 def test_membranes_stay_within_their_width(random_weights, random_observations, membrane):
     neuron, observations = Neuron(recurrent=True), random_observations(300, 18)
-    network = rounded(random_weights((18, 16, 8, 4), True), neuron, Widths(8, membrane=membrane), observations[:20])
+    network = rounded(random_weights((18, 16, 8, 4), True), neuron, NumberWidths(8, membrane=membrane), observations[:20])
     runtime = IntegerRuntime(network)
     state = runtime.initial_state()
     for observation in observations:

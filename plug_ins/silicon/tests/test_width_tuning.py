@@ -15,11 +15,11 @@ from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl_silicon.integer_network import IntegerRuntime, Widths
+from spike_ctrl_silicon.integer_network import IntegerRuntime, NumberWidths
 from spike_ctrl_silicon.quantise import integers, quantised, rounded
 from spike_ctrl_silicon.width_tuning import Tuning, through, tuned
 
-WIDTHS = Widths(4)
+WIDTHS = NumberWidths(4)
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
     "spike_ctrl_racing": {"verbs": "race", "schemas": "course"},
     "spike_ctrl_rviz": {"launch_arguments": "rviz"},
+    "spike_ctrl_silicon": {"verbs": "silicon", "exporters": "fpga"},
     "spike_ctrl_sitl": {
         "verbs": "demo px4 gazebo truth",
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",
@@ -96,10 +97,8 @@ def load(point: str, name: str, what: str) -> Any:
     if entry is None:
         if line := missing(point, name):
             raise UsageError(f"{what}: {line}")
-        hint = meant(name, names(point)) or ";"
-        raise UsageError(
-            f"{what}: found '{name}'{hint} wanted one of {', '.join(names(point)) or 'none: none is installed'}"
-        )
+        hint, known = meant(name, names(point)) or ";", ", ".join(names(point)) or "none: none is installed"
+        raise UsageError(f"{what}: found '{name}'{hint} wanted one of {known}")
     try:
         return entry.load()
     except Exception as error:
