@@ -24,8 +24,8 @@ import numpy as np
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl_betaflight import sitl_packets
-from spike_ctrl_betaflight.body import Body
-from spike_ctrl_betaflight.sitl_packets import Sensed
+from spike_ctrl_betaflight.flown_body import FlownBody
+from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
 HOST = "127.0.0.1"
 RATE = 1000.0  # Hz, of steps and IMU packets; in lockstep the firmware's controllers must run as often
@@ -63,7 +63,7 @@ class FirmwareClock(NamedTuple):
         return self._replace(pace=min(max(factor * self.pace, 0.05), most))
 
 
-class Simulation:
+class FirmwareSimulation:
     """One airframe behind the firmware. yaw_kept: see sitl_packets.state. speed: seconds of its time per second.
 
     channels: what the pilot's remote control sends, pulses (us) of roll, pitch, throttle, yaw and switches; anybody may
@@ -78,9 +78,9 @@ class Simulation:
         rate: float = RATE,
         noise: float = 0.0,
         seed: int = 0,
-        moved: Callable[[float, Sensed], None] | None = None,
+        moved: Callable[[float, SensedMotion], None] | None = None,
     ):
-        self.body, self.dt, self.yaw_kept, self.speed = Body(airframe, 1 / rate), 1 / rate, yaw_kept, speed
+        self.body, self.dt, self.yaw_kept, self.speed = FlownBody(airframe, 1 / rate), 1 / rate, yaw_kept, speed
         self.noise, self._draws = noise, np.random.default_rng(seed)
         self.channels: Sequence[int] = (1500, 1500, 1000, 1500, 1000, 1000, 1000)
         self.linked, self.moved = True, moved
@@ -164,7 +164,7 @@ class Simulation:
                 packet = sitl_packets.remote(self.now, self.channels)
                 self._out.sendto(packet, (HOST, sitl_packets.REMOTE))
 
-    def _noisy(self, sensed: Sensed) -> Sensed:
+    def _noisy(self, sensed: SensedMotion) -> SensedMotion:
         if not self.noise:
             return sensed
         p, q, r, x, y, z = (self.noise * self._draws.standard_normal(6)).tolist()
