@@ -37,6 +37,7 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
+EARLY = 0.3  # share of a period by which a state may come before it is due: poses come at other rates
 RECENT = 2.0  # s in which rates are measured
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
 
@@ -80,7 +81,7 @@ class BetaflightCompanion:
         self._keeper: Keeper | None = None
         self._sample: Sample | None = None
         self._commanded, self._last_command = -math.inf, 0.055  # s; motor command
-        self._imu_asked = -math.inf
+        self._imu_asked = self._imu_due = -math.inf
         self._waits: OutsidePose | None = None  # a pose whose rates have not come yet
         self._home: Vector | None = None
         self._low_since: float | None = None
@@ -111,8 +112,10 @@ class BetaflightCompanion:
     def _take_pose(self, pose: OutsidePose, now: float) -> None:
         before = self.track.last
         self.track = self.track.seen(pose)
-        if self.track.last is before or now - self._imu_asked < 0.9 / self.rate:
+        period = 1 / self.rate
+        if self.track.last is before or now < self._imu_due - EARLY * period:
             return
+        self._imu_due = max(self._imu_due, now - period) + period
         self._waits, self._imu_asked = self.track.last, now
         self.send(msp.request(msp.RAW_IMU))
 
