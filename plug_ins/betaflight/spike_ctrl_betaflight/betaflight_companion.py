@@ -37,7 +37,7 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
-EARLY = 0.3  # share of a period by which a state may come before it is due: poses come at other rates
+EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
 RECENT = 2.0  # s in which rates are measured
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
 
@@ -279,7 +279,7 @@ class BetaflightCompanion:
 
     def _follow_ground(self, sample: Sample) -> None:
         height, speed, _ = LANDED
-        home = sample.position[2] if self._home is None else self._home[2]
+        home = -math.inf if self._home is None else self._home[2]  # where it never stood disarmed, it counts as in the air
         lifts = self._last_command > 0.7 * self.hover.command and self.armed
         low = sample.position[2] - home < height and math.hypot(*sample.velocity) < speed
         if self.disarmed:

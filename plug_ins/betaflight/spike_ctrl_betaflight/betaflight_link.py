@@ -55,7 +55,14 @@ class OverMsp:
         self.companion.command(action, now)
 
     def unmet(self) -> list[Unmet]:
-        return []
+        """The pilot's part: nothing takes off or engages before the vehicle is armed and given to the stack."""
+        found = []
+        if not self.companion.armed:
+            found.append(Unmet("arming: found disarmed, wanted armed", "arm by the remote control: the stack never does"))
+        if not self.companion.overriding:
+            cure = "switch it on, in rate mode, by the remote control"
+            found.append(Unmet("MSP OVERRIDE: found off, wanted on", cure))
+        return found
 
 
 class BetaflightReport:

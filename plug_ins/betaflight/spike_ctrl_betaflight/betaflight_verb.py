@@ -164,11 +164,12 @@ def _publisher(topic: str, noise: float, seed: int) -> Any:
     import numpy as np
     import rclpy
     from nav_msgs.msg import Odometry
+    from rclpy.signals import SignalHandlerOptions
 
     from spike_ctrl_betaflight.sitl_truth import Mocap
     from spike_ctrl_ros import qos
 
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the verb itself ends on signals
     node = rclpy.create_node("betaflight_sitl")
     out = node.create_publisher(Odometry, topic, qos.STREAM)
     return Mocap(out.publish, noise, np.random.default_rng(seed)).moved

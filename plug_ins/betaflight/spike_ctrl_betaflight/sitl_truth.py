@@ -11,7 +11,7 @@ from nav_msgs.msg import Odometry
 from spike_ctrl.flight.attitude import normalised, rotate_back
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
-PERIOD = 0.008  # s
+PERIOD = 0.005  # s
 POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
 
 
