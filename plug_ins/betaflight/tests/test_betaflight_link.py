@@ -1,5 +1,6 @@
 """The link over TCP, to a flight controller that is played here: poses and answers become states, commands become pulses."""
 
+import argparse
 import contextlib
 import socket
 import struct
@@ -13,7 +14,7 @@ from nav_msgs.msg import Odometry
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl_betaflight import msp
+from spike_ctrl_betaflight import betaflight_verb, msp
 from spike_ctrl_betaflight.betaflight_link import OverMsp
 
 
@@ -126,3 +127,15 @@ def test_what_cannot_fly_is_refused_before_the_flight():
         OverMsp.require("udpin:127.0.0.1:14540")
     with pytest.raises(UsageError, match="nobody answers there"):
         OverMsp.converse(Node(), "tcp:127.0.0.1:9", airframe.load("any_rates"), 100.0, None)
+
+
+def test_the_verb_tells_what_bars_a_flight(capsys):
+    controller = FlightController()
+    controller.start()
+    parser = argparse.ArgumentParser()
+    betaflight_verb.add(parser)
+    asked = ["preflight", "--connection", controller.place, "--seconds", "1", "--airframe", "racer"]
+    assert betaflight_verb.run(parser.parse_args(asked)) == 0
+    told = capsys.readouterr().out
+    assert "firmware 2026.6.1" in told and "msp_override_channels_mask: not tried" in told and "ready to fly" in told
+    controller.listener.close()
