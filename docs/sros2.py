@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 
 import reference
 
+from spike_ctrl_betaflight.options import BetaflightOptions
 from spike_ctrl_uxrce import px4_mode, uxrce
 
 PATH = reference.ROOT / "config" / "sros2" / "policy.xml"
@@ -51,6 +52,7 @@ def rights() -> dict[str, dict[str, list[str]]]:
     for version in ("", "_v1"):  # PX4 1.17 numbers the topics of the arming checks
         found["vehicle_bridge"]["publish"] += [px4_mode.IN + topic + version for topic in px4_mode.SENT]
         found["vehicle_bridge"]["subscribe"] += [px4_mode.OUT + topic + version for topic in px4_mode.HEARD]
+    found["vehicle_bridge"]["subscribe"].append(BetaflightOptions().pose)
     found["vehicle_bridge"]["request"].append("engage")
     found["supervisor"]["reply"] += services()
     found["adapter"]["reply"].append("adapt")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 VERBS = {
     "train": ("benchmark", "eval", "experiment", "retrain", "train"),
-    "fly": ("adapt", "ask", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),
+    "fly": ("adapt", "ask", "betaflight", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),
     "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
     "tools": ("bench", "export", "inspect", "launch", "schema", "watch"),
 }

@@ -15,11 +15,11 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.px4.parameter_rules import Unmet
-from spike_ctrl_betaflight import options, preflight
-from spike_ctrl_betaflight.companion import BetaflightCompanion
+from spike_ctrl_betaflight import betaflight_preflight, options
+from spike_ctrl_betaflight.betaflight_companion import BetaflightCompanion
 from spike_ctrl_betaflight.msp import Packet
 from spike_ctrl_betaflight.msp_line import MspLine
-from spike_ctrl_betaflight.pose import Pose
+from spike_ctrl_betaflight.pose import OutsidePose
 from spike_ctrl_flight.bridge_outputs import PreflightReport
 from spike_ctrl_ros import qos
 
@@ -55,7 +55,14 @@ class OverMsp:
         self.companion.command(action, now)
 
     def unmet(self) -> list[Unmet]:
-        return []
+        """The pilot's part: nothing takes off or engages before the vehicle is armed and given to the stack."""
+        found = []
+        if not self.companion.armed:
+            found.append(Unmet("arming: found disarmed, wanted armed", "arm by the remote control: the stack never does"))
+        if not self.companion.overriding:
+            cure = "switch it on, in rate mode, by the remote control"
+            found.append(Unmet("MSP OVERRIDE: found off, wanted on", cure))
+        return found
 
 
 class BetaflightReport:
@@ -73,9 +80,9 @@ class BetaflightReport:
 
 def unmet(heard: BetaflightCompanion) -> list[Unmet]:
     """All conditions that are not met by a flight controller that was heard."""
-    found = preflight.audit(heard.known, heard.airframe, heard.options.holds_last == "allowed")
+    found = betaflight_preflight.audit(heard.known, heard.airframe, heard.options.holds_last == "allowed")
     now = heard.heard or 0.0
-    found += preflight.audit_link(heard.state_rate(now), heard.latencies, heard.track.last is not None)
+    found += betaflight_preflight.audit_link(heard.state_rate(now), heard.latencies, heard.track.last is not None)
     if heard.problem:
         found.append(Unmet(heard.problem, "set rates_type = ACTUAL"))
     status = heard.status()
@@ -91,7 +98,7 @@ class PosesAndMsp:
 
     def __init__(self, node: Any, line: MspLine, chosen: options.BetaflightOptions):
         self.line, self.stream = line, True
-        self._poses: queue.SimpleQueue[Pose] = queue.SimpleQueue()
+        self._poses: queue.SimpleQueue[OutsidePose] = queue.SimpleQueue()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         self._node = node
@@ -111,15 +118,17 @@ class PosesAndMsp:
 
     def _put(self, stamp: Any, pose: Any, velocity: Any) -> None:
         p, q = pose.position, pose.orientation
-        found = Pose(stamp.sec + 1e-9 * stamp.nanosec, self._node.now(), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w), velocity)
+        found = OutsidePose(
+            stamp.sec + 1e-9 * stamp.nanosec, self._node.now(), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w), velocity
+        )
         self._poses.put(found)
         os.write(self._woken, b".")
 
-    def receive(self, timeout: float) -> tuple[list[Packet | Pose], None]:
+    def receive(self, timeout: float) -> tuple[list[Packet | OutsidePose], None]:
         """Answers and poses that came within `timeout` (s)."""
         watched = [fd for fd in (self.line.descriptor, self._wake) if fd >= 0]
         ready = select.select(watched, [], [], timeout)[0]
-        found: list[Packet | Pose] = []
+        found: list[Packet | OutsidePose] = []
         if self._wake in ready:
             os.read(self._wake, 4096)
         while not self._poses.empty():

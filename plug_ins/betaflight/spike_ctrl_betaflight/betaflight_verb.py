@@ -1,4 +1,4 @@
-"""Fly beside Betaflight: its simulation on our dynamics, and its preflight.
+"""Betaflight: its simulation on our dynamics, its preflight.
 
 sitl starts the firmware in a folder of its own, sets it up, and flies an airframe behind it until Ctrl-C. Its truth is
 published as nav_msgs/Odometry, as motion capture would, where ROS is installed. A simulated pilot arms and switches the
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 def _preflight(options: argparse.Namespace) -> int:
     """Ask, measure, print. 1 where something bars a flight."""
     from spike_ctrl import airframe
-    from spike_ctrl_betaflight import msp, preflight
+    from spike_ctrl_betaflight import betaflight_preflight, msp
     from spike_ctrl_betaflight.msp_line import MspLine
     from spike_ctrl_betaflight.options import parse
 
@@ -69,7 +69,7 @@ def _preflight(options: argparse.Namespace) -> int:
     craft.require_layout("rates")
     line = MspLine(place)
     try:
-        known = {command: line.ask(command) for command in (*preflight.NAMES, msp.FC_VARIANT)}
+        known = {command: line.ask(command) for command in (*betaflight_preflight.NAMES, msp.FC_VARIANT)}
         begun, took = time.monotonic(), []
         while time.monotonic() < begun + options.seconds:
             asked = time.monotonic()
@@ -80,8 +80,8 @@ def _preflight(options: argparse.Namespace) -> int:
         middle, worst = sorted(took)[len(took) // 2], max(took)
         rate = len(took) / options.seconds
         print(f"link: {rate:.0f} answers per second, each in {1e3 * middle:.1f} ms, at most {1e3 * worst:.0f} ms")
-        unmet = preflight.audit(known, craft, chosen.holds_last == "allowed")
-        unmet += preflight.audit_link(math.inf, took, True)
+        unmet = betaflight_preflight.audit(known, craft, chosen.holds_last == "allowed")
+        unmet += betaflight_preflight.audit_link(math.inf, took, True)
         status, boxids = msp.status(known[msp.STATUS_EX]), known[msp.BOXIDS]
         if not status.active(msp.ARM, boxids) and status.active(msp.OVERRIDE, boxids):
             unmet += _try_override(line, known)
@@ -98,7 +98,7 @@ def _preflight(options: argparse.Namespace) -> int:
 
 def _try_override(line: Any, known: dict[int, bytes]) -> list[Any]:
     """Disarmed, with the override on: send four pulses that nobody flies by, and read back what the firmware flies by."""
-    from spike_ctrl_betaflight import msp, preflight
+    from spike_ctrl_betaflight import betaflight_preflight, msp
 
     sent = [1480, 1520, 1100, 1540]
     flown = before = msp.channels(line.ask(msp.RC))
@@ -106,7 +106,7 @@ def _try_override(line: Any, known: dict[int, bytes]) -> list[Any]:
         line.send(msp.set_raw_rc(sent))
         time.sleep(0.02)
         flown = msp.channels(line.ask(msp.RC))
-    return preflight.audit_override(sent, before, flown, tuple(known[msp.RX_MAP][:4]))
+    return betaflight_preflight.audit_override(sent, before, flown, tuple(known[msp.RX_MAP][:4]))
 
 
 def _sitl(options: argparse.Namespace) -> int:
@@ -114,15 +114,15 @@ def _sitl(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.cli._terminal import stop_signals
     from spike_ctrl_betaflight import firmware, msp
-    from spike_ctrl_betaflight.companion import FRESH_API
+    from spike_ctrl_betaflight.betaflight_companion import FRESH_API
+    from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
     from spike_ctrl_betaflight.msp_line import MspLine
-    from spike_ctrl_betaflight.pilot import Pilot
-    from spike_ctrl_betaflight.simulation import Simulation
+    from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
 
     path = firmware.executable(options.firmware, os.environ)
     craft = airframe.load(options.airframe)
     stop = stop_signals()
-    Simulation(craft, False).close()  # compiles
+    FirmwareSimulation(craft, False).close()  # compiles
     refused = firmware.configure(path, options.folder, [*firmware.SETTINGS, *options.set])
     if refused:
         raise UsageError(f"{path}: its CLI refuses {'; '.join(refused)}")
@@ -131,8 +131,10 @@ def _sitl(options: argparse.Namespace) -> int:
         api = tuple(line.ask(msp.API_VERSION)[1:3])
         line.close()
         truth = None if options.topic == "none" else _publisher(options.topic, options.noise, options.seed)
-        simulation = Simulation(craft, api >= FRESH_API, options.speed, noise=options.noise, seed=options.seed, moved=truth)
-        pilot, ended = Pilot(options.arms, options.gives), threading.Event()
+        simulation = FirmwareSimulation(
+            craft, api >= FRESH_API, options.speed, noise=options.noise, seed=options.seed, moved=truth
+        )
+        pilot, ended = SimulatedPilot(options.arms, options.gives), threading.Event()
         print(f"airframe {craft.name} behind {path.name}; MSP at {firmware.LINE}; poses at {options.topic}", flush=True)
         try:
             flying = threading.Thread(target=simulation.run, args=(ended,), daemon=True)
@@ -162,11 +164,12 @@ def _publisher(topic: str, noise: float, seed: int) -> Any:
     import numpy as np
     import rclpy
     from nav_msgs.msg import Odometry
+    from rclpy.signals import SignalHandlerOptions
 
     from spike_ctrl_betaflight.sitl_truth import Mocap
     from spike_ctrl_ros import qos
 
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the verb itself ends on signals
     node = rclpy.create_node("betaflight_sitl")
     out = node.create_publisher(Odometry, topic, qos.STREAM)
     return Mocap(out.publish, noise, np.random.default_rng(seed)).moved

@@ -82,7 +82,7 @@ def crc8(data: bytes) -> int:
     return found
 
 
-class Reader:
+class MspReader:
     """Finds the answers in a stream of bytes. counts: packets that were used, and damaged ones."""
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class Imu(NamedTuple):
     rates: tuple[float, float, float]
 
 
-class Battery(NamedTuple):
+class MspBattery(NamedTuple):
     """MSP_BATTERY_STATE. voltage: V. cells: 0 where none was found. capacity, drawn: mAh. state: 0 is OK."""
 
     voltage: float
@@ -222,10 +222,10 @@ def attitude(payload: bytes) -> tuple[float, float, float]:
     return math.radians(roll / 10), -math.radians(pitch / 10), math.radians(yaw)
 
 
-def battery(payload: bytes) -> Battery:
+def battery(payload: bytes) -> MspBattery:
     """MSP_BATTERY_STATE."""
     cells, capacity, _, drawn, _, state, voltage = _unpack("<BHBHhBH", payload)
-    return Battery(voltage / 100, cells, capacity, drawn, state)
+    return MspBattery(voltage / 100, cells, capacity, drawn, state)
 
 
 def rate_profile(payload: bytes) -> RateProfile:

@@ -14,7 +14,7 @@ import time
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.px4 import connection
 from spike_ctrl_betaflight import msp
-from spike_ctrl_betaflight.msp import Packet, Reader
+from spike_ctrl_betaflight.msp import MspReader, Packet
 
 LARGEST = 65536  # bytes of one read
 
@@ -24,7 +24,7 @@ class MspLine:
 
     def __init__(self, text: str):
         check(text)
-        self.text, self.reader, self.lost = text, Reader(), False
+        self.text, self.reader, self.lost = text, MspReader(), False
         self._socket: socket.socket | None = None
         self._serial: connection.Connection | None = None
         if text.startswith("serial:"):

@@ -16,7 +16,7 @@ SMOOTHING = 0.03  # s, time constant of a velocity that is found from positions
 LONGEST = 0.1  # s between two poses, beyond which the velocity begins anew
 
 
-class Pose(NamedTuple):
+class OutsidePose(NamedTuple):
     """One pose, in ENU and FLU. stamp: s, of its sender. received: s. velocity: m/s in ENU, None where it is not told."""
 
     stamp: float
@@ -29,11 +29,11 @@ class Pose(NamedTuple):
 class PoseTrack(NamedTuple):
     """The last new pose, with a velocity. gaps: pauses of more than LONGEST. repeated: poses that were not new."""
 
-    last: Pose | None = None
+    last: OutsidePose | None = None
     gaps: int = 0
     repeated: int = 0
 
-    def seen(self, pose: Pose) -> PoseTrack:
+    def seen(self, pose: OutsidePose) -> PoseTrack:
         """After another pose. `last` is the same object where it was not new."""
         before = self.last
         if before is None:

@@ -22,7 +22,7 @@ GRAVITY = 9.80665
 IDLE, SPAN = 1000.0, 1000.0  # us
 
 
-class Sensed(NamedTuple):
+class SensedMotion(NamedTuple):
     """What the firmware's sensors feel. rates: rad/s, force: m/s^2 (specific), FLU. The rest in ENU, m, m/s."""
 
     rates: Vector
@@ -38,7 +38,7 @@ def felt(acceleration: Vector, quaternion: Quaternion) -> Vector:
     return rotate_back(quaternion, (x, y, z + GRAVITY))
 
 
-def state(now: float, sensed: Sensed, yaw_kept: bool) -> bytes:
+def state(now: float, sensed: SensedMotion, yaw_kept: bool) -> bytes:
     """The packet for port 9003. yaw_kept: the firmware takes z of the rates as it is (2026.6 and later)."""
     p, q, r = sensed.rates
     x, y, z, w = sensed.quaternion

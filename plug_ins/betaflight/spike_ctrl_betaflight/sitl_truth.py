@@ -9,9 +9,9 @@ import numpy as np
 from nav_msgs.msg import Odometry
 
 from spike_ctrl.flight.attitude import normalised, rotate_back
-from spike_ctrl_betaflight.sitl_packets import Sensed
+from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
-PERIOD = 0.008  # s
+PERIOD = 0.005  # s
 POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
 
 
@@ -21,14 +21,14 @@ class Mocap:
     def __init__(self, publish: Callable[[Odometry], None], noise: float, draws: np.random.Generator):
         self.publish, self.noise, self.draws, self._due = publish, noise, draws, 0.0
 
-    def moved(self, now: float, sensed: Sensed) -> None:
+    def moved(self, now: float, sensed: SensedMotion) -> None:
         """After a step of the simulation at `now` (s)."""
         if now < self._due:
             return
         self._due = max(self._due + PERIOD, now)
         self.publish(self.message(now, sensed))
 
-    def message(self, now: float, sensed: Sensed) -> Any:
+    def message(self, now: float, sensed: SensedMotion) -> Any:
         """The pose at `now` (s)."""
         draw = (self.noise * self.draws.standard_normal(9)).tolist()
         found: Any = Odometry()

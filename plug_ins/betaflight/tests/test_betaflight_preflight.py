@@ -5,7 +5,7 @@ from betaflight_answers import ANSWERS, BOXIDS
 
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_betaflight import msp, options, preflight
+from spike_ctrl_betaflight import betaflight_preflight, msp, options
 
 GOOD = {command: bytes.fromhex(payload) for command, payload in ANSWERS.items()} | {
     msp.BOXIDS: BOXIDS,
@@ -21,7 +21,7 @@ def changed(command, place, value):
 
 
 def words(known, **more):
-    return [str(one) for one in preflight.audit(known, CRAFT, **more) if one.blocks]
+    return [str(one) for one in betaflight_preflight.audit(known, CRAFT, **more) if one.blocks]
 
 
 def test_a_good_vehicle_is_ready():
@@ -58,18 +58,18 @@ def test_a_firmware_that_flies_the_last_command_for_ever_is_refused_unless_it_is
 def test_the_mask_is_shown_by_what_the_firmware_flies():
     before, sent = (1500, 1500, 1500, 1000, 1000, 2000), (1480, 1520, 1100, 1540)
     good = (1480, 1520, 1540, 1100, 1000, 2000)  # MSP_RC: roll, pitch, yaw, throttle
-    assert preflight.audit_override(sent, before, good, (0, 1, 3, 2)) == []
-    (roll,) = preflight.audit_override(sent, before, (1500, *good[1:]), (0, 1, 3, 2))
+    assert betaflight_preflight.audit_override(sent, before, good, (0, 1, 3, 2)) == []
+    (roll,) = betaflight_preflight.audit_override(sent, before, (1500, *good[1:]), (0, 1, 3, 2))
     assert "roll not overridden" in str(roll)
-    (switch,) = preflight.audit_override(sent, before, (*good[:4], 885, 2000), (0, 1, 3, 2))
+    (switch,) = betaflight_preflight.audit_override(sent, before, (*good[:4], 885, 2000), (0, 1, 3, 2))
     assert "channels 5 overridden" in str(switch)
 
 
 def test_a_slow_link_is_named():
-    assert preflight.audit_link(100.0, [0.003] * 9, True) == []
-    slow, late = preflight.audit_link(40.0, [0.02] * 9, True)
+    assert betaflight_preflight.audit_link(100.0, [0.003] * 9, True) == []
+    slow, late = betaflight_preflight.audit_link(40.0, [0.02] * 9, True)
     assert "found 40 Hz" in str(slow) and "takes 20 ms" in str(late)
-    assert "no pose" in str(preflight.audit_link(0.0, [], False)[0])
+    assert "no pose" in str(betaflight_preflight.audit_link(0.0, [], False)[0])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from spike_ctrl_betaflight import msp
-from spike_ctrl_betaflight.msp import MspError, Packet, Reader
+from spike_ctrl_betaflight.msp import MspError, MspReader, Packet
 
 # Answers of `make TARGET=SITL` of 4.5.5 and of main (2026.12.0-alpha, 301d01a), as they came over TCP
 RECORDED = {
@@ -25,7 +25,7 @@ RECORDED = {
 @pytest.mark.parametrize(("command", "payload"), [(c, bytes.fromhex(p)) for c, p in RECORDED.values()])
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_answer_comes_through_in_both_versions_and_in_any_pieces(command, payload, version):
-    data, reader, found = msp.answer(command, payload, version), Reader(), []
+    data, reader, found = msp.answer(command, payload, version), MspReader(), []
     for byte in data:
         found += reader.read(bytes([byte]))
     assert found == [Packet(command, payload, True)]
@@ -40,7 +40,7 @@ def test_the_checks_are_those_that_others_publish():
 def test_noise_and_damage_cost_no_answer_that_follows():
     draws = random.Random(0)
     good = msp.answer(msp.RC, struct.pack("<4H", 1500, 1500, 1500, 1000))
-    reader, found = Reader(), []
+    reader, found = MspReader(), []
     for number in range(200):
         damaged = bytearray(msp.answer(msp.ATTITUDE, b"\x01\x02\x03\x04\x05\x06", 1 + number % 2))
         damaged[draws.randrange(3, len(damaged))] ^= 1 << draws.randrange(8)
@@ -50,8 +50,8 @@ def test_noise_and_damage_cost_no_answer_that_follows():
 
 
 def test_what_the_firmware_refuses_is_told_from_what_it_answers():
-    assert Reader().read(msp.answer(250, b"", ok=False)) == [Packet(250, b"", False)]
-    assert Reader().read(msp.request(1) + msp.answer(1, b"\0\1\x2e")) == [Packet(1, b"\0\1\x2e")]
+    assert MspReader().read(msp.answer(250, b"", ok=False)) == [Packet(250, b"", False)]
+    assert MspReader().read(msp.request(1) + msp.answer(1, b"\0\1\x2e")) == [Packet(1, b"\0\1\x2e")]
 
 
 def test_arming_flags_of_both_versions_have_their_names():

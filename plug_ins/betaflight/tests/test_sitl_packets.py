@@ -8,9 +8,9 @@ import pytest
 from spike_ctrl_betaflight import commands, sitl_packets
 from spike_ctrl_betaflight.commands import Hover, Throttle
 from spike_ctrl_betaflight.rates import curves
-from spike_ctrl_betaflight.sitl_packets import Sensed
+from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
-STANDING = Sensed((0.1, 0.2, 0.3), (0.0, 0.0, 9.80665), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (1.0, 2.0, 3.0))
+STANDING = SensedMotion((0.1, 0.2, 0.3), (0.0, 0.0, 9.80665), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (1.0, 2.0, 3.0))
 
 
 def internal(packet, yaw_kept):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 LOW, HIGH, MIDDLE = 1000, 2000, 1500
 
 
-class Pilot(NamedTuple):
+class SimulatedPilot(NamedTuple):
     """The plan, s: when the vehicle is armed, when the override is switched on, when the pilot takes it back."""
 
     arms: float

@@ -15,7 +15,7 @@ from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl_betaflight import msp, rates
 
 OLDEST_API, NEWEST_API = (1, 46), (1, 49)  # Betaflight 4.5 to 2026.12: what was run
-SLOWEST, ROUND_TRIP = 80.0, 0.01  # Hz of states; s, median
+SLOWEST, ROUND_TRIP = 80.0, 0.015  # Hz of states; s, median
 FAILSAFE_DELAY = 1.5  # s
 NAMES = {
     msp.API_VERSION: "MSP_API_VERSION", msp.FC_VERSION: "MSP_FC_VERSION", msp.BOXIDS: "MSP_BOXIDS",

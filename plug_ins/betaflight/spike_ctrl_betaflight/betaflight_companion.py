@@ -26,7 +26,7 @@ from spike_ctrl_betaflight.commands import Hover
 from spike_ctrl_betaflight.keeper import IDLE, Keeper
 from spike_ctrl_betaflight.msp import MspError, Packet
 from spike_ctrl_betaflight.options import BetaflightOptions
-from spike_ctrl_betaflight.pose import Pose, PoseTrack
+from spike_ctrl_betaflight.pose import OutsidePose, PoseTrack
 
 SETTLED = (msp.API_VERSION, msp.FC_VARIANT, msp.FC_VERSION, msp.BOXIDS, msp.RX_MAP)  # asked for until they come
 SETTINGS = (msp.RC_TUNING, msp.RX_CONFIG, msp.RC_DEADBAND, msp.FAILSAFE_CONFIG)  # and again while disarmed
@@ -37,11 +37,12 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
+EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
 RECENT = 2.0  # s in which rates are measured
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
 
 
-class Link(NamedTuple):
+class MspTalk(NamedTuple):
     """What the bridge asks of a link. counts: of packets. companion: whose last words `attitude` are."""
 
     counts: Counter[str]
@@ -61,7 +62,7 @@ class BetaflightCompanion:
 
     def __init__(self, airframe: Airframe, options: BetaflightOptions, rate: float, send: Callable[[bytes], None]):
         self.airframe, self.options, self.rate, self.send = airframe, options, rate, send
-        self.link = Link(Counter(), self)
+        self.link = MspTalk(Counter(), self)
         self.said: list[Any] = []
         self.heard: float | None = None
         self.hover = Hover(options.hover)
@@ -71,7 +72,7 @@ class BetaflightCompanion:
         self.track = PoseTrack()
         self.imu = msp.Imu((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
         self.status_now: msp.Status | None = None
-        self.battery: msp.Battery | None = None
+        self.battery: msp.MspBattery | None = None
         self.latencies: deque[float] = deque(maxlen=200)  # s, of the IMU's answers
         self.problem = ""  # of settings that cannot be flown with
         self._asked: dict[int, float] = {}
@@ -80,8 +81,8 @@ class BetaflightCompanion:
         self._keeper: Keeper | None = None
         self._sample: Sample | None = None
         self._commanded, self._last_command = -math.inf, 0.055  # s; motor command
-        self._imu_asked = -math.inf
-        self._waits: Pose | None = None  # a pose whose rates have not come yet
+        self._imu_asked = self._imu_due = -math.inf
+        self._waits: OutsidePose | None = None  # a pose whose rates have not come yet
         self._home: Vector | None = None
         self._low_since: float | None = None
         self._was_overriding = False
@@ -90,11 +91,11 @@ class BetaflightCompanion:
 
     # --- what is received -------------------------------------------------------------------------------------------
 
-    def receive(self, data: Sequence[Packet | Pose], now: float) -> list[Sample]:
+    def receive(self, data: Sequence[Packet | OutsidePose], now: float) -> list[Sample]:
         """The vehicle's states in these answers and poses. Everything else in them is remembered."""
         found = []
         for item in data:
-            if isinstance(item, Pose):
+            if isinstance(item, OutsidePose):
                 self._take_pose(item, now)
                 continue
             self.heard = now
@@ -108,11 +109,13 @@ class BetaflightCompanion:
                 self.link.counts["undecodable"] += 1
         return found
 
-    def _take_pose(self, pose: Pose, now: float) -> None:
+    def _take_pose(self, pose: OutsidePose, now: float) -> None:
         before = self.track.last
         self.track = self.track.seen(pose)
-        if self.track.last is before or now - self._imu_asked < 0.9 / self.rate:
+        period = 1 / self.rate
+        if self.track.last is before or now < self._imu_due - EARLY * period:
             return
+        self._imu_due = max(self._imu_due, now - period) + period
         self._waits, self._imu_asked = self.track.last, now
         self.send(msp.request(msp.RAW_IMU))
 
@@ -276,7 +279,7 @@ class BetaflightCompanion:
 
     def _follow_ground(self, sample: Sample) -> None:
         height, speed, _ = LANDED
-        home = sample.position[2] if self._home is None else self._home[2]
+        home = -math.inf if self._home is None else self._home[2]  # where it never stood disarmed, it counts as in the air
         lifts = self._last_command > 0.7 * self.hover.command and self.armed
         low = sample.position[2] - home < height and math.hypot(*sample.velocity) < speed
         if self.disarmed:

@@ -1,9 +1,10 @@
 """Our dynamics behind Betaflight's SITL: its motor commands in, IMU and truth out, and the pilot's receiver.
 
 Between two IMU packets the firmware's clock runs as fast as the stamps of the last two did over the real time between them:
-the stamps set its pace, not its time.
+the stamps set its pace, not its time. Stamps that are UNHEEDED or more apart leave it as it is, which is 1 at its start.
 
-Real time: steps are due by the clock of this computer, and those that are made up for leave as one packet. The pace is 1.
+Real time: steps are due by the clock of this computer, and those that are made up for leave as one packet. The stamps are
+unheeded: on a busy computer packets wait, and are read in a burst, which would make the firmware's clock jump.
 Lockstep: a step waits for the motor command that answers its packet, and the pace is what keeps the firmware's clock with
 the vehicle's, which is slower than real time on a busy computer. Firmware that was compiled with
 ENABLE_SIMULATOR_GYROPID_SYNC runs its controllers once for each packet; other firmware may run them more often, so that its
@@ -24,11 +25,12 @@ import numpy as np
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl_betaflight import sitl_packets
-from spike_ctrl_betaflight.body import Body
-from spike_ctrl_betaflight.sitl_packets import Sensed
+from spike_ctrl_betaflight.flown_body import FlownBody
+from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
 HOST = "127.0.0.1"
 RATE = 1000.0  # Hz, of steps and IMU packets; in lockstep the firmware's controllers must run as often
+UNHEEDED = 0.05  # s between two stamps
 REMOTE_PERIOD = 0.004  # s, of the receiver's frames
 MOST_STEPS = 50  # that are made up for after a pause of this process; a longer one stretches the simulation's time
 PATIENCE, RESEND = 3.0, 0.2  # s, for an answer in lockstep; until a packet is sent again
@@ -63,7 +65,7 @@ class FirmwareClock(NamedTuple):
         return self._replace(pace=min(max(factor * self.pace, 0.05), most))
 
 
-class Simulation:
+class FirmwareSimulation:
     """One airframe behind the firmware. yaw_kept: see sitl_packets.state. speed: seconds of its time per second.
 
     channels: what the pilot's remote control sends, pulses (us) of roll, pitch, throttle, yaw and switches; anybody may
@@ -78,9 +80,9 @@ class Simulation:
         rate: float = RATE,
         noise: float = 0.0,
         seed: int = 0,
-        moved: Callable[[float, Sensed], None] | None = None,
+        moved: Callable[[float, SensedMotion], None] | None = None,
     ):
-        self.body, self.dt, self.yaw_kept, self.speed = Body(airframe, 1 / rate), 1 / rate, yaw_kept, speed
+        self.body, self.dt, self.yaw_kept, self.speed = FlownBody(airframe, 1 / rate), 1 / rate, yaw_kept, speed
         self.noise, self._draws = noise, np.random.default_rng(seed)
         self.channels: Sequence[int] = (1500, 1500, 1000, 1500, 1000, 1000, 1000)
         self.linked, self.moved = True, moved
@@ -88,7 +90,7 @@ class Simulation:
         self.steps = self.heard = self.unanswered = 0
         self.lost = 0.0  # s by which this process was too late
         self.sensed = self.body.sensed
-        self._remote_due = 0.0
+        self._remote_due, self._paced = 0.0, speed != 1
         self._clock = FirmwareClock(time.monotonic(), speed)
         self._in = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -105,7 +107,7 @@ class Simulation:
 
     def advance(self) -> None:
         """One step in lockstep. Raises UsageError where the firmware has stopped answering."""
-        self._clock = self._clock.paced(self.dt, self.speed)
+        self._paced, self._clock = True, self._clock.paced(self.dt, self.speed)
         self._tell()
         begun = time.monotonic()
         while not self._hear(RESEND):  # a packet that the firmware took before its last answer had left is not answered
@@ -135,7 +137,8 @@ class Simulation:
 
     def _tell(self) -> None:
         self._clock = self._clock.told(time.monotonic())
-        packet = sitl_packets.state(self._clock.stamp, self._noisy(self.sensed), self.yaw_kept)
+        stamp = self._clock.stamp if self._paced else UNHEEDED * self.steps
+        packet = sitl_packets.state(stamp, self._noisy(self.sensed), self.yaw_kept)
         self._out.sendto(packet, (HOST, sitl_packets.STATE))
 
     def _hear(self, patience: float) -> bool:
@@ -164,7 +167,7 @@ class Simulation:
                 packet = sitl_packets.remote(self.now, self.channels)
                 self._out.sendto(packet, (HOST, sitl_packets.REMOTE))
 
-    def _noisy(self, sensed: Sensed) -> Sensed:
+    def _noisy(self, sensed: SensedMotion) -> SensedMotion:
         if not self.noise:
             return sensed
         p, q, r, x, y, z = (self.noise * self._draws.standard_normal(6)).tolist()

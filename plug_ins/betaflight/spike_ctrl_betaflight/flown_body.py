@@ -15,12 +15,12 @@ from spike_ctrl.px4.frames import Vector
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import AT, COMMAND, POSITION, QUATERNION, RATES, ROTORS, VELOCITY, rk4_lane, unpack_arms
 from spike_ctrl.simulated_px4.plant import attitude_of, stand
-from spike_ctrl_betaflight.sitl_packets import Sensed, felt
+from spike_ctrl_betaflight.sitl_packets import SensedMotion, felt
 
 _LANE = np.uint64(0)
 
 
-class Body:
+class FlownBody:
     """One airframe. It starts at rest on the ground at the origin. dt: s, of a step. yaw: rad from east."""
 
     def __init__(self, airframe: Airframe, dt: float, yaw: float = 0.0):
@@ -45,11 +45,11 @@ class Body:
         self._acceleration = (x, y, z)
 
     @property
-    def sensed(self) -> Sensed:
+    def sensed(self) -> SensedMotion:
         """The true motion. Its force is the mean over the last step, as an integrating accelerometer measures it."""
         row = self._row.tolist()
         quaternion = tuple(row[QUATERNION:VELOCITY])
-        return Sensed(
+        return SensedMotion(
             tuple(row[RATES:ROTORS]), felt(self._acceleration, quaternion), quaternion,
             tuple(row[VELOCITY:RATES]), tuple(row[POSITION:QUATERNION]),
         )  # fmt: skip

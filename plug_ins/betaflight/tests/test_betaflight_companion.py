@@ -14,10 +14,10 @@ from betaflight_answers import ANSWERS, BOXIDS
 from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl_betaflight import msp
-from spike_ctrl_betaflight.companion import BetaflightCompanion
-from spike_ctrl_betaflight.msp import Packet, Reader
+from spike_ctrl_betaflight.betaflight_companion import BetaflightCompanion
+from spike_ctrl_betaflight.msp import MspReader, Packet
 from spike_ctrl_betaflight.options import BetaflightOptions
-from spike_ctrl_betaflight.pose import Pose, PoseTrack
+from spike_ctrl_betaflight.pose import OutsidePose, PoseTrack
 
 
 class Vehicle:
@@ -53,7 +53,9 @@ class Vehicle:
             self.hear(Packet(msp.STATUS_EX, status))
             if poses:
                 noise = 1e-6 * (round(self.now * 100) % 7)
-                self.hear(Pose(self.now, self.now, (0.0, noise, self.height), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, noise)))
+                self.hear(
+                    OutsidePose(self.now, self.now, (0.0, noise, self.height), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, noise))
+                )
                 self.now += 0.002
                 imu = struct.pack("<9h", 0, 0, 256, 164, 0, 0, 0, 0, 0)
                 found += self.hear(Packet(msp.RAW_IMU, imu))
@@ -74,7 +76,7 @@ def test_a_state_is_a_pose_with_the_rates_of_the_gyro():
 
 def test_a_pose_that_repeats_itself_is_no_state():
     vehicle = Vehicle()
-    pose = Pose(1.0, 100.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    pose = OutsidePose(1.0, 100.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
     for n in range(5):
         vehicle.now += 0.01
         vehicle.hear(pose._replace(stamp=1.0 + 0.01 * n, received=vehicle.now))
@@ -84,9 +86,9 @@ def test_a_pose_that_repeats_itself_is_no_state():
 def test_the_velocity_of_a_pose_without_one_is_found():
     track = PoseTrack()
     for n in range(100):
-        track = track.seen(Pose(0.01 * n, 0.0, (0.005 * n, 0.0, -0.01 * n), (0.0, 0.0, 0.0, 1.0)))
+        track = track.seen(OutsidePose(0.01 * n, 0.0, (0.005 * n, 0.0, -0.01 * n), (0.0, 0.0, 0.0, 1.0)))
     assert track.last.velocity == pytest.approx((0.5, 0.0, -1.0), rel=1e-3)
-    gap = track.seen(Pose(3.0, 0.0, (9.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
+    gap = track.seen(OutsidePose(3.0, 0.0, (9.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
     assert gap.gaps == 1 and gap.last.velocity == (0.0, 0.0, 0.0)
 
 
@@ -190,4 +192,4 @@ def test_broken_answers_are_counted_and_harm_nothing():
         vehicle.hear(Packet(command, b"\1\2"))
     assert vehicle.companion.link.counts["undecodable"] == 4
     assert len(vehicle.fly(0.1)) == 10
-    assert Reader().read(b"".join(vehicle.companion.due(vehicle.now + 10))) == []  # what it sends are requests
+    assert MspReader().read(b"".join(vehicle.companion.due(vehicle.now + 10))) == []  # what it sends are requests
