@@ -16,7 +16,7 @@ from typing import Any
 from spike_ctrl._files import output_paths, provenance, ranges
 from spike_ctrl._files.errors import UsageError
 
-GROUP = "evaluate"
+GROUP = "fly"
 EXAMPLES = """
 spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
