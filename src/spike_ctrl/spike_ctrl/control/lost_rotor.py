@@ -29,9 +29,9 @@ Array = NDArray[Any]
 TILTS, WAYS = np.radians([0.0, *np.geomspace(1, 60, 24)]), np.linspace(0, 2 * np.pi, 24, endpoint=False)  # of axes, rad
 SHARES = np.linspace(0.0, 1.0, 21)  # of a rotor's thrust, of which the hovers are kept
 MARGIN, EXACT = 0.03, 1e-9  # share of the largest thrust, for control; N, of rounding
-# Position: frequency (rad/s), damping, most sideward acceleration (m/s^2). Axis: frequency, damping, largest error (rad), turn
-# (rad/s) that is cancelled. Time ahead (s); damping of yaw (1/s); weights of force and yaw, where those of torques are 1.
-TUNING = np.array([1.6, 0.9, 5.0, 14.0, 0.8, 1.5, 4.0, 0.03, 3.0, 0.1, 1e-3])
+# Position: frequency (rad/s), damping, most sideward acceleration (m/s^2). Axis: frequency, damping, largest error (rad),
+# turn (rad/s) that is cancelled. Time ahead (s); damping of yaw (1/s); weights of force and yaw beside torques of 1.
+TUNING = np.array([1.6, 0.9, 5.0, 14.0, 0.8, 1.5, 4.0, 0.03, 3.0, 0.3, 1e-2])
 
 
 class Hover(NamedTuple):
@@ -175,7 +175,8 @@ class LostRotorGuide(GeometricGuide):
         demand = np.hstack([force, (inertia * gain + steady - d[:, 3:])[:, :2], -inertia[:, 2:] * calm * w[:, 2:]])
         arm = np.abs(self._effect[1]).mean()
         weight = np.hstack([np.full_like(force, w_force), np.full((len(i), 2), 1 / arm), w_yaw / torque])
-        thrusts = _allocate(made * weight[..., None], demand * weight, low, high)
+        thrusts = np.clip(np.linalg.solve(made, demand[..., None])[..., 0], low, high)
+        _allocate(made * weight[..., None], demand * weight, low, high, thrusts)
         square = np.where(c2 == 0, 1e-9 * c1, c2)
         u = (np.sqrt(np.maximum(c1 * c1 - 4 * square * (c0 - thrusts / np.maximum(e, 1e-6)), 0.0)) - c1) / (2 * square)
         u = speeds - (u - speeds) / np.expm1(-ahead / np.where(u > speeds, up, down))
@@ -187,11 +188,11 @@ def _size(vectors: Array) -> Array:
 
 
 def _times(matrices: Array, vectors: Array) -> Array:
-    return np.asarray(matrices @ vectors[..., None])[..., 0]
+    return np.asarray((matrices @ vectors[..., None])[..., 0])
 
 
 def _cross(a: Array, b: Array) -> Array:
-    return a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
+    return np.asarray(a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]])
 
 
 def _rotation(turned: Array) -> Array:
@@ -201,11 +202,11 @@ def _rotation(turned: Array) -> Array:
 
 
 @kernel(cache=True, nogil=True)
-def _allocate(made: Array, wanted: Array, low: Array, high: Array) -> Array:
-    """The thrusts (N, 4) within bounds that make |made thrusts - wanted| least: coordinate descent."""
-    found = np.zeros(low.shape)
+def _allocate(made: Array, wanted: Array, low: Array, high: Array, found: Array) -> None:
+    """The thrusts (N, 4) within bounds that make |made thrusts - wanted| least, from a guess on: coordinate descent."""
     for v in range(len(low)):
-        left, x = -wanted[v], found[v]
+        x = found[v]
+        left = made[v] @ x - wanted[v]
         for i in range(400):
             j = i % 4
             along = square = 0.0
@@ -216,4 +217,3 @@ def _allocate(made: Array, wanted: Array, low: Array, high: Array) -> Array:
             x[j] += change
             for row in range(4):
                 left[row] += made[v, row, j] * change
-    return found
