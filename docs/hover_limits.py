@@ -125,9 +125,7 @@ def measure(flights: int) -> None:
     drawn = [airframe_sampler.draw_vehicle(airframe_sampler.AirframeRanges(), base, 7, n, 0).airframe for n in range(3)]
     known = [base, Airframe.load("crazyflie_drag"), Airframe.load("crazyflie_brushless")]
     crafts = {craft.name: craft for craft in known} | {f"drawn {n}": craft for n, craft in enumerate(drawn)}
-    print(
-        "airframe | thrust/weight | flight | told after (s) | hover possible | within 3 m: all, possible | error (m) | by fifths of share"
-    )
+    print("airframe | thrust/weight | flight | told after (s) | can hover | within 3 m: all, can | error | by share")
     for name, craft in crafts.items():
         limit = least_share(craft)
         for words, eight, thrown, told in (
