@@ -99,6 +99,7 @@ def failures(craft: Airframe, eight: bool, thrown: bool, told: float, flights: i
         at = np.zeros(flights)
         dynamics.write(buffer, dynamics.FAILS_AT, at)
     dynamics.write(buffer, dynamics.STATE_ROWS, start)
+    disturbance = dynamics.read(buffer, dynamics.DISTURBANCE_ROWS, flights)  # the airframe's trim moment
     reach, extension = dynamics.geometry(craft), dynamics.extension(craft, dt, fails=True)
     memory, farthest, squares = guide.initial_state(flights), np.zeros(flights), np.zeros(flights)
     for step in range(round(RATE * (3 + FLOWN))):
@@ -107,7 +108,7 @@ def failures(craft: Airframe, eight: bool, thrown: bool, told: float, flights: i
         known = np.where(now >= at + told, 1, 0)[:, None] * (shares - 1) + 1
         seen = observed(buffer, flights, target)
         speeds = dynamics.read(buffer, dynamics.ROTOR_ROWS, flights)
-        action, memory = guide.act(seen, memory, speeds, np.zeros((flights, 6), np.float32), effectiveness=known)
+        action, memory = guide.act(seen, memory, speeds, disturbance, effectiveness=known)
         dynamics.write(buffer, dynamics.COMMAND_ROWS, (action + 1) / 2)
         dynamics.delay(buffer, RATE)
         for _ in range(STEPS):

@@ -39,8 +39,8 @@ def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1):
             velocity = tuple(state.velocity + 0.03 * dice.standard_normal(3))
             rates = tuple(state.rates + 0.05 * dice.standard_normal(3))
             sample = Sample(tick, now, now, tuple(state.position), tuple(state.quaternion), velocity, rates)
-            track, found = follow_rotors(track, sample, action, limits)
-            if found:
+            track = follow_rotors(track, sample, action, limits)
+            if track.lost:
                 return now - FAILS, track
             target = (0.5 if now % 0.6 < 0.3 else -0.5, 0.0, 100.0)
             seen = observation.build(sample.position, sample.quaternion, velocity, rates, target, 0.0)
@@ -65,5 +65,5 @@ def test_a_vehicle_that_is_a_fifth_stronger_or_weaker_and_one_with_a_steady_torq
 
 
 def test_commands_of_rates_are_not_judged():
-    track, found = follow_rotors(RotorTrack(), Sample(0, 0.0, 0.0, *[(0.0,) * 3] * 4), (0.0,) * 4, RotorLimits())
-    assert track == RotorTrack() and not found
+    track = follow_rotors(RotorTrack(), Sample(0, 0.0, 0.0, *[(0.0,) * 3] * 4), (0.0,) * 4, RotorLimits())
+    assert track == RotorTrack()

@@ -23,7 +23,6 @@ from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import LadderLimits
-from spike_ctrl.flight.rotor_check import RotorLimits
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
@@ -97,7 +96,6 @@ class FlightSettings:
     consistency: ConsistencyLimits = ConsistencyLimits()
     turn: RateResidualLimits = RateResidualLimits()
     spin: TorqueResidualLimits = TorqueResidualLimits()
-    rotors: RotorLimits = RotorLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
@@ -184,7 +182,6 @@ def settings_for(
         envelope=envelope if rates else replace(envelope, rate=vehicle.motor_rate, guided=vehicle.motor_guided),
         farewell=0.0 if rates else vehicle.motor_farewell,
         spin=TorqueResidualLimits(None if rates else Turned(airframe)),
-        rotors=RotorLimits(None if rates else Turned(airframe)),
         ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
     )
 

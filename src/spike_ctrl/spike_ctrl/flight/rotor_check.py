@@ -15,7 +15,6 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.flight.actuator_faults import Motors, Turned
 from spike_ctrl.flight.attitude import rotate_back
-from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -38,7 +37,7 @@ class RotorTrack(NamedTuple):
     """last: the state before. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
     apart: gains of the rates (rad/s) and of the velocity along the body, weighted, otherwise than commanded. given: of each
-    rotor, thrust times time (N s). since: stamp (s) since when `rotor` is suspected. lost: the last finding.
+    rotor, thrust times time (N s). since: stamp (s) since when `rotor` is suspected. lost: (rotor, share) while one is found.
     """
 
     last: Sample | None = None
@@ -51,17 +50,15 @@ class RotorTrack(NamedTuple):
     lost: tuple[int, float] | None = None
 
 
-def follow_rotors(
-    track: RotorTrack, sample: Sample, motors: Motors | None, limits: RotorLimits
-) -> tuple[RotorTrack, Findings]:
+def follow_rotors(track: RotorTrack, sample: Sample, motors: Motors | None, limits: RotorLimits) -> RotorTrack:
     """After an accepted state. motors: the action since the one before; None where nobody commands motors."""
     if motors is None or limits.turned is None:
-        return (track if track.last is None else RotorTrack()), ()
+        return track if track.last is None else RotorTrack()
     last, craft = track.last, limits.turned.craft
     dt = 0.0 if last is None else sample.stamp - last.stamp
     if last is None or track.waiting is None or track.speeds is None or not 0 < dt <= limits.pause:
         mean = (sum(motors) / 4 + 1) / 2
-        return RotorTrack(sample, motors, (mean, mean, mean, mean)), ()
+        return RotorTrack(sample, motors, (mean, mean, mean, mean))
     speeds, kept = limits.turned.after(track.speeds, track.waiting, dt, limits.late), math.exp(-dt / limits.memory)
     thrusts = [craft.thrust(speed) for speed in speeds]
     (jx, jy, jz), steered, moved = craft.inertia, limits.turned.by_rotors(speeds), limits.turned.by_motion(last)
@@ -89,10 +86,8 @@ def follow_rotors(
             best, rotor, share = explained, n, product / square
     judged = math.hypot(*apart[:3]) > limits.apart and best > limits.explained and share > limits.lost
     if not judged:
-        return track._replace(rotor=None), ()
+        return track._replace(rotor=None, lost=None)
     if rotor != track.rotor:
-        return track._replace(rotor=rotor, since=sample.stamp), ()
-    if sample.stamp - track.since < limits.time:
-        return track, ()
-    detail = f"rotor {rotor + 1} of 4 lacks {min(share, 1.0):.0%} of its thrust, wanted at most {limits.lost:.0%}"
-    return track._replace(lost=(rotor, min(share, 1.0))), (Finding(Fault.ROTOR_LOST, detail),)
+        return track._replace(rotor=rotor, since=sample.stamp, lost=None)
+    certain = sample.stamp - track.since >= limits.time
+    return track._replace(lost=(rotor, min(share, 1.0)) if certain else None)

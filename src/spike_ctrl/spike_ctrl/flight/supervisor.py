@@ -27,7 +27,6 @@ from spike_ctrl.flight.ladder_state import Facts, Move
 from spike_ctrl.flight.motion_check import JudgedMotion
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.rotor_check import follow_rotors
 from spike_ctrl.flight.setpoint import moved_along, shifted
 from spike_ctrl.flight.state_checks import (
     Sample,
@@ -145,14 +144,12 @@ def _accept(
     commanded = state.sent.action if airborne and state.ladder.steady else None
     turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
     spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
-    rotors, weak = follow_rotors(state.rotors, sample, commanded, settings.rotors)
     state = state._replace(
         track=track,
         sample=sample,
         consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
         turn=turn,
         spin=spin,
-        rotors=rotors,
         wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample),
@@ -161,7 +158,7 @@ def _accept(
         home=sample.position if disarmed else state.home,
     )
     state, untrue = _check_hold(state, sample, inputs.now, settings.consistency)
-    return state, contradicting + untrue + strays + spun + weak if airborne else ()
+    return state, contradicting + untrue + strays + spun if airborne else ()
 
 
 def _check_hold(

@@ -20,7 +20,6 @@ from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.rotor_check import RotorTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import ZERO, Consistency
@@ -99,7 +98,6 @@ class SupervisorState(NamedTuple):
     held: Consistency | None = None  # the same when the autopilot had begun to hold a vehicle in doubt
     turn: RateResidual = RateResidual()
     spin: TorqueResidual = TorqueResidual()
-    rotors: RotorTrack = RotorTrack()
     wind: Wind = CALM
     astray: Vector = ZERO  # m/s^2, how the guide steers otherwise than towards the set-point
     motion: MotionCheck = MotionCheck()
