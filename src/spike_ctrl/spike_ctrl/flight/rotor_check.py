@@ -37,7 +37,7 @@ class RotorTrack(NamedTuple):
     """last: the state before. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
     apart: gains of the rates (rad/s) and of the velocity along the body, weighted, otherwise than commanded. given: of each
-    rotor, thrust times time (N s). since: stamp (s) since when `rotor` is suspected. lost: (rotor, share) while one is found.
+    rotor, thrust times time (N s). since: stamp (s) since when `rotor` is suspected. lost: rotor and share, if found.
     """
 
     last: Sample | None = None
