@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BASELINES = {"pid": "PID, Crazyflie firmware", "mellinger": "Mellinger, Crazyflie firmware", "raptor": "RAPTOR"}
 AIRFRAMES, L2F = "airframes", "l2f"
+COUNTED = (AIRFRAMES, "rotor-loss", "thrown")  # protocols of which --plants gives the number of vehicles
 DRAWN_BY = ("us", "raptor")
 MOST_PLANTS = 8192
 EXAMPLES = """
@@ -65,7 +66,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--plants",
         type=int,
         metavar="N",
-        help=f"{AIRFRAMES}: quadrotors of a set, 1 to {MOST_PLANTS} (default: 1024)",
+        help=f"{', '.join(COUNTED)}: quadrotors of a set, 1 to {MOST_PLANTS} (default: 1024)",
     )
 
 
@@ -74,8 +75,10 @@ def run(options: argparse.Namespace) -> int | None:
     if any(getattr(options, name) for name in BASELINES):
         options.baselines.append(lambda vehicle: _baselines(options, vehicle))
     simulators, protocols = options.simulator or [], options.protocol or ["frozen"]
-    if options.plants is not None and (not 1 <= options.plants <= MOST_PLANTS or AIRFRAMES not in protocols):
-        raise UsageError(f"--plants: found {options.plants}, wanted 1 to {MOST_PLANTS}, with --protocol {AIRFRAMES}")
+    if options.plants is not None and (not 1 <= options.plants <= MOST_PLANTS or not {*COUNTED} & {*protocols}):
+        raise UsageError(
+            f"--plants: found {options.plants}, wanted 1 to {MOST_PLANTS}, with --protocol {' or '.join(COUNTED)}"
+        )
     options.in_l2f = L2F in simulators
     if options.in_l2f:
         if simulators != [L2F] or protocols != [AIRFRAMES]:

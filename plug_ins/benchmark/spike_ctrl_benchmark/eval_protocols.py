@@ -2,7 +2,8 @@
 
 corners: hover, step and figure-eight on plants that are 20 % off in all combinations. real-flights: the references of real
 flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty, and a torque that
-appears in a hover. airframes: whole quadrotors that nobody described to the controller, drawn by scaling laws.
+appears in a hover. airframes: whole quadrotors that nobody described to the controller, drawn by scaling laws. rotor-loss:
+one rotor fails at a random time in a hover, a figure-eight and a step. thrown: any attitude, fast and turning.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ from spike_ctrl.evaluation.protocols import Controllers, EvalProtocol, Figures
 from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.environment import require_short_delays
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl_benchmark import airframe_flights, l2f_flights, off_nominal, real_flights, trim_step
+from spike_ctrl_benchmark import (
+    airframe_flights,
+    l2f_flights,
+    off_nominal,
+    real_flights,
+    rotor_flights,
+    thrown_flights,
+    trim_step,
+)
 from spike_ctrl_benchmark.airframe_flights import AirframeFlights, airframe_table
 from spike_ctrl_benchmark.baselines import nominal_guides
 from spike_ctrl_benchmark.compensation import BatteryCompensated, HoverTold
@@ -116,6 +125,26 @@ def _fly_sets(controllers: Controllers, vehicle: Airframe, options: argparse.Nam
     return {label: {"sets": [one.to_dict() for one in sets], "seeds": list(seeds)} for label, sets in found.items()}
 
 
+def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
+    vehicles, figures = options.plants or rotor_flights.VEHICLES, {}
+    least = rotor_flights.level_share(vehicle)
+    print(f"airframe {vehicle.name}, {vehicles} failures of each path; level: up to {least:.2f} of a rotor's thrust is lost")
+    for label, controller in controllers.items():
+        found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles)
+        print(rotor_flights.rotor_table(label, found))
+        figures[label] = rotor_flights.to_dict(found)
+    return figures
+
+
+def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
+    vehicles = options.plants or thrown_flights.VEHICLES
+    found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles) for label, one in controllers.items()}
+    print(
+        f"airframe {vehicle.name}, {vehicles} vehicles, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}"
+    )
+    return {label: one.to_dict() for label, one in found.items()}
+
+
 def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisation) -> None:
     try:
         require_short_delays(vehicle, spread)
@@ -125,6 +154,8 @@ def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisatio
 
 corners = EvalProtocol(_fly_corners, functools.partial(guides, unknown=True), require=_require_corners)
 references = EvalProtocol(_fly_references, require=_require_identified, foreign=True)
+rotor_loss = EvalProtocol(_fly_rotor_losses, functools.partial(guides, unknown=True), foreign=True)
+thrown = EvalProtocol(_fly_thrown, functools.partial(guides, unknown=True), foreign=True)
 airframes = EvalProtocol(
     _fly_airframes, _guides_of_airframes, require=_require_carrier, foreign=True, carriers=CARRIERS, sets=True
 )

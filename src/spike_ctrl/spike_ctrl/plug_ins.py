@@ -34,7 +34,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_benchmark": {
         "verbs": "bench benchmark",
         "verb_options": "--compensate-battery --drawn-by --mellinger --pid --plants --raptor --simulator",
-        "protocols": "airframes corners real-flights",
+        "protocols": "airframes corners real-flights rotor-loss thrown",
         "controllers": "pid mellinger raptor",
         "simulators": "crazyflow rotorpy l2f",
     },

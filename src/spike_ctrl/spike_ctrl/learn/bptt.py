@@ -130,7 +130,7 @@ class ModelGradient:
             airframe_sampler.require_carrier(airframe, recipe.task.randomisation)
         self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
-        self._motion = m = motion(airframe, 1 / RATE_HZ)
+        self._motion = m = motion(airframe, 1 / RATE_HZ, recipe.task.randomisation.rotor_loss.chance > 0)
         self._volts = _volts(airframe) if recipe.network.voltage else bptt_kernel.NO_VOLTS
         if not self.fuses:
             return

@@ -213,9 +213,9 @@ def require_carrier(airframe: Airframe, differ: Randomisation) -> None:
     elif airframe.battery is None:
         found = f"found airframe {airframe.name} without a battery"
         raise UsageError(f"task.airframes: {found}, wanted one with a battery, which carries those that are drawn")
-    if not np.array_equal(differ.array(), Randomisation().array()):
+    if not np.array_equal(differ.array(), Randomisation(rotor_loss=differ.rotor_loss).array()):
         raise UsageError(
-            "task.randomisation: found factors of the plant, wanted only noise and sensors beside task.airframes"
+            "task.randomisation: found factors of the plant, wanted only noise, sensors and rotor_loss beside task.airframes"
         )
 
 

@@ -42,12 +42,13 @@ class BatteryConstants(NamedTuple):
     factor3: Number = 0.0
     factor4: Number = 0.0
     factor5: Number = 0.0
+    fails: bool | None = None  # True: rotors may fail, and the kernels are compiled with that, see `rotor_loss`
 
 
 def constants(airframe: Airframe, dt: float) -> BatteryConstants:
     """Of the battery of an airframe, for steps of `dt` seconds; without a battery, those by which nothing changes."""
     if (b := airframe.battery) is None:
-        return BatteryConstants(*map(np.float32, BatteryConstants()))
+        return BatteryConstants(*map(np.float32, BatteryConstants()[:-1]))
     share = -math.expm1(-dt / b.sag_time) if b.sag_time else 1.0
     low, high = b.empty - 1.5 * b.sag, b.full
     fit = Chebyshev.interpolate(b.factor, _DEGREE, [low, high])
@@ -59,7 +60,13 @@ def constants(airframe: Airframe, dt: float) -> BatteryConstants:
 @inlined
 def unpack_constants(b: Floats) -> BatteryConstants:
     """An array of `constants` as the functions here take them."""
-    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12])
+    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], None)
+
+
+@inlined
+def failing(b: BatteryConstants) -> BatteryConstants:
+    """The same constants for kernels in which rotors may fail."""
+    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], True)
 
 
 @inlined

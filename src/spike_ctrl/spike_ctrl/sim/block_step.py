@@ -2,7 +2,8 @@
 
 A tape keeps the state before each substep. With `motors` a step is one substep, and u are the rotors' commands. With
 `rates` it is rate_loop.SUBSTEPS substeps: the actions, 2 u - 1, are the set-points of the body-rate loop from substep
-`late` on, and the tape keeps the loop's own state too. Last it keeps charge and voltage.
+`late` on, and the tape keeps the loop's own state too. Last it keeps charge, voltage and
+the time of the flight.
 
 Delays are control steps [B]; between two steps, the mean of two commands in its proportion takes effect.
 
@@ -23,6 +24,7 @@ from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.dynamics import (
     AT,
     CHARGE,
+    CLOCK,
     COMMAND,
     EARLIER,
     LANES,
@@ -38,14 +40,14 @@ from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, constants, delay_substeps, rate_lane
 from spike_ctrl.sim.rate_loop_vjp import rate_vjp_lane
 
-# Rows kept of the dynamics, of the rate loop with its rotor commands, and of the battery
-STATE_SIZE, LOOP_SIZE, BATTERY_SIZE = 17, STEP - COMMAND, EARLIER - CHARGE
+# Rows kept of the dynamics, of the rate loop with its rotor commands, and of the battery, with the time of the flight last
+STATE_SIZE, LOOP_SIZE, BATTERY_SIZE = 17, STEP - COMMAND, EARLIER - CHARGE + 1
 SIZES = {"motors": STATE_SIZE + BATTERY_SIZE, "rates": STATE_SIZE + LOOP_SIZE + BATTERY_SIZE}
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy"}
 _LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
 _STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP * LANES
-_BATTERY_BEGIN, _BATTERY_END, _BATTERY = CHARGE * LANES, EARLIER * LANES, BATTERY_SIZE * LANES
+_BATTERY_BEGIN, _BATTERY_END, _BATTERY, _CLOCK = CHARGE * LANES, EARLIER * LANES, BATTERY_SIZE * LANES, CLOCK * LANES
 
 
 class Motion(NamedTuple):
@@ -64,12 +66,12 @@ class Motion(NamedTuple):
         return self.dt * np.float32(SUBSTEPS_OF[self.layout])
 
 
-def motion(airframe: Airframe, tick: float) -> Motion:
-    """The constants of an airframe for control steps of `tick` seconds."""
+def motion(airframe: Airframe, tick: float, fails: bool = False) -> Motion:
+    """The constants of an airframe for control steps of `tick` seconds. fails: rotors may fail."""
     layout = airframe.action_layout
     dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
     loop, late = (None, 0) if layout == "motors" else (constants(airframe, dt), delay_substeps(airframe, dt))
-    return Motion(layout, arms, np.float32(dt), loop, late, extension(airframe, dt))
+    return Motion(layout, arms, np.float32(dt), loop, late, extension(airframe, dt, fails=fails))
 
 
 @kernel(**BLOCKWISE)
@@ -78,7 +80,8 @@ def record(buffer: Floats, block: int, kept: Floats) -> None:
     base = block * ROWS * LANES
     end = len(kept) - _BATTERY
     kept[:_STATE_END] = buffer[base : base + _STATE_END]
-    kept[end:] = buffer[base + _BATTERY_BEGIN : base + _BATTERY_END]
+    kept[end:-LANES] = buffer[base + _BATTERY_BEGIN : base + _BATTERY_END]
+    kept[-LANES:] = buffer[base + _CLOCK : base + _CLOCK + LANES]
     if end > _STATE_END:
         kept[_STATE_END:end] = buffer[base + _LOOP_BEGIN : base + _LOOP_END]
 
@@ -89,7 +92,8 @@ def load(buffer: Floats, block: int, kept: Floats) -> None:
     base = block * ROWS * LANES
     end = len(kept) - _BATTERY
     buffer[base : base + _STATE_END] = kept[:_STATE_END]
-    buffer[base + _BATTERY_BEGIN : base + _BATTERY_END] = kept[end:]
+    buffer[base + _BATTERY_BEGIN : base + _BATTERY_END] = kept[end:-LANES]
+    buffer[base + _CLOCK : base + _CLOCK + LANES] = kept[-LANES:]
     if end > _STATE_END:
         buffer[base + _LOOP_BEGIN : base + _LOOP_END] = kept[_STATE_END:end]
 

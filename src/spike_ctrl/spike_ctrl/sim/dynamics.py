@@ -7,8 +7,9 @@ World frame ENU, body frame FLU, SI units, quaternion x, y, z, w (body to world)
 inertia, quadratic thrust curve, first-order rotors with separate lags for speeding up and slowing down, linear drag,
 a steady force (world) and torque (body) as disturbance; classical Runge-Kutta, rotor set-points held over the step.
 
-An airframe that says so also has what `aerodynamics` and `voltage` describe, and a dead time of its commands. Its kernels
-are compiled with these terms; those of a plain airframe, whose `extension` is None, without.
+An airframe that says so also has what `aerodynamics` and `battery` describe, and a dead time of its commands; and its rotors
+may fail, see `rotor_loss`. Its kernels are compiled with these terms; those of a plain airframe, whose `extension` is None,
+without.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import battery
 from spike_ctrl.sim.aerodynamics import in_air
 from spike_ctrl.sim.battery import BatteryConstants, command_factor, drained, load_of
+from spike_ctrl.sim.rotor_loss import in_force, lost_now, without
 
 LANES = 16
 
@@ -50,7 +52,10 @@ LOOP_FACTORS = 87
 BODY_DRAG, VELOCITY_MOMENT, DEAD_TIME, CHARGE, VOLTAGE, EARLIER, HISTORY = 91, 94, 96, 97, 98, 99, 4
 # Throttle that the autopilot of the `rates` layout takes for that of the hover
 HOVER = 115
-ROWS = 116
+# Rotors that fail: shares of their thrust that they lose, speeds at which they are stuck (-1: not), time of the failure and
+# time in which the thrust falls (s), time of the flight (s)
+LOST, STUCK, FAILS_AT, FALLS_OVER, CLOCK = 116, 120, 124, 125, 126
+ROWS = 127
 
 STATE_ROWS = slice(0, 17)
 PLANT_ROWS = slice(MASS, FORCE)
@@ -81,7 +86,8 @@ def allocate(vehicles: int, airframe: Airframe) -> Floats:
     view[:, BODY_DRAG:CHARGE] = nominal_extension(airframe)[None, :, None]
     view[:, CHARGE] = 1.0
     view[:, VOLTAGE] = airframe.battery.full if airframe.battery else 0.0
-    view[:, EARLIER:] = airframe.hover  # HOVER too
+    view[:, EARLIER:LOST] = airframe.hover  # HOVER too
+    view[:, STUCK:FAILS_AT] = -1.0
     return buffer
 
 
@@ -100,11 +106,13 @@ def nominal_extension(airframe: Airframe) -> Floats:
     return np.array([*airframe.body_drag, *airframe.velocity_moment, airframe.dead_time], np.float32)
 
 
-def extension(airframe: Airframe, dt: float, late: bool = False) -> BatteryConstants | None:
+def extension(airframe: Airframe, dt: float, late: bool = False, fails: bool = False) -> BatteryConstants | None:
     """What the kernels of an extended airframe need, for steps of `dt` seconds: `battery.constants`; None for a plain one.
 
-    late: commands may have a dead time although the airframe has none.
+    late: commands may have a dead time although the airframe has none. fails: rotors may fail.
     """
+    if fails:
+        return battery.constants(airframe, dt)._replace(fails=True)
     if late or airframe.battery or nominal_extension(airframe).any():
         return battery.constants(airframe, dt)
     return None
@@ -187,11 +195,14 @@ def slope(
     disturbance: Scalars,
     arms: Scalars,
     air: Scalars,
+    lost: Scalars,
     extension: BatteryConstants | None,
 ) -> Scalars:
-    """`derivative`, with the forces of the air where the airframe is an extended one."""
+    """`derivative`, with the forces of the air and without lost thrust where the airframe is an extended one."""
     if extension is not None:
         disturbance = in_air(disturbance, s, air)
+        if extension.fails is not None:
+            disturbance = without(disturbance, s, plant, arms, lost)
     change: Scalars = derivative(s, command, plant, disturbance, arms)
     return change
 
@@ -235,18 +246,31 @@ def unpack_air(buffer: Floats, lane: Number) -> Scalars:
     )  # fmt: skip
 
 
+@inlined
+def unpack_failure(buffer: Floats, lane: Number) -> tuple[Scalars, Scalars, Number, Number]:
+    """Shares of thrust lost now (4), speeds at which rotors are stuck (4), time of the flight and of the failure (s)."""
+    clock, at = buffer[lane + AT[CLOCK]], buffer[lane + AT[FAILS_AT]]
+    lost = (buffer[lane + AT[116]], buffer[lane + AT[117]], buffer[lane + AT[118]], buffer[lane + AT[119]])
+    stuck = (buffer[lane + AT[120]], buffer[lane + AT[121]], buffer[lane + AT[122]], buffer[lane + AT[123]])
+    return lost_now(lost, clock, at, buffer[lane + AT[FALLS_OVER]]), stuck, clock, at
+
+
 @spliced
 def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension: BatteryConstants | None = None) -> None:
     """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
     s, command, plant, disturbance = unpack_lane(buffer, lane)
     air = unpack_air(buffer, lane)
+    lost = (_ZERO, _ZERO, _ZERO, _ZERO)
     if extension is not None:
         factor = command_factor(buffer[lane + AT[VOLTAGE]], extension)
         command = (factor * command[0], factor * command[1], factor * command[2], factor * command[3])
-    k1 = slope(s, command, plant, disturbance, arms, air, extension)
-    k2 = slope(plus(s, k1, _HALF * dt), command, plant, disturbance, arms, air, extension)
-    k3 = slope(plus(s, k2, _HALF * dt), command, plant, disturbance, arms, air, extension)
-    k4 = slope(plus(s, k3, dt), command, plant, disturbance, arms, air, extension)
+        if extension.fails is not None:
+            lost, stuck, clock, at = unpack_failure(buffer, lane)
+            command = in_force(command, stuck, clock, at)
+    k1 = slope(s, command, plant, disturbance, arms, air, lost, extension)
+    k2 = slope(plus(s, k1, _HALF * dt), command, plant, disturbance, arms, air, lost, extension)
+    k3 = slope(plus(s, k2, _HALF * dt), command, plant, disturbance, arms, air, lost, extension)
+    k4 = slope(plus(s, k3, dt), command, plant, disturbance, arms, air, lost, extension)
     s = plus(plus(plus(plus(s, k1, dt / _SIX), k2, dt / _SIX * _TWO), k3, dt / _SIX * _TWO), k4, dt / _SIX)
     norm = _ONE / math.sqrt(s[3] * s[3] + s[4] * s[4] + s[5] * s[5] + s[6] * s[6])
     buffer[lane] = s[0]
@@ -270,6 +294,8 @@ def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension:
         left = drained(buffer[lane + AT[CHARGE]], buffer[lane + AT[VOLTAGE]], load_of(s[13], s[14], s[15], s[16]), extension)
         buffer[lane + AT[CHARGE]] = left[0]
         buffer[lane + AT[VOLTAGE]] = left[1]
+        if extension.fails is not None:
+            buffer[lane + AT[CLOCK]] += dt
 
 
 @spliced

@@ -15,8 +15,9 @@ from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim.aerodynamics import air_vjp
 from spike_ctrl.sim.battery import BatteryConstants, command_factor, drained_vjp, factor_slope, load_of
-from spike_ctrl.sim.dynamics import AT, CHARGE, VOLTAGE, plus, slope, unpack_air, unpack_lane
+from spike_ctrl.sim.dynamics import AT, CHARGE, VOLTAGE, plus, slope, unpack_air, unpack_failure, unpack_lane
 from spike_ctrl.sim.reward import angle_between
+from spike_ctrl.sim.rotor_loss import by_given, in_force, without_vjp
 
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
 _TINY = np.float32(1e-12)
@@ -68,8 +69,9 @@ def _pull_derivative(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars
 
 @inlined
 def _pull_slope(
-    s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars, air: Scalars, extension: BatteryConstants | None
-) -> Scalars:
+    s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars, air: Scalars, lost: Scalars,
+    extension: BatteryConstants | None,
+) -> Scalars:  # fmt: skip
     """g^T df/d(state, command) of `dynamics.slope`, as `_pull_derivative` gives it."""
     p: Scalars = _pull_derivative(s, command, plant, arms, g)
     if extension is not None:
@@ -79,6 +81,12 @@ def _pull_slope(
             p[0], p[1], p[2], p[3] + a[0], p[4] + a[1], p[5] + a[2], p[6] + a[3], p[7] + a[4], p[8] + a[5], p[9] + a[6],
             p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17], p[18], p[19], p[20],
         )  # fmt: skip
+        if extension.fails is not None:
+            b = without_vjp(s, plant, arms, lost, by_force, (g[10] / plant[1], g[11] / plant[2], g[12] / plant[3]))
+            p = (
+                p[0], p[1], p[2], p[3] + b[0], p[4] + b[1], p[5] + b[2], p[6] + b[3], p[7], p[8], p[9], p[10], p[11], p[12],
+                p[13] + b[4], p[14] + b[5], p[15] + b[6], p[16] + b[7], p[17], p[18], p[19], p[20],
+            )  # fmt: skip
     return p
 
 
@@ -105,18 +113,22 @@ def rk4_vjp_lane(
     """
     s, command, plant, disturbance = unpack_lane(buffer, lane)
     air = unpack_air(buffer, lane)
+    lost = (_ZERO, _ZERO, _ZERO, _ZERO)
     if extension is not None:
         given, voltage = command, buffer[lane + AT[VOLTAGE]]
         factor = command_factor(voltage, extension)
         command = (factor * given[0], factor * given[1], factor * given[2], factor * given[3])
+        if extension.fails is not None:
+            lost, stuck, clock, fails = unpack_failure(buffer, lane)
+            command = in_force(command, stuck, clock, fails)
     half = _HALF * dt
-    k1 = slope(s, command, plant, disturbance, arms, air, extension)
+    k1 = slope(s, command, plant, disturbance, arms, air, lost, extension)
     b = plus(s, k1, half)
-    k2 = slope(b, command, plant, disturbance, arms, air, extension)
+    k2 = slope(b, command, plant, disturbance, arms, air, lost, extension)
     c = plus(s, k2, half)
-    k3 = slope(c, command, plant, disturbance, arms, air, extension)
+    k3 = slope(c, command, plant, disturbance, arms, air, lost, extension)
     d = plus(s, k3, dt)
-    k4 = slope(d, command, plant, disturbance, arms, air, extension)
+    k4 = slope(d, command, plant, disturbance, arms, air, lost, extension)
     sixth, third = dt / _SIX, dt / _THREE
     # The quaternion's normalisation: g <- (g - q (q . g)) / |q|
     x = s[3] + sixth * (k1[3] + k4[3]) + third * (k2[3] + k3[3])
@@ -145,10 +157,10 @@ def rk4_vjp_lane(
             g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13] + weight * r0 * r0,
             g[14] + weight * r1 * r1, g[15] + weight * r2 * r2, g[16] + weight * r3 * r3,
         )  # fmt: skip
-    p4 = _pull_slope(d, command, plant, arms, _mix(sixth, g, _ZERO, g), air, extension)
-    p3 = _pull_slope(c, command, plant, arms, _mix(third, g, dt, p4), air, extension)
-    p2 = _pull_slope(b, command, plant, arms, _mix(third, g, half, p3), air, extension)
-    p1 = _pull_slope(s, command, plant, arms, _mix(sixth, g, half, p2), air, extension)
+    p4 = _pull_slope(d, command, plant, arms, _mix(sixth, g, _ZERO, g), air, lost, extension)
+    p3 = _pull_slope(c, command, plant, arms, _mix(third, g, dt, p4), air, lost, extension)
+    p2 = _pull_slope(b, command, plant, arms, _mix(third, g, half, p3), air, lost, extension)
+    p1 = _pull_slope(s, command, plant, arms, _mix(sixth, g, half, p2), air, lost, extension)
     total = _mix(_ONE, _mix(_ONE, g, _ONE, p1), _ONE, _mix(_ONE, _mix(_ONE, p2, _ONE, p3), _ONE, p4))
     adjoint[at] = total[0]
     adjoint[at + AT[1]] = total[1]
@@ -170,6 +182,8 @@ def rk4_vjp_lane(
     a0, a1 = p1[17] + p2[17] + p3[17] + p4[17], p1[18] + p2[18] + p3[18] + p4[18]
     a2, a3 = p1[19] + p2[19] + p3[19] + p4[19], p1[20] + p2[20] + p3[20] + p4[20]
     if extension is not None:
+        if extension.fails is not None:
+            a0, a1, a2, a3 = by_given((a0, a1, a2, a3), stuck, clock, fails)
         by_factor = a0 * given[0] + a1 * given[1] + a2 * given[2] + a3 * given[3]
         adjoint[at + AT[BATTERY]] = e[0]
         adjoint[at + AT[BATTERY + 1]] = e[1] + by_factor * factor_slope(voltage, extension)

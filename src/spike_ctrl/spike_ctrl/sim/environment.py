@@ -131,17 +131,19 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
         plain: Callable[..., int] = episode_kernels.step_motors
-        extended: Callable[..., int] = episode_kernels.step_extended_motors
+        extended = episode_kernels.step_extended_motors, episode_kernels.step_failing_motors
         self._plant: tuple[Any, ...] = np.float32(dt), arms
         if airframe.action_layout == "rates":
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-            plain, extended = episode_kernels.step_rates, episode_kernels.step_extended_rates
+            plain = episode_kernels.step_rates
+            extended = episode_kernels.step_extended_rates, episode_kernels.step_failing_rates
             self._plant = np.float32(dt), arms, loop, late
-        self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
+        differ, fails = task.randomisation, task.randomisation.rotor_loss.chance > 0
+        self._extension = dynamics.extension(airframe, dt, differ.dead_time > 0, fails)
         self._kernel = partial(plain, extension=None)
         if self._extension is not None:
-            self._kernel = partial(extended, np.array(self._extension, np.float32))
+            self._kernel = partial(extended[fails], np.array(self._extension[:-1], np.float32))
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
         if task.airframes:

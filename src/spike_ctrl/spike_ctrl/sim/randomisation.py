@@ -19,12 +19,16 @@ from spike_ctrl.sim.dynamics import (
     AT,
     BODY_DRAG,
     CHARGE,
+    CLOCK,
     DEAD_TIME,
     DELAY,
     EPISODE,
+    FAILS_AT,
+    FALLS_OVER,
     FORCE,
     LANES,
     LOOP_FACTORS,
+    LOST,
     MASS,
     MOMENT,
     PLANT_SIZE,
@@ -33,11 +37,13 @@ from spike_ctrl.sim.dynamics import (
     RATES,
     ROTORS,
     ROWS,
+    STUCK,
     VELOCITY,
     VELOCITY_MOMENT,
     nominal_extension,
     nominal_plant,
 )
+from spike_ctrl.sim.rotor_loss import RotorLoss
 from spike_ctrl.sim.sensor_noise import SensorSettings
 
 MAX_DELAY = 4  # control steps
@@ -70,16 +76,20 @@ class Randomisation:
     moment_z: float = within(1.0, 0.0, 1.0, "Share of `moment` about z, where a quadrotor has little authority.")
     angular_drag: float = within(0.0, 0.0, 1.0, "Angular drag: factor 1 - x to 1.")
     joint: float = within(0.0, 0.0, 3.0, "Deviations of the airframe's joint_spread, in them: correlated factors.")
+    rotor_loss: RotorLoss = RotorLoss()
     sensors: SensorSettings = SensorSettings()
 
-    def array(self) -> Floats:
-        """What `draw` takes; the noise is no property of a plant."""
-        return np.array([getattr(self, name) for name in _DRAWN], np.float32)
+    def array(self, progress: float = 1.0) -> Floats:
+        """What `draw` takes; the noise is no property of a plant. progress: of a training, 0 to 1."""
+        spread = np.array([getattr(self, name) for name in _DRAWN], np.float32)
+        return np.concatenate([spread, self.rotor_loss.array(progress)])
 
     @property
     def exact(self) -> bool:
         """True where every vehicle has the parameters of the nominal airframe."""
-        return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters))
+        return not any(
+            (self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters, self.rotor_loss.chance)
+        )
 
 
 _DRAWN = (
@@ -139,7 +149,7 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats
     for i in range(6):
         buffer[lane + AT[BODY_DRAG + i]] = nominal[PLANT_SIZE + i]
     mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread[:10]
-    body_drag, velocity_moment, dead_time, charge_low, charge_high, moment_z, angular_drag, joint = spread[10:]
+    body_drag, velocity_moment, dead_time, charge_low, charge_high, moment_z, angular_drag, joint = spread[10:18]
     buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
     for i in range(3):
         buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
@@ -163,6 +173,16 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats
     buffer[lane + AT[DEAD_TIME]] += _uniform(key, 55, zero, dead_time)
     buffer[lane + AT[CHARGE]] = _uniform(key, 56, charge_low, charge_high)
     buffer[lane + AT[MASS + 11]] *= _uniform(key, 57, one - angular_drag, one)
+    chance, least, most, whole, stuck, rotors, earliest, latest, over = spread[18:]
+    fails, sticks = _uniform(key, 90, zero, one) < chance, _uniform(key, 91, zero, one) < stuck
+    lost = most if _uniform(key, 92, zero, one) < whole else _uniform(key, 93, least, most)
+    rotor = int(_uniform(key, 94, zero, rotors))
+    for i in range(4):
+        buffer[lane + AT[LOST + i]] = lost if fails and not sticks and i == rotor else zero
+        buffer[lane + AT[STUCK + i]] = _uniform(key, 95, zero, one) if fails and sticks and i == rotor else -one
+    buffer[lane + AT[FAILS_AT]] = _uniform(key, 96, earliest, latest)
+    buffer[lane + AT[FALLS_OVER]] = _uniform(key, 97, zero, over)
+    buffer[lane + AT[CLOCK]] = zero
     if joint > zero:
         at, most = PLANT_SIZE + 9, np.float32(math.sqrt(1.5))  # a sum of two uniform numbers has a deviation of 1
         for i in range(len(_FIRST)):

@@ -116,6 +116,15 @@ class Plant:
         dynamics.write(self.buffer, slice(VELOCITY, ROTORS), [[0.0] * (ROTORS - VELOCITY)])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
 
+    def lose_rotor(self, rotor: int, share: float, over: float = 0.0) -> None:
+        """Rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds; 0 heals it."""
+        if self._extension is None or self._extension.fails is None:
+            self._extension = dynamics.extension(self.airframe, TICK, fails=True)
+            self._constants = *self._constants[:3], self._extension, *self._constants[4:]
+        dynamics.write(self.buffer, dynamics.LOST + rotor, [share])
+        dynamics.write(self.buffer, dynamics.FALLS_OVER, [over])
+        dynamics.write(self.buffer, dynamics.CLOCK, [0.0])
+
     def blow(self, north: float, east: float) -> None:
         """Wind from north and east (m/s) from now on: by the airframe's linear drag it acts as flight against it would."""
         drag = self.airframe.linear_drag

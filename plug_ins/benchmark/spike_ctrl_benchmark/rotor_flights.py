@@ -1,0 +1,107 @@
+"""Flights in which one rotor fails at a random time, and nobody tells the controller.
+
+A hover, a figure-eight of +-1 m in 5.5 s and a step of 1 m, each flown by vehicles of which every one loses a share of the
+thrust of one rotor, a quarter of them all of it. A loss is `level` where the vehicle can still hover without turning: where
+the rotor that is left with (1 - l) T_max carries a quarter of the weight. All others must turn about their yaw axis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from spike_ctrl._files.text_table import text_table
+from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
+from spike_ctrl.evaluation.controllers import Controller
+from spike_ctrl.evaluation.tracking import errors, hovering
+from spike_ctrl.sim.dynamics import FAILS_AT, LOST, STUCK
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.rotor_loss import RotorLoss
+
+VEHICLES = 1024
+LEAD, LATEST, AFTER, SETTLED = 2.0, 4.0, 10.0, 2.0  # s: first and last failure, flight after it, from when errors count
+KEPT, GROUND = 3.0, 3.0  # m from the set-point that a vehicle may be; height of the set-point above the ground
+LOSS = RotorLoss(chance=1.0, whole=0.25, earliest=LEAD, latest=LATEST, over=0.5)
+PATHS = {kind: Trajectory(kind, size=1.0, lead=LEAD) for kind in ("hover", "figure8", "step")}
+WHOLE = 1.0
+
+
+@dataclass(frozen=True)
+class LossFigures:
+    """Of the flights with one kind of loss.
+
+    kept: share that stays within KEPT m for AFTER s. rmse: m, of those that are kept, from SETTLED s after the failure on.
+    touchdown: m/s, median speed downwards at which the others first are GROUND m below the set-point; NaN: nobody gets there.
+    """
+
+    flights: int
+    kept: float
+    rmse: float
+    touchdown: float
+
+
+def level_share(airframe: Airframe) -> float:
+    """The largest share of its thrust that one rotor may lose so that the vehicle can hover without turning."""
+    return max(0.0, 1 - airframe.mass * GRAVITY / 4 / sum(airframe.thrust_curve))
+
+
+def fly_rotor_losses(
+    controller: Controller, airframe: Airframe, vehicles: int = VEHICLES
+) -> dict[str, dict[str, LossFigures]]:
+    """Figures by path and by kind of loss: level, turning, whole."""
+    found = {}
+    for index, (kind, path) in enumerate(PATHS.items()):
+        steps, differ = int(RATE_HZ * (LATEST + AFTER)), Randomisation(noise=1.0, rotor_loss=LOSS)
+        environment, seen = hovering(airframe, vehicles, steps, differ, seed=EVALUATION_SEED + index)
+        shares = environment.read(slice(LOST, STUCK)).max(1)
+        begun = environment.read(FAILS_AT) - LEAD
+        error = errors(controller, environment, seen, path).error
+        least = level_share(airframe)
+        kinds = {"level": shares <= least, "turning": (shares > least) & (shares < WHOLE), "whole": shares >= WHOLE}
+        found[kind] = {name: loss_figures(error[:, who], begun[who]) for name, who in kinds.items()}
+    return found
+
+
+def loss_figures(error: np.ndarray, begun: np.ndarray) -> LossFigures:
+    """The figures of position errors (T, N, 3), m, with failures at the times `begun` (N,), s from the first of them."""
+    since = np.arange(len(error))[:, None] / RATE_HZ - begun
+    distance = np.linalg.norm(error, axis=-1)
+    counts = (since >= 0) & (since <= AFTER)
+    kept = ~((distance > KEPT) & counts).any(0)
+    settled = counts & (since >= SETTLED) & kept
+    speed = -np.diff(error[:, :, 2], axis=0, prepend=error[:1, :, 2]) * RATE_HZ
+    low = (error[:, :, 2] < -GROUND) & counts & ~kept
+    landed = low.any(0)
+    touchdown = speed[low.argmax(0), np.arange(len(kept))][landed]
+    return LossFigures(
+        len(kept),
+        float(kept.mean()) if len(kept) else np.nan,
+        float(np.sqrt((distance[settled] ** 2).mean())) if settled.any() else np.nan,
+        float(np.median(touchdown)) if landed.any() else np.nan,
+    )
+
+
+def rotor_table(name: str, found: dict[str, dict[str, LossFigures]]) -> str:
+    """One line per path and kind of loss."""
+    rows = [[name, "loss", "flights", f"within {KEPT:g} m", "RMSE cm", "touchdown m/s"]]
+    for path, kinds in found.items():
+        for kind, f in kinds.items():
+            numbers = [f"{f.kept:.3f}", f"{100 * f.rmse:.1f}", f"{f.touchdown:.1f}"]
+            rows.append([path, kind, str(f.flights), *(text.replace("nan", "-") for text in numbers)])
+    return text_table(rows)
+
+
+def to_dict(found: dict[str, dict[str, LossFigures]]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The figures for machines; null where nobody counts."""
+    return {
+        path: {
+            kind: {key: None if value != value else value for key, value in dataclasses.asdict(f).items()}
+            for kind, f in kinds.items()
+        }
+        for path, kinds in found.items()
+    }

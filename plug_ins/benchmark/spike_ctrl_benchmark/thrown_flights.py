@@ -1,0 +1,64 @@
+"""Thrown vehicles: any attitude, uniform on SO(3), on each axis up to 3 m/s and 15 rad/s, 3 m above the ground."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from spike_ctrl._files.text_table import text_table
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
+from spike_ctrl.evaluation.controllers import Controller
+from spike_ctrl.evaluation.tracking import BOX, errors
+from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import Randomisation
+
+VEHICLES, SECONDS, LAST = 1024, 5.0, 1.0  # flights, s of each, s at its end in which the vehicle must be at its place
+GROUND, WIDE, PLACE = 3.0, 6.0, 0.5  # m: height above the ground, farthest from and at last near the set-point
+START = InitialStates(at_target=0.0, position=0.0, tilt=np.pi, velocity=3.0, rates=15.0, yaw=np.pi)
+
+
+@dataclass(frozen=True)
+class ThrownFigures:
+    """kept: share that stays within WIDE m. caught: that also stays above the ground and ends within PLACE m.
+
+    lost, lost_95: m of height lost by those that are caught, median and 95th percentile.
+    """
+
+    kept: float
+    caught: float
+    lost: float
+    lost_95: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """The figures for machines; null where nobody is caught."""
+        return {key: None if value != value else value for key, value in asdict(self).items()}
+
+
+def fly_thrown(controller: Controller, airframe: Airframe, vehicles: int = VEHICLES) -> ThrownFigures:
+    """Throw so many vehicles, which shall come back to where they left the hand."""
+    task = Task(box=BOX, episode_steps=int(RATE_HZ * SECONDS) + 1, start=START, randomisation=Randomisation(noise=1.0))
+    environment = Environment(airframe, vehicles, task)
+    seen, _ = environment.reset(seed=EVALUATION_SEED)
+    return thrown_figures(errors(controller, environment, seen, Trajectory("hover", lead=0.0)).error)
+
+
+def thrown_figures(error: np.ndarray) -> ThrownFigures:
+    """The figures of position errors (T, N, 3), m."""
+    distance, low = np.linalg.norm(error, axis=-1), -error[:, :, 2].min(0)
+    kept = (distance <= WIDE).all(0)
+    caught = kept & (low < GROUND) & (distance[-int(LAST * RATE_HZ) :] <= PLACE).all(0)
+    lost = np.maximum(low[caught], 0) if caught.any() else np.full(1, np.nan)
+    return ThrownFigures(float(kept.mean()), float(caught.mean()), float(np.median(lost)), float(np.quantile(lost, 0.95)))
+
+
+def thrown_table(found: dict[str, ThrownFigures]) -> str:
+    """One line per controller."""
+    rows = [["thrown", f"within {WIDE:g} m", "caught", "height lost m", "95 %"]]
+    for label, f in found.items():
+        numbers = (f"{f.kept:.3f}", f"{f.caught:.3f}", f"{f.lost:.2f}", f"{f.lost_95:.2f}")
+        rows.append([label, *(text.replace("nan", "-") for text in numbers)])
+    return text_table(rows)

@@ -1,0 +1,70 @@
+"""Lost rotors and thrown vehicles: what is counted, and that shipped policies are told apart by it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl_benchmark import rotor_flights, thrown_flights
+from spike_ctrl_benchmark.rotor_flights import loss_figures
+from spike_ctrl_benchmark.thrown_flights import thrown_figures
+
+CRAFT = airframe.load("crazyflie")
+
+
+def policy(name):
+    return PolicyController(checkpoint.load(resources.folder("models") / f"{name}.safetensors").policy)
+
+
+def test_a_crazyflie_hovers_level_until_a_rotor_has_lost_half_of_its_thrust():
+    assert rotor_flights.level_share(CRAFT) == pytest.approx(1 - 0.0662 / 0.1302, abs=1e-3)
+
+
+def test_who_leaves_the_set_point_is_not_kept_and_meets_the_ground_at_its_speed():
+    error = np.zeros((1200, 4, 3))
+    error[:, 0, 0] = 0.3  # stays
+    error[:, 1, 2] = -0.02 * np.arange(1200)  # sinks at 2 m/s, before the failure too
+    error[:, 2, 1] = np.arange(1200) * 0.01  # flies away level
+    error[1100:, 3] = 50.0  # after the time that counts
+    found = loss_figures(error, np.array([0.5, 0.5, 0.5, 0.0]))
+    assert found.flights == 4 and found.kept == 0.5 and found.touchdown == pytest.approx(2.0)
+    assert found.rmse == pytest.approx(0.3 * math.sqrt(801 / (801 + 801)), rel=0.01)  # from 2 s after the failure to 10 s
+
+
+def test_nobody_is_no_number():
+    found = loss_figures(np.zeros((10, 0, 3)), np.zeros(0))
+    assert found.flights == 0 and math.isnan(found.kept) and math.isnan(found.touchdown)
+    assert rotor_flights.to_dict({"hover": {"whole": found}})["hover"]["whole"]["rmse"] is None
+
+
+def test_caught_is_who_stays_above_the_ground_and_comes_back():
+    error = np.zeros((500, 4, 3))
+    error[50, 0, 2] = -1.5
+    error[50, 1, 2] = -3.5  # into the ground
+    error[:, 2, 0] = 2.0  # does not come back
+    error[100, 3, 0] = 7.0  # too far
+    found = thrown_figures(error)
+    assert (found.kept, found.caught, found.lost) == (0.75, 0.25, 1.5)
+
+
+def test_attitudes_are_uniform_on_the_rotations():
+    """Of a uniform rotation the mean is zero, and the angle's cosine has the mean -1/2 (density (1 - cos a) / pi)."""
+    environment = Environment(CRAFT, 4096, Task(start=thrown_flights.START))
+    environment.reset(seed=3)
+    turns = Rotation.from_quat(environment.read(slice(3, 7)))
+    np.testing.assert_allclose(turns.as_matrix().mean(0), 0, atol=0.04)
+    assert np.cos(turns.magnitude()).mean() == pytest.approx(-0.5, abs=0.04)
+
+
+def test_the_robust_policy_loses_a_vehicle_without_a_rotor_and_catches_most_that_are_thrown():
+    robust = policy("crazyflie_robust")
+    lost = rotor_flights.fly_rotor_losses(robust, CRAFT, 32)["hover"]
+    assert lost["whole"].kept == 0 and lost["whole"].touchdown > 4 and lost["level"].kept > 0.5
+    assert thrown_flights.fly_thrown(robust, CRAFT, 64).caught > 0.5
+    assert len(rotor_flights.rotor_table("x", {"hover": lost}).splitlines()) == 4
