@@ -80,7 +80,7 @@ def test_what_cannot_carry_is_refused_in_words():
     task = Task(airframes=AirframeRanges())
     with pytest.raises(ValueError, match="found airframe crazyflie without a battery, wanted one with a battery"):
         Environment(airframes.load("crazyflie"), 1, task)
-    with pytest.raises(ValueError, match=r"wanted only noise and sensors beside task.airframes"):
+    with pytest.raises(ValueError, match=r"wanted only noise, sensors and rotor_loss beside task.airframes"):
         Environment(CARRIER, 1, dataclasses.replace(task, randomisation=Randomisation(mass=0.1)))
 
 

@@ -289,3 +289,17 @@ def test_it_can_begin_with_given_weights_and_refuses_those_of_another_network():
         assert all((weights[name] == value).all() for name, value in other.averaged_weights().items())
     with pytest.raises(ValueError, match="wanted"):
         begun.start_from({"layer0.weight": np.zeros((2, 2), np.float32)})
+
+
+def test_a_recipe_may_begin_with_the_weights_of_a_checkpoint():
+    from spike_ctrl._files.errors import UsageError
+    from spike_ctrl.policy import checkpoint
+
+    craft, robust = airframe.load("crazyflie"), recipes.find("robust")
+    made = Learner(dataclasses.replace(robust, weights="crazyflie_robust"), craft, 64, 0)
+    wanted = checkpoint.load("crazyflie_robust").weights
+    for found in (made.flying_weights(), made.averaged_weights()):
+        for name in found:
+            np.testing.assert_array_equal(found[name], wanted[name])
+    with pytest.raises(UsageError, match=r"recipe robust: weights: crazyflie_l2f: .*found"):
+        Learner(dataclasses.replace(robust, weights="crazyflie_l2f"), craft, 64, 0)

@@ -36,7 +36,7 @@ class LossFigures:
     """Of the flights with one kind of loss.
 
     kept: share that stays within KEPT m for AFTER s. rmse: m, of those that are kept, from SETTLED s after the failure on.
-    touchdown: m/s, median speed downwards at which the others first are GROUND m below the set-point; NaN: nobody gets there.
+    touchdown: m/s, median speed downwards at which the others first are GROUND m below the set-point; NaN: nobody does.
     """
 
     flights: int

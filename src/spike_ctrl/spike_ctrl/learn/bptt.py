@@ -176,6 +176,7 @@ class ModelGradient:
         s, at_once = self.settings, self._at_once
         first = self.updates * at_once % len(self.tiles)
         objective = self._objective(progress)
+        self._draw = (*self._draw[:2], self.recipe.task.randomisation.array(progress))
         jobs = []
         for index in range(at_once):
             tile = self.tiles[first + index]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from spike_ctrl._files import named_object
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
@@ -33,7 +34,7 @@ from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows, finite
-from spike_ctrl.policy import voltage_input
+from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
@@ -71,6 +72,8 @@ class Learner:
         self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
         self.generator = torch.Generator().manual_seed(seed)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
+        if recipe.weights:
+            _take_weights(self.actor, recipe)
         self._others: Any = None if isinstance(self.actor, SpikingNetwork) else actors.other_networks()
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         recipe.task.inserts()  # a wrong name is refused before anything flies
@@ -300,6 +303,14 @@ class Learner:
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"actor": self.actor, "average": self.average.network} | self.method.modules()
+
+
+def _take_weights(actor: Any, recipe: Recipe) -> None:
+    """Begin with the weights of the recipe's checkpoint. Raises UsageError where it is another network."""
+    try:
+        actors.load_weights(actor, checkpoint.load(recipe.weights).weights)
+    except ValueError as error:
+        raise UsageError(f"recipe {recipe.name}: weights: {recipe.weights}: {error}") from None
 
 
 def _method(methods: Mapping[str, Callable[..., Algorithm]], recipe: Recipe, *given: Any) -> Algorithm:

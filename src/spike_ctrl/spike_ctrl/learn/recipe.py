@@ -92,6 +92,7 @@ class Recipe:
 
     name: str = setting(description="Name of the recipe.")
     layout: str = setting("any", "Layout of actions that it was made for.", choices=("any", *ACTION_LAYOUTS))
+    weights: str = setting("", "Checkpoint of a network of the same sizes, from whose weights the training starts.")
     algorithm: str | NamedObject = setting(
         "td3bc", "How the policy learns, or code of your own by name.", read=_algorithm, schema=_ALGORITHM
     )
@@ -203,6 +204,7 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     if isinstance(recipe.algorithm, NamedObject):  # which may use any of them
         foreign = {key for key in BLOCKS if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
     foreign |= {"layout"} if recipe.layout == "any" else set()
+    foreign |= set() if recipe.weights else {"weights"}
     return {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name not in foreign}
 
 

@@ -10,7 +10,7 @@ Charge and voltage move once a step, after the rotors; the fall of the voltage w
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
@@ -42,7 +42,7 @@ class BatteryConstants(NamedTuple):
     factor3: Number = 0.0
     factor4: Number = 0.0
     factor5: Number = 0.0
-    fails: bool | None = None  # True: rotors may fail, and the kernels are compiled with that, see `rotor_loss`
+    fails: Any = None  # True: rotors may fail, and the kernels are compiled with that, see `rotor_loss`
 
 
 def constants(airframe: Airframe, dt: float) -> BatteryConstants:

@@ -174,15 +174,16 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats
     buffer[lane + AT[CHARGE]] = _uniform(key, 56, charge_low, charge_high)
     buffer[lane + AT[MASS + 11]] *= _uniform(key, 57, one - angular_drag, one)
     chance, least, most, whole, stuck, rotors, earliest, latest, over = spread[18:]
-    fails, sticks = _uniform(key, 90, zero, one) < chance, _uniform(key, 91, zero, one) < stuck
-    lost = most if _uniform(key, 92, zero, one) < whole else _uniform(key, 93, least, most)
-    rotor = int(_uniform(key, 94, zero, rotors))
-    for i in range(4):
-        buffer[lane + AT[LOST + i]] = lost if fails and not sticks and i == rotor else zero
-        buffer[lane + AT[STUCK + i]] = _uniform(key, 95, zero, one) if fails and sticks and i == rotor else -one
-    buffer[lane + AT[FAILS_AT]] = _uniform(key, 96, earliest, latest)
-    buffer[lane + AT[FALLS_OVER]] = _uniform(key, 97, zero, over)
-    buffer[lane + AT[CLOCK]] = zero
+    if chance > zero:
+        fails, sticks = _uniform(key, 90, zero, one) < chance, _uniform(key, 91, zero, one) < stuck
+        lost = most if _uniform(key, 92, zero, one) < whole else _uniform(key, 93, least, most)
+        rotor = int(_uniform(key, 94, zero, rotors))
+        for i in range(4):
+            buffer[lane + AT[LOST + i]] = lost if fails and not sticks and i == rotor else zero
+            buffer[lane + AT[STUCK + i]] = _uniform(key, 95, zero, one) if fails and sticks and i == rotor else -one
+        buffer[lane + AT[FAILS_AT]] = _uniform(key, 96, earliest, latest)
+        buffer[lane + AT[FALLS_OVER]] = _uniform(key, 97, zero, over)
+        buffer[lane + AT[CLOCK]] = zero
     if joint > zero:
         at, most = PLANT_SIZE + 9, np.float32(math.sqrt(1.5))  # a sum of two uniform numbers has a deviation of 1
         for i in range(len(_FIRST)):
