@@ -1,9 +1,8 @@
 """How far a vehicle still gets that stops at its limits: a bound along each axis, at any velocity and tilt. Pure.
 
 For `dead` and the rotors' lag full thrust may act along any axis that the body rate reaches; until the braking axis is
-reached it is at most `idle` weights; then the vehicle brakes against its velocity, by v |v| / (2 B). Proof: the acceleration
-along an axis is at most a constant in each phase; velocity and way are at most those under it. Fading thrust gives no more
-velocity than thrust that stays for the lag and ends. Drag only shortens the way.
+reached it is at most `idle` weights; then the vehicle brakes, by v |v| / (2 B). Proof: the acceleration along an axis is at
+most a constant in each phase, velocity and way at most those under it (docs/racing.md). Drag only shortens the way.
 """
 
 from __future__ import annotations
