@@ -361,8 +361,8 @@ def step_extended_rates(constants: Floats, *given: Any) -> int:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def start(
-    buffer: Floats, who: Flags, seed: int, draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: RaceField,
-    ranges: Floats, rules: Rules, observation: Floats, extension: BatteryConstants | None,
+    buffer: Floats, who: Flags, seed: int, draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats,
+    field: RaceField, ranges: Floats, rules: Rules, observation: Floats, extension: BatteryConstants | None,
 ) -> None:  # fmt: skip
     """Begin a flight in each vehicle n with who[n], and write the observations (flat) of all."""
     for vehicle in range(len(who)):
