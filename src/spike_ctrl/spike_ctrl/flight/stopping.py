@@ -53,7 +53,7 @@ class Stopping:
             for axis, v0 in enumerate(velocity):
                 facing, falls = math.acos(max(-1.0, min(1.0, side * up[axis]))) - turned, -side * g if axis == 2 else 0.0
                 v1 = side * v0 + (strong * max(math.cos(max(facing, 0.0)), 0.0) + falls) * t1
-                v2 = v1 + max(self.idle * g + falls, falls if side < 0 else -math.inf) * t2
+                v2 = v1 + max(self.idle * g + falls, -self.ease * g) * t2
                 brake = level if axis < 2 else g * (self.ease if side > 0 else self.weak * math.cos(self.tilt) - 1)
                 way = max(side * v0, v1, 0.0) * t1 + max(v1, v2, 0.0) * t2
                 found.append(way + max(v2, 0.0) * (speed if axis < 2 else max(v2, 0.0)) / (2 * brake))
