@@ -41,7 +41,7 @@ class Weights(NamedTuple):
     low: float = 0.7  # m
 
 
-class Segment(NamedTuple):
+class FlownRaces(NamedTuple):
     """What a segment leaves behind: the states [T + 1, B, S] and actions [T, B, 4] with history, the rest without."""
 
     states: torch.Tensor
@@ -196,7 +196,7 @@ def follow(
 def fly(
     step: Step, memory: State, vehicles: Vehicles, gates: Floats, counts: Integers, gate: Integers, radius: float,
     steps: int, noise: torch.Tensor, decay: float,
-) -> Segment:  # fmt: skip
+) -> FlownRaces:  # fmt: skip
     """Fly so many steps from the states in the vehicles' buffer; `gate` [B] moves on. noise [T, B, 4]: of the actions.
 
     decay: by this the gradient with respect to the state gets smaller in each step.
@@ -219,7 +219,7 @@ def fly(
         rows.append(torch.from_numpy(first))
         tries.append(torch.from_numpy(crossed.copy()))
     vehicles.put(state)
-    return Segment(
+    return FlownRaces(
         torch.stack(states),
         torch.stack(actions),
         torch.stack(rows),
@@ -247,7 +247,7 @@ def course_direction(position: torch.Tensor, rows: torch.Tensor) -> torch.Tensor
     return direction
 
 
-def cost(flown: Segment, before: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:
+def cost(flown: FlownRaces, before: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:
     """What a segment costs, mean over steps and vehicles; before [B, 4]: the last actions before it. Figures to show.
 
     The difference d of the velocity from V times `course_direction`: d^2 / 2, beyond STEEP its tangent; a crossing of the

@@ -44,7 +44,8 @@ def save(path: Path, tracks: Sequence[Track], flights: Sequence[tuple[Race, Trac
                 across = np.array([half, outer]) * side
                 above.plot(x - s * across, y + c * across, color=FRAME_COLOUR, linewidth=3.5, solid_capstyle="butt")
             above.annotate("", (x + 0.9 * c, y + 0.9 * s), (x, y), arrowprops={"arrowstyle": "->", "color": NEXT_COLOUR})
-            above.annotate(f"{number} ({z:.1f} m)", (x, y), (5, 5), textcoords="offset points", fontsize=8)
+            aside = (5, 5 if number % 2 else -12)  # gates that stand above each other keep their labels apart
+            above.annotate(f"{number} ({z:.1f} m)", (x, y), aside, textcoords="offset points", fontsize=8)
         above.plot(*way[0], "o", color=NEXT_COLOUR, markersize=5)
         if not race.complete:
             above.plot(*way[-1], "x", color=NEXT_COLOUR, markersize=9, markeredgewidth=2)

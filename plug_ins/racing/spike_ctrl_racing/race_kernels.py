@@ -53,7 +53,7 @@ KEPT = 16
 FLYING, FINISHED, TOUCHED, OUTSIDE, LATE = 0, 1, 2, 3, 4
 
 
-class Field(NamedTuple):
+class RaceField(NamedTuple):
     """The courses: gates [tracks, most gates, GATE_ROWS], counts [tracks], arena [tracks, 6] (low 3, high 3, m)."""
 
     gates: Floats
@@ -144,7 +144,7 @@ def begin(
     hover: Number,
     extension: BatteryConstants | None,
     kept: Floats,
-    field: Field,
+    field: RaceField,
     ranges: Floats,
     rules: Rules,
 ) -> None:
@@ -183,7 +183,7 @@ def begin(
 @inlined
 def _score(
     buffer: Floats, lane: Number, vehicle: int, before: Scalars, action: Floats, weights: Floats, kept: Floats,
-    field: Field, rules: Rules,
+    field: RaceField, rules: Rules,
 ) -> tuple[Number, int]:  # fmt: skip
     """Gates, reward and end of a flight, after the dynamics have moved it from `before`; returns reward and outcome."""
     course = field.of[vehicle]
@@ -246,7 +246,7 @@ def _score(
 @inlined
 def _finish_block(
     buffer: Floats, base: Number, first: int, used: int, before: Floats, action: Floats, weights: Floats, seed: int,
-    draws: tuple[Floats, Floats, Floats], hover: Number, extension: BatteryConstants | None, kept: Floats, field: Field,
+    draws: tuple[Floats, Floats, Floats], hover: Number, extension: BatteryConstants | None, kept: Floats, field: RaceField,
     ranges: Floats, rules: Rules, results: Results,
 ) -> int:  # fmt: skip
     """Score one block after its dynamics, restart what had ended before, and write the results; returns how many ended."""
@@ -289,7 +289,7 @@ def _keep_positions(buffer: Floats, base: Number, before: Floats) -> None:
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def step_motors(
     buffer: Floats, action: Floats, dt: Number, arms: Floats, loop: Floats, late: int, weights: Floats, seed: int,
-    draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: Field, ranges: Floats, rules: Rules,
+    draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: RaceField, ranges: Floats, rules: Rules,
     results: Results, extension: BatteryConstants | None,
 ) -> int:  # fmt: skip
     """One control step of `motors` actions; returns how many flights ended. loop and late are of the other layout."""
@@ -317,7 +317,7 @@ def step_motors(
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def step_rates(
     buffer: Floats, action: Floats, dt: Number, arms: Floats, loop: Floats, late: int, weights: Floats, seed: int,
-    draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: Field, ranges: Floats, rules: Rules,
+    draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: RaceField, ranges: Floats, rules: Rules,
     results: Results, extension: BatteryConstants | None,
 ) -> int:  # fmt: skip
     """One control step of `rates` actions, in force after `late` substeps of `dt`; as `step_motors`."""
@@ -361,8 +361,8 @@ def step_extended_rates(constants: Floats, *given: Any) -> int:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def start(
-    buffer: Floats, who: Flags, seed: int, draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: Field,
-    ranges: Floats, rules: Rules, observation: Floats, extension: BatteryConstants | None,
+    buffer: Floats, who: Flags, seed: int, draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats,
+    field: RaceField, ranges: Floats, rules: Rules, observation: Floats, extension: BatteryConstants | None,
 ) -> None:  # fmt: skip
     """Begin a flight in each vehicle n with who[n], and write the observations (flat) of all."""
     for vehicle in range(len(who)):
@@ -375,7 +375,7 @@ def start(
 
 
 @kernel(cache=True)
-def enclose(field: Field, rules: Rules) -> None:
+def enclose(field: RaceField, rules: Rules) -> None:
     """Set the arenas of given courses."""
     for course in range(len(field.counts)):
         _enclose(field.gates[course], field.counts[course], rules, field.arenas[course])

@@ -29,7 +29,7 @@ from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl_racing import race_kernels, track
-from spike_ctrl_racing.race_kernels import SIZE, Field, Results, Rules
+from spike_ctrl_racing.race_kernels import SIZE, RaceField, Results, Rules
 from spike_ctrl_racing.race_reward import RaceReward
 from spike_ctrl_racing.track import GATE_ROWS, Track
 from spike_ctrl_racing.track_sampler import MOST_GATES, TrackRanges, draw
@@ -114,7 +114,9 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
             draw(0, 0, task.tracks)  # raises where there is no room
             self._ranges = task.tracks.array()
             gates = np.zeros((vehicles, MOST_GATES, GATE_ROWS), np.float32)
-            self.field = Field(gates, np.zeros(vehicles, np.int64), np.zeros((vehicles, 6), np.float32), np.arange(vehicles))
+            self.field = RaceField(
+                gates, np.zeros(vehicles, np.int64), np.zeros((vehicles, 6), np.float32), np.arange(vehicles)
+            )
         else:
             self.field = _field(task.tracks, vehicles)
             race_kernels.enclose(self.field, self.rules)
@@ -200,13 +202,13 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         return self.field.gates[course, : self.field.counts[course]].copy()
 
 
-def _field(tracks: Sequence[Track], vehicles: int) -> Field:
+def _field(tracks: Sequence[Track], vehicles: int) -> RaceField:
     """Given courses; vehicle n flies course n modulo their number."""
     counts = np.array([len(course.gates) for course in tracks])
     gates = np.zeros((len(tracks), counts.max(), GATE_ROWS), np.float32)
     for course, given in zip(gates, tracks, strict=True):
         course[: len(given.gates)] = given.rows()
-    return Field(gates, counts, np.zeros((len(tracks), 6), np.float32), np.arange(vehicles) % len(tracks))
+    return RaceField(gates, counts, np.zeros((len(tracks), 6), np.float32), np.arange(vehicles) % len(tracks))
 
 
 def _flight(kept: Floats, outcome: Any) -> dict[str, Any]:

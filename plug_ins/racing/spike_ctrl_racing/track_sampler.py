@@ -36,9 +36,7 @@ class TrackRanges:
     low: float = within(1.3, 0.8, 10.0, "Lowest centre of a gate.", "m")
     high: float = within(4.0, 0.8, 20.0, "Highest centre of a gate, but for those above others.", "m")
     turn: float = within(20.0, 0.0, 40.0, "Largest deviation of a gate's yaw from the course's.", "deg")
-    pairs: float = within(
-        0.35, 0.0, 1.0, "Share of draws, before limits are checked, with two gates one above the other."
-    )
+    pairs: float = within(0.35, 0.0, 1.0, "Share of draws, before limits are checked, with two gates one above the other.")
     eights: float = within(0.35, 0.0, 1.0, "Share of courses that are figures of eight.")
     size: float = within(1.5, 0.6, 5.0, "Width and height of the openings.", "m")
     frame: float = within(0.2, 0.0, 1.0, "Breadth of the frames.", "m")

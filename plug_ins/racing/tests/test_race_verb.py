@@ -8,7 +8,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
-from spike_ctrl_racing import race_training, race_verb
+from spike_ctrl_racing import race_flights, race_training, race_verb, track_sampler
 from spike_ctrl_racing.race_training import RaceTraining
 
 
@@ -72,3 +72,15 @@ def test_a_training_writes_a_policy_that_races(tmp_path, capsys):
     assert _run("train", "lemniscate", "-o", out, "--updates", 1) == 0
     assert _run("lemniscate", out, "--rounds", 1) == 0
     assert "lemniscate" in capsys.readouterr().out
+
+
+def test_the_shipped_policy_flies_courses_that_it_has_never_seen():
+    loaded = checkpoint.load(race_verb.find_model("racer_gates"))
+    courses = [track_sampler.draw(race_verb.HELD_OUT, number) for number in range(24)]
+    races = [race for race, _ in race_flights.fly(loaded.policy, courses, airframe.load("racer"), rounds=1)]
+    found = race_flights.summary(races)
+    assert found.completed > 0.8 and found.speed > 5.5
+
+
+def test_the_shipped_policy_is_small():
+    assert race_verb.find_model("racer_gates").stat().st_size < 300_000

@@ -126,6 +126,7 @@ def test_equal_seeds_give_equal_flights_for_any_number_of_vehicles():
     assert not np.allclose(flights[0][0], flights[0][10])  # after its ninth step a flight begins anew, elsewhere
 
 
+@pytest.mark.flight  # it compiles a kernel of its own, which takes 10 s
 def test_a_vehicle_with_a_battery_and_a_dead_time_races():
     environment = make_race("crazyflie_real", vehicles=2, tracks=["lsy_level0"], radius=0.07)
     environment.reset(seed=0)

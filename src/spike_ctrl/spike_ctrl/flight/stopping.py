@@ -1,9 +1,8 @@
 """How far a vehicle still gets that stops at its limits: a bound along each axis, at any velocity and tilt. Pure.
 
 For `dead` and the rotors' lag full thrust may act along any axis that the body rate reaches; until the braking axis is
-reached it is at most `idle` weights; then the vehicle brakes against its velocity, by v |v| / (2 B). Proof: the acceleration
-along an axis is at most a constant in each phase; velocity and way are at most those under it. Fading thrust gives no more
-velocity than thrust that stays for the lag and ends. Drag only shortens the way.
+reached it is at most `idle` weights; then the vehicle brakes, by v |v| / (2 B). Proof: the acceleration along an axis is at
+most a constant in each phase, velocity and way at most those under it (docs/racing.md). Drag only shortens the way.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Stopping:
             for axis, v0 in enumerate(velocity):
                 facing, falls = math.acos(max(-1.0, min(1.0, side * up[axis]))) - turned, -side * g if axis == 2 else 0.0
                 v1 = side * v0 + (strong * max(math.cos(max(facing, 0.0)), 0.0) + falls) * t1
-                v2 = v1 + max(self.idle * g + falls, falls if side < 0 else -math.inf) * t2
+                v2 = v1 + max(self.idle * g + falls, -self.ease * g) * t2
                 brake = level if axis < 2 else g * (self.ease if side > 0 else self.weak * math.cos(self.tilt) - 1)
                 way = max(side * v0, v1, 0.0) * t1 + max(v1, v2, 0.0) * t2
                 found.append(way + max(v2, 0.0) * (speed if axis < 2 else max(v2, 0.0)) / (2 * brake))
