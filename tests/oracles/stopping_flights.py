@@ -1,6 +1,6 @@
 """Vehicles of an airframe that stop: random states, bad old commands, then a controller at its limits.
 
-python tests/oracles/stopping_flights.py [FLIGHTS]      # how often a way is longer than `flight.stopping` says
+python tests/oracles/stopping_flights.py [FLIGHTS]      # how often a way is longer than `spike_ctrl_racing.stopping` says
 """
 
 import sys
@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl.flight.stopping import Stopping
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_racing.stopping import Stopping
 
 
 def _command(craft, s, state):

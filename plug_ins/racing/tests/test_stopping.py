@@ -6,7 +6,7 @@ import pytest
 from stopping_flights import fly
 
 from spike_ctrl import airframe
-from spike_ctrl.flight.stopping import Stopping
+from spike_ctrl_racing.stopping import Stopping
 
 
 @pytest.fixture(scope="module")
