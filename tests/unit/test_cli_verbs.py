@@ -17,9 +17,22 @@ pytestmark = pytest.mark.slow
 
 VERBS = {
     "train": ("benchmark", "eval", "experiment", "retrain", "train"),
-    "fly": ("adapt", "ask", "betaflight", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),
+    "fly": (
+        "adapt",
+        "ask",
+        "betaflight",
+        "certify",
+        "demo",
+        "fly",
+        "gazebo",
+        "preflight",
+        "px4",
+        "race",
+        "truth",
+        "vehicle",
+    ),
     "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
-    "tools": ("bench", "export", "inspect", "launch", "schema", "watch"),
+    "tools": ("bench", "export", "inspect", "launch", "schema", "silicon", "watch"),
 }
 POINT = "spike_ctrl.verbs"
 PLUG_INS = Path(__file__).parents[2] / "plug_ins"

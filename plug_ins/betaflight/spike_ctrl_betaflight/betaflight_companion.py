@@ -22,7 +22,7 @@ from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl_betaflight import commands, msp, rates
-from spike_ctrl_betaflight.commands import Hover
+from spike_ctrl_betaflight.commands import FoundHover
 from spike_ctrl_betaflight.keeper import IDLE, Keeper
 from spike_ctrl_betaflight.msp import MspError, Packet
 from spike_ctrl_betaflight.options import BetaflightOptions
@@ -65,7 +65,7 @@ class BetaflightCompanion:
         self.link = MspTalk(Counter(), self)
         self.said: list[Any] = []
         self.heard: float | None = None
-        self.hover = Hover(options.hover)
+        self.hover = FoundHover(options.hover)
         self.known: dict[int, bytes] = {}  # the newest answer to each command
         self.curves: tuple[rates.RateCurve, ...] | None = None
         self.throttle = commands.Throttle(options.idle)

@@ -57,17 +57,17 @@ def pulses(
     return found
 
 
-class Hover(NamedTuple):
+class FoundHover(NamedTuple):
     """The motor command that hovers. heard: s, of the last force; -inf before the first."""
 
     command: float
     heard: float = -math.inf
 
-    def felt(self, force: float, command: float, now: float) -> Hover:
+    def felt(self, force: float, command: float, now: float) -> FoundHover:
         """After a specific force along z (in g) at this motor command. Thrust is taken to grow with its square."""
         if not FELT[0] <= force <= FELT[1] or command <= 0:
             return self._replace(heard=now)
         share = min((now - self.heard) / LEARNING_TIME, 0.1)
         wanted = command / math.sqrt(force)
         found = self.command + share * (wanted - self.command)
-        return Hover(min(max(found, HOVER[0]), HOVER[1]), now)
+        return FoundHover(min(max(found, HOVER[0]), HOVER[1]), now)

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from spike_ctrl_betaflight import commands, sitl_packets
-from spike_ctrl_betaflight.commands import Hover, Throttle
+from spike_ctrl_betaflight.commands import FoundHover, Throttle
 from spike_ctrl_betaflight.rates import curves
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
@@ -55,7 +55,7 @@ def test_an_action_goes_to_the_places_of_the_receivers_map():
 
 
 def test_the_hover_of_a_vehicle_is_found_from_its_accelerometer():
-    found, now = Hover(0.4), 0.0
+    found, now = FoundHover(0.4), 0.0
     for _ in range(1500):  # thrust goes with the square, and it hovers at .45; flown at what was found so far
         now += 0.01
         found = found.felt((found.command / 0.45) ** 2, found.command, now)

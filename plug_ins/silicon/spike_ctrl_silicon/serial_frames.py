@@ -17,7 +17,7 @@ from spike_ctrl._files.errors import UsageError
 MARK = b"\xa5\x5a"
 
 
-class Status(enum.IntEnum):
+class ReplyStatus(enum.IntEnum):
     """What a reply's action is worth."""
 
     READY = 0
@@ -30,7 +30,7 @@ class Reply(NamedTuple):
     """A reply; action float32 [out], zeros unless the status is READY or WARMING_UP."""
 
     sequence: int
-    status: Status
+    status: ReplyStatus
     action: NDArray[np.float32]
 
 
@@ -55,4 +55,4 @@ def reply(data: bytes, outputs: int = 4) -> Reply:
     size = 6 + 4 * outputs
     if len(data) != size or data[:2] != MARK or crc16(data[2:-2]) != int.from_bytes(data[-2:], "little"):
         raise UsageError(f"reply: found {data.hex() or 'nothing'}, wanted {size} bytes with their marks and CRC")
-    return Reply(data[2], Status(data[3]), np.frombuffer(data[4:-2], "<f4").astype(np.float32))
+    return Reply(data[2], ReplyStatus(data[3]), np.frombuffer(data[4:-2], "<f4").astype(np.float32))

@@ -22,7 +22,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl_export import write_files
 from spike_ctrl_silicon import core_folder, simulated_core, verilog
 from spike_ctrl_silicon.integer_network import IntegerNetwork
-from spike_ctrl_silicon.serial_frames import Reply, Status, reply, request
+from spike_ctrl_silicon.serial_frames import Reply, ReplyStatus, reply, request
 from spike_ctrl_silicon.to_fpga import core_folder_sources
 
 SIMULATED_HZ, DIVISOR = 4_000_000, 4  # the simulated UART is faster than a real one, in cycles
@@ -44,7 +44,7 @@ class SerialPolicy:
 
     def __init__(self, port: Path, inputs: int = 18, outputs: int = 4, timeout: float = 5.0) -> None:
         self.inputs, self.outputs, self.timeout, self.port = inputs, outputs, timeout, port
-        self.status = Status.WARMING_UP
+        self.status = ReplyStatus.WARMING_UP
         try:
             self._line = os.open(port, os.O_RDWR | os.O_NOCTTY)
             tty.setraw(self._line)
@@ -67,7 +67,7 @@ class SerialPolicy:
     def step(self, observation: NDArray[np.float32], state: LinePlace) -> tuple[NDArray[np.float32], LinePlace]:
         """One control step: observation [in] or [1, in] to action [out] or [1, out], and the new state."""
         answer = self._asked(request(state.sequence, observation.reshape(-1), state.first))
-        if answer.sequence != state.sequence or answer.status in (Status.DAMAGED, Status.NOT_FINITE):
+        if answer.sequence != state.sequence or answer.status in (ReplyStatus.DAMAGED, ReplyStatus.NOT_FINITE):
             found = f"{answer.status.name} to request {answer.sequence}"
             raise UsageError(f"{self.port}: found {found}, wanted an action for request {state.sequence}")
         self.status = answer.status

@@ -1,4 +1,4 @@
-"""Fly and measure policies in integers of few bits, as an FPGA computes them.
+"""Measure policies in integers of few bits, as an FPGA computes.
 
 widths flies a policy in the frozen evaluation at several widths: four columns and
 the hover error, beside the float policy. tune trains a policy through its rounding

@@ -22,7 +22,7 @@ from spike_ctrl_export import write_files
 from spike_ctrl_silicon import core_folder, line_flight, simulated_core, verilog
 from spike_ctrl_silicon.integer_network import ACTION_BITS, IntegerRuntime, NumberWidths, inputs_of
 from spike_ctrl_silicon.quantise import quantised, rounded
-from spike_ctrl_silicon.serial_frames import Status, crc16, reply, request
+from spike_ctrl_silicon.serial_frames import ReplyStatus, crc16, reply, request
 from spike_ctrl_silicon.serial_policy import SerialPolicy, SimulatedLine
 from spike_ctrl_silicon.to_fpga import core_folder_sources
 
@@ -93,7 +93,7 @@ def test_actions_are_those_of_the_network_and_the_first_49_warm_it_up(line, netw
         answer, is_fresh = line.ask(request(step, observation))
         wanted, state = action(network, runtime, state, observation)
         assert answer.sequence == step and np.array_equal(answer.action, wanted), f"step {step}"
-        assert answer.status is (Status.READY if step >= 49 else Status.WARMING_UP)
+        assert answer.status is (ReplyStatus.READY if step >= 49 else ReplyStatus.WARMING_UP)
         fresh.append(is_fresh)
     assert fresh == [False] * 49 + [True] * 71
     assert inputs_of(observation[3:4]).tolist() == [1]
@@ -113,14 +113,14 @@ def test_the_policy_begins_anew(line, network, what):
         spoilt = observations[60].copy()
         spoilt[7] = np.nan
         answer, fresh = line.ask(request(60, spoilt))
-        assert answer.status is Status.NOT_FINITE and not answer.action.any() and not fresh
+        assert answer.status is ReplyStatus.NOT_FINITE and not answer.action.any() and not fresh
         sequence = 61
     elif what == "watchdog":
         assert line.tell(WAIT, WATCHDOG_CYCLES - 60_000)[0]
         assert not line.tell(WAIT, 60_000)[0]
     answer, fresh = line.ask(request(sequence, observations[61], first))
     wanted, _ = action(network, IntegerRuntime(network), IntegerRuntime(network).initial_state(), observations[61])
-    assert answer.status is Status.WARMING_UP and np.array_equal(answer.action, wanted) and not fresh
+    assert answer.status is ReplyStatus.WARMING_UP and np.array_equal(answer.action, wanted) and not fresh
 
 
 def test_damage_is_told_and_changes_nothing(line, network):
@@ -133,7 +133,7 @@ def test_damage_is_told_and_changes_nothing(line, network):
         bit = int(rng.integers(16, 8 * len(whole)))
         spoilt[bit // 8] ^= 1 << bit % 8
         answer, fresh = line.ask(bytes(spoilt))
-        assert answer.status is Status.DAMAGED and not answer.action.any() and not fresh
+        assert answer.status is ReplyStatus.DAMAGED and not answer.action.any() and not fresh
         assert line.tell(SEND, data=whole[: int(rng.integers(1, len(whole) - 1))])[1] == b""  # the rest is lost
         noise = rng.integers(0, 256, 5, np.uint8).tobytes().replace(b"\xa5", b"\x00")
         answer, _ = line.ask(noise + whole)
@@ -160,7 +160,7 @@ def test_the_core_behind_a_pseudo_terminal_flies_a_crazyflie_to_its_set_point():
     with SimulatedLine(network) as simulated:
         policy = SerialPolicy(simulated.port)
         (flown,) = line_flight.fly(found, network, policy, 1, time.perf_counter)
-        assert flown.hover < 0.02 and len(flown.took) == 500 and policy.status is Status.READY
+        assert flown.hover < 0.02 and len(flown.took) == 500 and policy.status is ReplyStatus.READY
         other = quantised(found, NumberWidths(4))
         with pytest.raises(UsageError, match="flight 0, step"):
             line_flight.fly(found, other, policy, 1, time.perf_counter)
