@@ -30,7 +30,7 @@ VERBS = {
         "race",
         "truth",
         "vehicle",
-    ),
+    ),  # fmt: skip
     "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
     "tools": ("bench", "export", "inspect", "launch", "schema", "silicon", "watch"),
 }

@@ -1,4 +1,4 @@
-"""Check a Betaflight before a flight, or fly its firmware in simulation.
+"""Check a Betaflight before a flight, or fly it in simulation.
 
 sitl starts the firmware in a folder of its own, sets it up, and flies an airframe behind it until Ctrl-C. Its truth is
 published as nav_msgs/Odometry, as motion capture would, where ROS is installed. A simulated pilot arms and switches the
