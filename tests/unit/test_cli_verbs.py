@@ -17,20 +17,7 @@ pytestmark = pytest.mark.slow
 
 VERBS = {
     "train": ("benchmark", "eval", "experiment", "retrain", "train"),
-    "fly": (
-        "adapt",
-        "ask",
-        "betaflight",
-        "certify",
-        "demo",
-        "fly",
-        "gazebo",
-        "preflight",
-        "px4",
-        "race",
-        "truth",
-        "vehicle",
-    ),  # fmt: skip
+    "fly": tuple("adapt ask betaflight certify demo fly gazebo preflight px4 race truth vehicle".split()),
     "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
     "tools": ("bench", "export", "inspect", "launch", "schema", "silicon", "watch"),
 }
