@@ -24,7 +24,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("connection:=udp:14540", "connection: found 'udp:14540', wanted udpin:HOST:PORT, "),
         ("signing_key:=nothing", "signing key nothing: cannot be read"),
         ("paced:=true", "paced: found 'true', wanted it with vehicle:=embedded alone"),
-        ("link:=serial", "parameter 'link': found 'serial', wanted one of mavlink, uxrce, uxrce_mode, betaflight, embedded"),
+        ("link:=serial", "parameter 'link': found 'serial', wanted one of mavlink, betaflight, uxrce, uxrce_mode, embedded"),
         ("link:=embedded", "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'; such a "),
         ("rate:=10", "parameter 'rate': found 10.0, wanted 50 to 125"),
         ("rate:=fast", "the value of rate: found 'fast', wanted float"),
