@@ -11,7 +11,6 @@ PX4 tells a ground station. The exit code is the number of flights whose own was
 """
 
 import argparse
-import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from output import Output, executable
+from output import executable
 from programs import Program, Station
 from pymavlink.dialects.v20 import development as mavlink
 
@@ -100,11 +99,6 @@ def followed(log, truth, arguments):
     return "; ".join(f"{told.name} {told.rmse:.3f} ({true.rmse:.3f})" for told, true in pairs)
 
 
-def end(program):
-    program.process.send_signal(signal.SIGINT)
-    program.process.wait(30)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--px4", type=Path, metavar="DIR", help="where PX4 is built; without it one flies at 14540 already")
@@ -117,7 +111,7 @@ def main():
     command = [str(executable("spike-ctrl"))]
     dynamics = [["vehicle", "--px4-hil", "tcp:4560"]] if options.simulation == "hil" else []
     programs = [*dynamics, ["px4", options.simulation, "--px4", str(options.px4)]] if options.px4 else []
-    running = [Output([*command, *words]) for words in programs]
+    running = [Program([*command, *words]) for words in programs]
     truth, failed = ToldTruth(), 0
     try:
         time.sleep(START if running else 0.0)
@@ -131,7 +125,7 @@ def main():
     finally:
         truth.end()
         for program in reversed(running):
-            end(program)
+            program.end()
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "px4.txt").write_text("\n".join(program.output for program in running) + "\n")
     print(f"{options.flights - failed} of {options.flights} flights ended with exit code 0")

@@ -42,11 +42,19 @@ def status_message(
     if candidate is not None:
         computed |= {"candidate_epoch": candidate.epoch, "candidate_id": candidate.name}
     return fill(
-        PolicyStatus(), stamp=nanoseconds(state.header.stamp), frame_id="odom", tick=state.tick,
-        previous_tick=state.tick if previous is None or found.reason is Reason.STALE_STATE else previous, epoch=flown.epoch,
-        reason=found.reason, detail=found.detail, checkpoint_id=flown.name,
-        observation=observation if np.isfinite(observation).all() else (), state_age=state_age, **computed,
-    )  # fmt: skip
+        PolicyStatus(),
+        stamp=nanoseconds(state.header.stamp),
+        frame_id="odom",
+        tick=state.tick,
+        previous_tick=state.tick if previous is None or found.reason is Reason.STALE_STATE else previous,
+        epoch=flown.epoch,
+        reason=found.reason,
+        detail=found.detail,
+        checkpoint_id=flown.name,
+        observation=observation if np.isfinite(observation).all() else (),
+        state_age=state_age,
+        **computed,
+    )
 
 
 def refusal_message(flown: Flown | None, why: str) -> PolicyStatus:

@@ -80,11 +80,19 @@ def outcome(core: FlightCore) -> FlightOutcome:
     flying = Rung.SNN if scenario.phase == FLIGHT and not scenario.grounded else Rung.GUIDE
     after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung > flying]
     return FlightOutcome(
-        scenario.seed, scenario.family, scenario.motion, scenario.what, "; ".join(map(str, scenario.faults)),
-        round(outside, 4), round(core.vehicle.plant.hardest_touchdown, 4),
-        round(after[0] - scenario.begin, 4) if after else math.nan, "" if scenario.faults else _alarm(core),
-        core.state.ladder.rung.name, round(core.vehicle.now, 3), scenario.phase,
-    )  # fmt: skip
+        scenario.seed,
+        scenario.family,
+        scenario.motion,
+        scenario.what,
+        "; ".join(map(str, scenario.faults)),
+        round(outside, 4),
+        round(core.vehicle.plant.hardest_touchdown, 4),
+        round(after[0] - scenario.begin, 4) if after else math.nan,
+        "" if scenario.faults else _alarm(core),
+        core.state.ladder.rung.name,
+        round(core.vehicle.now, 3),
+        scenario.phase,
+    )
 
 
 def _alarm(core: FlightCore) -> str:

@@ -142,9 +142,14 @@ class Campaign:
 
 
 def _fly_all(
-    seeds: Sequence[int], family: str | None, table: int, model: Path, workers: int, clock: Callable[[], float],
+    seeds: Sequence[int],
+    family: str | None,
+    table: int,
+    model: Path,
+    workers: int,
+    clock: Callable[[], float],
     elsewhere: Elsewhere | None,
-) -> Iterator[list[FlownSeed]]:  # fmt: skip
+) -> Iterator[list[FlownSeed]]:
     who, data = str(model), checkpoint.read(model)
     parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
     if elsewhere:

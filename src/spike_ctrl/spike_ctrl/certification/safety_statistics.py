@@ -68,8 +68,14 @@ def _row(name: str, part: Sequence[FlightOutcome]) -> FamilyRow:
     broken = sum(o.left or o.crashed for o in part)
     reactions = sorted(o.reaction for o in part if not math.isnan(o.reaction))
     return FamilyRow(
-        name, len(part), sum(o.outside > 0 for o in part), sum(o.left for o in part), sum(o.crashed for o in part),
-        sum(bool(o.alarm) for o in part), max(o.outside for o in part), max(o.hit for o in part),
+        name,
+        len(part),
+        sum(o.outside > 0 for o in part),
+        sum(o.left for o in part),
+        sum(o.crashed for o in part),
+        sum(bool(o.alarm) for o in part),
+        max(o.outside for o in part),
+        max(o.hit for o in part),
         reactions[min(int(0.99 * len(reactions)), len(reactions) - 1)] if reactions else math.nan,
         upper_bound(broken, len(part)),
-    )  # fmt: skip
+    )

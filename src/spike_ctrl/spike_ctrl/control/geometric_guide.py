@@ -97,9 +97,15 @@ class GeometricGuide:
         return np.where(mask[:, None], np.float32(0), state)
 
     def act(
-        self, observation: np.ndarray, state: np.ndarray, rotor_speed: np.ndarray | None = None,
-        disturbance: np.ndarray | None = None, plant: np.ndarray | None = None, *, measured: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        self,
+        observation: np.ndarray,
+        state: np.ndarray,
+        rotor_speed: np.ndarray | None = None,
+        disturbance: np.ndarray | None = None,
+        plant: np.ndarray | None = None,
+        *,
+        measured: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Actions (N, 4) in [-1, 1] and the next state.
 
         observation (N, 18); rotor_speed (N, 4) normalised, or None: no lead; disturbance (N, 6) force N in the world

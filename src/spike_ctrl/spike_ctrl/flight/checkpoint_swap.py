@@ -33,7 +33,9 @@ def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings
         approved, monitor = state.ladder._replace(approved=state.accepted), state.monitor
         if state.candidate_monitor.identity == state.accepted:
             monitor = monitor.after_shadow(state.candidate_monitor)
-        state = state._replace(ladder=approved, accepted=None, monitor=monitor, candidate_monitor=Monitor(), trial=trial)
+        state = state._replace(
+            ladder=approved, accepted=None, monitor=monitor, candidate_monitor=Monitor(), trial=trial
+        )  # fmt: skip
         return state, None, (), events
     if identity is None or identity in state.trial.barred or state.trial.child is not None:
         return state, None, (), events

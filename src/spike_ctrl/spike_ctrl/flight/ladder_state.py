@@ -183,11 +183,19 @@ def change_rung(
     mode = facts.autopilot.mode if facts.autopilot is not None else None
     pending = (*ladder.asked_for, MODES[ladder.rung]) if ladder.rung in MODES and not ladder.confirmed else ()
     after = ladder._replace(
-        rung=rung, since=facts.now, because=event, confirmed=rung in MODES and mode is MODES[rung], came_from=mode,
-        asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (), wanted=False, taking_off=False,
-        recovering=None, settled_since=None, asked_at=-math.inf,
+        rung=rung,
+        since=facts.now,
+        because=event,
+        confirmed=rung in MODES and mode is MODES[rung],
+        came_from=mode,
+        asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
+        wanted=False,
+        taking_off=False,
+        recovering=None,
+        settled_since=None,
+        asked_at=-math.inf,
         may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),
-    )  # fmt: skip
+    )
     return Move(after, target, events=(event,))
 
 

@@ -47,10 +47,18 @@ class Vehicle:
     """
 
     def __init__(
-        self, airframe: Airframe, seed: int = 0, parameters: Mapping[str, int | float] | None = None, noise: float = 1.0,
-        latency: float = 0.0, speed: float = 1.0, yaw: float = math.pi / 2, signing: Mapping[str, Signing] | None = None,
-        system: int = dialect.SYSTEM, sensors: SensorSettings | None = None,
-    ):  # fmt: skip
+        self,
+        airframe: Airframe,
+        seed: int = 0,
+        parameters: Mapping[str, int | float] | None = None,
+        noise: float = 1.0,
+        latency: float = 0.0,
+        speed: float = 1.0,
+        yaw: float = math.pi / 2,
+        signing: Mapping[str, Signing] | None = None,
+        system: int = dialect.SYSTEM,
+        sensors: SensorSettings | None = None,
+    ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m, largest true distance from the start
         self.parameters = AutopilotParameters(px4_parameters.thrust_changes(airframe) | dict(parameters or {}))
