@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
-from spike_ctrl._files.after_import import after_import
+from spike_ctrl.sim import gymnasium_registration
 
 RACING = "spike_ctrl/Racing-v0"
 EPISODE_STEPS = 6000
@@ -15,18 +13,7 @@ EPISODE_STEPS = 6000
 
 def register() -> None:
     """Make the task known to Gymnasium, now or as soon as somebody imports it."""
-    after_import("gymnasium", _register)
-
-
-def _register(gymnasium: ModuleType) -> None:
-    home = "spike_ctrl_racing.racing_environment"
-    if RACING not in gymnasium.registry:
-        gymnasium.register(
-            RACING,
-            entry_point=f"{home}:racing",
-            vector_entry_point=f"{home}:racing_vector",
-            max_episode_steps=EPISODE_STEPS,
-        )
+    gymnasium_registration.register(RACING, "spike_ctrl_racing.racing_environment:racing", EPISODE_STEPS)
 
 
 register()

@@ -1,4 +1,4 @@
-"""Names under which Gymnasium makes our environments, registered without importing Gymnasium.
+"""Names under which Gymnasium makes environments, registered without importing Gymnasium.
 
 Gymnasium is slow to import and is not needed to fly. Where it is imported already, the names are registered at once. Where
 it is not, they are registered as soon as somebody imports it.
@@ -14,17 +14,17 @@ POSITION = "spike_ctrl/Position-v0"
 EPISODE_STEPS = 500
 
 
-def register() -> None:
-    """Register the names now, or as soon as Gymnasium is imported."""
-    after_import("gymnasium", _register)
+def register(
+    name: str = POSITION, home: str = "spike_ctrl.sim.gymnasium_environments:position", steps: int = EPISODE_STEPS
+) -> None:
+    """Register a task now, or as soon as Gymnasium is imported.
 
+    home: the function that makes one, MODULE:NAME; NAME_vector makes many. steps: of an episode.
+    """
 
-def _register(gymnasium: ModuleType) -> None:
-    home = "spike_ctrl.sim.gymnasium_environments"
-    if POSITION not in gymnasium.registry:
-        gymnasium.register(
-            POSITION,
-            entry_point=f"{home}:position",
-            vector_entry_point=f"{home}:position_vector",
-            max_episode_steps=EPISODE_STEPS,
-        )
+    def add(gymnasium: ModuleType) -> None:
+        if name not in gymnasium.registry:
+            entries = {"entry_point": home, "vector_entry_point": f"{home}_vector"}
+            gymnasium.register(name, **entries, max_episode_steps=steps)
+
+    after_import("gymnasium", add)
