@@ -1,6 +1,6 @@
 """Fast flight through gates: courses, the task `spike_ctrl/Racing-v0`, a spiking policy for it, and races.
 
-`import spike_ctrl_racing` makes the task known to Gymnasium; where the package is installed, Gymnasium knows it by itself.
+`import spike_ctrl_racing` makes the task known to Gymnasium.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
         self._kernel = partial(plain, extension=None)
         if self._extension is not None:
-            self._kernel = partial(extended, np.array(self._extension, np.float32))
+            self._kernel = partial(extended, np.array(self._extension[:-1], np.float32))  # the last says whether rotors fail
         self._draws = task.start.array(), randomisation.nominal(airframe), task.randomisation.array()
         self._hover, self._seed = np.float32(airframe.hover), 0
 
