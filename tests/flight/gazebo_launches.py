@@ -32,7 +32,7 @@ START, STANDS = 150.0, 15.0  # s until Gazebo and PX4 have started, and until th
 STRIKES = {
     "policy": ("snn_policy", signal.SIGKILL),
     "hang": ("snn_policy", signal.SIGSTOP),
-    "guide": ("guide", signal.SIGKILL),
+    "guide": ("guide_policy", signal.SIGKILL),
     "bridge": ("vehicle_bridge", signal.SIGKILL),
     "supervisor": ("supervisor", signal.SIGKILL),
 }
