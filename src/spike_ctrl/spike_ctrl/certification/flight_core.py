@@ -22,7 +22,7 @@ from spike_ctrl.certification.link_injection import LinkInjection, ProcessInject
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.operator_injection import operate
 from spike_ctrl.certification.plant_injection import PlantInjection, mislead
-from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
+from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
@@ -81,7 +81,9 @@ class FlightCore:
         fences = parameter_rules.to_set(self.vehicle.parameters, settings, who.airframe, wanted) if scenario.cage else {}
         self.vehicle.parameters.update(fences)
         self.clock = VirtualClock()
-        self.of_states = [SignalInjection(fault, OF_STATES) for fault in scenario.struck(*OF_THE_STATE)]
+        struck = scenario.struck(*OF_THE_STATE)
+        self.of_states = [SignalInjection(fault, OF_STATES) for fault in struck if fault.kind in OF_STATES]
+        self.of_forces = [SignalInjection(fault, OF_FORCES) for fault in struck if fault.kind in OF_FORCES]
         self.of_answers = {
             name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
         }
@@ -179,7 +181,10 @@ class FlightCore:
             sample = injection(sample, now)
         # As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it.
         if now - self.force.measured >= IMU_PERIOD - TICK / 2:
-            self.force = self.force.felt(vehicle.estimator.acceleration, now)
+            force = vehicle.estimator.acceleration
+            for felt in self.of_forces:
+                force = felt(force, now)
+            self.force = self.force.felt(force, now)
         self.force, sample = self.force.judged(sample, self.settings.force)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
@@ -231,13 +236,14 @@ class FlightCore:
             self._answer((name,), state)
 
     def _answer(self, names: tuple[str, ...], state: ShownState) -> None:
-        now, late = self.clock.now, self.processes.extra(self.clock.now)
+        now = self.clock.now
         found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
         if "policy" in names and (shadow := self.pilot.candidate) is not None:
             (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
             found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
-        if late and (policy := found.pop("policy", None)) is not None:
-            self.clock.at(now + late, self._step_when_awake, {"policy": policy})
+        for name in names if self.processes.slow else ():
+            if (late := self.processes.extra(name, now)) and name in found:
+                self.clock.at(now + late, self._step_when_awake, {name: found.pop(name)})
         if found:
             taken = self.between(POLICY_TIME if "policy" in found else GUIDE_TIME)
             self.clock.at(now + taken, self._step_when_awake, found)

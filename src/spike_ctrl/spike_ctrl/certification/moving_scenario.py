@@ -121,16 +121,14 @@ def draw(
     """The flight of this seed, in the air, with a fault of FIRST. family: instead of the seed's own. off: as of `spread`."""
     dice = np.random.default_rng(seed)
     family = family or FIRST_FAMILIES[seed % len(FIRST_FAMILIES)]
-    laid = cage.laid((0.0, 0.0, 0.0))
-    low, high = laid.box
+    low, high = cage.laid((0.0, 0.0, 0.0)).box
     mass, thrust, lag = dice.uniform(1 - off, 1 + off, 3).tolist()
     blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
     east, north, up = (blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND)).tolist()
     x, y, _ = dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5).tolist()
     start = (x, y, float(dice.uniform(low[2] + 0.3, high[2])))
     motion = str(dice.choice(MOTIONS))
-    windy = laid.in_wind(Wind(UNSURE * east, UNSURE * north))
-    aims = _aims(motion, start, laid, windy, envelope, dice)
+    aims = _aims(motion, start, cage, (east, north, up), envelope, dice)
     moves = dice.choice([aim.at for aim in aims[:2]])
     at = float(moves + dice.uniform(0.0, 3.0 if motion in ("figure", "stream") else 1.2))
     places = () if family == "none" else dice.choice(PAIRED, 2, replace=False) if family == "pair" else (family,)
@@ -164,10 +162,8 @@ def draw_whole(
     plain = draw(seed, cage, envelope, "none", off)
     start, aims = plain.start, plain.aims
     if grounded:
-        laid, start = cage.laid((0.0, 0.0, 0.0)), (0.0, 0.0, LadderLimits().take_off_height)
-        aims = _aims(
-            plain.motion, start, laid, laid.in_wind(Wind(UNSURE * plain.wind[0], UNSURE * plain.wind[1])), envelope, dice
-        )
+        start = 0.0, 0.0, LadderLimits().take_off_height
+        aims = _aims(plain.motion, start, cage, plain.wind, envelope, dice)
         aims = tuple(aim._replace(at=aim.at + HANDED_OVER - ENGAGED) for aim in aims)
     lands = aims[0].at + float(dice.uniform(1.0, 4.0)) if phase == LANDING else math.inf
     moves = float(dice.choice([aim.at for aim in aims[:2]]))
@@ -198,11 +194,13 @@ def shown(phase: str, faults: Sequence[InjectedFault]) -> float:
 
 
 def _aims(
-    motion: str, start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np.random.Generator
+    motion: str, start: Vector, cage: Cage, wind: Vector, envelope: Envelope, dice: np.random.Generator
 ) -> tuple[Aim, ...]:
+    laid = cage.laid((0.0, 0.0, 0.0))
     if motion == "figure":
-        return (Aim(ENGAGED, _figure(start, cage, windy, envelope, dice)),)
-    low, high = (np.array(corner) for corner in cage.box)
+        windy = laid.in_wind(Wind(UNSURE * wind[0], UNSURE * wind[1]))
+        return (Aim(ENGAGED, _figure(start, laid, windy, envelope, dice)),)
+    low, high = (np.array(corner) for corner in laid.box)
     aims, at, place = [], ENGAGED, np.array(start)
     for _ in range(4):
         goal = dice.uniform(low, high)
