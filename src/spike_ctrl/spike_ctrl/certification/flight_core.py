@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.certification.flight_parts import Competitors, FlightRecord, FlownStep
+from spike_ctrl.certification.flight_parts import Competitors, FlownStep
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
@@ -51,6 +51,9 @@ from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import WARM_UP as BOOTS
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
+if TYPE_CHECKING:
+    from spike_ctrl.certification.flight_bag import FlightBag
+
 SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.01, 0.05, 0.02  # s
 MESSAGE = (1e-4, 5e-4)  # s that a message takes, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
@@ -68,7 +71,7 @@ class FlightCore:
     """One flight. `fly` runs it. record: takes what a bag would hold."""
 
     def __init__(
-        self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightRecord | None = None
+        self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightBag | None = None
     ) -> None:
         self.settings = settings = replace(settings, cage=scenario.cage) if scenario.cage else settings
         self.scenario, self.who, self.record = scenario, who, record

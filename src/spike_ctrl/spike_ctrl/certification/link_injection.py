@@ -41,8 +41,7 @@ class LinkInjection:
         for fault, dice in self.faults:
             if not fault.acts(now):
                 continue
-            lost = fault.kind in ("states_stop", "cut") or (fault.kind == "states_lost" and dice.random() < fault.size)
-            if lost:
+            if fault.kind in ("states_stop", "cut") or (fault.kind == "states_lost" and dice.random() < fault.size):
                 return []
             if fault.kind == "states_late":
                 delays = [d + float(dice.uniform(0, fault.size)) for d in delays]

@@ -112,9 +112,7 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "velocity_biased": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.size)),
     "position_stuck": lambda f, s, t: s._replace(position=f.dithered(f.first.position)),
     "position_jumps": lambda f, s, t: s._replace(position=f.moved(s.position, f.size)),
-    "origin_moved": lambda f, s, t: s._replace(
-        position=f.moved(s.position, f.size), reset_counter=(s.reset_counter + 1) % 256
-    ),
+    "origin_moved": lambda f, s, t: _reset(OF_STATES["position_jumps"](f, s, t)),
     "rates_stuck": lambda f, s, t: s._replace(rates=f.dithered(f.first.rates)),
     "rates_flipped": lambda f, s, t: s._replace(rates=_times(s.rates, -1.0)),
     "not_finite": _not_finite,

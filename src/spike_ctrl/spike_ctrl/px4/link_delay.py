@@ -34,8 +34,7 @@ class LinkDelay(NamedTuple):
     def answered(self, now: float, round_trip: float, lead: float) -> LinkDelay:
         """After an answer to TIMESYNC. lead: the vehicle's time in it minus the time of the question (s)."""
         recent = [one for one in self.answers if now - one[0] <= RECENT]
-        asked = now - round_trip + 1e-3
-        waiting = tuple(at for at in self.waiting if at > asked)
+        waiting = tuple(at for at in self.waiting if at > now - round_trip + 1e-3)
         return self._replace(answers=(*recent, (now, round_trip, lead)), waiting=waiting)
 
     def seen(self, stamp: float, now: float) -> LinkDelay:
