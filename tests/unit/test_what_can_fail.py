@@ -106,6 +106,14 @@ def test_the_whole_table_is_drawn_by_seed_in_all_phases_and_cages():
             assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(point.position, low, high, strict=True))
 
 
+def test_a_healthy_flight_from_the_ground_meets_the_yaw_resets_that_px4_makes_after_a_take_off():
+    drawn = [one for seed in range(400) if (one := draw_whole(seed, family="none")).grounded]
+    single, taken_back = ([one for one in drawn if len(one.resets) == n] for n in (1, 2))
+    assert len(drawn) > 80 and len(single) + len(taken_back) == len(drawn) and min(len(single), len(taken_back)) > 30
+    assert all(abs(turn) <= 0.75 and not any(by) for one in drawn for _, by, turn in one.resets)
+    assert all(b - a <= 1.0 and back == -turn for (a, _, turn), (b, _, back) in (one.resets for one in taken_back))
+
+
 # --- effects --------------------------------------------------------------------------------------------------------
 
 

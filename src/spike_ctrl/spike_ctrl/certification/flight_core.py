@@ -25,7 +25,7 @@ from spike_ctrl.certification.plant_injection import PlantInjection, mislead
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
-from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import auto_mission, bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
@@ -83,6 +83,7 @@ class FlightCore:
         wanted = parameter_rules.Wanted(remote_control=False)
         fences = parameter_rules.to_set(self.vehicle.parameters, settings, who.airframe, wanted) if scenario.cage else {}
         self.vehicle.parameters.update(fences)
+        self.vehicle.estimator.heading = -sum(turn for _, _, turn in scenario.resets)
         self.clock = VirtualClock()
         struck = scenario.struck(*OF_THE_STATE)
         self.of_states = [SignalInjection(fault, OF_STATES) for fault in struck if fault.kind in OF_STATES]
@@ -130,8 +131,9 @@ class FlightCore:
         if scenario.phase in (FLIGHT, LANDING) and not scenario.grounded:
             clock.at(ENGAGE, self._engage)
         clock.at(scenario.lands, self.requests.append, Request.LAND)
-        for at, by in scenario.resets:
-            clock.at(at, self._reset, by)
+        for at, by, turn in scenario.resets:
+            clock.at(at, self.vehicle.estimator.jump, by, turn)
+            clock.at(at, self.vehicle.navigator.shifted, by)
         for fault in scenario.struck("autopilot"):
             clock.at(fault.at, mislead, fault, self.vehicle.estimator, clock)
         for number, aim in enumerate(scenario.aims):
@@ -211,10 +213,6 @@ class FlightCore:
         if self.record is not None:
             self.record.state(now, bridged, seen, guided)
         self.clock.at(now + self.between(MESSAGE), self._step_when_awake, {"sample": sample})
-
-    def _reset(self, by: Vector) -> None:
-        self.vehicle.estimator.jump(by)
-        self.vehicle.navigator.shifted(by)
 
     # --- guide and policy -------------------------------------------------------------------------------------------
 

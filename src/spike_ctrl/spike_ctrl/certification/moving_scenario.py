@@ -33,7 +33,7 @@ STREAM_SPEED = 2.0  # m/s, most
 CAGES = (Cage(), Cage((-1.3, -1.3, -0.5), (1.3, 1.3, 2.5)), Cage((-5.0, -4.0, -0.5), (5.0, 4.0, 5.0)))
 CAGED, GROUNDED = (0.6, 0.2, 0.2), 0.2  # shares: of each cage; of the flights with the policy that begin on the ground
 BEGINS = {TAKE_OFF: (2.2, 6.0), HAND_OVER: (5.0, 8.0)}  # s, when a fault of such a flight from the ground strikes
-HANDED_OVER, LANDS = 8.5, 25.0  # s, by when the policy flies; that a landing takes at most
+HANDED_OVER, LANDS, TURNS = 8.5, 25.0, (4.0, 12.0)  # s, by when the policy flies; longest landing; when PX4 turns its yaw
 JITTER, SKEW = 3e-3, 2e-4  # s; share: most of any stream
 UNSURE = 1.4  # times the wind, as a figure is drawn: the supervisor does not know it exactly
 LEAST_THRUST = 1.2  # of the weight, of the weakest plant that is drawn
@@ -61,7 +61,7 @@ class Scenario(NamedTuple):
     aims: in time. duration: s. phase: one of PHASES, in which the faults strike; with `guide alone` the policy stays in
     shadow. grounded: it takes off and hands over as a real flight does; else it begins in the air. lands: s, when the
     operator asks for it. stream: None: states come at once, and nobody asks for the time. cage: None: that of the settings.
-    resets: of a sound estimator, when (s) it moves its origin and by how much (m).
+    resets: of an estimator that is sound after them, when (s) it moves its origin (m) and turns its yaw (rad).
     """
 
     seed: int
@@ -80,7 +80,7 @@ class Scenario(NamedTuple):
     lands: float = math.inf
     stream: Stream | None = None
     cage: Cage | None = None
-    resets: tuple[tuple[float, Vector], ...] = ()
+    resets: tuple[tuple[float, Vector, float], ...] = ()
 
     @property
     def begin(self) -> float:
@@ -158,7 +158,11 @@ def draw_whole(
             turned = course._replace(yaw=float(dice.uniform(-math.pi, math.pi)))
             aims = (*aims[:n], aims[n]._replace(course=turned), *aims[n + 1 :])
     jumps = dice.normal(0.0, 0.1, (int(dice.integers(3)) if family == "none" else 0, 3)).clip(-0.25, 0.25)
-    resets = tuple((float(dice.uniform(ENGAGED, at + injected_fault.AFTER)), _vector(jump)) for jump in jumps)
+    resets = tuple((float(dice.uniform(ENGAGED, at + injected_fault.AFTER)), _vector(jump), 0.0) for jump in jumps)
+    if grounded and family == "none":  # PX4 turns its yaw some seconds after a take-off, and may take that back
+        turn, when = float(dice.normal(0.0, 0.3).clip(-0.75, 0.75)), float(dice.uniform(*TURNS))
+        back = ((when + float(dice.uniform(0.2, 1.0)), -turn),) if dice.random() < 0.5 else ()
+        resets = tuple((time, (0.0, 0.0, 0.0), by) for time, by in ((when, turn), *back))
     stream = Stream(float(dice.uniform(0, JITTER)), float(dice.uniform(-SKEW, SKEW)))
     return plain._replace(
         family=family, start=start, aims=aims, faults=faults, duration=at + shown(phase, faults), phase=phase,

@@ -51,12 +51,10 @@ class PlantInjection:
         for fault in self.faults:
             if not fault.acts(now):
                 continue
-            if fault.kind == "gust":
-                force = [f + fault.size * craft.mass * d for f, d in zip(force, fault.direction, strict=True)]
-            elif fault.kind == "wind_turns":
+            if fault.kind in ("gust", "wind_turns"):
                 turned = 2 * math.pi * (now - fault.at) / TURNS
-                a, b = fault.size * craft.mass * math.cos(turned), fault.size * craft.mass * math.sin(turned)
-                force = [force[0] + a, force[1] + b, force[2]]
+                along = fault.direction if fault.kind == "gust" else (math.cos(turned), math.sin(turned), 0.0)
+                force = [f + fault.size * craft.mass * d for f, d in zip(force, along, strict=True)]
             elif fault.kind == "moment":
                 arm = max(abs(x) for x in craft.rotor_x)
                 moment = [fault.size * self.weight * arm * d for d in (*fault.direction[:2], 0.0)]
