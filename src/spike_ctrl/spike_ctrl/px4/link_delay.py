@@ -47,9 +47,10 @@ class LinkDelay(NamedTuple):
 
     def longest(self, now: float) -> float:
         """The delay (s) of states, or of states and commands together, where the link causes one; 0 where it does not."""
-        trips = [trip for at, trip, _ in self.answers[-TRIPS:] if now - at <= RECENT]
-        both = min(trips) if len(trips) == TRIPS else 0.0
-        if trips and len(self.waiting) >= QUESTIONS:
-            both = max(both, now - self.waiting[QUESTIONS - 1])
+        trips = [trip for at, trip, _ in self.answers[-QUESTIONS:] if now - at <= RECENT]
+        both = min(trips[-TRIPS:]) if len(trips) >= TRIPS else 0.0
+        if trips and len(self.waiting) > 1:  # a trip is at least as long as its question has waited
+            trips += [now - at for at in self.waiting]
+            both = max([both, *(min(trips[n : n + QUESTIONS]) for n in range(len(trips) - QUESTIONS + 1))])
         longest = max(both, min(self.ages)) if len(self.ages) == STATES else both
         return longest if longest > USUAL else 0.0
