@@ -160,7 +160,7 @@ def draw_whole(
     jumps = dice.normal(0.0, 0.1, (int(dice.integers(3)) if family == "none" else 0, 3)).clip(-0.25, 0.25)
     resets = tuple((float(dice.uniform(ENGAGED, at + injected_fault.AFTER)), _vector(jump), 0.0) for jump in jumps)
     if grounded and family == "none":  # PX4 turns its yaw some seconds after a take-off, and may take that back
-        turn, when = float(dice.normal(0.0, 0.3).clip(-0.75, 0.75)), float(dice.uniform(*TURNS))
+        turn, when = min(max(float(dice.normal(0.0, 0.3)), -0.75), 0.75), float(dice.uniform(*TURNS))
         back = ((when + float(dice.uniform(0.2, 1.0)), -turn),) if dice.random() < 0.5 else ()
         resets = tuple((time, (0.0, 0.0, 0.0), by) for time, by in ((when, turn), *back))
     stream = Stream(float(dice.uniform(0, JITTER)), float(dice.uniform(-SKEW, SKEW)))
