@@ -37,15 +37,21 @@ STREAMS = {  # qos.py, in words; `stream` is a node's own choice
 NOT_FLOWN = (
     ("policy", "spikes too seldom or too often, of a hidden layer", "no fault of its own: what matters is the action"),
     ("policy", "another checkpoint answers, or one of another layout", "refused by name and layout, without any motion"),
+    ("policy", "any fault in take-off or landing", "it does not fly there, and nobody is held against it"),
+    ("guide", "any fault in a landing", "the autopilot lands"),
     ("guide", "a fault that shows only when it must take over", "it takes a second fault: only a `pair` has both"),
     ("link", "damaged, unsigned, replayed or foreign packets", "no bytes are flown here; tests fly them (rows 38 and 39)"),
     ("link", "DDS between the nodes", "flown with real processes (docs/faults.md, level L)"),
+    ("state", "slow drifts in take-off, hand-over or landing", "those are over before the drift shows"),
+    ("state", "the battery's charge or voltage", "no command depends on it but that of a policy which sees the voltage"),
+    ("estimator", "it says that it is surer than it is", "as `state` and `autopilot`, where it says nothing at all"),
     ("clock", "the companion's own clock steps", "all its times are monotonic"),
     ("process", "learner, recorder, ground station", "flown with real processes; no command depends on them"),
     ("operator", "sticks of a remote control", "the simulated vehicle has none; its modes are flown"),
     ("plant", "a rotor or a battery that fails altogether", "four rotors of which one stands cannot keep their attitude"),
-    ("plant", "a collision, a broken frame", "not simulated"),
+    ("plant", "a collision, a broken frame, ground effect, a load that swings", "not simulated"),
     ("autopilot", "its position and velocity drift together", "nothing on board contradicts it (as `unseen`)"),
+    ("autopilot", "its land detector", "PX4 itself disarms by it; unit tests report a landing in the air"),
     ("autopilot", "its rate loop, its mixer, its own modes", "taken for sound: they are the last protection"),
 )  # component, what can fail, why no flight has it
 COMPONENTS = {

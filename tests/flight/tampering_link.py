@@ -6,6 +6,7 @@ honest          as they come
 drop            no state passes
 late            all comes in bursts, up to 45 ms later than it would
 late once       the next state comes 20 to 30 ms later, and what comes until then waits behind it
+slow WAY S      all packets of that way, states, commands or both, come S seconds later
 nan             the position's north is NaN
 future, past    stamps are a second ahead; ten seconds back
 noise           everything passes, and with it random bytes, damaged, unsigned, wrongly signed and replayed packets
@@ -50,13 +51,21 @@ def number(data: bytes) -> int:
     return int.from_bytes(data[7:10], "little") if len(data) > 10 and data[0] == 0xFD else -1
 
 
+def slowed(manner: str) -> tuple[tuple[str, ...], float]:
+    """The ways of packets that are slow, and by how much (s)."""
+    if not manner.startswith("slow"):
+        return (), 0.0
+    _, way, seconds = manner.split()
+    return ("states", "commands") if way == "both" else (way,), float(seconds)
+
+
 def main():
     bridge, port = ("127.0.0.1", int(sys.argv[1])), int(sys.argv[2])
     key = Path(sys.argv[3]).read_bytes() if len(sys.argv) > 3 else None
     honest, thief, stranger = Forger(key), Forger(bytes(32)), Forger(None)
     towards_vehicle, towards_bridge = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     towards_vehicle.bind(("127.0.0.1", port))
-    manner, vehicle, held, heard, dice = "honest", None, [], [], random.Random(0)
+    manner, vehicle, held, kept, heard, dice = "honest", None, [], [], [], random.Random(0)
     selector = selectors.DefaultSelector()
     for file in (towards_vehicle, towards_bridge, sys.stdin):
         selector.register(file, selectors.EVENT_READ)
@@ -67,6 +76,8 @@ def main():
         held, due = [one for one in held if one[0] > now], [one for one in held if one[0] <= now]
         for _, data in due:
             towards_bridge.sendto(data, bridge)
+        while kept and kept[0][0] <= now:  # of the commands
+            towards_vehicle.sendto(kept.pop(0)[1], vehicle)
         if manner == "noise" and now >= next_noise:
             next_noise = now + 0.005
             lie = mavlink.MAVLink_heartbeat_message(2, 12, 129, LOITER, 4, 3)
@@ -77,8 +88,9 @@ def main():
                 forged.append(dice.choice(heard))
             towards_bridge.sendto(dice.choice(forged), bridge)
         wait = min([0.005] if manner == "noise" else [1.0], default=1.0)
-        wait = min([wait, *(max(0.0, moment - now) for moment, _ in held)])
+        wait = min([wait, *(max(0.0, moment - now) for moment, _ in held + kept)])
         for selected, _ in selector.select(wait):
+            slow, seconds = slowed(manner)
             if selected.fileobj is sys.stdin:
                 if not (line := sys.stdin.readline()):
                     return
@@ -86,18 +98,23 @@ def main():
                 print(manner, flush=True)
             elif selected.fileobj is towards_bridge:
                 data = towards_bridge.recv(65535)
-                if vehicle is not None:
+                if vehicle is not None and (kept or "commands" in slow):
+                    moment = time.monotonic() + (seconds if "commands" in slow else 0.0)
+                    kept.append((max([moment, *(m for m, _ in kept)]), data))
+                elif vehicle is not None:
                     towards_vehicle.sendto(data, vehicle)
             else:
                 data, vehicle = towards_vehicle.recvfrom(65535)
-                if manner.startswith("late"):  # all of it: of a signed link an overtaken packet is dropped as replayed
+                if "states" in slow:
+                    held.append((time.monotonic() + seconds, data))
+                elif manner.startswith("late"):  # all of it: of a signed link an overtaken packet is dropped as replayed
                     now = time.monotonic()
                     moment = (now // BURST + 1) * BURST if manner == "late" else now + dice.uniform(*ONCE)
                     moment = max([moment, *(m for m, _ in held)])
                     held.append((moment, data))
                     if manner == "late once" and number(data) == ODOMETRY:
                         manner = "honest"
-                elif held or number(data) != ODOMETRY or manner in ("honest", "noise"):
+                elif held or number(data) != ODOMETRY or manner in ("honest", "noise") or slow:
                     heard = [*heard[-50:], data]
                     if held:
                         held.append((held[-1][0], data))

@@ -1,6 +1,7 @@
 """Faults of the link to the autopilot: a process between vehicle and bridge tampers with the states. The link is signed.
 
 - states stop, are late, are NaN, have a wrong time: GUIDE, then HOLD; never a command on a bad state
+- states, commands or both come later from now on: HOLD
 - states that come together are replayed as they were flown: the policy steps on the newest alone
 - noise, damaged, unsigned, wrongly signed and replayed packets are counted and change nothing
 - the ground station is lost: the autopilot acts, and the stack yields
@@ -60,6 +61,19 @@ def test_late_states_are_skipped_and_too_many_lead_to_the_guide(link_flight, rea
     flight.link.tell("honest")
     ticks = [command.tick for command in flight.commands[first:]]
     assert all(b > a for a, b in pairwise(ticks)), "an old state was commanded"
+
+
+@pytest.mark.proves("2L")
+@pytest.mark.parametrize(("way", "seconds"), [("states", 0.1), ("commands", 0.1), ("commands", 0.15), ("both", 0.04)])
+def test_a_link_that_gets_slow_leads_to_hold(link_flight, reaction, way, seconds):
+    flight = link_flight
+    since, _, clock = tampered(flight, f"slow {way} {seconds}")
+    descended(flight, since, "-> HOLD: LINK_SLOW", "-> HOLD: STATE_LOST")
+    flight.until(lambda: flight.station.mode == LOITER_MODE, 3)
+    held = next(moment for moment, mode in flight.station.modes if moment > clock)
+    reaction(held - clock, 0.5 + seconds, "from the first late packet to the autopilot's mode HOLD")
+    flight.stays(HOLD, 0.5)
+    assert not flight.failsafes(clock)
 
 
 def test_states_that_come_together_are_replayed_bit_by_bit(hangar):

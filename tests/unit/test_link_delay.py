@@ -16,18 +16,21 @@ from spike_ctrl.px4.link_delay import LinkDelay
 
 
 def told(up=lambda t: 0.0, down=lambda t: 0.0, clock=lambda t: t + 7.0, seconds=4.0, rate=100.0):
-    """Times (s) and the delay that is told then. up, down: delay (s) of a packet that leaves at a time."""
+    """Times (s) and the delay that is told then. up, down: delay (s) of a packet that leaves at a time; inf: it is lost."""
     arrivals = []
     for n in range(round(seconds / TIMESYNC)):
         asked = n * TIMESYNC
         there = asked + 5e-4 + up(asked)
+        arrivals.append((asked, "question", asked, 0.0))
         arrivals.append((there + 5e-4 + down(there), "answer", asked, clock(there)))
     for n in range(round(seconds * rate)):
         sent = n / rate
         arrivals.append((sent + 5e-4 + down(sent), "state", sent, clock(sent)))
     link, found = LinkDelay(), []
-    for now, kind, at, stamp in sorted(arrivals):
-        if kind == "answer":
+    for now, kind, at, stamp in sorted(one for one in arrivals if one[0] < seconds):
+        if kind == "question":
+            link = link.asked(now)
+        elif kind == "answer":
             link = link.answered(now, now - at, stamp - at)
         else:
             link = link.seen(stamp, now)
@@ -69,6 +72,20 @@ def test_single_late_packets_and_the_usual_milliseconds_are_no_delay():
     assert {delay for _, delay in told(lambda t: usual[int(100 * t) % 1000], lambda t: usual[int(77 * t) % 1000])} == {0.0}
     once = told(lambda t: 0.2 * (1.9 < t < 2.0), lambda t: 0.1 * (3.0 < t < 3.03))
     assert max(delay for _, delay in once) == 0.0
+
+
+@pytest.mark.parametrize("size", [0.15, 0.2, 0.5, np.inf])
+def test_commands_that_are_very_late_are_told_before_their_answers_come(size):
+    found = told(up=later(size, 2.01))
+    assert all(delay == 0.0 for at, delay in found if at < 2.01)
+    assert next(at for at, delay in found if delay > 0.05) - 2.01 < 0.26
+    assert max(delay for _, delay in found) < size + 0.01
+
+
+def test_answers_that_are_lost_now_and_then_are_no_delay():
+    dice = np.random.default_rng(5)
+    lost = dict(enumerate(np.where(dice.random(2000) < 0.05, np.inf, 0.0)))
+    assert {delay for _, delay in told(up=lambda t: lost[round(t / TIMESYNC)], seconds=60.0)} == {0.0}
 
 
 def test_a_clock_that_begins_anew_or_jumps_ahead_is_no_delay():

@@ -66,10 +66,10 @@ def test_px4_which_corrects_positions_by_satellites_does_not_contradict_itself(p
             assert cage.in_doubt(track.doubted(ConsistencyLimits())).clamp(corner) == corner
 
 
-def crept(rate, seconds):
+def crept(rate, seconds, along=(1.0, 0.0, 0.0), quality=EstimateQuality()):
     track = Consistency()
     for n in range(round(100 * seconds)):
-        sample = shifted(state(0.01 * n), (rate * 0.01 * n, 0.0, 0.0))
+        sample = shifted(state(0.01 * n), tuple(rate * 0.01 * n * a for a in along))._replace(quality=quality)
         track, found = state_consistency.follow(track, sample, ConsistencyLimits())
         if found:
             return 0.01 * n
@@ -83,6 +83,12 @@ def test_what_creeps_is_summed_up_and_found_at_last():
     for rate in (0.04, 0.09, 0.15):  # what goes on is not forgotten
         assert crept(rate, 60.0) == pytest.approx(-1000.0 * math.log(1 - 2.0 / (rate * 1000.0)), abs=0.3)
     assert isinstance(crept(0.02, 60.0), tuple)  # 1 m after a minute
+
+
+def test_how_sure_the_place_is_to_the_side_allows_the_height_nothing():
+    unsure = EstimateQuality(horizontal=0.3)
+    assert crept(0.05, 60.0, (0.0, 0.0, -1.0), unsure) == pytest.approx(crept(0.05, 60.0), abs=0.02)
+    assert crept(0.05, 60.0, (1.0, 0.0, 0.0), unsure) > crept(0.05, 60.0) + 8.0
 
 
 @pytest.mark.parametrize(

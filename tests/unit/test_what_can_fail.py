@@ -17,14 +17,14 @@ from struck_flight import fault, fly
 
 from spike_ctrl import airframe
 from spike_ctrl.certification import injected_fault, moving_scenario
-from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_core import OF_THE_STATE, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FIRST, KINDS, PHASES
-from spike_ctrl.certification.link_injection import LinkInjection
+from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import CAGES, Stream, draw, draw_whole
-from spike_ctrl.certification.plant_injection import PlantInjection, mislead
+from spike_ctrl.certification.plant_injection import SAGS, PlantInjection, mislead
 from spike_ctrl.certification.safety_statistics import by_phase
-from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
+from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.faults import Rung
@@ -67,8 +67,20 @@ def test_every_component_is_flown_and_the_page_says_of_each_what_no_flight_has()
             assert f"| `{kind}` |" in text and set(injected_fault.phases(place, kind)) <= set(PHASES)
             assert injected_fault.phases(place, kind) and found.size[0] <= found.size[1] and found.after >= 7.0
             assert found.unit or not any(found.size), f"{place} {kind}: a size without a unit"
-    slow = {kind for kinds in KINDS.values() for kind, found in kinds.items() if found.after == injected_fault.SLOWLY}
-    assert slow == {"position_creeps", "height_creeps", "yaw_creeps"}
+
+
+def test_a_drift_is_flown_until_it_has_led_a_vehicle_out_of_a_cage_or_turned_it():
+    drifts = [
+        (f"{place} {kind}", found)
+        for place, kinds in KINDS.items()
+        for kind, found in kinds.items()
+        if "drift" in kind or "creep" in kind
+    ]
+    assert len(drifts) == 11
+    for name, found in drifts:
+        shown = found.size[0] * found.after
+        assert shown > (0.3 if found.unit.startswith("rad") else 1.3), name
+    assert KINDS["plant"]["sags"].after > SAGS
 
 
 def test_the_seeds_of_earlier_certificates_draw_the_kinds_of_their_time():
@@ -94,10 +106,18 @@ def test_the_whole_table_is_drawn_by_seed_in_all_phases_and_cages():
             assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(point.position, low, high, strict=True))
 
 
+def test_a_healthy_flight_from_the_ground_meets_the_yaw_resets_that_px4_makes_after_a_take_off():
+    drawn = [one for seed in range(400) if (one := draw_whole(seed, family="none")).grounded]
+    single, taken_back = ([one for one in drawn if len(one.resets) == n] for n in (1, 2))
+    assert len(drawn) > 80 and len(single) + len(taken_back) == len(drawn) and min(len(single), len(taken_back)) > 30
+    assert all(abs(turn) <= 0.75 and not any(by) for one in drawn for _, by, turn in one.resets)
+    assert all(b - a <= 1.0 and back == -turn for (a, _, turn), (b, _, back) in (one.resets for one in taken_back))
+
+
 # --- effects --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("place", "kind"), [(p, k) for p, k in ADDED if p in ("state", "estimator", "clock")])
+@pytest.mark.parametrize(("place", "kind"), [(p, k) for p, k in ADDED if p in OF_THE_STATE and k in OF_STATES])
 def test_every_new_kind_changes_the_state_and_only_from_its_begin(place, kind):
     struck = injected_fault.draw(place, 1.0, np.random.default_rng(5), kind)._replace(until=math.inf)
     injection, again = (SignalInjection(struck, OF_STATES) for _ in range(2))
@@ -106,6 +126,25 @@ def test_every_new_kind_changes_the_state_and_only_from_its_begin(place, kind):
     after = [(given, found) for given, found, _ in changed if given.stamp > struck.at + 0.1]
     assert sum(given != found for given, found in after) > 0.9 * len(after)
     assert all(found == same for _, found, same in changed)  # by its seed
+
+
+def test_a_force_alone_is_stuck_or_biased_and_the_state_is_as_it_was():
+    force = (0.3, -0.2, 9.7)
+    stuck, biased = (
+        SignalInjection(fault("state", f"force_{how}", 1.0, size=size), OF_FORCES)
+        for how, size in (("stuck", 1e-3), ("biased", 2.0))
+    )
+    assert stuck(force, 0.5) == force == biased(force, 0.5)
+    found = [stuck((0.01 * n, 0.0, 9.8), 1.0 + 0.02 * n) for n in range(50)]
+    assert len(set(found)) == 50 and max(math.dist(f, found[0]) for f in found) < 0.02
+    assert biased(force, 2.0) == pytest.approx((2.3, -0.2, 9.7))
+
+
+def test_the_guide_alone_answers_late_or_a_status_alone_stops():
+    late = ProcessInjection([fault("process", "guide_late", 1.0, size=0.1)])
+    assert late.extra("guide", 0.5) == late.extra("policy", 2.0) == 0.0 and 0.05 <= late.extra("guide", 2.0) <= 0.15
+    link = LinkInjection([fault("link", "status_stops", 1.0, 2.0)])
+    assert link.cut(1.5) and not link.cut(2.5) and link.states(1.5) == [0.0] and link.command(1.5) == 0.0
 
 
 def test_resets_count_and_turn_the_yaw():

@@ -13,13 +13,43 @@ import numpy as np
 
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_parts import Competitors
+from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.certification.plant_injection import PlantInjection
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.simulated_px4.plant import Plant
 from spike_ctrl_adaptation.adapted_flight import AdaptedFlight, GuidedFlight, draw, led_by
 
 SIZE, LASTS, SPAN = 4.0, 60.0, 10.0  # m/s^2 at the radius where it is fastest; s; s of a mean
+CORE = 0.2  # m, radius at which the air is fastest (Rankine's vortex)
+
+
+def whirl(x: float, y: float, size: float) -> tuple[float, float]:
+    """Acceleration (m/s^2) by air that turns about the origin, counter-clockwise: `size` at CORE, less within and beyond."""
+    radius = math.hypot(x, y)
+    share = size / CORE if radius < CORE else size * CORE / radius**2
+    return -share * y, share * x
+
+
+class Whirling(PlantInjection):
+    """A plant in air that whirls about the start from the fault `whirl` on."""
+
+    def __init__(self, scenario: Scenario, plant: Plant) -> None:
+        self.centre = scenario.start
+        super().__init__(scenario, plant)
+        self.steady = self.faults
+
+    def air(self, now: float) -> list[float]:
+        """Force (N) of wind and whirl."""
+        force, mass = super().air(now), self.plant.airframe.mass
+        for fault in self.faults:
+            if fault.acts(now):
+                x, y = (a - b for a, b in zip(self.plant.state.position[:2], self.centre[:2], strict=True))
+                a, b = whirl(x, y, fault.size)
+                force = [force[0] + a * mass, force[1] + b * mass, force[2]]
+        return force
 
 
 class WhirlFlight(NamedTuple):
@@ -50,6 +80,7 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
         core = FlightCore(scenario, who, settings)
     else:
         core = GuidedFlight(scenario, led_by(flying, who, settings), settings)
+    core.plant = Whirling(scenario, core.vehicle.plant)
     core.fly()
     time = np.array([step.time for step in core.steps]) - at
     distance = np.array([math.dist(step.position, step.wanted) for step in core.steps])

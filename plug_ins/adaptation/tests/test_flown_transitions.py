@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.certification.plant_injection import CORE, whirl
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.reward import END
@@ -14,6 +13,7 @@ from spike_ctrl_adaptation import flown_transitions
 from spike_ctrl_adaptation.fine_tuning import learn_from_flight
 from spike_ctrl_adaptation.flown_transitions import TransitionMemory
 from spike_ctrl_adaptation.plant_estimate import unchanged
+from spike_ctrl_adaptation.whirl_flight import CORE, whirl
 
 CRAFT = airframe.load("sih_quadx")
 DATA = checkpoint.read("models/sih_quadx.safetensors")

@@ -10,22 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.certification.flight_parts import Competitors, FlightRecord, FlownStep
+from spike_ctrl.certification.flight_parts import Competitors, FlownStep
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.operator_injection import operate
 from spike_ctrl.certification.plant_injection import PlantInjection, mislead
-from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_STATES, SignalInjection
+from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
-from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import auto_mission, bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
@@ -51,6 +51,9 @@ from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import WARM_UP as BOOTS
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
+if TYPE_CHECKING:
+    from spike_ctrl.certification.flight_bag import FlightBag
+
 SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.01, 0.05, 0.02  # s
 MESSAGE = (1e-4, 5e-4)  # s that a message takes, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
@@ -68,7 +71,7 @@ class FlightCore:
     """One flight. `fly` runs it. record: takes what a bag would hold."""
 
     def __init__(
-        self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightRecord | None = None
+        self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightBag | None = None
     ) -> None:
         self.settings = settings = replace(settings, cage=scenario.cage) if scenario.cage else settings
         self.scenario, self.who, self.record = scenario, who, record
@@ -80,8 +83,11 @@ class FlightCore:
         wanted = parameter_rules.Wanted(remote_control=False)
         fences = parameter_rules.to_set(self.vehicle.parameters, settings, who.airframe, wanted) if scenario.cage else {}
         self.vehicle.parameters.update(fences)
+        self.vehicle.estimator.heading = -sum(turn for _, _, turn in scenario.resets)
         self.clock = VirtualClock()
-        self.of_states = [SignalInjection(fault, OF_STATES) for fault in scenario.struck(*OF_THE_STATE)]
+        struck = scenario.struck(*OF_THE_STATE)
+        self.of_states = [SignalInjection(fault, OF_STATES) for fault in struck if fault.kind in OF_STATES]
+        self.of_forces = [SignalInjection(fault, OF_FORCES) for fault in struck if fault.kind in OF_FORCES]
         self.of_answers = {
             name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
         }
@@ -125,8 +131,9 @@ class FlightCore:
         if scenario.phase in (FLIGHT, LANDING) and not scenario.grounded:
             clock.at(ENGAGE, self._engage)
         clock.at(scenario.lands, self.requests.append, Request.LAND)
-        for at, by in scenario.resets:
-            clock.at(at, self._reset, by)
+        for at, by, turn in scenario.resets:
+            clock.at(at, self.vehicle.estimator.jump, by, turn)
+            clock.at(at, self.vehicle.navigator.shifted, by)
         for fault in scenario.struck("autopilot"):
             clock.at(fault.at, mislead, fault, self.vehicle.estimator, clock)
         for number, aim in enumerate(scenario.aims):
@@ -179,7 +186,10 @@ class FlightCore:
             sample = injection(sample, now)
         # As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it.
         if now - self.force.measured >= IMU_PERIOD - TICK / 2:
-            self.force = self.force.felt(vehicle.estimator.acceleration, now)
+            force = vehicle.estimator.acceleration
+            for felt in self.of_forces:
+                force = felt(force, now)
+            self.force = self.force.felt(force, now)
         self.force, sample = self.force.judged(sample, self.settings.force)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
@@ -204,10 +214,6 @@ class FlightCore:
             self.record.state(now, bridged, seen, guided)
         self.clock.at(now + self.between(MESSAGE), self._step_when_awake, {"sample": sample})
 
-    def _reset(self, by: Vector) -> None:
-        self.vehicle.estimator.jump(by)
-        self.vehicle.navigator.shifted(by)
-
     # --- guide and policy -------------------------------------------------------------------------------------------
 
     def _show(self, at: float, state: ShownState) -> None:
@@ -231,13 +237,14 @@ class FlightCore:
             self._answer((name,), state)
 
     def _answer(self, names: tuple[str, ...], state: ShownState) -> None:
-        now, late = self.clock.now, self.processes.extra(self.clock.now)
+        now = self.clock.now
         found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
         if "policy" in names and (shadow := self.pilot.candidate) is not None:
             (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
             found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
-        if late and (policy := found.pop("policy", None)) is not None:
-            self.clock.at(now + late, self._step_when_awake, {"policy": policy})
+        for name in names if self.processes.slow else ():
+            if (late := self.processes.extra(name, now)) and name in found:
+                self.clock.at(now + late, self._step_when_awake, {name: found.pop(name)})
         if found:
             taken = self.between(POLICY_TIME if "policy" in found else GUIDE_TIME)
             self.clock.at(now + taken, self._step_when_awake, found)

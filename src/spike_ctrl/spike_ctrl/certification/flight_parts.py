@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple
 
-from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.flight import bridge
-from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl.policy.policy_protocol import Policy
-
-if TYPE_CHECKING:
-    from spike_ctrl.certification.flight_core import FlightCore
 
 
 class Competitors(NamedTuple):
@@ -35,11 +28,3 @@ class FlownStep(NamedTuple):
     estimated: tuple[float, float, float]
     wanted: tuple[float, float, float]
     rung: Rung
-
-
-class FlightRecord(Protocol):
-    """Takes what passes between the parts, as a bag does."""
-
-    def state(self, now: float, bridged: bridge.BridgedState, seen: Floats | None, guided: bool) -> None: ...
-    def answer(self, now: float, answer: Answer) -> None: ...
-    def output(self, core: FlightCore, output: SupervisorOutput) -> None: ...

@@ -37,28 +37,28 @@ class FaultRange(NamedTuple):
 
 
 Kinds: TypeAlias = dict[str, dict[str, FaultRange]]
+
+
+def _of_guide(kinds: dict[str, FaultRange]) -> dict[str, FaultRange]:
+    return {name: found._replace(row=17) for name, found in kinds.items()}
+
+
+_EITHER = {  # policy and guide alike
+    "frozen": FaultRange(row=12),
+    "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12, unit="of an action's limit"),
+    "flipped": FaultRange(row=12),
+    "biased": FaultRange((0.05, 1.0), row=12, unit="of an action's limit"),
+    "noisy": FaultRange((0.1, 1.0), row=11, unit="of an action's limit"),
+    "not_finite": FaultRange(row=7),
+}
+_FIRST_OF_POLICY = {
+    "one_axis_flipped": FaultRange(row=12),
+    "scaled": FaultRange((0.0, 3.0), row=10, unit="times"),
+    "full": FaultRange(row=10),
+}
 FIRST: Kinds = {
-    "policy": {
-        "frozen": FaultRange(row=12),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=12, unit="of an action's limit"),
-        "flipped": FaultRange(row=12),
-        "one_axis_flipped": FaultRange(row=12),
-        "scaled": FaultRange((0.0, 3.0), row=10, unit="times"),
-        "biased": FaultRange((0.05, 1.0), row=12, unit="of an action's limit"),
-        "noisy": FaultRange((0.1, 1.0), row=11, unit="of an action's limit"),
-        "not_finite": FaultRange(row=7),
-        "full": FaultRange(row=10),
-        "delayed": FaultRange((1, 8), row=30, unit="answers of so many states before"),
-    },
-    "guide": {
-        "frozen": FaultRange(row=17),
-        "frozen_with_dither": FaultRange((1e-4, 3e-3), row=17, unit="of an action's limit"),
-        "flipped": FaultRange(row=17),
-        "biased": FaultRange((0.05, 1.0), row=17, unit="of an action's limit"),
-        "noisy": FaultRange((0.1, 1.0), row=17, unit="of an action's limit"),
-        "not_finite": FaultRange(row=17),
-        "falling": FaultRange(row=17),
-    },
+    "policy": _EITHER | _FIRST_OF_POLICY | {"delayed": FaultRange((1, 8), row=30, unit="answers of so many states before")},
+    "guide": _of_guide(_EITHER) | {"falling": FaultRange(row=17)},
     "link": {
         "states_lost": FaultRange((0.2, 0.9), (0.5, 5.0), row=2, unit="share"),
         "states_late": FaultRange((0.02, 0.15), (0.5, 5.0), row=2, unit="s"),
@@ -119,7 +119,7 @@ FIRST: Kinds = {
         "weaker": FaultRange((0.05, 0.25), unit="share"),
         "moment": FaultRange((0.02, 0.1), unit="of the weight times the arm"),
     },
-    "unseen": {"drifts_as_its_velocity": FaultRange((0.1, 1.0), unit="m/s")},
+    "unseen": {"drifts_as_its_velocity": FaultRange((0.1, 1.0), after=20.0, unit="m/s")},
 }
 _OF_ANSWERS = {
     "one_axis_scaled": FaultRange((-1.0, 0.5), row=12, unit="times"),
@@ -130,12 +130,9 @@ _OF_ANSWERS = {
 }
 _ADDED: Kinds = {
     "policy": _OF_ANSWERS | {"long_delayed": FaultRange((9, 16), row=30, unit="answers of so many states before")},
-    "guide": {name: found._replace(row=17) for name, found in _OF_ANSWERS.items()}
+    "guide": _of_guide(_OF_ANSWERS | _FIRST_OF_POLICY)
     | {
         "dithered": FaultRange((3e-3, 1e-2), row=17, unit="of an action's limit"),
-        "one_axis_flipped": FaultRange(row=17),
-        "scaled": FaultRange((0.0, 3.0), row=17, unit="times"),
-        "full": FaultRange(row=17),
         "delayed": FaultRange((1, 16), row=17, unit="answers of so many states before"),
     },
     "link": {
@@ -149,8 +146,13 @@ _ADDED: Kinds = {
             )
         },
         "states_rare": FaultRange((25.0, 50.0), (0.5, 20.0), row=2, unit="Hz"),
+        "status_stops": FaultRange((0.0, 0.0), (0.5, 20.0), row=20, unit="with TIMESYNC; states go on"),
     },
-    "process": {"policy_late": FaultRange((0.05, 0.2), (0.5, 5.0), row=30, unit="s")},
+    "process": {
+        "policy_late": FaultRange((0.05, 0.2), (0.5, 5.0), row=30, unit="s"),
+        "guide_slow": FaultRange((0.005, 0.05), (0.5, 5.0), row=17, unit="s"),
+        "guide_late": FaultRange((0.05, 0.2), (0.5, 5.0), row=17, unit="s"),
+    },
     "operator": {
         "many_requests": FaultRange((3, 12), unit="requests, or modes of a pilot, within .05 to 1 s of each other")
     },
@@ -166,12 +168,17 @@ _ADDED: Kinds = {
         "rates_axes_swapped": FaultRange(row=47),
         "rates_biased": FaultRange((0.05, 0.5), row=47, unit="rad/s"),
         "tilt_biased": FaultRange((0.05, 0.4), row=47, unit="rad"),
-        "velocity_ramps": FaultRange((0.05, 0.5), row=47, unit="m/s^2"),
+        "velocity_ramps": FaultRange((0.05, 0.5), row=47, after=20.0, unit="m/s^2"),
         "velocity_oscillates": FaultRange((0.1, 1.0), row=47, unit="m/s, 2 to 8 Hz"),
         "rates_oscillate": FaultRange((0.2, 2.0), row=47, unit="rad/s, 2 to 8 Hz"),
         "position_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="m/s"),
         "height_creeps": FaultRange((0.04, 0.12), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="m/s"),
         "yaw_creeps": FaultRange((0.01, 0.05), row=47, phases=(GUIDED, FLIGHT), after=SLOWLY, unit="rad/s"),
+        "attitude_stuck": FaultRange((1e-4, 1e-3), row=47, unit="rad of dither"),
+        "attitude_oscillates": FaultRange((0.02, 0.2), row=47, unit="rad, 2 to 8 Hz"),
+        "yaw_biased": FaultRange((0.1, 3.1), row=47, unit="rad, without the reset counter"),
+        "force_stuck": FaultRange((1e-4, 1e-3), row=46, unit="m/s^2 of dither, of the accelerometer"),
+        "force_biased": FaultRange((0.5, 10.0), row=46, unit="m/s^2, of the accelerometer"),
         "stays": FaultRange((1e-5, 1e-3), row=6, phases=WITH_GUIDE, unit="m, m/s, rad and rad/s of noise"),
     },
     "estimator": {
@@ -179,22 +186,23 @@ _ADDED: Kinds = {
         "velocity_reset": FaultRange((0.3, 1.5), row=9, unit="m/s"),
         "origin_resets": FaultRange((0.1, 1.0), row=9, after=20.0, unit="m, each second"),
         "velocity_stuck_in_resets": FaultRange((1, 10), row=9, after=20.0, unit="states from one reset to the next"),
+        "resets_alone": FaultRange((1, 100), row=9, after=20.0, unit="states from one reset to the next; nothing moves"),
         "position_drifts_in_resets": FaultRange((0.1, 1.0), row=9, after=20.0, unit="m/s, with a reset each second"),
     },
     "clock": {
-        "skewed": FaultRange((0.01, 0.5), row=8, unit="s/s, ahead or behind"),
+        "skewed": FaultRange((0.01, 0.5), row=8, after=20.0, unit="s/s, ahead or behind"),
         "jumps": FaultRange((0.03, 5.0), row=8, unit="s"),
         "stands": FaultRange((0.0, 0.0), (0.05, 3.0), row=8),
     },
     "plant": {
         "one_rotor_weaker": FaultRange((0.1, 0.25), unit="share of its thrust"),
-        "sags": FaultRange((0.05, 0.25), unit="share of the thrust, over 10 s"),
+        "sags": FaultRange((0.05, 0.25), after=20.0, unit="share of the thrust, over 10 s"),
         "wind_turns": FaultRange((1.0, 3.0), unit="m/s^2, once round in 6 s"),
     },
     "autopilot": {
-        "drifts": FaultRange((0.05, 1.0), row=47, after=30.0, unit="m/s"),
+        "drifts": FaultRange((0.05, 1.0), row=47, after=SLOWLY, unit="m/s"),
         "yaw_reset": FaultRange((0.3, 3.1), row=9, after=30.0, unit="rad"),
-        "yaw_drifts": FaultRange((0.02, 0.3), row=47, after=30.0, unit="rad/s"),
+        "yaw_drifts": FaultRange((0.02, 0.3), row=47, after=SLOWLY, unit="rad/s"),
         "satellites_lost": FaultRange(row=46, after=30.0),
     },
 }

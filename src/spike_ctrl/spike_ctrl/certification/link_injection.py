@@ -41,8 +41,7 @@ class LinkInjection:
         for fault, dice in self.faults:
             if not fault.acts(now):
                 continue
-            lost = fault.kind in ("states_stop", "cut") or (fault.kind == "states_lost" and dice.random() < fault.size)
-            if lost:
+            if fault.kind in ("states_stop", "cut") or (fault.kind == "states_lost" and dice.random() < fault.size):
                 return []
             if fault.kind == "states_late":
                 delays = [d + float(dice.uniform(0, fault.size)) for d in delays]
@@ -65,8 +64,8 @@ class LinkInjection:
         return delay
 
     def cut(self, now: float) -> bool:
-        """Whether nothing passes at `now` (s)."""
-        return any(fault.kind == "cut" and fault.acts(now) for fault, _ in self.faults)
+        """Whether neither status nor TIMESYNC passes at `now` (s)."""
+        return any(fault.kind in ("cut", "status_stops") and fault.acts(now) for fault, _ in self.faults)
 
 
 def _held_up(fault: InjectedFault, since: float) -> float:
@@ -86,7 +85,7 @@ class ProcessInjection:
         self.slow: list[tuple[InjectedFault, np.random.Generator]] = []
         for fault in faults:
             dice, who = np.random.default_rng(fault.seed), fault.kind.partition("_")[0]
-            if fault.kind in ("policy_slow", "policy_late"):
+            if fault.kind.endswith(("_slow", "_late")):
                 self.slow.append((fault, dice))
             elif fault.kind == "starved":
                 at = fault.at
@@ -107,6 +106,7 @@ class ProcessInjection:
                 return until
         return now
 
-    def extra(self, now: float) -> float:
-        """By how much (s) the policy answers later at `now` (s)."""
-        return sum((float(dice.uniform(0.5, 1.5)) * fault.size for fault, dice in self.slow if fault.acts(now)), 0.0)
+    def extra(self, name: str, now: float) -> float:
+        """By how much (s) policy or guide answers later at `now` (s)."""
+        slow = [(f, dice) for f, dice in self.slow if f.acts(now) and f.kind.startswith(name)]
+        return sum((float(dice.uniform(0.5, 1.5)) * fault.size for fault, dice in slow), 0.0)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import json_lines
@@ -21,12 +21,15 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
-from spike_ctrl.certification.flight_parts import Competitors, FlightRecord
+from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
+
+if TYPE_CHECKING:
+    from spike_ctrl.certification.flight_bag import FlightBag
 
 AT_ONCE = 4  # flights of a worker between two reports
 FLIGHTS, PLAN = "flights.jsonl", "campaign.json"
@@ -88,7 +91,7 @@ def scenario_of(
 
 
 def refly(
-    seed: int, model: Path, record: FlightRecord | None = None, family: str | None = None, table: int = 1
+    seed: int, model: Path, record: FlightBag | None = None, family: str | None = None, table: int = 1
 ) -> tuple[FlightOutcome, FlightCore]:
     """The flight of a seed again, exactly. record: as of FlightCore. family, table: as of Campaign."""
     who, settings = competitors(model)

@@ -16,19 +16,7 @@ import numpy as np
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification import injected_fault
-from spike_ctrl.certification.injected_fault import (
-    AFTER,
-    FAMILIES,
-    FIRST_FAMILIES,
-    FLIGHT,
-    GUIDED,
-    HAND_OVER,
-    KINDS,
-    LANDING,
-    PAIRED,
-    TAKE_OFF,
-    InjectedFault,
-)
+from spike_ctrl.certification.injected_fault import FLIGHT, GUIDED, HAND_OVER, KINDS, LANDING, TAKE_OFF, InjectedFault
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
@@ -45,7 +33,7 @@ STREAM_SPEED = 2.0  # m/s, most
 CAGES = (Cage(), Cage((-1.3, -1.3, -0.5), (1.3, 1.3, 2.5)), Cage((-5.0, -4.0, -0.5), (5.0, 4.0, 5.0)))
 CAGED, GROUNDED = (0.6, 0.2, 0.2), 0.2  # shares: of each cage; of the flights with the policy that begin on the ground
 BEGINS = {TAKE_OFF: (2.2, 6.0), HAND_OVER: (5.0, 8.0)}  # s, when a fault of such a flight from the ground strikes
-HANDED_OVER, LANDS = 8.5, 25.0  # s, by when the policy flies; that a landing takes at most
+HANDED_OVER, LANDS, TURNS = 8.5, 25.0, (4.0, 12.0)  # s, by when the policy flies; longest landing; when PX4 turns its yaw
 JITTER, SKEW = 3e-3, 2e-4  # s; share: most of any stream
 UNSURE = 1.4  # times the wind, as a figure is drawn: the supervisor does not know it exactly
 LEAST_THRUST = 1.2  # of the weight, of the weakest plant that is drawn
@@ -73,7 +61,7 @@ class Scenario(NamedTuple):
     aims: in time. duration: s. phase: one of PHASES, in which the faults strike; with `guide alone` the policy stays in
     shadow. grounded: it takes off and hands over as a real flight does; else it begins in the air. lands: s, when the
     operator asks for it. stream: None: states come at once, and nobody asks for the time. cage: None: that of the settings.
-    resets: of a sound estimator, when (s) it moves its origin and by how much (m).
+    resets: of an estimator that is sound after them, when (s) it moves its origin (m) and turns its yaw (rad).
     """
 
     seed: int
@@ -92,7 +80,7 @@ class Scenario(NamedTuple):
     lands: float = math.inf
     stream: Stream | None = None
     cage: Cage | None = None
-    resets: tuple[tuple[float, Vector], ...] = ()
+    resets: tuple[tuple[float, Vector, float], ...] = ()
 
     @property
     def begin(self) -> float:
@@ -120,25 +108,20 @@ def draw(
 ) -> Scenario:
     """The flight of this seed, in the air, with a fault of FIRST. family: instead of the seed's own. off: as of `spread`."""
     dice = np.random.default_rng(seed)
-    family = family or FIRST_FAMILIES[seed % len(FIRST_FAMILIES)]
-    laid = cage.laid((0.0, 0.0, 0.0))
-    low, high = laid.box
+    family = family or injected_fault.FIRST_FAMILIES[seed % len(injected_fault.FIRST_FAMILIES)]
+    low, high = cage.laid((0.0, 0.0, 0.0)).box
     mass, thrust, lag = dice.uniform(1 - off, 1 + off, 3).tolist()
     blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
     east, north, up = (blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND)).tolist()
     x, y, _ = dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5).tolist()
     start = (x, y, float(dice.uniform(low[2] + 0.3, high[2])))
     motion = str(dice.choice(MOTIONS))
-    windy = laid.in_wind(Wind(UNSURE * east, UNSURE * north))
-    aims = _aims(motion, start, laid, windy, envelope, dice)
+    aims = _aims(motion, start, cage, (east, north, up), envelope, dice)
     moves = dice.choice([aim.at for aim in aims[:2]])
     at = float(moves + dice.uniform(0.0, 3.0 if motion in ("figure", "stream") else 1.2))
-    places = () if family == "none" else dice.choice(PAIRED, 2, replace=False) if family == "pair" else (family,)
-    faults = tuple(
-        injected_fault.draw(str(place), at + (float(dice.uniform(0, 1.0)) if n else 0.0), dice)
-        for n, place in enumerate(places)
-    )
-    duration = at + AFTER if faults else ENGAGED + HEALTHY
+    places = _places(family, dice)
+    faults = _faults(places, [None] * len(places), at, dice)
+    duration = at + injected_fault.AFTER if faults else ENGAGED + HEALTHY
     noise, latency = float(dice.uniform(0.5, NOISE)), float(dice.uniform(0, LATENCY))
     plant, wind = (mass, thrust, lag), (east, north, up)
     return Scenario(seed, family, plant, latency, noise, wind, start, motion, aims, faults, duration)
@@ -152,11 +135,9 @@ def draw_whole(
     Beside a default cage others are drawn. A fifth of the flights with the policy begin on the ground.
     """
     dice = np.random.default_rng((seed, 2))
-    family = family or FAMILIES[seed % len(FAMILIES)]
+    family = family or injected_fault.FAMILIES[seed % len(injected_fault.FAMILIES)]
     cage = CAGES[int(dice.choice(len(CAGES), p=CAGED))] if cage == Cage() else cage
-    places: Sequence[str] = (
-        () if family == "none" else dice.choice(PAIRED, 2, replace=False).tolist() if family == "pair" else (family,)
-    )
+    places = _places(family, dice)
     kinds = [str(dice.choice(sorted(KINDS[place]))) for place in places]
     usual = (FLIGHT,) if len(kinds) == 2 else (FLIGHT, FLIGHT, GUIDED, HAND_OVER, LANDING)
     phase = str(dice.choice(injected_fault.phases(places[0], kinds[0]) if len(kinds) == 1 else usual))
@@ -164,25 +145,24 @@ def draw_whole(
     plain = draw(seed, cage, envelope, "none", off)
     start, aims = plain.start, plain.aims
     if grounded:
-        laid, start = cage.laid((0.0, 0.0, 0.0)), (0.0, 0.0, LadderLimits().take_off_height)
-        aims = _aims(
-            plain.motion, start, laid, laid.in_wind(Wind(UNSURE * plain.wind[0], UNSURE * plain.wind[1])), envelope, dice
-        )
+        start = 0.0, 0.0, LadderLimits().take_off_height
+        aims = _aims(plain.motion, start, cage, plain.wind, envelope, dice)
         aims = tuple(aim._replace(at=aim.at + HANDED_OVER - ENGAGED) for aim in aims)
     lands = aims[0].at + float(dice.uniform(1.0, 4.0)) if phase == LANDING else math.inf
     moves = float(dice.choice([aim.at for aim in aims[:2]]))
     strikes = {**BEGINS, LANDING: (lands, lands + 6.0)}.get(phase, (moves, moves + 3.0))
-    at = float(dice.uniform(*strikes)) if kinds else aims[0].at + HEALTHY - AFTER
-    faults = tuple(
-        injected_fault.draw(str(place), at + (float(dice.uniform(0, 1.0)) if n else 0.0), dice, kind)
-        for n, (place, kind) in enumerate(zip(places, kinds, strict=True))
-    )
+    at = float(dice.uniform(*strikes)) if kinds else aims[0].at + HEALTHY - injected_fault.AFTER
+    faults = _faults(places, kinds, at, dice)
     for n in range(len(aims)) if dice.random() < 0.5 else ():
         if isinstance(course := aims[n].course, SetPoint):
             turned = course._replace(yaw=float(dice.uniform(-math.pi, math.pi)))
             aims = (*aims[:n], aims[n]._replace(course=turned), *aims[n + 1 :])
     jumps = dice.normal(0.0, 0.1, (int(dice.integers(3)) if family == "none" else 0, 3)).clip(-0.25, 0.25)
-    resets = tuple((float(dice.uniform(ENGAGED, at + AFTER)), _vector(jump)) for jump in jumps)
+    resets = tuple((float(dice.uniform(ENGAGED, at + injected_fault.AFTER)), _vector(jump), 0.0) for jump in jumps)
+    if grounded and family == "none":  # PX4 turns its yaw some seconds after a take-off, and may take that back
+        turn, when = min(max(float(dice.normal(0.0, 0.3)), -0.75), 0.75), float(dice.uniform(*TURNS))
+        back = ((when + float(dice.uniform(0.2, 1.0)), -turn),) if dice.random() < 0.5 else ()
+        resets = tuple((time, (0.0, 0.0, 0.0), by) for time, by in ((when, turn), *back))
     stream = Stream(float(dice.uniform(0, JITTER)), float(dice.uniform(-SKEW, SKEW)))
     return plain._replace(
         family=family, start=start, aims=aims, faults=faults, duration=at + shown(phase, faults), phase=phase,
@@ -193,16 +173,35 @@ def draw_whole(
 
 def shown(phase: str, faults: Sequence[InjectedFault]) -> float:
     """How long (s) a flight goes on after its first fault, or after HEALTHY, until that has shown itself."""
-    after = max((KINDS[fault.place][fault.kind].after for fault in faults), default=AFTER)
+    after = max((KINDS[fault.place][fault.kind].after for fault in faults), default=injected_fault.AFTER)
     return max(after, LANDS) if phase == LANDING else after + 3.0 if phase in BEGINS else after
 
 
+def _places(family: str, dice: np.random.Generator) -> list[str]:
+    """Where the faults of a family strike."""
+    if family == "pair":
+        return [str(place) for place in dice.choice(injected_fault.PAIRED, 2, replace=False)]
+    return [] if family == "none" else [family]
+
+
+def _faults(
+    places: Sequence[str], kinds: Sequence[str | None], at: float, dice: np.random.Generator
+) -> tuple[InjectedFault, ...]:
+    """Faults of these kinds from `at` (s) on, the second one up to a second later."""
+    return tuple(
+        injected_fault.draw(place, at + (float(dice.uniform(0, 1.0)) if n else 0.0), dice, kind)
+        for n, (place, kind) in enumerate(zip(places, kinds, strict=True))
+    )
+
+
 def _aims(
-    motion: str, start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np.random.Generator
+    motion: str, start: Vector, cage: Cage, wind: Vector, envelope: Envelope, dice: np.random.Generator
 ) -> tuple[Aim, ...]:
+    laid = cage.laid((0.0, 0.0, 0.0))
     if motion == "figure":
-        return (Aim(ENGAGED, _figure(start, cage, windy, envelope, dice)),)
-    low, high = (np.array(corner) for corner in cage.box)
+        windy = laid.in_wind(Wind(UNSURE * wind[0], UNSURE * wind[1]))
+        return (Aim(ENGAGED, _figure(start, laid, windy, envelope, dice)),)
+    low, high = (np.array(corner) for corner in laid.box)
     aims, at, place = [], ENGAGED, np.array(start)
     for _ in range(4):
         goal = dice.uniform(low, high)

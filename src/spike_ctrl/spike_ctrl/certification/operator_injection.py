@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.certification.virtual_clock import VirtualClock
-from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.request import Request
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.simulated_px4.vehicle import Vehicle
+
+if TYPE_CHECKING:
+    from spike_ctrl.certification.flight_core import FlightCore
 
 _ASKED = {
     "disengages": Request.DISENGAGE,
@@ -25,22 +26,7 @@ _ASKED = {
 }
 
 
-class Operated(Protocol):
-    """A flight that an operator can reach."""
-
-    clock: VirtualClock
-    vehicle: Vehicle
-    requests: list[Request]
-    target: SetPoint | Trajectory | None
-
-    def request_mode(self, mode: PX4Mode) -> None:
-        """The autopilot is asked for a mode."""
-
-    def stream_along(self, course: SetPoint, at: float, until: float) -> None:
-        """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
-
-
-def operate(fault: InjectedFault, flight: Operated) -> None:
+def operate(fault: InjectedFault, flight: FlightCore) -> None:
     """What an operator or a pilot does, at the time at which the fault begins."""
     asked, (x, y, z), (u, v, w) = _ASKED.get(fault.kind), flight.vehicle.estimate.position, fault.direction
     size = fault.size

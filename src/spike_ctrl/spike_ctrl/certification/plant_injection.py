@@ -17,8 +17,7 @@ from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
 
 SAGS, TURNS = 10.0, 6.0  # s until the thrust has sagged; s of a turn of the wind
-STEADILY = ("whirl", "sags", "wind_turns", "one_rotor_weaker")  # they change all the time
-CORE = 0.2  # m, radius of a whirl at which it is fastest (Rankine's vortex)
+STEADILY = ("sags", "wind_turns", "one_rotor_weaker")  # they change all the time
 
 
 class PlantInjection:
@@ -31,7 +30,6 @@ class PlantInjection:
         self.faults = scenario.struck("plant")
         self.changes = sorted({time for f in self.faults for time in (f.at, f.until) if time < math.inf})
         self.steady = [fault for fault in self.faults if fault.kind in STEADILY]
-        self.centre = scenario.start
         self.nominal = dynamics.read(plant.buffer, dynamics.PLANT_ROWS, 1)[0]
         self._write(0.0)
 
@@ -43,22 +41,20 @@ class PlantInjection:
         elif self.steady:
             self._write(now)
 
+    def air(self, now: float) -> list[float]:
+        """Force (N) of the air but for gusts."""
+        return list(self.wind)
+
     def _write(self, now: float) -> None:
-        force, moment, rows = list(self.wind), [0.0, 0.0, 0.0], self.nominal.copy()
+        force, moment, rows = self.air(now), [0.0, 0.0, 0.0], self.nominal.copy()
         craft, thrust = self.plant.airframe, slice(dynamics.THRUST - dynamics.MASS, dynamics.TORQUE - dynamics.MASS)
         for fault in self.faults:
             if not fault.acts(now):
                 continue
-            if fault.kind == "gust":
-                force = [f + fault.size * craft.mass * d for f, d in zip(force, fault.direction, strict=True)]
-            elif fault.kind == "wind_turns":
+            if fault.kind in ("gust", "wind_turns"):
                 turned = 2 * math.pi * (now - fault.at) / TURNS
-                a, b = fault.size * craft.mass * math.cos(turned), fault.size * craft.mass * math.sin(turned)
-                force = [force[0] + a, force[1] + b, force[2]]
-            elif fault.kind == "whirl":
-                x, y = (a - b for a, b in zip(self.plant.state.position[:2], self.centre[:2], strict=True))
-                a, b = whirl(x, y, fault.size)
-                force = [force[0] + a * craft.mass, force[1] + b * craft.mass, force[2]]
+                along = fault.direction if fault.kind == "gust" else (math.cos(turned), math.sin(turned), 0.0)
+                force = [f + fault.size * craft.mass * d for f, d in zip(force, along, strict=True)]
             elif fault.kind == "moment":
                 arm = max(abs(x) for x in craft.rotor_x)
                 moment = [fault.size * self.weight * arm * d for d in (*fault.direction[:2], 0.0)]
@@ -93,10 +89,3 @@ def mislead(fault: InjectedFault, estimator: Estimator, clock: VirtualClock) -> 
         else:
             estimator.heading += step
         clock.at(clock.now + TICK, mislead, fault, estimator, clock)
-
-
-def whirl(x: float, y: float, size: float) -> tuple[float, float]:
-    """Acceleration (m/s^2) by air that turns about the origin, counter-clockwise: `size` at CORE, less within and beyond."""
-    radius = math.hypot(x, y)
-    share = size / CORE if radius < CORE else size * CORE / radius**2
-    return -share * y, share * x

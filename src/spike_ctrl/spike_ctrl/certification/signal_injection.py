@@ -21,7 +21,7 @@ from spike_ctrl.sim.observation import NOISE
 
 TILTED_AT_MOST = 0.5  # rad
 _NOISE = {"position": NOISE[0], "velocity": NOISE[12], "rates": NOISE[15]}
-Signal = TypeVar("Signal", Sample, Action)
+Signal = TypeVar("Signal", Sample, Action, Vector)
 
 
 class SignalInjection(Generic[Signal]):
@@ -112,9 +112,7 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "velocity_biased": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.size)),
     "position_stuck": lambda f, s, t: s._replace(position=f.dithered(f.first.position)),
     "position_jumps": lambda f, s, t: s._replace(position=f.moved(s.position, f.size)),
-    "origin_moved": lambda f, s, t: s._replace(
-        position=f.moved(s.position, f.size), reset_counter=(s.reset_counter + 1) % 256
-    ),
+    "origin_moved": lambda f, s, t: _reset(OF_STATES["position_jumps"](f, s, t)),
     "rates_stuck": lambda f, s, t: s._replace(rates=f.dithered(f.first.rates)),
     "rates_flipped": lambda f, s, t: s._replace(rates=_times(s.rates, -1.0)),
     "not_finite": _not_finite,
@@ -137,8 +135,12 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "velocity_ramps": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.size * t)),
     "velocity_oscillates": lambda f, s, t: s._replace(velocity=f.moved(s.velocity, f.swing(t))),
     "rates_oscillate": lambda f, s, t: s._replace(rates=f.moved(s.rates, f.swing(t))),
+    "attitude_stuck": lambda f, s, t: s._replace(quaternion=_turned(f.dithered((0.0,) * 3), f.first.quaternion)),
+    "attitude_oscillates": lambda f, s, t: _tilted(f, s, f.swing(t) / f.size),
+    "yaw_biased": lambda f, s, t: OF_STATES["yaw_drifts"](f, s, 1.0),
     "stays": _stays,
-    "yaw_reset": lambda f, s, t: _reset(OF_STATES["yaw_drifts"](f, s, 1.0)),
+    "yaw_reset": lambda f, s, t: _reset(OF_STATES["yaw_biased"](f, s, t)),
+    "resets_alone": lambda f, s, t: _reset(s, 1 + f.count // round(f.size)),
     "velocity_reset": lambda f, s, t: _reset(s._replace(velocity=f.moved(s.velocity, f.size))),
     "origin_resets": lambda f, s, t: _reset(s._replace(position=f.moved(s.position, f.size * (1 + int(t)))), 1 + int(t)),
     "velocity_stuck_in_resets": lambda f, s, t: _reset(
@@ -150,6 +152,11 @@ OF_STATES: dict[str, Callable[[Any, Sample, float], Sample]] = {
     "stands": lambda f, s, t: s._replace(stamp=f.first.stamp),
 }
 OF_STATES |= {f"{name}_creeps": OF_STATES[f"{name}_drifts"] for name in ("position", "height", "yaw")}
+# What becomes of the specific force (m/s^2, body).
+OF_FORCES: dict[str, Callable[[Any, Vector, float], Vector]] = {
+    "force_stuck": lambda f, force, t: f.dithered(f.first),
+    "force_biased": lambda f, force, t: f.moved(force, f.size),
+}
 # What becomes of an action.
 OF_ANSWERS: dict[str, Callable[[Any, Action, float], Action]] = {
     "frozen": lambda f, action, t: _limited(f.first),

@@ -85,7 +85,9 @@ class VirtualCompanion:
         """TIMESYNC, by whose round trips the companion knows how long packets take."""
         now = self.clock.now
         self.clock.at(now + TIMESYNC, self._ask_time)
-        if self._awake and (up := self.link.command(now)) is not None:
+        if self._awake:
+            self.delay = self.delay.asked(now)
+        if self._awake and not self.link.cut(now) and (up := self.link.command(now)) is not None:
             there = now + self.between(RADIO) + up
             for down in self.link.states(there):
                 self.clock.at(there + self.between(RADIO) + down, self._time_told, now, there + self._ahead)

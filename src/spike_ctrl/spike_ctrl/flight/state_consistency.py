@@ -111,8 +111,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         track.resets, track.shifted,
     )  # fmt: skip
     back, turned_back = _size(one.moved for one in settling), _size(one.turned for one in settling)
-    unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
-    back_or_unsure = back + limits.drift_deviations * unsure
+    back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
     position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
     return track, _first_beyond(
         Fault.STATE_INCONSISTENT,
@@ -120,6 +119,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
         (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
         (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
+        (abs(track.kept[2]), limits.kept + back, position),  # the deviation is that to the side
         (math.hypot(*track.turned), limits.attitude + turned_back,
          "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"),
     )  # fmt: skip

@@ -273,6 +273,7 @@ class Companion:
         if self.heard is None:
             return packets
         if self._late("timesync", TIMESYNC, now):
+            self._delay = self._delay.asked(now)
             packets.append(self.link.timesync(now))
         if self._late("ask", ASK_AGAIN, now):
             packets += self._questions(now)
