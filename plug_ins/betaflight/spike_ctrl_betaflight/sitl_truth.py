@@ -11,22 +11,33 @@ from nav_msgs.msg import Odometry
 from spike_ctrl.flight.attitude import normalised, rotate_back
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
-PERIOD = 0.005  # s
+PERIOD = 0.01  # s
+JUMP = 1.0  # m, eastwards
+FAULTS = ("lost", "frozen", "jump", "back")
 POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
 
 
 class Mocap:
-    """Publishes a pose each PERIOD. noise: factor of the deviations above."""
+    """Publishes a pose each PERIOD. noise: factor of the deviations above. fault: one of FAULTS."""
 
     def __init__(self, publish: Callable[[Odometry], None], noise: float, draws: np.random.Generator):
-        self.publish, self.noise, self.draws, self._due = publish, noise, draws, 0.0
+        self.publish, self.noise, self.draws, self.fault = publish, noise, draws, "back"
+        self._due, self._last = 0.0, SensedMotion(*[(0.0,) * 3] * 2, (0.0, 0.0, 0.0, 1.0), *[(0.0,) * 3] * 2)
 
-    def moved(self, now: float, sensed: SensedMotion) -> None:
-        """After a step of the simulation at `now` (s)."""
-        if now < self._due:
-            return
-        self._due = max(self._due + PERIOD, now)
-        self.publish(self.message(now, sensed))
+    def moved(self, now: float, sensed: SensedMotion) -> float | None:
+        """After a step of the simulation at `now` (s): the stamp of the pose that was published, None if there was none."""
+        if now < self._due - 1e-9:
+            return None
+        self._due = max(self._due, now - PERIOD) + PERIOD
+        if self.fault != "frozen":
+            self._last = sensed
+        if self.fault == "lost":
+            return None
+        message = self.message(now, self._last)
+        message.pose.pose.position.x += JUMP * (self.fault == "jump")
+        self.publish(message)
+        stamp = message.header.stamp
+        return float(stamp.sec + 1e-9 * stamp.nanosec)
 
     def message(self, now: float, sensed: SensedMotion) -> Any:
         """The pose at `now` (s)."""

@@ -1,0 +1,129 @@
+"""The loop of `spike-ctrl betaflight sitl`: the firmware, the vehicle, the poses, the pilot and the cable, step by step.
+
+A flight that says which states it has answered is waited for, as the embedded vehicle waits (simulated_px4/pace.py): after a
+pose the vehicle's time stands still until the companion asks for the IMU, goes on until the firmware has answered, and
+stands still again until the flight has. A flight that says nothing is flown in real time, or slower on a busy computer.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spike_ctrl.simulated_px4.pace import Pace
+from spike_ctrl_betaflight.cable import Cable
+from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
+from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
+from spike_ctrl_betaflight.sitl_packets import SensedMotion
+
+LATE = 0.05  # s by which a step may be late before the vehicle's time falls back for good
+ANSWER = 0.0015  # s of this computer's time that the firmware's threads have for an answer, in each step
+SAME = 1e-6  # s between equal stamps
+SAID = 5.0  # s between two lines
+FAULTS = ("mocap lost", "mocap frozen", "mocap jump", "mocap back", "cable cut", "cable back", "receiver lost",
+          "receiver back", "pilot takes")  # fmt: skip
+
+
+class Turns:
+    """Whose turn it is: the vehicle's, the firmware's, or that of the flight."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self._shown, self._asked, self._given, self._stepped = -math.inf, 0, 0, -math.inf
+
+    def shown(self, stamp: float, cable: Cable) -> None:
+        """A pose with this stamp (s) goes out."""
+        self._shown, self._asked, self._given = stamp, cable.asked, cable.given
+
+    def holds(self, cable: Cable, wall: float) -> bool:
+        """Whether the next step must wait at `wall` (s)."""
+        if cable.answered == -math.inf:
+            return False
+        if cable.asked > self._asked and cable.given == self._given:  # the firmware needs time to answer
+            if wall - self._stepped < ANSWER:
+                return True
+            self._stepped = wall
+            return False
+        return self.pace.holds(self._shown - SAME, cable.answered, wall)
+
+
+class SitlFlight:
+    """What the loop moves. poses: publishes the vehicle's motion, gives the stamp. flying: whether a flight is there.
+
+    see: is shown the time and the motion after each step.
+    """
+
+    def __init__(
+        self,
+        simulation: FirmwareSimulation,
+        cable: Cable,
+        pilot: SimulatedPilot,
+        mocap: Any,
+        flying: Callable[[], bool],
+        see: Callable[[float, SensedMotion], None],
+        say: Callable[[str], None],
+    ):
+        self.simulation, self.cable, self.pilot, self.mocap = simulation, cable, pilot, mocap
+        self.flying, self.see, self.say, self.turns = flying, see, say, Turns()
+        self._there, self._looked, self._spoken = False, -math.inf, 0.0
+
+    def run(self, stop: Sequence[int], speed: float) -> None:
+        """Fly until `stop` has something. speed: s of the vehicle's time per second, at most."""
+        begun, first = time.monotonic(), self.simulation.now
+        while not stop:
+            wall = time.monotonic()
+            due = begun + (self.simulation.now - first) / speed
+            if wall < due or self.turns.holds(self.cable, wall):
+                self.cable.pass_on(min(max(due - wall, ANSWER / 3), 0.01))
+                continue
+            begun += max(0.0, wall - due - LATE)
+            self.step(wall)
+
+    def step(self, wall: float) -> None:
+        """One step of the vehicle, at `wall` (s)."""
+        simulation = self.simulation
+        sensed = simulation.sensed
+        if wall - self._looked > 0.1:
+            self._looked, self._there = wall, self.flying()
+            self._obey()
+        before = self.pilot.taken
+        simulation.channels = self.pilot.channels(simulation.now, self._there, sensed.position, sensed.velocity)
+        if self.pilot.taken and not before:
+            self.say(f"{simulation.now:.3f} s: the pilot takes over")
+        self.cable.pass_on(0.0)
+        simulation.advance()
+        self.cable.pass_on(0.0)
+        self.see(simulation.now, simulation.sensed)
+        if self.mocap is not None and (stamp := self.mocap.moved(simulation.now, simulation.sensed)) is not None:
+            self.turns.shown(stamp, self.cable)
+        if simulation.now >= self._spoken:
+            self._spoken = simulation.now + SAID
+            x, y, z = simulation.sensed.position
+            self.say(f"{simulation.now:.0f} s: at {x:.2f}, {y:.2f}, {z:.2f} m")
+
+    def _obey(self) -> None:
+        """Take a line of standard input: one of FAULTS."""
+        if not sys.stdin or sys.stdin.closed or not select.select([sys.stdin], [], [], 0.0)[0]:
+            return
+        if line := sys.stdin.readline().strip():
+            self.say(line)
+            self.say(self.obey(line))
+
+    def obey(self, line: str) -> str:
+        """Do what one of FAULTS says; what to print."""
+        if line not in FAULTS or (line.startswith("mocap") and self.mocap is None):
+            return f"found '{line}', wanted one of {', '.join(FAULTS)}"
+        what, _, how = line.partition(" ")
+        if what == "mocap":
+            self.mocap.fault = how
+        elif what == "cable":
+            self.cable.cut = how == "cut"
+        elif what == "receiver":
+            self.simulation.linked = how == "back"
+        else:
+            self.pilot.taken = True
+        return f"{self.simulation.now:.3f} s: {line}"
