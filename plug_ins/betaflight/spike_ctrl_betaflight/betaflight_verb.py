@@ -5,7 +5,8 @@ in the vehicle's time, so that a busy computer flies slower, and not worse. The 
 motion capture would, where ROS is installed. A simulated pilot arms and switches the override on when a flight is there, and
 disarms after its landing. Lines of standard input are faults: "mocap lost", "cable cut", "receiver lost", "pilot takes".
 
-preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI.
+preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI. With --set it types
+what changes nothing of how the pilot's sticks fly, and says what was there before.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ EXAMPLES = """
 spike-ctrl betaflight sitl --firmware ~/betaflight/obj/main/betaflight_SITL.elf --airframe racer
 spike-ctrl launch flight link:=betaflight connection:=sitl auto:=true
 spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --airframe racer
+spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --set
 """
 RANGES = {"speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6), "gives": (0.0, 1e6), "takes": (0.0, 1e6),
           "seconds": (1.0, 600.0)}  # fmt: skip
@@ -52,6 +54,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     check = kinds.add_parser("preflight", help="what bars a flight beside a flight controller")
     check.add_argument("--connection", default="tcp:127.0.0.1:5761", help="tcp:HOST:PORT or serial:DEVICE:BAUD")
     check.add_argument("--airframe", default="any_rates", help="whose body rates are commanded (default: any_rates)")
+    check.add_argument(
+        "--set", action="store_true", help="write MSP override and the serial rate; the flight controller restarts"
+    )
     check.add_argument("--seconds", type=float, default=5.0, help="how long to measure the link (default: 5)")
 
 
@@ -71,6 +76,8 @@ def _preflight(options: argparse.Namespace) -> int:
     craft = airframe.load(options.airframe)
     craft.require_layout("rates")
     line = MspLine(place)
+    if options.set:
+        line = _set(line, place)
     try:
         known = {command: line.ask(command) for command in (*betaflight_preflight.NAMES, msp.FC_VARIANT)}
         begun, took = time.monotonic(), []
@@ -97,6 +104,24 @@ def _preflight(options: argparse.Namespace) -> int:
     barring = sum(one.blocks for one in unmet)
     print("ready to fly, once the position is there" if not barring else f"{barring} conditions bar a flight")
     return 1 if barring else 0
+
+
+def _set(line: Any, place: str) -> Any:
+    """Write the settings that are safe to write, of a version that was run; the line afterwards."""
+    from spike_ctrl_betaflight import betaflight_preflight, msp, settings_writer
+
+    try:
+        known = {command: line.ask(command) for command in (msp.FC_VARIANT, msp.API_VERSION)}
+        for one in betaflight_preflight.audit_version(known, holds_last_allowed=True):
+            if one.blocks:
+                raise UsageError(f"--set: {one}")
+        written = settings_writer.write(line)
+    finally:
+        line.close()
+    for setting in written:
+        print(setting, flush=True)
+    print("the flight controller restarts" if written else "--set: nothing to write; the flight controller restarts")
+    return settings_writer.restarted(place)
 
 
 def _try_override(line: Any, known: dict[int, bytes]) -> list[Any]:

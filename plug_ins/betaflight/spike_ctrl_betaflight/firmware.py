@@ -17,6 +17,7 @@ from typing import Any
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl_betaflight import msp, sitl_packets
+from spike_ctrl_betaflight.command_line import CommandLine
 from spike_ctrl_betaflight.msp_line import MspLine
 from spike_ctrl_betaflight.vehicle_time import VehicleTime
 
@@ -134,35 +135,16 @@ class Firmware:
 def configure(path: Path, folder: Path, lines: Sequence[str]) -> list[str]:
     """Start the firmware, type these lines into its CLI and save. Gives what it refused; it has ended then."""
     firmware = Firmware(path, folder)
+    line = MspLine(LINE)
     try:
-        with socket.create_connection(("127.0.0.1", sitl_packets.MSP), PATIENCE) as line:
-            line.settimeout(PATIENCE)
-            refused = []
-            _type(line, "#", "")  # a line's end after it would call it off
-            for text in lines:
-                if "###" in (said := _type(line, text)) and text not in MAYBE:
-                    refused.append(f"{text}: {said.strip().splitlines()[1]}")
-            line.sendall(b"save\n")
-            firmware.process.wait(PATIENCE)
-        return refused
+        cli = CommandLine(line)
+        found = [(text, cli.do(text)) for text in lines]
+        cli.save()
+        firmware.process.wait(PATIENCE)
+        return [f"{text}: {refused}" for text, refused in found if refused and text not in MAYBE]
     finally:
+        line.close()
         firmware.close()
-
-
-def _type(line: socket.socket, text: str, end_of_line: str = "\n") -> str:
-    """Type one line; what the CLI says up to its prompt."""
-    line.sendall(f"{text}{end_of_line}".encode())
-    said, end = b"", time.monotonic() + PATIENCE
-    while not said.rstrip(b" ").endswith(b"\n#"):
-        if time.monotonic() > end:
-            raise UsageError(f"CLI: no prompt after '{text}'")
-        try:
-            line.settimeout(0.3)
-            said += line.recv(4096)
-        except TimeoutError:
-            if said:
-                break
-    return said.decode(errors="replace")
 
 
 def _listens() -> bool:
