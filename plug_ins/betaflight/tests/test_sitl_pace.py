@@ -6,11 +6,12 @@ import shutil
 import socket
 import subprocess
 import threading
+import types
 
 import pytest
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_betaflight import msp, options
+from spike_ctrl_betaflight import flight_betaflight_argument, msp, options
 from spike_ctrl_betaflight.cable import Cable
 from spike_ctrl_betaflight.simulated_pilot import HIGH, LOW, SimulatedPilot
 from spike_ctrl_betaflight.sitl_flight import Turns
@@ -170,3 +171,22 @@ def test_a_flight_finds_the_simulation_by_its_folder(tmp_path):
     line, found = options.parse(f"sitl:{tmp_path}?idle=0.06")
     assert line == "tcp:127.0.0.1:5770" and (found.hover, found.idle, found.battery) == (0.472, 0.06, "assumed")
     assert options.is_sitl("sitl") and not options.is_sitl("tcp:127.0.0.1:5761")
+
+
+@pytest.mark.parametrize(
+    "given, found",
+    [
+        ({"link": "mavlink"}, {}),
+        ({"link": "betaflight", "connection": "serial:/dev/ttyUSB0:921600"}, {"airframe": "any_rates"}),
+        ({"link": "betaflight", "connection": "sitl"}, {"airframe": "any_rates", "paced": "true"}),
+        ({"link": "betaflight", "connection": "sitl", "realtime": "true"}, {"airframe": "any_rates"}),
+        ({"link": "betaflight", "connection": "sitl", "paced": "false"}, {"airframe": "any_rates"}),
+        ({"link": "betaflight", "airframe": "racer"}, {}),  # whoever names one names both
+    ],
+)
+def test_a_launch_beside_the_simulation_waits_for_nobodys_clock(given, found):
+    context = types.SimpleNamespace(launch_configurations=dict(given))
+    flight_betaflight_argument.prepare(context)
+    added = dict(context.launch_configurations.items() - given.items())
+    assert added.pop("model", None) == (flight_betaflight_argument.POLICY["model"] if "airframe" in found else None)
+    assert added == found
