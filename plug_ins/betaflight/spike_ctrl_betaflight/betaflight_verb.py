@@ -7,6 +7,9 @@ disarms after its landing. Lines of standard input are faults: "mocap lost", "ca
 
 preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI. With --set it types
 what changes nothing of how the pilot's sticks fly, and says what was there before.
+
+certify flies random flights with faults in virtual time, as `spike-ctrl certify` beside PX4, by the firmware's rules: who
+flies when override frames, poses or the pilot's switch stop. The firmware itself is not run. Exit code 1: a promise broke.
 """
 
 from __future__ import annotations
@@ -28,14 +31,17 @@ spike-ctrl betaflight sitl --firmware ~/betaflight/obj/main/betaflight_SITL.elf 
 spike-ctrl launch flight link:=betaflight connection:=sitl auto:=true
 spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --airframe racer
 spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --set
+spike-ctrl betaflight certify models/any_rates.safetensors --flights 200
 """
-RANGES = {"speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6), "gives": (0.0, 1e6), "takes": (0.0, 1e6),
-          "seconds": (1.0, 600.0)}  # fmt: skip
+RANGES = {
+    "flights": (1, 10**6), "first": (0, 2**31), "speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6),
+    "gives": (0.0, 1e6), "takes": (0.0, 1e6), "seconds": (1.0, 600.0),
+}  # fmt: skip
 NEVER = 1e6  # s
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight|certify")
     sitl = kinds.add_parser("sitl", help="the firmware's simulation on our dynamics")
     sitl.add_argument("--firmware", metavar="FILE", help="the executable (default: BETAFLIGHT_SITL of the environment)")
     sitl.add_argument("--folder", type=Path, default=FOLDER, help="where its eeprom and log are")
@@ -58,11 +64,36 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--set", action="store_true", help="write MSP override and the serial rate; the flight controller restarts"
     )
     check.add_argument("--seconds", type=float, default=5.0, help="how long to measure the link (default: 5)")
+    proof = kinds.add_parser("certify", help="random flights with faults, in virtual time")
+    proof.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout `rates`")
+    proof.add_argument("--flights", type=int, default=100, help="how many (default: 100)")
+    proof.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
+    proof.add_argument("--family", metavar="FAMILY", help="faults of one family; betaflight: those of this link")
+    proof.add_argument("--holds-last", action="store_true", help="firmware before 2026.6, which flies the last command on")
 
 
 def run(options: argparse.Namespace) -> int:
     ranges.require(vars(options), RANGES, "--")
-    return _sitl(options) if options.kind == "sitl" else _preflight(options)
+    return {"sitl": _sitl, "preflight": _preflight, "certify": _certify}[options.kind](options)
+
+
+def _certify(options: argparse.Namespace) -> int:
+    """Fly, show progress, print the table. 1 where a promise broke."""
+    from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
+    from spike_ctrl_betaflight import certified_flights, virtual_betaflight
+
+    if options.family not in (None, *virtual_betaflight.FAMILIES):
+        raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(virtual_betaflight.FAMILIES)}")
+    seeds, show, outcomes = range(options.first, options.first + options.flights), progress_with_time_left(), []
+    for outcome in certified_flights.campaign(options.model, seeds, options.family, not options.holds_last):
+        outcomes.append(outcome)
+        show(f"{len(outcomes)}/{options.flights} flights", len(outcomes) / options.flights)
+    end_progress()
+    print(certified_flights.table(outcomes))
+    worst = certified_flights.broken(outcomes)
+    for o in worst[:10]:
+        print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {o.outside:.2f} m outside, {o.hit:.2f} m/s")
+    return 1 if worst else 0
 
 
 def _preflight(options: argparse.Namespace) -> int:

@@ -84,14 +84,15 @@ def crc8(data: bytes) -> int:
 
 
 class MspReader:
-    """Finds the answers in a stream of bytes. counts: packets that were used, and damaged ones."""
+    """Finds the answers in a stream of bytes, or the requests. counts: packets that were used, and damaged ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: bool = False) -> None:
+        self.requests = requests
         self._waiting = bytearray()
         self.counts: Counter[str] = Counter()
 
     def read(self, data: bytes) -> list[Packet]:
-        """The answers that are complete with these bytes, in order. Requests that are echoed are skipped."""
+        """The answers that are complete with these bytes, in order. Requests that are echoed are skipped; or those alone."""
         self._waiting += data
         found = []
         while (start := self._waiting.find(b"$")) >= 0:
@@ -128,7 +129,7 @@ class MspReader:
         if data[head + length] != (_exclusive_or(body) if second == b"M" else crc8(body)):
             self.counts["damaged"] += 1
             return 1, None
-        if direction == b"<":
+        if (direction == b"<") is not self.requests:
             return head + length + 1, None
         self.counts["used"] += 1
         return head + length + 1, Packet(command, body[head - 3 :], direction == b">")
