@@ -191,7 +191,7 @@ def _sitl(options: argparse.Namespace) -> int:
         raise UsageError(f"{path}: its CLI refuses {'; '.join(refused)}")
     with firmware.Firmware(path, options.folder, timed=True) as running:
         api = running.api()
-        mocap, flying = (None, lambda: True) if options.topic == "none" else _publisher(options)
+        mocap = None if options.topic == "none" else _publisher(options)
         simulation = FirmwareSimulation(craft, running.time.grant, api >= FRESH_API, noise=options.noise, seed=options.seed)
         simulation.advance()  # compiles
         cable = Cable(sitl_packets.MSP)
@@ -202,7 +202,7 @@ def _sitl(options: argparse.Namespace) -> int:
         said.write_text(connection + "\n")
         print(f"connection {connection}", flush=True)
         flight = SitlFlight(
-            simulation, cable, pilot, mocap, flying,
+            simulation, cable, pilot, mocap,
             lambda now, true: log and log.row(now, true.position, true.quaternion, true.velocity, true.rates),
             lambda line: print(line, flush=True),
         )  # fmt: skip
@@ -218,8 +218,8 @@ def _sitl(options: argparse.Namespace) -> int:
     return 0
 
 
-def _publisher(options: argparse.Namespace) -> tuple[Any, Any]:
-    """What publishes the truth with a motion capture's noise, and whether somebody listens."""
+def _publisher(options: argparse.Namespace) -> Any:
+    """What publishes the truth with a motion capture's noise."""
     import numpy as np
     import rclpy
     from nav_msgs.msg import Odometry
@@ -230,4 +230,4 @@ def _publisher(options: argparse.Namespace) -> tuple[Any, Any]:
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the verb itself ends on signals
     out = rclpy.create_node("betaflight_sitl").create_publisher(Odometry, options.topic, qos.STREAM)
-    return Mocap(out.publish, options.noise, np.random.default_rng(options.seed)), lambda: out.get_subscription_count() > 0
+    return Mocap(out.publish, options.noise, np.random.default_rng(options.seed))

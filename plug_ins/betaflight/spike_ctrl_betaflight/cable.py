@@ -17,13 +17,15 @@ from spike_ctrl_betaflight import msp
 
 PORT = 5770  # TCP, for companions
 LARGEST = 65536  # bytes of one read
+POLLED = msp.request(msp.RC)  # ten times a second, of a flight alone: nobody else asks what is flown by
 ASKED, GIVEN = msp.request(msp.RAW_IMU), b"$M>\x12" + bytes((msp.RAW_IMU,))  # a request, and how an answer begins
 
 
 class Cable:
     """Passes bytes on when it is asked to. firmware, port: TCP ports on this computer. Raises UsageError.
 
-    asked, given: requests for the IMU that went to the firmware, and answers that came back. answered: stamp (s) of the
+    asked, given: requests for the IMU that went to the firmware, and answers that came back. polled: what a flight asks
+    for ten times a second. answered: stamp (s) of the
     newest state to which all commands have passed; -inf: this companion has not said any.
     """
 
@@ -38,7 +40,7 @@ class Cable:
         self._firmware = _connected(socket.create_connection(("127.0.0.1", firmware), 5.0))
         self._companion: socket.socket | None = None
         self.cut = False
-        self.asked = self.given = 0
+        self.asked = self.given = self.polled = 0
         self.answered = -math.inf
         self._from_companion, self._from_firmware = b"", b""  # the ends of what passed, which may begin a packet
 
@@ -46,11 +48,6 @@ class Cable:
     def port(self) -> int:
         """Where companions connect."""
         return int(self._listener.getsockname()[1])
-
-    @property
-    def used(self) -> bool:
-        """Whether a companion is connected."""
-        return self._companion is not None
 
     def pass_on(self, patience: float) -> None:
         """Wait up to `patience` (s) for bytes, and pass on those that are there."""
@@ -82,6 +79,7 @@ class Cable:
             data, stamps, self._from_companion = msp.without_answered(self._from_companion + data)
             self.answered = max([self.answered, *stamps])
             self.asked += data.count(ASKED)
+            self.polled += data.count(POLLED)
             self._firmware.sendall(data)
 
     def _down(self) -> None:

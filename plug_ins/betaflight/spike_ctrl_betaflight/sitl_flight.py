@@ -23,6 +23,7 @@ from spike_ctrl_betaflight.sitl_packets import SensedMotion
 LATE = 0.05  # s by which a step may be late before the vehicle's time falls back for good
 ANSWER = 0.0015  # s of this computer's time that the firmware's threads have for an answer, in each step
 SAME = 1e-6  # s between equal stamps
+GONE = 0.5  # s of the vehicle's time after which a flight that asks nothing is none
 SAID = 5.0  # s between two lines
 FAULTS = ("mocap lost", "mocap frozen", "mocap jump", "mocap back", "cable cut", "cable back", "receiver lost",
           "receiver back", "pilot takes")  # fmt: skip
@@ -52,9 +53,9 @@ class Turns:
 
 
 class SitlFlight:
-    """What the loop moves. poses: publishes the vehicle's motion, gives the stamp. flying: whether a flight is there.
+    """What the loop moves. mocap: publishes the vehicle's motion, gives the stamp; None: nobody does.
 
-    see: is shown the time and the motion after each step.
+    see: is shown the time and the motion after each step. say: takes lines for people.
     """
 
     def __init__(
@@ -63,13 +64,12 @@ class SitlFlight:
         cable: Cable,
         pilot: SimulatedPilot,
         mocap: Any,
-        flying: Callable[[], bool],
         see: Callable[[float, SensedMotion], None],
         say: Callable[[str], None],
     ):
         self.simulation, self.cable, self.pilot, self.mocap = simulation, cable, pilot, mocap
-        self.flying, self.see, self.say, self.turns = flying, see, say, Turns()
-        self._there, self._looked, self._spoken = False, -math.inf, 0.0
+        self.see, self.say, self.turns = see, say, Turns()
+        self._polled, self._flying, self._looked, self._spoken = 0, -math.inf, -math.inf, 0.0
 
     def run(self, stop: Sequence[int], speed: float) -> None:
         """Fly until `stop` has something. speed: s of the vehicle's time per second, at most."""
@@ -88,10 +88,13 @@ class SitlFlight:
         simulation = self.simulation
         sensed = simulation.sensed
         if wall - self._looked > 0.1:
-            self._looked, self._there = wall, self.flying()
+            self._looked = wall
             self._obey()
+        if self.cable.polled != self._polled:
+            self._polled, self._flying = self.cable.polled, simulation.now
+        there = simulation.now - self._flying < GONE
         before = self.pilot.taken
-        simulation.channels = self.pilot.channels(simulation.now, self._there, sensed.position, sensed.velocity)
+        simulation.channels = self.pilot.channels(simulation.now, there, sensed.position, sensed.velocity)
         if self.pilot.taken and not before:
             self.say(f"{simulation.now:.3f} s: the pilot takes over")
         self.cable.pass_on(0.0)

@@ -142,7 +142,7 @@ def by(controller, policy):
     """Actions of a guide or policy for `CompanionLoop.fly`. point: of time, a set-point."""
 
     def flying(point):
-        state = [controller.initial_state(1) if policy is None else controller.initial_state()]
+        state = [controller.initial_state(1) if policy is None else policy.initial_state()]
 
         def act(time, sample):
             wanted = point(time)
@@ -150,7 +150,7 @@ def by(controller, policy):
             if policy is None:
                 found, state[0] = controller.act(np.asarray(row)[None], state[0])
                 return found[0].tolist(), wanted
-            found, state[0] = controller.step(row, state[0])
+            found, state[0] = policy.step(row, state[0])
             return np.ravel(found).tolist(), wanted
 
         return act

@@ -83,12 +83,12 @@ def line():
 def test_the_cable_passes_all_but_the_words_of_who_has_answered(line):
     cable, companion, firmware = line
     asked, word = msp.request(msp.RAW_IMU), msp.answered(12.34)
-    sent = asked + msp.request(msp.STATUS_EX) + word + msp.set_raw_rc([1500] * 4)
+    sent = asked + msp.request(msp.RC) + word + msp.set_raw_rc([1500] * 4)
     for part in (sent[:14], sent[14:20], sent[20:]):  # a word in pieces
         companion.sendall(part)
         cable.pass_on(1.0)
     assert firmware.recv(4096) == sent.replace(word, b"")
-    assert (cable.asked, cable.given, cable.answered) == (1, 0, 12.34)
+    assert (cable.asked, cable.polled, cable.given, cable.answered) == (1, 1, 0, 12.34)
     told = msp.answer(msp.RAW_IMU, bytes(18))
     for part in (told[:3], told[3:]):
         firmware.sendall(part)
@@ -109,7 +109,7 @@ def test_a_cut_cable_swallows_all(line):
     companion.close()
     cable.pass_on(1.0)
     cable.pass_on(1.0)
-    assert not cable.used and cable.answered == -math.inf  # the next flight begins anew
+    assert cable.answered == -math.inf  # the next flight begins anew
 
 
 class PlayedCable:
