@@ -214,7 +214,7 @@ def _sitl(options: argparse.Namespace) -> int:
             simulation.close()
             if log:
                 log.close()
-        print(flight.turns.pace)
+        print(flight.turns)
     return 0
 
 

@@ -1,6 +1,6 @@
 """The loop of `spike-ctrl betaflight sitl`: the firmware, the vehicle, the poses, the pilot and the cable, step by step.
 
-A flight that says which states it has answered is waited for, as the embedded vehicle waits (simulated_px4/pace.py): after a
+A flight that says which states it has answered is waited for, as the embedded vehicle waits: after a
 pose the vehicle's time stands still until the companion asks for the IMU, goes on until the firmware has answered, and
 stands still again until the flight has. A flight that says nothing is flown in real time, or slower on a busy computer.
 """
@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from spike_ctrl.simulated_px4.pace import Pace
 from spike_ctrl_betaflight.cable import Cable
 from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
 from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
-LATE = 0.05  # s by which a step may be late before the vehicle's time falls back for good
+LATE = 0.05  # s by which a step may be late before the vehicle's time falls back for good; 0 where it waits for a flight
 ANSWER = 0.0015  # s of this computer's time that the firmware's threads have for an answer, in each step
 SAME = 1e-6  # s between equal stamps
+PATIENCE, MOST = 1.0, 3  # s of this computer's time for the answer to a pose; how many times in a row
 GONE = 0.5  # s of the vehicle's time after which a flight that asks nothing is none
 SAID = 5.0  # s between two lines
 FAULTS = ("mocap lost", "mocap frozen", "mocap jump", "mocap back", "cable cut", "cable back", "receiver lost",
@@ -30,11 +30,17 @@ FAULTS = ("mocap lost", "mocap frozen", "mocap jump", "mocap back", "cable cut",
 
 
 class Turns:
-    """Whose turn it is: the vehicle's, the firmware's, or that of the flight."""
+    """Whose turn it is: the vehicle's, the firmware's, or that of the flight.
+
+    A pose or an answer may be lost: the vehicle goes on after PATIENCE, and no longer waits after MOST such waits in a row.
+    waits, waited, missed: how often and how long (s) its time stood still, and how often in vain.
+    """
 
     def __init__(self) -> None:
-        self.pace = Pace()
+        self.waits, self.waited, self.missed = 0, 0.0, 0
         self._shown, self._asked, self._given, self._stepped = -math.inf, 0, 0, -math.inf
+        self._since: float | None = None
+        self._in_a_row = 0
 
     def shown(self, stamp: float, cable: Cable) -> None:
         """A pose with this stamp (s) goes out."""
@@ -49,7 +55,21 @@ class Turns:
                 return True
             self._stepped = wall
             return False
-        return self.pace.holds(self._shown - SAME, cable.answered, wall)
+        since = self._since if self._since is not None else wall
+        if cable.answered >= self._shown - SAME:
+            if self._shown > -math.inf:  # it was not given up
+                self._in_a_row = 0
+        elif self._in_a_row < MOST:
+            self._since = since
+            if wall - since < PATIENCE:
+                return True
+            self._shown, self.missed, self._in_a_row = -math.inf, self.missed + 1, self._in_a_row + 1
+        if self._since is not None:
+            self._since, self.waits, self.waited = None, self.waits + 1, self.waited + wall - since
+        return False
+
+    def __str__(self) -> str:
+        return f"waited for a flight {self.waits} times, {self.waited:.1f} s in all; {self.missed} times in vain"
 
 
 class SitlFlight:
@@ -80,7 +100,7 @@ class SitlFlight:
             if wall < due or self.turns.holds(self.cable, wall):
                 self.cable.pass_on(min(max(due - wall, ANSWER / 3), 0.01))
                 continue
-            begun += max(0.0, wall - due - LATE)
+            begun += max(0.0, wall - due - LATE * (self.cable.answered == -math.inf))
             self.step(wall)
 
     def step(self, wall: float) -> None:

@@ -132,8 +132,16 @@ def test_the_vehicle_waits_for_a_flight_that_answers():
     assert turns.holds(cable, 50.5)  # the flight computes
     cable.answered = 1.01
     assert not turns.holds(cable, 50.6)
-    turns.shown(1.02, cable)
-    assert turns.holds(cable, 51.0) and not turns.holds(cable, 52.1)  # nobody answers any more
+    for number in range(3):  # what is lost is waited for in vain
+        turns.shown(1.02 + 0.01 * number, cable)
+        assert turns.holds(cable, 51.0 + 2 * number) and not turns.holds(cable, 52.1 + 2 * number)
+        assert not turns.holds(cable, 52.2 + 2 * number)
+    turns.shown(1.05, cable)
+    assert not turns.holds(cable, 58.0) and turns.missed == 3  # nobody answers any more
+    cable.answered = 1.05
+    assert not turns.holds(cable, 58.0)
+    turns.shown(1.06, cable)
+    assert turns.holds(cable, 58.1)  # and again
 
 
 def test_a_pilot_gives_the_vehicle_and_disarms_after_the_landing():
