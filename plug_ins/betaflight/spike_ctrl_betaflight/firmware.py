@@ -31,7 +31,7 @@ SETTINGS = (
     "set motor_pwm_protocol = PWM", "set serial_update_rate_hz = 1000", "set thr_expo = 0", "set throttle_limit_type = OFF",
     "set auto_disarm_delay = 0", "aux 0 0 0 1700 2100 0 0", "aux 1 50 1 1700 2100 0 0", "aux 2 1 2 1700 2100 0 0",
     "set simplified_pids_mode = OFF", "set f_roll = 0", "set f_pitch = 0", "set f_yaw = 0", "set p_roll = 42",
-    "set i_roll = 40", "set p_pitch = 42", "set i_pitch = 40", "set p_yaw = 90", "set i_yaw = 30",
+    "set i_roll = 40", "set p_pitch = 42", "set i_pitch = 40", "set p_yaw = 110", "set i_yaw = 8",
 )  # fmt: skip
 """Arming on channel 5, MSP override on 6, angle mode on 7. The gains are for our rotors, which are slower than those that
 Betaflight's defaults are for, and whose own inertia turns no vehicle."""
