@@ -271,7 +271,7 @@ def answered(stamp: float) -> bytes:
 
 def without_answered(data: bytes) -> tuple[bytes, list[float], bytes]:
     """These bytes without the words `answered`; their stamps (s); and the end, if it may begin such a word."""
-    kept, stamps = b"", []
+    kept, stamps = b"", list[float]()
     while (place := data.find(_ANSWERED)) >= 0 and len(data) >= place + _LENGTH:
         kept += data[:place]
         stamps += struct.unpack_from("<d", data, place + len(_ANSWERED))

@@ -20,9 +20,9 @@ from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
 LATE = 0.05  # s by which a step may be late before the vehicle's time falls back for good; 0 where it waits for a flight
-ANSWER = 0.0015  # s of this computer's time that the firmware's threads have for an answer, in each step
+ANSWER, LONGEST = 0.0008, 0.2  # s of this computer's time for the firmware's threads in each step: at first, at most
 SAME = 1e-6  # s between equal stamps
-PATIENCE, MOST = 1.0, 3  # s of this computer's time for the answer to a pose; how many times in a row
+PATIENCE, MOST = 1.5, 3  # s of this computer's time for the answer to a pose, below a flight's `pause`; times in a row
 GONE = 0.5  # s of the vehicle's time after which a flight that asks nothing is none
 SAID = 5.0  # s between two lines
 FAULTS = ("mocap lost", "mocap frozen", "mocap jump", "mocap back", "cable cut", "cable back", "receiver lost",
@@ -38,23 +38,27 @@ class Turns:
 
     def __init__(self) -> None:
         self.waits, self.waited, self.missed = 0, 0.0, 0
-        self._shown, self._asked, self._given, self._stepped = -math.inf, 0, 0, -math.inf
+        self._shown = -math.inf
+        self._stepped: float | None = None
+        self._patience = ANSWER
         self._since: float | None = None
         self._in_a_row = 0
 
-    def shown(self, stamp: float, cable: Cable) -> None:
+    def shown(self, stamp: float) -> None:
         """A pose with this stamp (s) goes out."""
-        self._shown, self._asked, self._given = stamp, cable.asked, cable.given
+        self._shown = stamp
 
     def holds(self, cable: Cable, wall: float) -> bool:
         """Whether the next step must wait at `wall` (s)."""
         if cable.answered == -math.inf:
             return False
-        if cable.asked > self._asked and cable.given == self._given:  # the firmware needs time to answer
-            if wall - self._stepped < ANSWER:
+        if cable.asked > cable.given:  # the firmware needs time to answer, and on a busy computer its threads need more
+            if self._stepped is None or wall - self._stepped < self._patience:
+                self._stepped = wall if self._stepped is None else self._stepped
                 return True
-            self._stepped = wall
+            self._stepped, self._patience = wall, min(2 * self._patience, LONGEST)
             return False
+        self._stepped, self._patience = None, ANSWER
         since = self._since if self._since is not None else wall
         if cable.answered >= self._shown - SAME:
             if self._shown > -math.inf:  # it was not given up
@@ -122,7 +126,7 @@ class SitlFlight:
         self.cable.pass_on(0.0)
         self.see(simulation.now, simulation.sensed)
         if self.mocap is not None and (stamp := self.mocap.moved(simulation.now, simulation.sensed)) is not None:
-            self.turns.shown(stamp, self.cable)
+            self.turns.shown(stamp)
         if simulation.now >= self._spoken:
             self._spoken = simulation.now + SAID
             x, y, z = simulation.sensed.position

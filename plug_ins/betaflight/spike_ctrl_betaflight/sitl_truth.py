@@ -13,31 +13,30 @@ from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
 PERIOD = 0.01  # s
 JUMP = 1.0  # m, eastwards
-FAULTS = ("lost", "frozen", "jump", "back")
 POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
 
 
 class Mocap:
-    """Publishes a pose each PERIOD. noise: factor of the deviations above. fault: one of FAULTS."""
+    """Publishes a pose each PERIOD. noise: factor of the deviations above. fault: lost, frozen, jump, or back: none."""
 
     def __init__(self, publish: Callable[[Odometry], None], noise: float, draws: np.random.Generator):
         self.publish, self.noise, self.draws, self.fault = publish, noise, draws, "back"
-        self._due, self._last = 0.0, SensedMotion(*[(0.0,) * 3] * 2, (0.0, 0.0, 0.0, 1.0), *[(0.0,) * 3] * 2)
+        self._due = 0.0
+        self._last: SensedMotion | None = None
 
     def moved(self, now: float, sensed: SensedMotion) -> float | None:
         """After a step of the simulation at `now` (s): the stamp of the pose that was published, None if there was none."""
         if now < self._due - 1e-9:
             return None
         self._due = max(self._due, now - PERIOD) + PERIOD
-        if self.fault != "frozen":
+        if self.fault != "frozen" or self._last is None:
             self._last = sensed
         if self.fault == "lost":
             return None
         message = self.message(now, self._last)
         message.pose.pose.position.x += JUMP * (self.fault == "jump")
         self.publish(message)
-        stamp = message.header.stamp
-        return float(stamp.sec + 1e-9 * stamp.nanosec)
+        return float(message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec)
 
     def message(self, now: float, sensed: SensedMotion) -> Any:
         """The pose at `now` (s)."""

@@ -25,7 +25,7 @@ def compiled(folder: Path) -> Path:
     if (compiler := shutil.which(os.environ.get("CC", "cc"))) is None:
         raise UsageError("cc: found none, wanted the C compiler that built the firmware: it compiles vehicle_time.c")
     library = folder / "vehicle_time.so"
-    words = [compiler, "-O2", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"]
+    words = [compiler, "-O2", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"]
     said = subprocess.run(words, capture_output=True, text=True)
     if said.returncode:
         raise UsageError(f"{SOURCE}: {compiler} does not compile it: {said.stderr.strip()}")

@@ -119,29 +119,32 @@ class PlayedCable:
 
 def test_the_vehicle_waits_for_a_flight_that_answers():
     turns, cable = Turns(), PlayedCable()
-    turns.shown(1.0, cable)
+    turns.shown(1.0)
     assert not turns.holds(cable, 50.0)  # nobody answers: real time
     cable.answered = 1.0
     assert not turns.holds(cable, 50.0)
-    turns.shown(1.01, cable)
+    turns.shown(1.01)
     assert turns.holds(cable, 50.001)  # the flight has not asked for the IMU
     cable.asked = 1
-    assert not turns.holds(cable, 50.002) and turns.holds(cable, 50.0025)  # the firmware needs time, and its threads too
-    assert not turns.holds(cable, 50.004)
+    assert turns.holds(cable, 50.002) and not turns.holds(cable, 50.003)  # the firmware needs time, its threads too
+    assert turns.holds(cable, 50.0045) and not turns.holds(cable, 50.0047)  # and more, where the computer is busy
     cable.given = 1
     assert turns.holds(cable, 50.5)  # the flight computes
     cable.answered = 1.01
     assert not turns.holds(cable, 50.6)
     for number in range(3):  # what is lost is waited for in vain
-        turns.shown(1.02 + 0.01 * number, cable)
-        assert turns.holds(cable, 51.0 + 2 * number) and not turns.holds(cable, 52.1 + 2 * number)
-        assert not turns.holds(cable, 52.2 + 2 * number)
-    turns.shown(1.05, cable)
+        turns.shown(1.02 + 0.01 * number)
+        assert turns.holds(cable, 51.0 + 2 * number) and not turns.holds(cable, 52.6 + 2 * number)
+        assert not turns.holds(cable, 52.7 + 2 * number)
+    turns.shown(1.05)
     assert not turns.holds(cable, 58.0) and turns.missed == 3  # nobody answers any more
     cable.answered = 1.05
     assert not turns.holds(cable, 58.0)
-    turns.shown(1.06, cable)
+    turns.shown(1.06)
     assert turns.holds(cable, 58.1)  # and again
+    turns.shown(1.07)
+    cable.asked = 2  # late, for the pose before
+    assert turns.holds(cable, 58.2) and not turns.holds(cable, 58.201) and turns.holds(cable, 58.202)
 
 
 def test_a_pilot_gives_the_vehicle_and_disarms_after_the_landing():
