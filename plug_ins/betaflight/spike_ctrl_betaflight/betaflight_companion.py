@@ -53,8 +53,8 @@ class MspTalk(NamedTuple):
         return self.companion.blind(now)
 
     def answered(self, stamp: float, now: float) -> bytes:
-        """Nobody waits for answers."""
-        return b""
+        """For a simulation that waits for it."""
+        return msp.answered(stamp)
 
 
 class BetaflightCompanion:
@@ -128,6 +128,8 @@ class BetaflightCompanion:
             case msp.STATUS_EX:
                 self.status_now, self._status_heard = msp.status(payload), now
                 self._follow_override(now)
+            case msp.RC if not self.overriding:
+                self._last_command = self.throttle.command(msp.channels(payload)[3])  # the pilot's, by which it hovers
             case msp.BATTERY_STATE:
                 self.battery = msp.battery(payload)
             case msp.RC_TUNING | msp.RC_DEADBAND | msp.RX_CONFIG:

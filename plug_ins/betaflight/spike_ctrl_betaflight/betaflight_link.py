@@ -45,6 +45,11 @@ class OverMsp:
         options.parse(connection)
 
     @staticmethod
+    def paces(connection: str) -> bool:
+        """Whether the vehicle behind this connection waits for the answer to each state."""
+        return options.is_sitl(connection)
+
+    @staticmethod
     def converse(node: Any, connection: str, airframe: Airframe, rate: float, report: PreflightReport) -> tuple[Any, ...]:
         """Connection, companion and preflight in place of MAVLink's."""
         line, chosen = options.parse(connection)

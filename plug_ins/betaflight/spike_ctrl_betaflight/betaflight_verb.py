@@ -1,10 +1,15 @@
 """Check a Betaflight before a flight, or fly it in simulation.
 
-sitl starts the firmware in a folder of its own, sets it up, and flies an airframe behind it until Ctrl-C. Its truth is
-published as nav_msgs/Odometry, as motion capture would, where ROS is installed. A simulated pilot arms and switches the
-override on at the times that are given; without them nobody does.
+sitl starts the firmware in a folder of its own, sets it up, and flies an airframe behind it until Ctrl-C. The firmware lives
+in the vehicle's time, so that a busy computer flies slower, and not worse. The truth is published as nav_msgs/Odometry, as
+motion capture would, where ROS is installed. A simulated pilot arms and switches the override on when a flight is there, and
+disarms after its landing. Lines of standard input are faults: "mocap lost", "cable cut", "receiver lost", "pilot takes".
 
-preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI.
+preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI. With --set it types
+what changes nothing of how the pilot's sticks fly, and says what was there before.
+
+certify flies random flights with faults in virtual time, as `spike-ctrl certify` beside PX4, by the firmware's rules: who
+flies when override frames, poses or the pilot's switch stop. The firmware itself is not run. Exit code 1: a promise broke.
 """
 
 from __future__ import annotations
@@ -12,49 +17,83 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl_betaflight.options import FILE, FOLDER
 
 GROUP = "fly"
 EXAMPLES = """
-spike-ctrl betaflight sitl --firmware ~/betaflight/obj/main/betaflight_SITL.elf --airframe racer --arms 20 --gives 22
+spike-ctrl betaflight sitl --firmware ~/betaflight/obj/main/betaflight_SITL.elf --airframe racer
+spike-ctrl launch flight link:=betaflight connection:=sitl auto:=true
 spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --airframe racer
-spike-ctrl launch flight link:=betaflight connection:=tcp:127.0.0.1:5761 airframe:=any_rates
+spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --set
+spike-ctrl betaflight certify models/any_rates.safetensors --flights 200
 """
-RANGES = {"speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6), "gives": (0.0, 1e6), "seconds": (1.0, 600.0)}
+RANGES = {
+    "flights": (1, 10**6), "first": (0, 2**31), "speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6),
+    "gives": (0.0, 1e6), "takes": (0.0, 1e6), "seconds": (1.0, 600.0),
+}  # fmt: skip
 NEVER = 1e6  # s
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight|certify")
     sitl = kinds.add_parser("sitl", help="the firmware's simulation on our dynamics")
     sitl.add_argument("--firmware", metavar="FILE", help="the executable (default: BETAFLIGHT_SITL of the environment)")
-    sitl.add_argument("--folder", type=Path, default=Path("build/betaflight"), help="where its eeprom and log are")
+    sitl.add_argument("--folder", type=Path, default=FOLDER, help="where its eeprom and log are")
     sitl.add_argument("--airframe", default="racer", help="a name or a path to a YAML file (default: racer)")
     sitl.add_argument(
         "--set", action="append", default=[], metavar="LINE", help="one more line for its CLI; may be repeated"
     )
-    sitl.add_argument("--lockstep", action="store_true", help="each step waits for the firmware, which is built for it")
-    sitl.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second (default: 1)")
+    sitl.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second, at most (default: 1)")
     sitl.add_argument("--noise", type=float, default=1.0, help="factor of the noise of gyro, accelerometer and poses")
     sitl.add_argument("--seed", type=int, default=0)
     sitl.add_argument("--topic", default="mocap/odometry", help="of the poses (default: mocap/odometry); none: no ROS")
-    sitl.add_argument("--arms", type=float, default=NEVER, metavar="S", help="the pilot arms then")
-    sitl.add_argument("--gives", type=float, default=NEVER, metavar="S", help="and switches MSP override on then")
+    sitl.add_argument("--arms", type=float, default=2.0, metavar="S", help="the pilot arms so long after a flight came")
+    sitl.add_argument("--gives", type=float, default=4.0, metavar="S", help="and switches MSP override on then")
+    sitl.add_argument("--takes", type=float, default=NEVER, metavar="S", help="and off, and lands (default: never)")
+    sitl.add_argument("--truth", type=Path, metavar="FILE", help="write the true states to a CSV file")
     check = kinds.add_parser("preflight", help="what bars a flight beside a flight controller")
     check.add_argument("--connection", default="tcp:127.0.0.1:5761", help="tcp:HOST:PORT or serial:DEVICE:BAUD")
     check.add_argument("--airframe", default="any_rates", help="whose body rates are commanded (default: any_rates)")
+    check.add_argument(
+        "--set", action="store_true", help="write MSP override and the serial rate; the flight controller restarts"
+    )
     check.add_argument("--seconds", type=float, default=5.0, help="how long to measure the link (default: 5)")
+    proof = kinds.add_parser("certify", help="random flights with faults, in virtual time")
+    proof.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout `rates`")
+    proof.add_argument("--flights", type=int, default=100, help="how many (default: 100)")
+    proof.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
+    proof.add_argument("--family", metavar="FAMILY", help="faults of one family; betaflight: those of this link")
+    proof.add_argument("--holds-last", action="store_true", help="firmware before 2026.6, which flies the last command on")
 
 
 def run(options: argparse.Namespace) -> int:
     ranges.require(vars(options), RANGES, "--")
-    return _sitl(options) if options.kind == "sitl" else _preflight(options)
+    return {"sitl": _sitl, "preflight": _preflight, "certify": _certify}[options.kind](options)
+
+
+def _certify(options: argparse.Namespace) -> int:
+    """Fly, show progress, print the table. 1 where a promise broke."""
+    from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
+    from spike_ctrl_betaflight import certified_flights, virtual_betaflight
+
+    if options.family not in (None, *virtual_betaflight.FAMILIES):
+        raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(virtual_betaflight.FAMILIES)}")
+    seeds, show, outcomes = range(options.first, options.first + options.flights), progress_with_time_left(), []
+    for outcome in certified_flights.campaign(options.model, seeds, options.family, not options.holds_last):
+        outcomes.append(outcome)
+        show(f"{len(outcomes)}/{options.flights} flights", len(outcomes) / options.flights)
+    end_progress()
+    print(certified_flights.table(outcomes))
+    worst = certified_flights.broken(outcomes)
+    for o in worst[:10]:
+        print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {o.outside:.2f} m outside, {o.hit:.2f} m/s")
+    return 1 if worst else 0
 
 
 def _preflight(options: argparse.Namespace) -> int:
@@ -68,6 +107,8 @@ def _preflight(options: argparse.Namespace) -> int:
     craft = airframe.load(options.airframe)
     craft.require_layout("rates")
     line = MspLine(place)
+    if options.set:
+        line = _set(line, place)
     try:
         known = {command: line.ask(command) for command in (*betaflight_preflight.NAMES, msp.FC_VARIANT)}
         begun, took = time.monotonic(), []
@@ -96,6 +137,24 @@ def _preflight(options: argparse.Namespace) -> int:
     return 1 if barring else 0
 
 
+def _set(line: Any, place: str) -> Any:
+    """Write the settings that are safe to write, of a version that was run; the line afterwards."""
+    from spike_ctrl_betaflight import betaflight_preflight, msp, settings_writer
+
+    try:
+        known = {command: line.ask(command) for command in (msp.FC_VARIANT, msp.API_VERSION)}
+        for one in betaflight_preflight.audit_version(known, holds_last_allowed=True):
+            if one.blocks:
+                raise UsageError(f"--set: {one}")
+        written = settings_writer.write(line)
+    finally:
+        line.close()
+    for setting in written:
+        print(setting, flush=True)
+    print("the flight controller restarts" if written else "--set: nothing to write; the flight controller restarts")
+    return settings_writer.restarted(place)
+
+
 def _try_override(line: Any, known: dict[int, bytes]) -> list[Any]:
     """Disarmed, with the override on: send four pulses that nobody flies by, and read back what the firmware flies by."""
     from spike_ctrl_betaflight import betaflight_preflight, msp
@@ -113,54 +172,54 @@ def _sitl(options: argparse.Namespace) -> int:
     """Fly until a signal (0)."""
     from spike_ctrl import airframe
     from spike_ctrl.cli._terminal import stop_signals
-    from spike_ctrl_betaflight import firmware, msp
+    from spike_ctrl.simulated_px4 import ground_truth
+    from spike_ctrl_betaflight import firmware, sitl_packets
     from spike_ctrl_betaflight.betaflight_companion import FRESH_API
+    from spike_ctrl_betaflight.cable import Cable
+    from spike_ctrl_betaflight.commands import Throttle
     from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
-    from spike_ctrl_betaflight.msp_line import MspLine
     from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
+    from spike_ctrl_betaflight.sitl_flight import SitlFlight
 
     path = firmware.executable(options.firmware, os.environ)
     craft = airframe.load(options.airframe)
-    stop = stop_signals()
-    FirmwareSimulation(craft, False).close()  # compiles
+    log = ground_truth.Log(options.truth) if options.truth else None
+    stop, said = stop_signals(), options.folder / FILE
+    said.unlink(missing_ok=True)
     refused = firmware.configure(path, options.folder, [*firmware.SETTINGS, *options.set])
     if refused:
         raise UsageError(f"{path}: its CLI refuses {'; '.join(refused)}")
-    with firmware.Firmware(path, options.folder):
-        line = MspLine(firmware.LINE)
-        api = tuple(line.ask(msp.API_VERSION)[1:3])
-        line.close()
-        truth = None if options.topic == "none" else _publisher(options.topic, options.noise, options.seed)
-        simulation = FirmwareSimulation(
-            craft, api >= FRESH_API, options.speed, noise=options.noise, seed=options.seed, moved=truth
-        )
-        pilot, ended = SimulatedPilot(options.arms, options.gives), threading.Event()
-        print(f"airframe {craft.name} behind {path.name}; MSP at {firmware.LINE}; poses at {options.topic}", flush=True)
+    with firmware.Firmware(path, options.folder, timed=True) as running:
+        api = running.api()
+        mocap = None if options.topic == "none" else _publisher(options)
+        simulation = FirmwareSimulation(craft, running.time.grant, api >= FRESH_API, noise=options.noise, seed=options.seed)
+        simulation.advance()  # compiles
+        cable = Cable(sitl_packets.MSP)
+        pilot = SimulatedPilot(options.arms, options.gives, options.takes, Throttle().pulse(craft.hover))
+        held = "" if api >= FRESH_API else "&holds_last=allowed"
+        connection = f"tcp:127.0.0.1:{cable.port}?pose={options.topic}&hover={craft.hover:.3f}&battery=assumed{held}"
+        print(f"airframe {craft.name} behind {path.name}, MSP API {'.'.join(map(str, api))}", flush=True)
+        said.write_text(connection + "\n")
+        print(f"connection {connection}", flush=True)
+        flight = SitlFlight(
+            simulation, cable, pilot, mocap,
+            lambda now, true: log and log.row(now, true.position, true.quaternion, true.velocity, true.rates),
+            lambda line: print(line, flush=True),
+        )  # fmt: skip
         try:
-            flying = threading.Thread(target=simulation.run, args=(ended,), daemon=True)
-            if not options.lockstep:
-                flying.start()
-            said = 0.0
-            while not stop:
-                if options.lockstep:
-                    simulation.advance()
-                else:
-                    time.sleep(0.01)
-                simulation.channels = pilot.channels(simulation.now)
-                if simulation.now >= said:
-                    said = simulation.now + 5.0
-                    x, y, z = simulation.sensed.position
-                    print(f"{simulation.now:.0f} s: at {x:.2f}, {y:.2f}, {z:.2f} m", flush=True)
+            flight.run(stop, options.speed)
         finally:
-            ended.set()
-            if flying.is_alive():
-                flying.join(2.0)
+            said.unlink(missing_ok=True)
+            cable.close()
             simulation.close()
+            if log:
+                log.close()
+        print(flight.turns)
     return 0
 
 
-def _publisher(topic: str, noise: float, seed: int) -> Any:
-    """A function that publishes the truth with a motion capture's noise, a hundred and more times a second."""
+def _publisher(options: argparse.Namespace) -> Any:
+    """What publishes the truth with a motion capture's noise."""
     import numpy as np
     import rclpy
     from nav_msgs.msg import Odometry
@@ -170,6 +229,5 @@ def _publisher(topic: str, noise: float, seed: int) -> Any:
     from spike_ctrl_ros import qos
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the verb itself ends on signals
-    node = rclpy.create_node("betaflight_sitl")
-    out = node.create_publisher(Odometry, topic, qos.STREAM)
-    return Mocap(out.publish, noise, np.random.default_rng(seed)).moved
+    out = rclpy.create_node("betaflight_sitl").create_publisher(Odometry, options.topic, qos.STREAM)
+    return Mocap(out.publish, options.noise, np.random.default_rng(options.seed))

@@ -1,7 +1,7 @@
 """Betaflight's SITL as a process in a folder of its own, where its eeprom is, and its command line over TCP.
 
 The firmware's ports are fixed: one runs on a computer at a time. It answers `save` by ending, and keeps its settings in the
-folder.
+folder. A SITL that is `timed` lives in the time that its `time` grants.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl_betaflight import msp, sitl_packets
+from spike_ctrl_betaflight.command_line import CommandLine
 from spike_ctrl_betaflight.msp_line import MspLine
+from spike_ctrl_betaflight.vehicle_time import VehicleTime
 
 VARIABLE = "BETAFLIGHT_SITL"
 MAYBE = ("feature -RX_MSP",)  # on in 4.5, where the receiver would be MSP; later versions have no such feature, or not here
@@ -26,9 +29,9 @@ LINE = f"tcp:127.0.0.1:{sitl_packets.MSP}"
 SETTINGS = (
     "feature -RX_MSP", "set msp_override_channels_mask = 15", "set msp_override_failsafe = OFF",
     "set motor_pwm_protocol = PWM", "set serial_update_rate_hz = 1000", "set thr_expo = 0", "set throttle_limit_type = OFF",
-    "aux 0 0 0 1700 2100 0 0", "aux 1 50 1 1700 2100 0 0", "aux 2 1 2 1700 2100 0 0",
-    "set simplified_pids_mode = OFF", "set f_roll = 0", "set f_pitch = 0", "set f_yaw = 0", "set p_roll = 27",
-    "set i_roll = 40", "set p_pitch = 27", "set i_pitch = 40", "set p_yaw = 90", "set i_yaw = 30",
+    "set auto_disarm_delay = 0", "aux 0 0 0 1700 2100 0 0", "aux 1 50 1 1700 2100 0 0", "aux 2 1 2 1700 2100 0 0",
+    "set simplified_pids_mode = OFF", "set f_roll = 0", "set f_pitch = 0", "set f_yaw = 0", "set p_roll = 42",
+    "set i_roll = 40", "set p_pitch = 42", "set i_pitch = 40", "set p_yaw = 110", "set i_yaw = 8",
 )  # fmt: skip
 """Arming on channel 5, MSP override on 6, angle mode on 7. The gains are for our rotors, which are slower than those that
 Betaflight's defaults are for, and whose own inertia turns no vehicle."""
@@ -51,20 +54,30 @@ class Firmware:
     Two threads of a SITL of 4.x share its clock without a lock, and at some starts it stands still: then it is started anew.
     """
 
-    def __init__(self, path: Path, folder: Path):
+    def __init__(self, path: Path, folder: Path, timed: bool = False):
         self.path, self.folder = path, folder
+        self.time: VehicleTime | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if _listens():
             raise UsageError(f"port {sitl_packets.MSP}: found another firmware, wanted none: its ports are fixed")
         self._log = (folder / "firmware.log").open("ab")
         for _ in range(STARTS):
-            self.process = subprocess.Popen([path], cwd=folder, stdout=self._log, stderr=self._log, start_new_session=True)
+            self._start(timed)
             self._await_port()
             if self._clock_runs():
                 return
             self._end()
         self.close()
         raise UsageError(f"{path}: its clock does not run after {STARTS} starts: {folder}/firmware.log")
+
+    def _start(self, timed: bool) -> None:
+        options: dict[str, Any] = {"cwd": self.folder, "stdout": self._log, "stderr": self._log, "start_new_session": True}
+        if timed:
+            self.time = VehicleTime(self.folder)
+            options |= {"env": os.environ | self.time.environment, "pass_fds": [self.time.inherited.fileno()]}
+        self.process = subprocess.Popen([self.path], **options)
+        if self.time is not None:
+            self.time.inherited.close()
 
     def _await_port(self) -> None:
         end = time.monotonic() + PATIENCE
@@ -88,6 +101,14 @@ class Firmware:
             line.close()
             time.sleep(0.3)  # the firmware takes one connection, and is slow to see its end
 
+    def api(self) -> tuple[int, ...]:
+        """The version of its MSP, as (1, 48). Nobody may be connected."""
+        line = MspLine(LINE)
+        try:
+            return tuple(line.ask(msp.API_VERSION)[1:3])
+        finally:
+            line.close()
+
     def __enter__(self) -> Firmware:
         return self
 
@@ -107,40 +128,23 @@ class Firmware:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
+        if self.time is not None:
+            self.time.close()
 
 
 def configure(path: Path, folder: Path, lines: Sequence[str]) -> list[str]:
     """Start the firmware, type these lines into its CLI and save. Gives what it refused; it has ended then."""
     firmware = Firmware(path, folder)
+    line = MspLine(LINE)
     try:
-        with socket.create_connection(("127.0.0.1", sitl_packets.MSP), PATIENCE) as line:
-            line.settimeout(PATIENCE)
-            refused = []
-            _type(line, "#", "")  # a line's end after it would call it off
-            for text in lines:
-                if "###" in (said := _type(line, text)) and text not in MAYBE:
-                    refused.append(f"{text}: {said.strip().splitlines()[1]}")
-            line.sendall(b"save\n")
-            firmware.process.wait(PATIENCE)
-        return refused
+        cli = CommandLine(line)
+        found = [(text, cli.do(text)) for text in lines]
+        cli.save()
+        firmware.process.wait(PATIENCE)
+        return [f"{text}: {refused}" for text, refused in found if refused and text not in MAYBE]
     finally:
+        line.close()
         firmware.close()
-
-
-def _type(line: socket.socket, text: str, end_of_line: str = "\n") -> str:
-    """Type one line; what the CLI says up to its prompt."""
-    line.sendall(f"{text}{end_of_line}".encode())
-    said, end = b"", time.monotonic() + PATIENCE
-    while not said.rstrip(b" ").endswith(b"\n#"):
-        if time.monotonic() > end:
-            raise UsageError(f"CLI: no prompt after '{text}'")
-        try:
-            line.settimeout(0.3)
-            said += line.recv(4096)
-        except TimeoutError:
-            if said:
-                break
-    return said.decode(errors="replace")
 
 
 def _listens() -> bool:

@@ -21,6 +21,7 @@ STATUS_EX, RAW_IMU, RC, ATTITUDE, ANALOG, RC_TUNING = 150, 102, 105, 108, 110, 1
 BOXIDS, RC_DEADBAND, BATTERY_STATE, DEBUG = 119, 125, 130, 254
 BATTERY_CONFIG, RX_MAP = 32, 64
 SET_RAW_RC = 200
+ANSWERED = 0x4F57  # of this project: no firmware has it
 LSB = 16.4  # per deg/s
 LONGEST = 4096  # bytes of a payload; a longer one is noise that looks like a header
 
@@ -83,14 +84,15 @@ def crc8(data: bytes) -> int:
 
 
 class MspReader:
-    """Finds the answers in a stream of bytes. counts: packets that were used, and damaged ones."""
+    """Finds the answers in a stream of bytes, or the requests. counts: packets that were used, and damaged ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: bool = False) -> None:
+        self.requests = requests
         self._waiting = bytearray()
         self.counts: Counter[str] = Counter()
 
     def read(self, data: bytes) -> list[Packet]:
-        """The answers that are complete with these bytes, in order. Requests that are echoed are skipped."""
+        """The answers that are complete with these bytes, in order. Requests that are echoed are skipped; or those alone."""
         self._waiting += data
         found = []
         while (start := self._waiting.find(b"$")) >= 0:
@@ -127,7 +129,7 @@ class MspReader:
         if data[head + length] != (_exclusive_or(body) if second == b"M" else crc8(body)):
             self.counts["damaged"] += 1
             return 1, None
-        if direction == b"<":
+        if (direction == b"<") is not self.requests:
             return head + length + 1, None
         self.counts["used"] += 1
         return head + length + 1, Packet(command, body[head - 3 :], direction == b">")
@@ -262,7 +264,27 @@ def set_raw_rc(pulses: Sequence[int]) -> bytes:
     return request(SET_RAW_RC, struct.pack(f"<{len(pulses)}H", *pulses))
 
 
+def answered(stamp: float) -> bytes:
+    """Word that all commands up to the state with this stamp (s) were sent. It is for a simulation, and no firmware's."""
+    return request(ANSWERED, struct.pack("<d", stamp), 2)
+
+
+def without_answered(data: bytes) -> tuple[bytes, list[float], bytes]:
+    """These bytes without the words `answered`; their stamps (s); and the end, if it may begin such a word."""
+    kept, stamps = b"", list[float]()
+    while (place := data.find(_ANSWERED)) >= 0 and len(data) >= place + _LENGTH:
+        kept += data[:place]
+        stamps += struct.unpack_from("<d", data, place + len(_ANSWERED))
+        data = data[place + _LENGTH :]
+    end = place if place >= 0 else next((n for n in range(len(data)) if _ANSWERED.startswith(data[n:])), len(data))
+    return kept + data[:end], stamps, data[end:]
+
+
 def _unpack(room: str, payload: bytes) -> tuple[int, ...]:
     if len(payload) < struct.calcsize(room):
         raise MspError(f"MSP: found {len(payload)} bytes, wanted at least {struct.calcsize(room)}")
     return struct.unpack_from(room, payload)
+
+
+_LENGTH = len(answered(0.0))
+_ANSWERED = answered(0.0)[:8]  # all before its payload

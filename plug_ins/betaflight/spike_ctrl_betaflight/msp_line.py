@@ -46,9 +46,10 @@ class MspLine:
 
     def receive(self, timeout: float) -> list[Packet]:
         """The answers that came within `timeout` (s)."""
-        return self.reader.read(self._read(timeout))
+        return self.reader.read(self.read(timeout))
 
-    def _read(self, timeout: float) -> bytes:
+    def read(self, timeout: float) -> bytes:
+        """The bytes that came within `timeout` (s), as they are."""
         if self._serial is not None:
             return self._serial.receive(timeout)[0]
         assert self._socket is not None

@@ -2,11 +2,14 @@
 
 tcp:127.0.0.1:5761
 serial:/dev/ttyUSB0:921600?pose=/mocap/odometry&hover=0.35
+sitl                            what a running `spike-ctrl betaflight sitl` says in build/betaflight/connection
+sitl:FOLDER                     the same, of one with --folder FOLDER
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files import ranges
@@ -15,6 +18,7 @@ from spike_ctrl._files.ranges import setting, within
 from spike_ctrl_betaflight import msp_line
 
 POSES = ("odometry", "pose")
+SITL, FOLDER, FILE = "sitl", Path("build/betaflight"), "connection"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class BetaflightOptions:
 
 def parse(text: str) -> tuple[str, BetaflightOptions]:
     """The line and the options of a connection. Raises UsageError."""
-    line, _, rest = text.partition("?")
+    line, _, rest = (_of_sitl(text) if is_sitl(text) else text).partition("?")
     msp_line.check(line)
     defaults = BetaflightOptions()
     given: dict[str, Any] = {}
@@ -55,3 +59,22 @@ def parse(text: str) -> tuple[str, BetaflightOptions]:
     numbers = {name: value for name, value in given.items() if isinstance(value, float)}
     ranges.require(numbers, {k: v for k, v in ranges.bounds(BetaflightOptions).items() if k in numbers}, "connection: ")
     return line, BetaflightOptions(**given)
+
+
+def is_sitl(text: str) -> bool:
+    """Whether a connection names our simulation, whose vehicle can wait for commands."""
+    return text.partition(":")[0].partition("?")[0] == SITL
+
+
+def _of_sitl(text: str) -> str:
+    """The connection that a simulation has written, with the options of this text after its own."""
+    place, _, rest = text.partition("?")
+    folder = Path(place.partition(":")[2] or FOLDER)
+    try:
+        told = (folder / FILE).read_text().strip()
+    except OSError:
+        raise UsageError(
+            f"connection: found '{text}', and no simulation in {folder}: start `spike-ctrl betaflight sitl`, and wait for "
+            "its line with the connection"
+        ) from None
+    return f"{told}&{rest}" if rest else told

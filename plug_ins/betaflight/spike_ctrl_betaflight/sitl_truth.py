@@ -11,22 +11,32 @@ from nav_msgs.msg import Odometry
 from spike_ctrl.flight.attitude import normalised, rotate_back
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
-PERIOD = 0.005  # s
+PERIOD = 0.01  # s
+JUMP = 1.0  # m, eastwards
 POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
 
 
 class Mocap:
-    """Publishes a pose each PERIOD. noise: factor of the deviations above."""
+    """Publishes a pose each PERIOD. noise: factor of the deviations above. fault: lost, frozen, jump, or back: none."""
 
     def __init__(self, publish: Callable[[Odometry], None], noise: float, draws: np.random.Generator):
-        self.publish, self.noise, self.draws, self._due = publish, noise, draws, 0.0
+        self.publish, self.noise, self.draws, self.fault = publish, noise, draws, "back"
+        self._due = 0.0
+        self._last: SensedMotion | None = None
 
-    def moved(self, now: float, sensed: SensedMotion) -> None:
-        """After a step of the simulation at `now` (s)."""
-        if now < self._due:
-            return
-        self._due = max(self._due + PERIOD, now)
-        self.publish(self.message(now, sensed))
+    def moved(self, now: float, sensed: SensedMotion) -> float | None:
+        """After a step of the simulation at `now` (s): the stamp of the pose that was published, None if there was none."""
+        if now < self._due - 1e-9:
+            return None
+        self._due = max(self._due, now - PERIOD) + PERIOD
+        if self.fault != "frozen" or self._last is None:
+            self._last = sensed
+        if self.fault == "lost":
+            return None
+        message = self.message(now, self._last)
+        message.pose.pose.position.x += JUMP * (self.fault == "jump")
+        self.publish(message)
+        return float(message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec)
 
     def message(self, now: float, sensed: SensedMotion) -> Any:
         """The pose at `now` (s)."""

@@ -193,3 +193,16 @@ def test_broken_answers_are_counted_and_harm_nothing():
     assert vehicle.companion.link.counts["undecodable"] == 4
     assert len(vehicle.fly(0.1)) == 10
     assert MspReader().read(b"".join(vehicle.companion.due(vehicle.now + 10))) == []  # what it sends are requests
+
+
+def test_the_hover_is_learnt_from_the_throttle_that_flies():
+    """A pilot who hovers by hand teaches it; what the stack would have commanded meanwhile does not count."""
+    vehicle = Vehicle()
+    vehicle.fly(1.0)
+    vehicle.height = 1.0
+    vehicle.switch(msp.ARM)
+    sticks = struct.pack("<7H", 1500, 1500, 1500, vehicle.companion.throttle.pulse(0.6), 2000, 1000, 1000)
+    for _ in range(100):
+        vehicle.hear(Packet(msp.RC, sticks))
+        vehicle.fly(0.1)
+    assert vehicle.companion.hover.command == pytest.approx(0.6, abs=0.01)

@@ -38,7 +38,7 @@ SHIPPED: dict[str, dict[str, str]] = {
         "controllers": "pid mellinger raptor",
         "simulators": "crazyflow rotorpy l2f",
     },
-    "spike_ctrl_betaflight": {"autopilot_links": "betaflight", "verbs": "betaflight"},
+    "spike_ctrl_betaflight": {"autopilot_links": "betaflight", "verbs": "betaflight", "verb_options": "--autopilot"},
     "spike_ctrl_crazyflie": {"verbs": "fly refly"},
     "spike_ctrl_export": {"verbs": "export", "exporters": "c checkpoint crazyflie nir onnx"},
     "spike_ctrl_fleet": {"flight_conditions": "separation"},

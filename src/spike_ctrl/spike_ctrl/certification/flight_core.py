@@ -27,7 +27,7 @@ from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import auto_mission, bridge, supervisor
-from spike_ctrl.flight.answer_checks import Answer, Identity
+from spike_ctrl.flight.answer_checks import Action, Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import Command, CommandedBy
@@ -360,8 +360,11 @@ class FlightCore:
         if found:
             return
         self.passed = self.passed._replace(heard=now, guided=command.commander is CommandedBy.GUIDE)
+        self._send(command.action, now)
+
+    def _send(self, action: Action, now: float) -> None:
         if (delay := self.link.command(now)) is not None:
-            setpoint = offboard_setpoints.of_action(command.action, self.who.airframe)
+            setpoint = offboard_setpoints.of_action(action, self.who.airframe)
             at = now + self.between(RADIO) + delay + self.scenario.latency
             self.clock.at(self.companion.departure(at), self.vehicle.take, setpoint)
 

@@ -44,9 +44,10 @@ class FamilyRow(NamedTuple):
 
 
 def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
-    """A row per family that was flown, and one of all but `none` and `unseen`."""
+    """A row per family that was flown, and one of all but `none` and `unseen`. Families of plug-ins come last."""
     found = list(outcomes)
-    rows = [_row(name, part) for name in FAMILIES if (part := [o for o in found if o.family == name])]
+    names = dict.fromkeys((*FAMILIES, *(o.family for o in found)))
+    rows = [_row(name, part) for name in names if (part := [o for o in found if o.family == name])]
     faulty = [o for o in found if o.family not in ("none", "unseen")]
     return [*rows, _row("all that can be seen", faulty)] if faulty else rows
 

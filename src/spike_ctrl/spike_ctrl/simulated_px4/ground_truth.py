@@ -18,7 +18,7 @@ class Log:
     def __init__(self, path: Path):
         with refused(f"--truth {path}: cannot be written"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w")
+            self._file = path.open("w", buffering=1)  # whole lines, for who reads along
         self._file.write(",".join(COLUMNS) + "\n")
         self._seen = -INTERVAL
 

@@ -1,0 +1,42 @@
+"""Random flights with faults beside Betaflight, and how often they broke what a policy promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from spike_ctrl._files.text_table import text_table
+from spike_ctrl.certification import flight_outcome, monte_carlo
+from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.certification.safety_statistics import by_family
+from spike_ctrl_betaflight import virtual_betaflight
+from spike_ctrl_betaflight.virtual_betaflight import VirtualBetaflight
+
+
+def fly(seed: int, model: Path, family: str | None = None, fresh: bool = True) -> tuple[FlightOutcome, VirtualBetaflight]:
+    """The flight of a seed; the same again for the same seed. family: one of FAMILIES. fresh: as of PlayedFirmware."""
+    who, settings = monte_carlo.competitors(model)
+    core = VirtualBetaflight(virtual_betaflight.scenario(seed, who, settings, family), who, settings, fresh=fresh)
+    core.fly()
+    return flight_outcome.outcome(core), core
+
+
+def campaign(model: Path, seeds: range, family: str | None = None, fresh: bool = True) -> Iterator[FlightOutcome]:
+    """The outcomes, one after the other."""
+    for seed in seeds:
+        yield fly(seed, model, family, fresh)[0]
+
+
+def table(outcomes: list[FlightOutcome]) -> str:
+    """A row for each family: flights, exits by more than .3 m, touch-downs over 1 m/s, alarms, the worst, the bound."""
+    lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
+    for r in by_family(outcomes):
+        counts = map(str, (r.flights, r.exits, r.hits, r.alarms))
+        lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
+    return text_table(lines)
+
+
+def broken(outcomes: list[FlightOutcome]) -> list[FlightOutcome]:
+    """Those that broke the promise, the worst first."""
+    found = [o for o in outcomes if o.family != "unseen" and (o.left or o.crashed or o.alarm)]
+    return sorted(found, key=lambda o: o.badness, reverse=True)
