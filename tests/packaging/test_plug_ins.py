@@ -49,7 +49,7 @@ def test_an_unknown_format_names_those_that_there_are(python, tmp_path):
     refused = run(python, tmp_path, "export", MODEL, "--to", "nzp", "-o", tmp_path / "x")
     assert refused.returncode == 2
     assert refused.stderr == (
-        "error: --to: found 'nzp'; did you mean 'npz'? wanted one of c, checkpoint, crazyflie, fpga, nir, npz, onnx\n"
+        "error: --to: found 'nzp'; did you mean 'npz'? wanted one of c, checkpoint, crazyflie, fpga, loihi, nir, npz, onnx\n"
     )
 
 

@@ -3,6 +3,7 @@
 - packets made by another implementation of the CRC get numpy's actions, in policy.h's order of fields
 - an activation, a lost packet and a number that is not finite begin anew, in shadow for 50 steps
 - a damaged packet is told and not flown on
+- a packet that is sent again, because its reply was damaged, gets the same reply and no second step
 """
 
 import binascii
@@ -26,7 +27,7 @@ class Board:
     """The microcontroller's end."""
 
     def __init__(self, library):
-        self.library, self.link, self.sequence = library, ctypes.create_string_buffer(4 * 384 + 16), 0
+        self.library, self.link, self.sequence = library, ctypes.create_string_buffer(4 * 384 + 64), 0
 
     def ask(self, observation, first=False, flip=None, lost=0):
         """Status and action; flip: the byte that noise alters; lost: packets that never arrive before this one."""
@@ -108,3 +109,13 @@ def test_a_number_that_is_not_finite_is_told(library, found):
     status, action = board.ask(seen[61])
     assert status == WARMING_UP
     np.testing.assert_allclose(action, flown(found, seen[61:62]), atol=1e-5)
+
+
+def test_a_packet_that_is_sent_again_gets_the_same_reply_and_no_second_step(library, found):
+    board, seen = Board(library), found.self_test
+    for number, observation in enumerate(seen[:60], 1):
+        status, action = board.ask(observation)
+        np.testing.assert_allclose(action, flown(found, seen[:number]), atol=1e-5)
+        assert board.ask(observation, flip=76, lost=-1)[0] == DAMAGED
+        again, repeated = board.ask(observation, lost=-1)
+        assert again == status and np.array_equal(repeated, action)

@@ -20,17 +20,11 @@ def files(found: Checkpoint, network: IntegerNetwork, lanes: int, name: str) -> 
         wanted.append(runtime.action(state))
     core = verilog.files(network, lanes, title)
     return core | {
-        "testbench.sv": sized(core["testbench.sv"], network).replace("STEPS = 128", f"STEPS = {len(found.self_test)}"),
-        "spike_serial.sv": sized(core["spike_serial.sv"], network),
+        "testbench.sv": core["testbench.sv"].replace("STEPS = 128", f"STEPS = {len(found.self_test)}"),
         "inputs.hex": _hex(inputs_of(found.self_test), 20),
         "wanted.hex": _hex(np.array(wanted), 16),
         "README.md": _readme(network, lanes, title),
     }
-
-
-def sized(source: str, network: IntegerNetwork) -> str:
-    inputs, outputs = network.sizes[0], network.sizes[-1]
-    return source.replace("int INPUTS = 18", f"int INPUTS = {inputs}").replace("int OUTPUTS = 4", f"int OUTPUTS = {outputs}")
 
 
 def _hex(values: np.ndarray, bits: int) -> str:
@@ -51,10 +45,11 @@ def _readme(network: IntegerNetwork, lanes: int, title: str) -> str:
 **It was simulated and placed. It has not run on a board.**
 
 ```sh
-verilator --lint-only -Wall --top-module spike_serial spike_serial.sv uart_*.sv policy.sv spike_core.sv
+verilator --lint-only -Wall --top-module spike_serial spike_serial.sv uart_*.sv spike_link.sv policy.sv spike_core.sv
+verilator --lint-only -Wall --top-module spike_spi spike_spi.sv spi_device.sv spike_link.sv policy.sv spike_core.sv
 verilator --binary --top-module testbench testbench.sv policy.sv spike_core.sv && obj_dir/Vtestbench
-yosys -p 'read_verilog -sv ulx3s.sv spike_serial.sv uart_receiver.sv uart_transmitter.sv policy.sv spike_core.sv' \\
-      -p 'synth_ecp5 -top ulx3s -json ulx3s.json'
+yosys -p 'read_verilog -sv ulx3s.sv spike_serial.sv uart_receiver.sv uart_transmitter.sv spike_link.sv' \\
+      -p 'read_verilog -sv policy.sv spike_core.sv; synth_ecp5 -top ulx3s -json ulx3s.json'
 nextpnr-ecp5 --25k --package CABGA381 --json ulx3s.json --lpf ulx3s.lpf --textcfg ulx3s.config
 ecppack ulx3s.config ulx3s.bit && openFPGALoader -b ulx3s ulx3s.bit
 ```
@@ -63,7 +58,9 @@ ecppack ulx3s.config ulx3s.bit && openFPGALoader -b ulx3s ulx3s.bit
 |---|---|
 | `spike_core.sv` | one step of the network; `LANES` neurons at once, one cycle per event and group |
 | `policy.sv` | the core with the sizes of this network |
-| `spike_serial.sv`, `uart_*.sv` | the UART protocol of `docs/uart_policy.c`: CRC, sequence, warm-up, watchdog |
+| `spike_link.sv` | the frames of `docs/uart_policy.c`: CRC, sequence, warm-up, watchdog |
+| `spike_serial.sv`, `uart_*.sv` | `spike_link` behind a UART |
+| `spike_spi.sv`, `spi_device.sv` | `spike_link` behind SPI, mode 0; no board's top uses it yet |
 | `ulx3s.sv`, `ulx3s.lpf` | top and pins of a ULX3S board |
 | `testbench.sv`, `inputs.hex`, `wanted.hex` | the checkpoint's self-test |
 | `weights.hex`, `neurons.hex`, `readout.hex`, `tanh.hex` | the numbers, one word a line |

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_silicon.to_fpga import core_folder_sources
+from spike_ctrl_silicon.to_fpga import PORTS
 
 CLOCK = "clk"
 PARTS = {"TRELLIS_COMB": "LUT4", "TRELLIS_FF": "flip-flops", "DP16KD": "block RAMs", "MULT18X18D": "multipliers"}
@@ -33,7 +33,7 @@ def place(folder: Path, seed: int = 1, timeout: float = 3600.0) -> Placed:
     absent = [name for name in ("yosys", "nextpnr-ecp5") if shutil.which(name) is None]
     if absent:
         raise UsageError(f"--place: found no {' and no '.join(absent)}, wanted them: apt-get install yosys nextpnr-ecp5")
-    sources = " ".join(("ulx3s.sv", *core_folder_sources()))
+    sources = " ".join(("ulx3s.sv", *PORTS["spike_serial"]))
     script = f"read_verilog -sv {sources}; synth_ecp5 -top ulx3s -json ulx3s.json"
     _run(["yosys", "-q", "-p", script], folder, timeout)
     target = ["--25k", "--package", "CABGA381", "--lpf", "ulx3s.lpf", "--seed", str(seed)]

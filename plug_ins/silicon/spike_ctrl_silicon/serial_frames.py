@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spike_ctrl._files.errors import UsageError
 
 MARK = b"\xa5\x5a"
+WARM_UP = 50  # the step from which a reply is READY
 
 
 class ReplyStatus(enum.IntEnum):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import pty
 import select
-import struct
-import subprocess
-import tempfile
 import termios
-import threading
 import tty
 from pathlib import Path
 from types import TracebackType
@@ -19,40 +15,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_export import write_files
-from spike_ctrl_silicon import core_folder, simulated_core, verilog
-from spike_ctrl_silicon.integer_network import IntegerNetwork
-from spike_ctrl_silicon.serial_frames import Reply, ReplyStatus, reply, request
-from spike_ctrl_silicon.to_fpga import core_folder_sources
+from spike_ctrl.policy.voltage_input import VoltageInput
+from spike_ctrl_silicon.serial_frames import WARM_UP, Reply, ReplyStatus, reply, request
 
-SIMULATED_HZ, DIVISOR = 4_000_000, 4  # the simulated UART is faster than a real one, in cycles
-SEND = 0
+TRIES = 4  # of a request whose request or reply was damaged on the line
 
 
 class LinePlace(NamedTuple):
-    """Where a flight over a line is: the sequence number of its next request, and whether that is the first."""
+    """Where a flight over a line is: the sequence number of its next request, and the steps since the core began anew."""
 
     sequence: int
-    first: bool
+    steps: int
 
 
 class SerialPolicy:
     """Answers of a serial port, with the interface of `Policy`, for one vehicle. Raises UsageError for a port that fails.
 
-    timeout: seconds within which a reply must come. Replies are taken from the first step on; `status` is the last one's.
+    timeout: seconds within which a reply must come. A damaged request or reply is sent again; the core answers a request
+    that it knows with the same reply.
     """
 
-    def __init__(self, port: Path, inputs: int = 18, outputs: int = 4, timeout: float = 5.0) -> None:
-        self.inputs, self.outputs, self.timeout, self.port = inputs, outputs, timeout, port
-        self.status = ReplyStatus.WARMING_UP
+    def __init__(
+        self, port: Path, inputs: int = 18, outputs: int = 4, timeout: float = 5.0, voltage: VoltageInput | None = None
+    ) -> None:
+        self.inputs, self.outputs, self.timeout, self.port, self.voltage = inputs, outputs, timeout, port, voltage
+        self.status, self.repeated = ReplyStatus.WARMING_UP, 0
         try:
             self._line = os.open(port, os.O_RDWR | os.O_NOCTTY)
             tty.setraw(self._line)
         except (OSError, termios.error) as error:
             raise UsageError(f"{port}: cannot be opened as a serial port: {error}") from None
+        try:
+            fcntl.flock(self._line, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise UsageError(f"{port}: found it in use, wanted it free: a core holds the state of one flight") from None
         settings = termios.tcgetattr(self._line)
         settings[4] = settings[5] = termios.B1000000
         termios.tcsetattr(self._line, termios.TCSANOW, settings)
+
+    def __enter__(self) -> SerialPolicy:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the port."""
@@ -62,16 +68,19 @@ class SerialPolicy:
         """The state before the first step; a batch has one vehicle."""
         if batch not in (None, 1):
             raise UsageError(f"{self.port}: found {batch} vehicles, wanted 1: a core holds the state of one")
-        return LinePlace(0, True)
+        return LinePlace(0, 0)
 
     def step(self, observation: NDArray[np.float32], state: LinePlace) -> tuple[NDArray[np.float32], LinePlace]:
-        """One control step: observation [in] or [1, in] to action [out] or [1, out], and the new state."""
-        answer = self._asked(request(state.sequence, observation.reshape(-1), state.first))
-        if answer.sequence != state.sequence or answer.status in (ReplyStatus.DAMAGED, ReplyStatus.NOT_FINITE):
-            found = f"{answer.status.name} to request {answer.sequence}"
-            raise UsageError(f"{self.port}: found {found}, wanted an action for request {state.sequence}")
+        """One control step: observation [in] or [1, in] to action [out] or [1, out], and the new state.
+
+        Raises UsageError where no answer comes, or one of a core that has begun anew by itself.
+        """
+        answer = self._asked(request(state.sequence, observation.reshape(-1), state.steps == 0), state.sequence)
+        due = ReplyStatus.READY if state.steps >= WARM_UP - 1 else ReplyStatus.WARMING_UP
+        if answer.status is not due:
+            raise UsageError(f"{self.port}: found {answer.status.name} in step {state.steps}, wanted {due.name}")
         self.status = answer.status
-        return answer.action.reshape(*observation.shape[:-1], -1), LinePlace((state.sequence + 1) & 0xFF, False)
+        return answer.action.reshape(*observation.shape[:-1], -1), LinePlace((state.sequence + 1) & 0xFF, state.steps + 1)
 
     def reset_rows(self, state: LinePlace, mask: NDArray[np.bool_]) -> LinePlace:
         """The initial state, if the vehicle is in the mask."""
@@ -81,68 +90,58 @@ class SerialPolicy:
         """Nothing: the line does not tell."""
         return ()
 
-    def _asked(self, data: bytes) -> Reply:
+    def _asked(self, data: bytes, sequence: int) -> Reply:
+        why = ""
+        for attempt in range(TRIES):
+            self.repeated += attempt > 0
+            try:
+                answer = self._answer(data)
+            except UsageError as error:
+                why = str(error)
+                continue
+            except (OSError, termios.error) as error:  # unplugged, or the process behind it has ended
+                raise UsageError(f"{self.port}: {error}") from None
+            if answer.status is not ReplyStatus.DAMAGED and answer.sequence == sequence:
+                return answer
+            why = f"{self.port}: found {answer.status.name} to request {answer.sequence}, wanted an action for {sequence}"
+        raise UsageError(why)
+
+    def _answer(self, data: bytes) -> Reply:
+        termios.tcflush(self._line, termios.TCIFLUSH)  # what came too late for the last request
         os.write(self._line, data)
         size, heard = 6 + 4 * self.outputs, b""
         while len(heard) < size:
             if not select.select([self._line], [], [], self.timeout)[0]:
                 raise UsageError(f"{self.port}: found {len(heard)} bytes in {self.timeout:g} s, wanted a reply of {size}")
-            heard += os.read(self._line, size - len(heard))
+            some = os.read(self._line, size - len(heard))
+            if not some:
+                raise OSError("the line has ended")
+            heard += some
         return reply(heard, self.outputs)
 
 
-class SimulatedLine:
-    """The core and its UART in Verilator behind a pseudo-terminal, whose path is `port`. Use it in a `with` statement.
+class FlownLine(SerialPolicy):
+    """The same in command: where the line fails, the action is NaN, which the pilot refuses and the supervisor bridges.
 
-    Its time passes only while it is asked. Raises UsageError where Verilator or a compiler is missing.
+    A core that failed is not asked again before the pilot begins anew.
     """
 
-    def __init__(self, network: IntegerNetwork, lanes: int = 8) -> None:
-        if lack := simulated_core.missing():
-            raise UsageError(f"simulation of the core: {lack}")
-        self._place = tempfile.TemporaryDirectory()
-        folder = Path(self._place.name)
-        files = verilog.files(network, lanes, "simulated")
-        serial = core_folder.sized(files["spike_serial.sv"], network)
-        files["spike_serial.sv"] = serial.replace("CLOCK_HZ = 50_000_000", f"CLOCK_HZ = {SIMULATED_HZ}")
-        write_files(folder, files)
-        (folder / "built").mkdir()
-        program = simulated_core.built(folder, "spike_serial", core_folder_sources(), "drive_serial.cpp", folder / "built")
-        self._core = subprocess.Popen(
-            [program, str(DIVISOR)], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
-        self._near, self._far = pty.openpty()
-        tty.setraw(self._far)
-        self.port = Path(os.ttyname(self._far))
-        self._request = 6 + 4 * network.sizes[0]
-        self._thread = threading.Thread(target=self._carry, daemon=True)
+    _failed = _told = False
 
-    def __enter__(self) -> SimulatedLine:
-        self._thread.start()
-        return self
+    def initial_state(self, batch: int | None = None) -> LinePlace:
+        """The state before the first step; a batch has one vehicle."""
+        self._failed = False
+        return super().initial_state(batch)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._core.kill()
-        self._core.communicate()
-        os.close(self._far)
-        os.close(self._near)
-        self._place.cleanup()
-
-    def _carry(self) -> None:
-        """Carry bytes between the pseudo-terminal and the program, a request at a time, until either ends."""
-        assert self._core.stdin is not None and self._core.stdout is not None
-        try:
-            while True:
-                data = os.read(self._near, self._request)
-                while len(data) < self._request and select.select([self._near], [], [], 0.05)[0]:
-                    data += os.read(self._near, self._request - len(data))
-                self._core.stdin.write(struct.pack("<ii", SEND, len(data)) + data)
-                head = self._core.stdout.read(8)
-                if len(head) < 8:
-                    return
-                heard = b""
-                while len(heard) < (wanted := struct.unpack("<ii", head)[1]):
-                    heard += self._core.stdout.read(wanted - len(heard))
-                os.write(self._near, heard)
-        except (OSError, ValueError):  # closed
-            return
+    def step(self, observation: NDArray[np.float32], state: LinePlace) -> tuple[NDArray[np.float32], LinePlace]:
+        """One control step, as `SerialPolicy.step`; NaN in place of its UsageError."""
+        if not self._failed:
+            try:
+                found = super().step(observation, state)
+                self._told = False
+                return found
+            except UsageError as error:
+                if not self._told:
+                    print(f"no action from the core: {error}", flush=True)
+                self._failed = self._told = True
+        return np.full((*observation.shape[:-1], self.outputs), np.nan, np.float32), state

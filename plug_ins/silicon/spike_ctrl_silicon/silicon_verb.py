@@ -4,7 +4,8 @@ widths flies a policy in the frozen evaluation at several widths: four columns a
 the hover error, beside the float policy. tune trains a policy through its rounding
 and writes it as a checkpoint. cost counts the core's cycles over a simulated flight,
 and places it for an ECP5 with --place. fly takes the actions from a serial line: a
-board with the core, or the core in Verilator behind a pseudo-terminal.
+board with the core, or the core in Verilator behind a pseudo-terminal. loihi flies a
+policy under Loihi's arithmetic, and tells its energy on that chip with --energy.
 docs/silicon.md says what the figures mean.
 """
 
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     from spike_ctrl_silicon.integer_network import NumberWidths
 
 GROUP = "tools"
+PRUNING_SECONDS = 10.0  # of flight that decides which neurons stay
 EXAMPLES = """
 spike-ctrl silicon widths models/crazyflie.safetensors
 spike-ctrl silicon widths models/any_quad.safetensors --bits 8 4 3 --json widths.json
 spike-ctrl silicon tune models/crazyflie_robust.safetensors --bits 4 -o robust_int4.safetensors
+spike-ctrl silicon tune models/crazyflie.safetensors --bits 8 --neurons 64 48 -o crazyflie_small.safetensors
 spike-ctrl silicon cost models/crazyflie_robust.safetensors
 spike-ctrl silicon cost models/crazyflie_robust.safetensors --bits 4 --place
 spike-ctrl silicon fly models/crazyflie_robust.safetensors
+spike-ctrl silicon loihi models/crazyflie_hard_reset.safetensors
+spike-ctrl silicon loihi models/crazyflie.safetensors --any-reset --energy
 spike-ctrl silicon fly models/crazyflie_robust.safetensors --port /dev/ttyUSB0 --flights 20
 """
 
@@ -47,6 +52,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     tune = what.add_parser("tune", help="train a policy through its rounding to few bits")
     tune.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
     tune.add_argument("--bits", type=int, default=4, help="of a weight, 2 to 8 (default: 4)")
+    tune.add_argument(
+        "--neurons", type=int, nargs="+", metavar="N", help="of each hidden layer that stay (default: all of them)"
+    )
     tune.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
     tune.add_argument("--updates", type=int, default=150, help="of the weights (default: 150, some minutes)")
     tune.add_argument("--seed", type=int, default=0, help="of the plants and starts (default: 0)")
@@ -55,6 +63,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     fly.add_argument("--port", type=Path, help="of a board (default: the core in Verilator, behind a pseudo-terminal)")
     fly.add_argument("--bits", type=int, default=8, help="of a weight (default: 8)")
     fly.add_argument("--flights", type=int, default=1, help="of 5 s (default: 1)")
+    loihi = what.add_parser("loihi", help="fly a policy under Loihi's arithmetic in the frozen evaluation")
+    loihi.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
+    loihi.add_argument("--starts", type=int, default=1024, help="starts of the evaluation (default: 1024)")
+    loihi.add_argument("--any-reset", action="store_true", help="also a policy whose neurons subtract their threshold")
+    loihi.add_argument("--energy", action="store_true", help="instead: energy and time on the chip, by SANA-FE")
+    loihi.add_argument("--seconds", type=float, default=20.0, help="of each flight for --energy (default: 20)")
     for part in (widths, tune, cost, fly):
         part.add_argument(
             "--leak", choices=("12 bit", "shift"), default="12 bit", help="form of the leaks (default: 12 bit)"
@@ -63,7 +77,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return {"widths": _widths, "tune": _tune, "cost": _cost, "fly": _fly}[options.what](options)
+    return {"widths": _widths, "tune": _tune, "cost": _cost, "fly": _fly, "loihi": _loihi}[options.what](options)
 
 
 def _widths(options: argparse.Namespace) -> int:
@@ -106,7 +120,8 @@ def _tune(options: argparse.Namespace) -> int:
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import evaluation_table
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl_silicon import width_tuning
+    from spike_ctrl_export import c_cost
+    from spike_ctrl_silicon import flown_cost, pruning, width_tuning
     from spike_ctrl_silicon.integer_network import IntegerRuntime
     from spike_ctrl_silicon.quantise import quantised, rounded
 
@@ -114,6 +129,10 @@ def _tune(options: argparse.Namespace) -> int:
     if options.updates < 1:
         raise UsageError(f"--updates: found {options.updates}, wanted 1 or more")
     found, widths = checkpoint.load(options.model), _chosen(options, options.bits)
+    if options.neurons:
+        network = quantised(found, widths, options.model.name)
+        observations, _ = flown_cost.flight(found, network, PRUNING_SECONDS)
+        found = pruning.pruned(found, options.neurons, observations, options.model.name)
     network, contract = quantised(found, widths, options.model.name), found.manifest.contract
     craft = airframe.load(contract.airframe)
 
@@ -128,6 +147,10 @@ def _tune(options: argparse.Namespace) -> int:
     policies = {"float32": found.policy, "rounded": IntegerRuntime(network), "tuned": IntegerRuntime(after)}
     flown = {name: evaluate(PolicyController(policy), craft) for name, policy in policies.items()}
     print(evaluation_table(flown))
+    for name, one in flown.items():
+        sizes = found.policy.sizes if name == "float32" else contract.sizes
+        each = c_cost.operations(sizes, one.spike_rates, network.neuron.recurrent)
+        print(f"{name}: {each.multiplied:.0f} multiplications and {each.added:.0f} additions per step")
     evaluation = {"frozen": flown["tuned"].to_dict()}
     about = {"recipe": found.manifest.recipe, "seed": options.seed, "commit": provenance.commit()}
     checkpoint.save(options.output, weights, contract, **about, command=provenance.command(), evaluation=evaluation)
@@ -150,22 +173,19 @@ def _fly(options: argparse.Namespace) -> int:
     from contextlib import nullcontext
 
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl_silicon import serial_policy
+    from spike_ctrl_silicon import serial_policy, simulated_line
     from spike_ctrl_silicon.quantise import quantised
 
     if options.flights < 1:
         raise UsageError(f"--flights: found {options.flights}, wanted 1 or more")
     found = checkpoint.load(options.model)
     network = quantised(found, _chosen(options, options.bits), options.model.name)
-    simulated = nullcontext() if options.port else serial_policy.SimulatedLine(network)
+    simulated = nullcontext() if options.port else simulated_line.SimulatedLine(network)
     with simulated as line:
         port = options.port if line is None else line.port
         print(f"{port}: {options.flights} flights of 5 s ...", flush=True)
-        policy = serial_policy.SerialPolicy(port, network.sizes[0], network.sizes[-1])
-        try:
+        with serial_policy.SerialPolicy(port, network.sizes[0], network.sizes[-1]) as policy:
             return _tell_flights(found, network, policy, options.flights)
-        finally:
-            policy.close()
 
 
 def _tell_flights(found: Any, network: Any, policy: Any, flights: int) -> int:
@@ -181,6 +201,36 @@ def _tell_flights(found: Any, network: Any, policy: Any, flights: int) -> int:
     print(f"{len(took)} actions equal to the integer network bit by bit")
     print(f"hover error: median {np.median(hover):.1f} cm, most {hover.max():.1f} cm")
     print(f"from request to reply: median {np.median(took):.2f} ms, p99 {np.percentile(took, 99):.2f} ms")
+    return 0
+
+
+def _loihi(options: argparse.Namespace) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.evaluation.benchmark import evaluate
+    from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon import loihi_network, sana_fe
+    from spike_ctrl_silicon.loihi_runtime import LoihiRuntime
+
+    if not 5 <= options.seconds <= 600:
+        raise UsageError(f"--seconds: found {options.seconds:g}, wanted 5 to 600")
+    found = checkpoint.load(options.model)
+    craft, sizes = airframe.load(found.manifest.contract.airframe), found.manifest.contract.sizes
+    network = loihi_network.converted(found, options.model.name, options.any_reset or options.energy)
+    print("\n".join(loihi_network.told(network)))
+    if options.energy:
+        for kind in ("hover", "figure8"):
+            spikes = sana_fe.flown(found.policy, craft, kind, options.seconds)
+            print(f"{kind}: {sana_fe.cost(spikes, sizes[1:-1], network.recurrent).words}", flush=True)
+        return 0
+    print(f"{options.starts} starts ...", flush=True)
+    policies: dict[str, Any] = {"float32": found.policy, "Loihi": LoihiRuntime(network)}
+    print(
+        evaluation_table(
+            {name: evaluate(PolicyController(one), craft, starts=options.starts) for name, one in policies.items()}
+        )
+    )
     return 0
 
 

@@ -23,6 +23,12 @@ OPTIONS = WIDTHS | {
     "place": {"action": "store_true", "help": "also place and route it for an ECP5 with nextpnr; takes minutes"},
 }
 LANES = 8
+LINK = ("spike_link.sv", "policy.sv", "spike_core.sv")
+PORTS = {
+    "spike_serial": ("spike_serial.sv", "uart_receiver.sv", "uart_transmitter.sv", *LINK),
+    "spike_spi": ("spike_spi.sv", "spi_device.sv", *LINK),
+}
+"""The sources of the core with each of its ports, by the top module, as Verilator and yosys read them."""
 
 
 def widths_of(options: argparse.Namespace) -> NumberWidths:
@@ -58,7 +64,8 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
 def _checked(options: argparse.Namespace, found: Checkpoint, network: IntegerNetwork, lanes: int) -> str:
     from spike_ctrl_silicon import cycle_count, simulated_core
 
-    simulated_core.lint(options.output, "spike_serial", core_folder_sources())
+    for top, sources in PORTS.items():
+        simulated_core.lint(options.output, top, sources)
     steps = cycle_count.flown(network, lanes, found.self_test)
     worst = cycle_count.longest(network, lanes)
     return (
@@ -66,10 +73,3 @@ def _checked(options: argparse.Namespace, found: Checkpoint, network: IntegerNet
         f"cycles per step: median {steps.median:.0f}, most {steps.most}, longest possible {worst}; "
         f"at 50 MHz {steps.median / 50:.0f}, {steps.most / 50:.0f}, {worst / 50:.0f} us"
     )
-
-
-def core_folder_sources() -> tuple[str, ...]:
-    """The sources of the core and its serial line, as Verilator and yosys read them."""
-    from spike_ctrl_silicon.simulated_core import CORE
-
-    return ("spike_serial.sv", "uart_receiver.sv", "uart_transmitter.sv", *CORE)

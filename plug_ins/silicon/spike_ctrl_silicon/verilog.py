@@ -170,7 +170,14 @@ def files(network: IntegerNetwork, lanes: int, title: str) -> dict[str, str]:
     """All files of the core by name, the sources of rtl/ included. Raises UsageError."""
     place = layout(network, lanes)
     shared = {file.name: file.read_text() for file in resources.files("spike_ctrl_silicon").joinpath("rtl").iterdir()}
+    for name in ("spike_link.sv", "testbench.sv"):
+        shared[name] = _sized(shared[name], network)
     return shared | {"policy.sv": policy(network, place, title)} | memories(network, place)
+
+
+def _sized(source: str, network: IntegerNetwork) -> str:
+    inputs, outputs = network.sizes[0], network.sizes[-1]
+    return source.replace("int INPUTS = 18", f"int INPUTS = {inputs}").replace("int OUTPUTS = 4", f"int OUTPUTS = {outputs}")
 
 
 def _weights(weight: np.ndarray, bits: int, lanes: int) -> list[int]:

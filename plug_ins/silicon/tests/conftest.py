@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from graph_fixtures import *  # noqa: F403
 from shared_fixtures import *  # noqa: F403
 
 from spike_ctrl.snn.weight_shapes import weight_shapes

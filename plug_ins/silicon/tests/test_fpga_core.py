@@ -14,12 +14,12 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import write_files
-from spike_ctrl_silicon import core_folder, cycle_count, simulated_core, verilog
+from spike_ctrl_silicon import cycle_count, simulated_core, verilog
 from spike_ctrl_silicon.flown_cost import flight
 from spike_ctrl_silicon.integer_network import IntegerRuntime, NumberWidths, inputs_of
 from spike_ctrl_silicon.quantise import quantised, rounded
 from spike_ctrl_silicon.simulated_core import CUT, FRESH, SimulatedCore
-from spike_ctrl_silicon.to_fpga import core_folder_sources
+from spike_ctrl_silicon.to_fpga import PORTS
 
 simulated = pytest.mark.skipif(simulated_core.missing() is not None, reason=str(simulated_core.missing()))
 SIZES, LANES, STEPS = (18, 14, 9, 4), 4, 10_000  # neither layer fills its last group
@@ -88,10 +88,9 @@ def test_10_000_steps_are_equal_bit_by_bit_through_resets_at_any_cycle(random_we
 def test_the_sources_are_free_of_lint(tmp_path, random_weights, random_observations, sizes, neuron, widths, lanes):
     observations = random_observations(64, sizes[0])
     network = network_of(random_weights(sizes, neuron.recurrent), neuron, observations, widths)
-    files = verilog.files(network, lanes, "lint")
-    files["spike_serial.sv"] = core_folder.sized(files["spike_serial.sv"], network)
-    write_files(tmp_path, files)
-    simulated_core.lint(tmp_path, "spike_serial", core_folder_sources())
+    write_files(tmp_path, verilog.files(network, lanes, "lint"))
+    for top, sources in PORTS.items():
+        simulated_core.lint(tmp_path, top, sources)
 
 
 @simulated

@@ -5,6 +5,8 @@
 - a flipped bit, a lost byte and noise before a request are DAMAGED or ignored, and the next request is answered
 - a number that is not finite is NOT_FINITE and begins anew
 - behind a pseudo-terminal it flies a Crazyflie; another network's actions are noticed
+- a request that is repeated gets the same reply, without a second step
+- over SPI the replies are the same
 - without requests for 25 ms the output is no longer fresh; a stuck line does not make it fresh
 """
 
@@ -19,12 +21,13 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_export import write_files
-from spike_ctrl_silicon import core_folder, line_flight, simulated_core, verilog
+from spike_ctrl_silicon import line_flight, simulated_core, verilog
 from spike_ctrl_silicon.integer_network import ACTION_BITS, IntegerRuntime, NumberWidths, inputs_of
 from spike_ctrl_silicon.quantise import quantised, rounded
 from spike_ctrl_silicon.serial_frames import ReplyStatus, crc16, reply, request
-from spike_ctrl_silicon.serial_policy import SerialPolicy, SimulatedLine
-from spike_ctrl_silicon.to_fpga import core_folder_sources
+from spike_ctrl_silicon.serial_policy import SerialPolicy
+from spike_ctrl_silicon.simulated_line import SimulatedLine
+from spike_ctrl_silicon.to_fpga import PORTS
 
 pytestmark = [
     pytest.mark.flight,
@@ -54,6 +57,14 @@ class Line:
         return reply(heard), fresh
 
 
+def built(network, top, driver, folder):
+    """The program of a top module and a driver, and its folder."""
+    write_files(folder, verilog.files(network, 4, top))
+    place = folder / "built"
+    place.mkdir()
+    return simulated_core.built(folder, top, PORTS[top], driver, place, "-O1", {"CLOCK_HZ": CLOCK_HZ}), folder
+
+
 @pytest.fixture(scope="module")
 def network(random_weights, random_observations):
     weights = random_weights((18, 14, 9, 4), True)
@@ -62,14 +73,7 @@ def network(random_weights, random_observations):
 
 @pytest.fixture(scope="module")
 def program(network, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("serial")
-    files = verilog.files(network, 4, "serial")
-    files["spike_serial.sv"] = core_folder.sized(files["spike_serial.sv"], network)
-    files["spike_serial.sv"] = files["spike_serial.sv"].replace("50_000_000", str(CLOCK_HZ))
-    write_files(folder, files)
-    (folder / "built").mkdir()
-    built = simulated_core.built(folder, "spike_serial", core_folder_sources(), "drive_serial.cpp", folder / "built", "-O1")
-    return built, folder
+    return built(network, "spike_serial", "drive_serial.cpp", tmp_path_factory.mktemp("serial"))
 
 
 @pytest.fixture
@@ -165,6 +169,39 @@ def test_the_core_behind_a_pseudo_terminal_flies_a_crazyflie_to_its_set_point():
         with pytest.raises(UsageError, match="flight 0, step"):
             line_flight.fly(found, other, policy, 1, time.perf_counter)
         policy.close()
+
+
+def test_a_request_that_is_repeated_gets_the_same_reply_and_no_second_step(line, network):
+    observations = np.random.default_rng(4).normal(0, 1, (60, 18)).astype(np.float32)
+    runtime = IntegerRuntime(network)
+    state = runtime.initial_state()
+    for step in range(60):
+        wanted, state = action(network, runtime, state, observations[step])
+        whole = request(step, observations[step])
+        once = line.ask(whole)[0]
+        assert line.ask(whole[:-1] + b"\0")[0].status is ReplyStatus.DAMAGED or whole[-1] == 0
+        again, fresh = line.ask(whole)
+        assert again.sequence == step and again.status is once.status and fresh is (step >= 49)
+        assert np.array_equal(once.action, wanted) and np.array_equal(again.action, wanted), f"step {step}"
+
+
+def test_over_spi_a_request_has_the_same_reply(network, tmp_path):
+    """Zeros come until the step is done; a transfer that ends early is no request; the watchdog counts as over the UART."""
+    spi = Line(*built(network, "spike_spi", "drive_spi.cpp", tmp_path))
+    runtime, rng = IntegerRuntime(network), np.random.default_rng(5)
+    state = runtime.initial_state()
+    for step in range(60):
+        observation = rng.normal(0, 1, 18).astype(np.float32)
+        whole = request(step, observation)
+        assert not any(spi.tell(SEND, data=whole[: int(rng.integers(1, len(whole) - 1))])[1])
+        assert not any(spi.tell(SEND, data=whole)[1])
+        heard = spi.tell(SEND, data=bytes(400))[1].lstrip(b"\0")
+        wanted, state = action(network, runtime, state, observation)
+        answer = reply(heard[:22])
+        assert not any(heard[22:]) and answer.sequence == step and np.array_equal(answer.action, wanted), f"step {step}"
+        assert answer.status is (ReplyStatus.READY if step >= 49 else ReplyStatus.WARMING_UP)
+    assert spi.tell(WAIT, WATCHDOG_CYCLES // 2)[0] and not spi.tell(WAIT, WATCHDOG_CYCLES // 2)[0]
+    spi.core.communicate()
 
 
 def test_a_file_is_refused_as_a_port(tmp_path):

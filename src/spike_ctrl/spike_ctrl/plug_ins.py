@@ -27,6 +27,7 @@ POINTS = {
     "protocols": "a protocol of spike-ctrl eval",
     "policy_formats": "a network that is not ours, as a graph in a checkpoint",
     "networks": "a network that is not ours, in training",
+    "policy_runtimes": "what steps a policy in flight, such as a chip",
 }
 """The points; the group of entry points is `spike_ctrl.POINT`."""
 SHIPPED: dict[str, dict[str, str]] = {
@@ -46,7 +47,12 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
     "spike_ctrl_racing": {"verbs": "race", "schemas": "course"},
     "spike_ctrl_rviz": {"launch_arguments": "rviz"},
-    "spike_ctrl_silicon": {"verbs": "silicon", "exporters": "fpga"},
+    "spike_ctrl_silicon": {
+        "verbs": "silicon",
+        "exporters": "fpga loihi",
+        "policy_runtimes": "fpga",
+        "launch_arguments": "policy port flips",
+    },
     "spike_ctrl_sitl": {
         "verbs": "demo px4 gazebo truth",
         "verb_options": "--px4-hil --px4-environment --rate --home --patience",

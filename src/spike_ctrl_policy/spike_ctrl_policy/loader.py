@@ -4,11 +4,12 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.rehearsal import rehearse
@@ -18,9 +19,11 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import Flown
 from spike_ctrl.sim.observation import LAYOUT, SIZE
 from spike_ctrl.snn.weight_shapes import weight_shapes
+from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_ros.convert import fill
 
 ACTIONS = 4
+OURS = ("numba", "numpy")
 LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
 
 
@@ -29,7 +32,8 @@ class Loader:
     """compiled: step one vehicle by numba; a network of another kind than ours steps in onnxruntime anyway.
 
     expect: what a contract must say. realtime: states come at the contract's rate. allowed: the files that may fly, None for
-    any. rehearsed: the airframe that a policy must first fly in simulation, None where it need not.
+    any. rehearsed: the airframe that a policy must first fly in simulation, None where it need not. runtime: a module of the
+    point `policy_runtimes` that steps it on some hardware; None: this computer does.
     """
 
     compiled: bool
@@ -37,6 +41,8 @@ class Loader:
     realtime: bool
     allowed: AllowedModels | None
     rehearsed: Airframe | None
+    runtime: Any = None
+    hardware: str = ""
 
     @property
     def shows_voltage(self) -> bool:
@@ -57,7 +63,7 @@ class Loader:
         checkpoint.warm_up()
 
     def message(self, message: Checkpoint) -> Flown:
-        """The checkpoint in a message. Raises CheckpointError."""
+        """The checkpoint in a message. Raises CheckpointError, or UsageError of a runtime."""
         data = bytes(message.data)
         if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
             raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
@@ -68,7 +74,10 @@ class Loader:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
-        policy = found.compiled() if self.compiled else found.ordered() if self.realtime else found.policy
+        if self.runtime is not None:
+            policy = self.runtime.model(found)  # computes here what the hardware computes, for the rehearsal
+        else:
+            policy = found.compiled() if self.compiled else found.ordered() if self.realtime else found.policy
         inputs = SIZE + (contract.voltage is not None)
         if (policy.inputs, policy.outputs) != (inputs, ACTIONS):
             sizes = f"found {policy.inputs} and {policy.outputs}, wanted {inputs} and {ACTIONS}"
@@ -77,22 +86,21 @@ class Loader:
             why := rehearse(policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN))
         ):
             raise CheckpointError(f"{name}: {why}")
+        if self.runtime is not None:
+            policy = self.runtime.policy(found, self.hardware)
         return Flown(name, policy, epoch, 1 / contract.rate_hz if self.realtime else 0.0)
 
 
-def loader_for(
-    name: str, model: str, allowed_models: str, realtime: bool, flight: bool, compiled: bool
-) -> Loader:  # fmt: skip
-    """The loader of a node. name: of an airframe, or its file. model, allowed_models: files; empty: none.
-
-    Raises UsageError.
-    """
-    vehicle = airframe.load(name)
-    layout = layout_of(model) if realtime and model else LAYOUT
+def loader_for(p: PolicyParameters, realtime: bool) -> Loader:
+    """The loader of a node with these parameters. Raises UsageError."""
+    vehicle = airframe.load(p.airframe)
+    layout = layout_of(p.model) if realtime and p.model else LAYOUT
     expect = {"airframe_hash": vehicle.hash, "observation": layout, "action": vehicle.action_layout}
-    if fast := realtime and compiled:
+    runtime = None if p.runtime in OURS else plug_ins.load("policy_runtimes", p.runtime, "parameter 'runtime'")
+    if fast := realtime and p.runtime == "numba":
         require_numba()
-    return Loader(fast, expect, realtime, listed(allowed_models, model), vehicle if flight else None)
+    rehearsed = vehicle if p.flight else None
+    return Loader(fast, expect, realtime, listed(p.allowed_models, p.model), rehearsed, runtime, p.hardware)
 
 
 def of_file(path: str) -> Checkpoint:

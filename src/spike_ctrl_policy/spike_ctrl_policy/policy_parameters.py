@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files.ranges import setting, within
 
 
@@ -13,7 +14,12 @@ class PolicyParameters:
     warm_up: int = within(50, 0, 100_000, "Steps that a policy flies in shadow before it commands.")
     realtime: bool = setting(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
     max_age: float = setting(0.1, "In real time: age at which the last state is too old to go on from.", low=0.01, unit="s")
-    runtime: str = setting("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
+    runtime: str = setting(
+        "numba",
+        "What steps one vehicle in real time.",
+        choices=("numba", "numpy", *plug_ins.names("policy_runtimes")),
+    )
+    hardware: str = setting("", "Where the hardware of a runtime is, such as a serial port; numba and numpy have none.")
     flight: bool = setting(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
     paced: bool = setting(False, "In flight: the time is that of the states, whose vehicle waits; false: the computer's.")
     tell_commands: bool = setting(

@@ -16,10 +16,10 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.timer import Timer
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.queued_states import QueueWatch
-from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
@@ -41,7 +41,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         super().__init__("snn_policy")
         self.parameters = p = declare(self, PolicyParameters)
         realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
-        self.loader = loader_for(p.airframe, p.model, p.allowed_models, realtime, p.flight, compiled=p.runtime == "numba")
+        self.loader = loader_for(p, realtime)
         self.layout = self.loader.expect["action"]
         self.pilot = Pilot(p.warm_up, p.max_age if realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
@@ -108,7 +108,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
     def load(self, message: Checkpoint) -> Flown | None:
         try:
             return self.loader.message(message)
-        except CheckpointError as error:
+        except UsageError as error:
             self.refuse(error)
             return None
 

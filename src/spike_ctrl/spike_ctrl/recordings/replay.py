@@ -8,14 +8,14 @@ episode. It is unknown after a state that the bag lacks, unless the policy did n
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.flight import flight_settings
@@ -42,11 +42,15 @@ TOPICS = (
     "state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin", "battery",
     "command", flight_settings.TOPIC,
 )  # fmt: skip
-# How a checkpoint flew a single vehicle, where numpy's own products give other actions; in words for the user.
-STEPS: tuple[tuple[Callable[[Checkpoint], Policy], str], ...] = (
-    (Checkpoint.ordered, "by the step of a flight"),
-    (lambda found: found.compiled(fused=True), "by the step of flights before sums had one order"),
-)
+
+
+def steps() -> Iterator[tuple[Callable[[Checkpoint], Policy], str]]:
+    """How a checkpoint may have flown a single vehicle, where numpy's own products give other actions; in words."""
+    yield Checkpoint.ordered, "by the step of a flight"
+    for name, runtime in plug_ins.loaded("policy_runtimes"):
+        if not isinstance(runtime, UsageError):
+            yield runtime.model, f"by the runtime {name}"
+    yield lambda found: found.compiled(fused=True), "by the step of flights before sums had one order"
 
 
 class Choice(NamedTuple):
@@ -272,8 +276,11 @@ def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: st
     found = compare(recording, again, choice.contract.rate_hz)
     if found.same or not choice.same or recording.vehicles > 1 or choice.contract.neuron is None:
         return choice, found, again
-    for step, words in STEPS:
-        other = chosen(recording, model, name, sha256, step)
+    for step, words in steps():
+        try:
+            other = chosen(recording, model, name, sha256, step)
+        except UsageError:  # a network that this runtime does not have
+            continue
         replayed = replay(recording, other.policies)
         better = compare(recording, replayed, choice.contract.rate_hz)
         if better.equal > found.equal:
