@@ -1,6 +1,6 @@
 """Where networks learn: what is refused, what a recipe says, that a run goes on elsewhere, and that no tensor stays behind.
 
-Nobody needs a graphics card for the last: torch's fake tensors say where each of them would be, and refuse to mix.
+Nobody needs a graphics card for the last.
 """
 
 import dataclasses
@@ -8,22 +8,19 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import device, resumption
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.critics import CriticInputs
-from spike_ctrl.learn.dagger import Dagger
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.off_policy import CRITICS
-from spike_ctrl.learn.ppo import PPO
-from spike_ctrl.learn.replay_buffer import HISTORY, Rows, Sequences, privileged_size
+from spike_ctrl.learn.replay_buffer import HISTORY, Sequences, privileged_size
 from spike_ctrl.learn.start_training import start
 from spike_ctrl.learn.td3bc import TD3BC
-from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import Neuron
 
 AIRFRAME = airframe.load("crazyflie")
 STEPS, BATCH = 6, 4
@@ -80,15 +77,14 @@ def test_a_run_goes_on_on_another_device(tmp_path):
     assert again.learner.recipe == run.learner.recipe.on("auto")
 
 
-# --- without a card: where each tensor would be ---
+# --- without a card: torch's device `meta` knows shapes and no numbers, and does not mix with the processor's tensors ---
 
 
 @pytest.fixture
 def card(monkeypatch):
-    """Within, tensors have no numbers but a place; numbers that are asked for are 1."""
+    """A device that is not the processor; numbers that are asked for are 1."""
     monkeypatch.setattr(torch.Tensor, "item", lambda tensor: 1.0)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        yield torch.device("cuda:0")
+    return torch.device("meta")
 
 
 def network(place):
@@ -124,9 +120,9 @@ def test_td3bc_leaves_no_tensor_on_the_processor(card, critic, unit):
     assert {p.device for module in (method.actor_target, method.critic_target) for p in module.parameters()} == {card}
 
 
-def rows():
-    zeros = np.zeros((BATCH, 4), np.float32)
-    return Rows(
-        np.full(BATCH, FIRST, np.uint8), np.zeros((BATCH, 18), np.float32), zeros, np.zeros((BATCH, 6), np.float32), zeros,
-        zeros, np.zeros(BATCH, np.float32),
-    )  # fmt: skip
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_network_flies_over_ends_of_episodes_where_it_is(card, recurrent):
+    actor = SpikingNetwork((18, 8, 4), Neuron(recurrent=recurrent), generator=torch.Generator().manual_seed(0)).to(card)
+    seen, state = torch.zeros(STEPS, BATCH, 18, device=card), actor.initial_state(BATCH)
+    action, state, rates = actor.unroll(seen, state, 2.0, torch.zeros(STEPS, BATCH, dtype=torch.bool))
+    assert {action.device, *(rate.device for rate in rates), *(part.device for part in state[0])} == {card}
