@@ -27,7 +27,7 @@ def warp_device(name: str) -> str:
         raise UsageError(f"device: found '{name}' without Warp, {wanted}")
     import warp as wp
 
-    wp.config.quiet = True
+    wp.config.log_level = wp.LOG_WARNING
     wp.init()
     place = {PROCESSOR: "cpu", "cuda": "cuda:0"}.get(name, name)
     known = [device.alias for device in wp.get_devices()]
