@@ -76,8 +76,8 @@ def _environment(name: str, vehicles: int) -> Callable[[], Any]:
         environment, actions = Environment(craft, vehicles), np.zeros((vehicles, 4), np.float32)
         environment.reset(seed=0)
         return lambda: environment.step(actions)
+    from spike_ctrl_warp.device_environment import DeviceEnvironment
     from spike_ctrl_warp.devices import warp_device
-    from spike_ctrl_warp.environment import DeviceEnvironment
 
     place = warp_device(name)
     flown, still = DeviceEnvironment(craft, vehicles, device=place), torch.zeros(vehicles, 4, device=place)

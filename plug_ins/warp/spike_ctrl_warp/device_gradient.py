@@ -18,8 +18,8 @@ from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.sensor_noise import MAX_AGE
-from spike_ctrl_warp import vehicle
-from spike_ctrl_warp.segment import DeviceSegment
+from spike_ctrl_warp import vehicle_equations as vehicle
+from spike_ctrl_warp.device_segment import DeviceSegment
 
 
 class DeviceGradient(ModelGradient):

@@ -14,8 +14,8 @@ import warp as wp
 
 from spike_ctrl.airframe import MAX_DEAD_TIME
 from spike_ctrl.sim import dynamics, observation, randomisation
-from spike_ctrl_warp import vehicle
-from spike_ctrl_warp.vehicle import Craft, vec3_at, vec4_at
+from spike_ctrl_warp import vehicle_equations as vehicle
+from spike_ctrl_warp.vehicle_equations import Craft, vec3_at, vec4_at
 
 Rows = wp.array2d(dtype=float)
 Each = wp.array(dtype=float)

@@ -10,8 +10,9 @@ import warp as wp
 
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import observation, randomisation, sensor_noise
-from spike_ctrl_warp import rate_loop, vehicle
-from spike_ctrl_warp.vehicle import Craft, put3, put4, vec3_at, vec4_at
+from spike_ctrl_warp import loop_equations as rate_loop
+from spike_ctrl_warp import vehicle_equations as vehicle
+from spike_ctrl_warp.vehicle_equations import Craft, put3, put4, vec3_at, vec4_at
 
 wp.set_module_options({"max_unroll": observation.SIZE, "fast_math": False})
 

@@ -17,7 +17,7 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.rotor_loss import RotorLoss
-from spike_ctrl_warp.environment import DeviceEnvironment
+from spike_ctrl_warp.device_environment import DeviceEnvironment
 
 pytestmark = pytest.mark.slow
 WILD = Randomisation(

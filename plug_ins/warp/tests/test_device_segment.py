@@ -17,7 +17,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt import TILE, ModelGradient
 from spike_ctrl.sim import dynamics
-from spike_ctrl_warp import vehicle
+from spike_ctrl_warp import vehicle_equations as vehicle
 from spike_ctrl_warp.devices import methods
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import math
 import warp as wp
 
 from spike_ctrl.sim import dynamics
-from spike_ctrl_warp.vehicle import Craft
+from spike_ctrl_warp.vehicle_equations import Craft
 
 LOOP_FACTORS, HOVER = dynamics.LOOP_FACTORS, dynamics.HOVER
 DIAGONAL = math.sqrt(0.5)

@@ -17,9 +17,11 @@ from spike_ctrl.sim.environment import RATE_HZ, Task, require_short_delays
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.reward import START, Coefficients
-from spike_ctrl_warp import episodes, rate_loop, vehicle
+from spike_ctrl_warp import episodes
+from spike_ctrl_warp import loop_equations as rate_loop
+from spike_ctrl_warp import vehicle_equations as vehicle
 from spike_ctrl_warp.episodes import Draws
-from spike_ctrl_warp.vehicle import Craft, put3, put4, vec3_at, vec4_at
+from spike_ctrl_warp.vehicle_equations import Craft, put3, put4, vec3_at, vec4_at
 
 wp.set_module_options({"enable_backward": False})
 

@@ -26,7 +26,8 @@ from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl_warp import flight_kernels as flight
-from spike_ctrl_warp import neurons, vehicle
+from spike_ctrl_warp import neurons
+from spike_ctrl_warp import vehicle_equations as vehicle
 
 
 class DeviceSegment:
