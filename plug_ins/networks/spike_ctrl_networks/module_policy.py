@@ -22,7 +22,7 @@ class ModulePolicy:
     """
 
     def __init__(self, module: nn.Module, inputs: int, outputs: int, voltage: VoltageInput | None = None):
-        self.module: Any = copy.deepcopy(module).requires_grad_(False).eval()
+        self.module: Any = copy.deepcopy(module).cpu().requires_grad_(False).eval()
         self.inputs, self.outputs, self.voltage = inputs, outputs, voltage
 
     def initial_state(self, batch: int | None = None) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ def policy(module: nn.Module, inputs: int, voltage: VoltageInput | None) -> Modu
 
 def graph(module: nn.Module, inputs: int) -> bytes:
     """The module's step as checkpoints keep it beside the weights. Raises UsageError."""
-    return graph_of(module, inputs, actors.ACTION_SIZE)
+    return graph_of(copy.deepcopy(module).cpu(), inputs, actors.ACTION_SIZE)
 
 
 def make(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:

@@ -28,6 +28,7 @@ POINTS = {
     "policy_formats": "a network that is not ours, as a graph in a checkpoint",
     "networks": "a network that is not ours, in training",
     "policy_runtimes": "what steps a policy in flight, such as a chip",
+    "devices": "methods of learning with kernels of their own for a device",
 }
 """The points; the group of entry points is `spike_ctrl.POINT`."""
 SHIPPED: dict[str, dict[str, str]] = {
@@ -61,6 +62,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_studies": {"verbs": "experiment", "verb_options": "--readout --ray --falsify"},
     "spike_ctrl_uxrce": {"autopilot_links": "uxrce uxrce_mode"},
     "spike_ctrl_view": {"verbs": "watch film", "verb_options": "--still", "launch_arguments": "viewer"},
+    "spike_ctrl_warp": {"devices": "cuda warp"},
 }
 """What the packages below plug_ins/ add, so that a name whose package is missing leads to the package."""
 

@@ -23,11 +23,12 @@ EXAMPLES = """
 spike-ctrl train
 spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short
 spike-ctrl train ppo                                # from rewards alone, without a guide
+spike-ctrl train any_quad --airframe any_quad --device cuda
 spike-ctrl train --resume runs/short
 spike-ctrl train --from-bag bags/20260101-120000 bags/20260102-120000    # offline, from what was recorded
 spike-ctrl train --from-bag bags/20260101-120000 --online 200000         # then flies on
 """
-NAMED = ("recipe", "airframe", "vehicles", "seed", "steps", "run")  # what a resumed run must not contradict
+NAMED = ("recipe", "airframe", "vehicles", "seed", "steps", "run", "device")  # what a resumed run must not contradict
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, help="environment steps; all schedules stretch with them (0 and default: the recipe's)"
     )
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
+    parser.add_argument("--device", help="where it learns: cpu, cuda, cuda:N, warp or auto (default: the recipe's)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, as it was started")
     parser.add_argument(
         "--from-bag",
@@ -152,11 +154,11 @@ def _run_from_bags(bags: list[Path], online: int, given: dict[str, Any], about: 
 
 def _new_run(
     *, about: dict[str, Any], recipe: str = "default", airframe: str = "crazyflie", vehicles: int = 256, seed: int = 0,
-    steps: int = 0, run: Path | None = None, bags: Sequence[Path] = (),
+    steps: int = 0, run: Path | None = None, device: str | None = None, bags: Sequence[Path] = (),
 ) -> Run:  # fmt: skip
     """The run that these arguments ask for. Raises UsageError."""
     from spike_ctrl.learn import start_training
     from spike_ctrl.learn.run import folder_for
 
     folder = run or (lambda plan: folder_for(plan, time.strftime("%Y%m%d-%H%M%S")))
-    return start_training.start(folder, recipe, airframe, vehicles, steps, seed, bags, prefix="--", **about)
+    return start_training.start(folder, recipe, airframe, vehicles, steps, seed, bags, device=device, prefix="--", **about)

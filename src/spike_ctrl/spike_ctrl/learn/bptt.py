@@ -124,21 +124,26 @@ class ModelGradient:
         self.received = self.updates = 0
         for parameter in actor.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        self._at_once = at_once = s.vehicles // self.size
+        self._at_once = s.vehicles // self.size
         require_short_delays(airframe, recipe.task.randomisation)
         if recipe.task.airframes:
             airframe_sampler.require_carrier(airframe, recipe.task.randomisation)
         self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
-        self._motion = m = motion(airframe, 1 / RATE_HZ, recipe.task.randomisation.rotor_loss.chance > 0)
+        self._motion = motion(airframe, 1 / RATE_HZ, recipe.task.randomisation.rotor_loss.chance > 0)
         self._volts = _volts(airframe) if recipe.network.voltage else bptt_kernel.NO_VOLTS
-        if not self.fuses:
-            return
-        self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
+        if self.fuses:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Room and threads for the kernel that flies."""
+        s, m, at_once = self.settings, self._motion, self._at_once
+        self._policy = _views(self.actor, lambda parameter: parameter.detach().numpy())
         self._tapes = [
-            bptt_kernel.tape(s.segment, actor.sizes[1:-1], TILE, layout, recipe.network.inputs) for _ in range(at_once)
+            bptt_kernel.tape(s.segment, self.actor.sizes[1:-1], TILE, m.layout, self.recipe.network.inputs)
+            for _ in range(at_once)
         ]
-        self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
+        self._gradients = [_views(self.actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
 

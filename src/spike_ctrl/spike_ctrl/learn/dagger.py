@@ -20,10 +20,11 @@ from torch.nn.functional import binary_cross_entropy as cross_entropy
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn import device
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.off_policy import geometric
-from spike_ctrl.learn.ppo import Critic, generalised_advantages
+from spike_ctrl.learn.ppo import Critic, columns, generalised_advantages
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
@@ -41,7 +42,7 @@ class Dagger:
         self.step_worth = recipe.task.floored(airframe.hover, self.settings.exponent)
         self.best = self.step_worth.scale / (1 - self.settings.gamma)
         with actors.seeded(generator):
-            self.critic = Critic(recipe.critic_width)
+            self.critic = Critic(recipe.critic_width).to(device.of(actor))
         self.actor_optimiser = Adam(actor.parameters(), foreach=True)
         self.critic_optimiser = Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
         self.hidden: State = actor.initial_state(vehicles)
@@ -60,7 +61,7 @@ class Dagger:
             return {}
         rate = geometric(self.schedule.learning_rate, self.schedule.learning_rate_end, progress)
         self.actor_optimiser.param_groups[0]["lr"] = rate
-        seen, first, crashed, ended, reward, label = (torch.stack(column) for column in zip(*self.ticks, strict=True))
+        seen, first, crashed, ended, reward, label = columns(self.ticks, self.critic)
         observation, begins, label = seen[:-1, :, :-4].contiguous(), first[:-1], label[:-1]
         flown = (~ended[:-1]).float()  # the action of a final state does nothing
         with torch.no_grad():

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import named_object
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
@@ -24,7 +25,7 @@ from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn import algorithm
+from spike_ctrl.learn import algorithm, device
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt import ModelGradient
@@ -71,13 +72,16 @@ class Learner:
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
         self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
         self.generator = torch.Generator().manual_seed(seed)
+        self.device = device.resolve(recipe.device)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         if recipe.weights:
             _take_weights(self.actor, recipe)
         self._others: Any = None if isinstance(self.actor, SpikingNetwork) else actors.other_networks()
-        self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         recipe.task.inserts()  # a wrong name is refused before anything flies
         methods = METHODS if self._others is None else METHODS | self._others.METHODS
+        if self.device != "cpu":
+            methods = methods | self._on_device()
+        self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(methods, recipe, airframe, vehicles, seed, self.actor, self.generator)
         self.explorer = self.method if isinstance(self.method, Exploring) else None
         self.slopes = slope_schedule.from_config(recipe.network.slope)
@@ -91,6 +95,17 @@ class Learner:
         if self._step_worth is None and isinstance(recipe.algorithm, NamedObject):
             self._step_worth = np.asarray  # a method that says nothing learns from the reward as it is
         self._early_end = EarlyEndWatch(vehicles) if self._step_worth else None
+
+    def _on_device(self) -> Mapping[str, Callable[..., Algorithm]]:
+        """The methods that bring kernels of their own for the device; for the others the actor moves there."""
+        if self._others is None and self.recipe.algorithm == "model_gradient":
+            found: Any = plug_ins.load("devices", self.device.partition(":")[0], "device")
+            return found.methods(self.device)  # type: ignore[no-any-return]
+        if self.device == "warp":
+            wanted = "wanted cpu: only model_gradient of a spiking network has kernels there"
+            raise UsageError(f"device: found 'warp' in recipe {self.recipe.name}, {wanted}")
+        self.actor.to(self.device)
+        return {}
 
     @property
     def steps(self) -> int:
@@ -260,10 +275,10 @@ class Learner:
         arrays, info = self.method.state()
         arrays = {f"method.{name}": value for name, value in arrays.items()}
         for name, module in self._modules().items():
-            arrays |= {f"{name}.{key}": value.detach().numpy() for key, value in module.state_dict().items()}
+            arrays |= {f"{name}.{key}": value.detach().cpu().numpy() for key, value in module.state_dict().items()}
         for name, optimiser in self.method.optimisers().items():
             for index, moments in optimiser.state_dict()["state"].items():
-                arrays |= {f"{name}.{index}.{key}": np.asarray(value) for key, value in moments.items()}
+                arrays |= {f"{name}.{index}.{key}": torch.as_tensor(value).cpu().numpy() for key, value in moments.items()}
         arrays["generator"] = self.generator.get_state().numpy()
         return arrays, {
             "environment_steps": self.environment_steps,

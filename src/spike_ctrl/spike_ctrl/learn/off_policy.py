@@ -10,6 +10,7 @@ from torch import nn
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn import device
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
@@ -58,7 +59,7 @@ class OffPolicy:
     def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         """The updates, with the critics that the recipe asks for."""
         s = self.recipe.td3bc
-        critic = CRITICS[s.critic](self.recipe.critic_width, self.generator, seen)
+        critic = CRITICS[s.critic](self.recipe.critic_width, self.generator, seen).to(device.of(actor))
         return TD3BC(actor, critic, s, self.recipe.schedule.learning_rate, floored)
 
     def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:

@@ -19,6 +19,7 @@ from torch import nn
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn import device
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
@@ -39,8 +40,8 @@ class PPO:
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
         self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.exponent)
         with actors.seeded(generator):
-            self.critic = Critic(recipe.critic_width)
-        self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
+            self.critic = Critic(recipe.critic_width).to(device.of(actor))
+        self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))]).to(device.of(actor))
         learned = [] if recipe.ppo.deviation_end else list(self.noise)
         self.optimiser = Adam([*actor.parameters(), *self.critic.parameters(), *learned])
         self.hidden: State = actor.initial_state(vehicles)
@@ -51,11 +52,11 @@ class PPO:
 
     def explore(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
         """The actions with noise; kept with their log-probability, since the rows hold them clipped."""
-        mean = torch.from_numpy(action)
+        mean = torch.from_numpy(action).to(self.noise[0].device)
         with torch.no_grad():
-            sample = mean + self.noise[0].exp() * torch.randn(mean.shape, generator=self.generator)
+            sample = mean + self.noise[0].exp() * torch.randn(mean.shape, generator=self.generator).to(mean.device)
             self.samples.append((sample, self._log_probability(mean, sample)))
-        noisy: np.ndarray = sample.numpy()
+        noisy: np.ndarray = sample.cpu().numpy()
         return noisy
 
     def receive(self, rows: Rows) -> None:
@@ -73,9 +74,7 @@ class PPO:
         s = self.settings
         rate = self.schedule.learning_rate + progress * (self.schedule.learning_rate_end - self.schedule.learning_rate)
         self.optimiser.param_groups[0]["lr"] = rate
-        seen, first, crashed, ended, reward, sample, before = (
-            torch.stack(column) for column in zip(*self.ticks, strict=True)
-        )
+        seen, first, crashed, ended, reward, sample, before = columns(self.ticks, self.critic)
         flown = (~ended[:-1]).float()  # the action of a final state does nothing
         with torch.no_grad():
             values = self.critic(seen)
@@ -128,6 +127,11 @@ class PPO:
 
     def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         """Nothing was kept."""
+
+
+def columns(ticks: list[tuple[torch.Tensor, ...]], module: nn.Module) -> list[torch.Tensor]:
+    """What ticks hold, one tensor [T, ...] for each of their parts, where the module is."""
+    return [torch.stack(column).to(device.of(module)) for column in zip(*ticks, strict=True)]
 
 
 def generalised_advantages(

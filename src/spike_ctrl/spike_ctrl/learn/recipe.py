@@ -92,6 +92,7 @@ class Recipe:
 
     name: str = setting(description="Name of the recipe.")
     layout: str = setting("any", "Layout of actions that it was made for.", choices=("any", *ACTION_LAYOUTS))
+    device: str = setting("cpu", "Where it learns: cpu, cuda, cuda:N, warp, or auto: a graphics card if there is one.")
     weights: str = setting("", "Checkpoint of a network of the same sizes, from whose weights the training starts.")
     algorithm: str | NamedObject = setting(
         "td3bc", "How the policy learns, or code of your own by name.", read=_algorithm, schema=_ALGORITHM
@@ -124,6 +125,10 @@ class Recipe:
         if steps and isinstance(guide, LearnedGuide):
             guide = dataclasses.replace(guide, steps=max(1000, round(guide.steps * steps / self.schedule.steps)))
         return dataclasses.replace(self, schedule=schedule, guide=guide)
+
+    def on(self, device: str | None) -> Recipe:
+        """The same recipe on another device; None keeps its own."""
+        return self if device is None else dataclasses.replace(self, device=device)
 
     def require_fit(self, airframe: Airframe) -> None:
         """Raise UsageError where the recipe was made for another airframe, or its method cannot take its reward terms."""
@@ -205,6 +210,7 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
         foreign = {key for key in BLOCKS if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
     foreign |= {"layout"} if recipe.layout == "any" else set()
     foreign |= set() if recipe.weights else {"weights"}
+    foreign |= {"device"} if recipe.device == "cpu" else set()
     return {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name not in foreign}
 
 

@@ -93,7 +93,7 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
         refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {craft.hash})")
     if named("recipe"):
         found = dataclasses.replace(recipes.find(named("recipe")), layout=earlier.recipe.layout)  # older runs name none
-        if found.with_steps(steps) != earlier.recipe:
+        if found.with_steps(steps).on(earlier.recipe.device) != earlier.recipe:
             refuse("recipe", f"{earlier.recipe.name}, equal to {folder / 'recipe.yaml'}")
     if named("run") and Path(named("run")).resolve() != folder.resolve():
         refuse("run", folder)

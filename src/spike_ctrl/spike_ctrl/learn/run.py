@@ -87,15 +87,16 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, folder: Path, given: Mapping[str, object] | None = None, **about: Any) -> Run:
+    def resume(cls, folder: Path, given: Mapping[str, Any] | None = None, **about: Any) -> Run:
         """The run in a folder, with counters, buffer, optimisers and random state as they were saved.
 
         given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises UsageError where one of
-        them contradicts the run, or the run is finished.
+        them contradicts the run, or the run is finished. The device, if it is named, may be another.
         """
         before = resumption.read(folder)
         resumption.check(folder, before, given or {})
-        learner = Learner(before.recipe, before.airframe, before.vehicles, before.seed)
+        plan = before.recipe.on((given or {}).get("device"))
+        learner = Learner(plan, before.airframe, before.vehicles, before.seed)
         arrays, info = training_state.load(folder / "state.safetensors")
         try:
             learner.restore(arrays, info["learner"])

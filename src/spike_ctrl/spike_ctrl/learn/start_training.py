@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import provenance
@@ -38,6 +38,7 @@ def train(
     steps: int = 0,
     seed: int = 0,
     run: str | Path | None = None,
+    device: str | None = None,
     progress: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
@@ -45,8 +46,9 @@ def train(
 
     recipe, airframe: a name among config/, the path of a YAML file, or an object. vehicles: that fly at once. steps: of all
     vehicles together, all schedules stretch with them; 0: those of the recipe. seed: of everything random. run: a new
-    folder for policy, metrics, evaluation and the state to go on from; None: only what is returned is kept. progress: is
-    called with a line of text each second, such as `print`. clock: gives seconds.
+    folder for policy, metrics, evaluation and the state to go on from; None: only what is returned is kept. device: where it
+    learns, such as "cuda"; None: where the recipe says. progress: is called with a line of text each second, as `print` is.
+    clock: gives seconds.
 
     Raises UsageError where recipe, airframe or folder cannot be used, or a number is out of range.
 
@@ -56,8 +58,8 @@ def train(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if run is None else Path(run)
-        command, commit = provenance.command(), provenance.commit()
-        begun = start(folder, recipe, airframe, vehicles, steps, seed, clock=clock, command=command, commit=commit)
+        about: dict[str, Any] = {"clock": clock, "command": provenance.command(), "commit": provenance.commit()}
+        begun = start(folder, recipe, airframe, vehicles, steps, seed, device=device, **about)
         learn(begun, 0, progress or (lambda line: None), lambda: False)
         evaluation = begun.finish()
         return Trained(checkpoint.load(begun.policy_path).policy, evaluation)
@@ -72,6 +74,7 @@ def start(
     seed: int,
     bags: Sequence[Path] = (),
     *,
+    device: str | None = None,
     prefix: str = "",
     clock: Callable[[], float],
     command: str,
@@ -83,7 +86,7 @@ def start(
     """
     require_run(vehicles, steps, seed, prefix)
     craft = airframes.load(airframe)
-    plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps)
+    plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps).on(device)
     place = folder if isinstance(folder, Path) else folder(plan)
     return Run.start(place, plan, craft, vehicles, seed, bags, clock=clock, command=command, commit=commit)
 

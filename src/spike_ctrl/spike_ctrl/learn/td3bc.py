@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn import device
 from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
@@ -71,16 +72,18 @@ class TD3BC:
         label, label_weight = sequences.guide_action, np.ones_like(sequences.reward)
         if s.label == "buffer":
             label, label_weight = sequences.action, np.where(sequences.by_guide, 1.0, s.bc_own)
-        return Batch(
-            observation=torch.from_numpy(sequences.observation),
-            privileged=torch.from_numpy(sequences.privileged),
-            action=torch.from_numpy(sequences.action),
-            label=torch.from_numpy(label),
-            label_weight=torch.from_numpy(label_weight.astype(np.float32)),
-            reward=torch.from_numpy(self.learned(sequences.reward, sequences.terminated)),
-            terminated=torch.from_numpy(sequences.terminated.astype(np.float32)),
-            weight=torch.from_numpy((sequences.mask & settled).astype(np.float32)),
-        )
+        given = {
+            "observation": sequences.observation,
+            "privileged": sequences.privileged,
+            "action": sequences.action,
+            "label": label,
+            "label_weight": label_weight.astype(np.float32),
+            "reward": self.learned(sequences.reward, sequences.terminated),
+            "terminated": sequences.terminated.astype(np.float32),
+            "weight": (sequences.mask & settled).astype(np.float32),
+        }
+        place = device.of(self.actor)
+        return Batch(**{name: torch.from_numpy(array).to(place) for name, array in given.items()})
 
     def learned(self, reward: np.ndarray, terminated: np.ndarray) -> np.ndarray:
         """What the critics learn of rewards, of any shape, and of the crashes that ended some steps."""
@@ -112,7 +115,7 @@ class TD3BC:
         """The target actor's actions with the clipped noise of TD3."""
         s = self.settings
         noise = torch.randn(own.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
-        return (own + noise).clamp_(-1, 1)
+        return (own + noise.to(own.device)).clamp_(-1, 1)
 
     @staticmethod
     def _following(batch: Batch) -> torch.Tensor:
@@ -185,7 +188,7 @@ def in_deviations(error: torch.Tensor, label: torch.Tensor, weight: torch.Tensor
     total = weight.sum().clamp(min=1)
     centred = label - (weight[..., None] * label).sum((0, 1)) / total
     covariance = torch.einsum("lb,lbi,lbj->ij", weight, centred, centred) / total
-    floor = (1e-6 * covariance.trace() + 1e-12) * torch.eye(label.shape[-1], dtype=label.dtype)  # labels that never change
+    floor = (1e-6 * covariance.trace() + 1e-12) * torch.eye(label.shape[-1]).to(label)  # labels that never change
     root = torch.linalg.cholesky(covariance + floor)
     found: torch.Tensor = torch.linalg.solve_triangular(root, error[..., None], upper=False)[..., 0]
     return found

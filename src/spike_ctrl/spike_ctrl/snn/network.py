@@ -107,7 +107,7 @@ class SpikingNetwork(nn.Module):
         observation [T, B, in] to action [T, B, out], the state after the last step, and the spike rate of each layer
         (spikes per neuron and step, scalars without gradient).
         """
-        if self.neuron.recurrent:  # the fused kernel has no recurrent layer
+        if self.neuron.recurrent or observation.device.type != "cpu":  # the fused kernel has no recurrent layer
             return self._unroll_step_by_step(observation, state, slope, first)
         output, after, counts = run_sequence(observation, state, self.layers, self.output, slope, self.neuron, first)
         rows = observation.shape[0] * observation.shape[1]

@@ -32,6 +32,7 @@ def restart(network: Any, state: State, first: torch.Tensor) -> State:
     """The state with those rows back at the network's initial state whose mask `first` [B] is true."""
 
     def chosen(now: torch.Tensor, initial: torch.Tensor) -> torch.Tensor:
-        return torch.where(first.reshape(-1, *[1] * (now.ndim - 1)), initial, now)
+        mask = first.to(now.device).reshape(-1, *[1] * (now.ndim - 1))
+        return torch.where(mask, initial.to(now.device), now)
 
     return each(chosen, state, network.initial_state(len(first)))
