@@ -18,7 +18,6 @@ from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification import injected_fault
 from spike_ctrl.certification.injected_fault import (
     AFTER,
-    FAMILIES,
     FIRST_FAMILIES,
     FLIGHT,
     GUIDED,
@@ -26,6 +25,7 @@ from spike_ctrl.certification.injected_fault import (
     KINDS,
     LANDING,
     PAIRED,
+    SEEDED,
     TAKE_OFF,
     InjectedFault,
 )
@@ -152,7 +152,7 @@ def draw_whole(
     Beside a default cage others are drawn. A fifth of the flights with the policy begin on the ground.
     """
     dice = np.random.default_rng((seed, 2))
-    family = family or FAMILIES[seed % len(FAMILIES)]
+    family = family or SEEDED[seed % len(SEEDED)]
     cage = CAGES[int(dice.choice(len(CAGES), p=CAGED))] if cage == Cage() else cage
     places: Sequence[str] = (
         () if family == "none" else dice.choice(PAIRED, 2, replace=False).tolist() if family == "pair" else (family,)
