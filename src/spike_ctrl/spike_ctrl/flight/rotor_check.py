@@ -35,13 +35,14 @@ class RotorLimits:
 
     turned: Turned | None = None
     flown: bool = False
-    lost: float = within(0.3, 0.05, 1.0, "Share of its thrust from which on a rotor counts as lost.", "")
+    lost: float = within(0.2, 0.05, 1.0, "Share of its thrust from which on a rotor counts as lost.", "")
     apart: float = within(0.6, 0.1, 1000.0, "Least gain of rates, roll, pitch and yaw, that is judged.", "rad/s")
     explained: float = within(0.9, 0.0, 1.0, "Share of the gain that the lost rotor has to explain.", "")
     memory: float = within(0.1, 0.01, 10.0, "Time in which a gain is forgotten.", "s")
     time: float = within(0.05, 0.0, 1.0, "Time for which the same rotor has to be suspected.", "s")
-    suspected: float = within(0.05, 0.0, 1.0, "Share of a rotor's thrust, over `memory`, from which on it is suspected.", "")
-    waits: float = within(0.1, 0.0, 1.0, "Longest time for which other faults wait for a suspicion.", "s")
+    suspected: float = within(0.04, 0.0, 1.0, "Share of a rotor's thrust, over `memory`, from which on it is suspected.", "")
+    waits: float = within(0.15, 0.0, 1.0, "Longest time for which other faults wait for a suspicion.", "s")
+    steady: float = within(0.4, 0.01, 100.0, "Time in which a steady gain is learnt, for which no rotor is blamed.", "s")
     learns: float = within(0.1, 0.01, 10.0, "Time in which the share of a lost rotor is learnt.", "s")
     least: float = within(0.3, 0.0, 1.0, "Learnt from at least this share of the hover's thrust.", "")
     thrust: float = within(5.0, 0.0, 100.0, "Weight of a gain of velocity along the body, beside one of rates.", "rad/m")
@@ -71,14 +72,15 @@ class LostRotor(NamedTuple):
 class RotorTrack(NamedTuple):
     """last: the state before. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
-    apart: gains of the rates (rad/s) and of the velocity along the body, weighted, otherwise than commanded. given: of each
-    rotor, thrust times time (N s). rotor: suspected, state by state, since the stamp `since` (s).
+    apart: gains of the rates (rad/s) and of the velocity along the body, weighted, otherwise than commanded and than the
+    steady ones (1/s). given: of each rotor, thrust times time (N s). rotor: suspected since the stamp `since` (s).
     """
 
     last: Sample | None = None
     waiting: Motors | None = None
     speeds: Motors | None = None
     apart: Motors = (0.0, 0.0, 0.0, 0.0)
+    steady: Motors = (0.0, 0.0, 0.0, 0.0)
     given: Motors = (0.0, 0.0, 0.0, 0.0)
     rotor: int | None = None
     since: float = 0.0
@@ -114,34 +116,37 @@ def follow_rotors(track: RotorTrack, sample: Sample, motors: Motors | None, limi
     angular = roll + rolled, pitch + pitched, (turning + (jx - jy) * p * q - craft.angular_drag * r) / jz
     vx, vy, vz = (a - b for a, b in zip(sample.velocity, last.velocity, strict=True))
     along = rotate_back(last.quaternion, (vx, vy, vz + GRAVITY * dt))[2] - sum(thrusts) / craft.mass * dt
-    x, y, z = [a - b - c * dt for a, b, c in zip(sample.rates, last.rates, angular, strict=True)]
-    a, b, c, d = track.apart
-    apart = kept * a + x, kept * b + y, kept * c + z, kept * d + limits.thrust * along
+    gained = [a - b - c * dt for a, b, c in zip(sample.rates, last.rates, angular, strict=True)] + [limits.thrust * along]
+    learnt = 0.0 if track.rotor is not None or track.lost is not None else -math.expm1(-dt / limits.steady)
+    x, y, z, w = [kept * a + g - s * dt for a, g, s in zip(track.apart, gained, track.steady, strict=True)]
+    p, q, r, s = [before + learnt * (g / dt - before) for before, g in zip(track.steady, gained, strict=True)]
     a, b, c, d = [kept * before + thrust * dt for before, thrust in zip(track.given, thrusts, strict=True)]
-    track = track._replace(last=sample, waiting=motors, speeds=speeds, apart=apart, given=(a, b, c, d))
-    if track.lost is not None:
-        lost, share, given = track.lost, _share(track, track.lost.number, limits)[1], track.given[track.lost.number]
-        if given < limits.least * limits.memory * craft.mass * GRAVITY / 4:
+    track = track._replace(
+        last=sample, waiting=motors, speeds=speeds, apart=(x, y, z, w), steady=(p, q, r, s), given=(a, b, c, d)
+    )
+    time = sample.stamp - track.since
+    if (lost := track.lost) is not None:
+        if track.given[lost.number] < limits.least * limits.memory * craft.mass * GRAVITY / 4:
             return track
+        share = _share(track, lost.number, limits, time)[1]
         share = lost.share - math.expm1(-dt / limits.learns) * (share - lost.share)
         return track._replace(lost=lost._replace(share=min(max(share, limits.lost), 1.0)))
-    if math.hypot(*apart[:3]) <= limits.apart:
+    if math.hypot(x, y, z) <= limits.apart:
         return track if track.rotor is None else track._replace(rotor=None)
     (best, share), rotor = max((_share(track, n, limits), n) for n in range(4))
     if best <= limits.explained or share <= limits.suspected:
         return track._replace(rotor=None)
     if rotor != track.rotor:
-        track = track._replace(rotor=rotor, since=sample.stamp - 2 * dt)
-    time = sample.stamp - track.since
-    share /= -math.expm1(-time / limits.memory)  # of what was remembered from before, nothing was lost
+        return track._replace(rotor=rotor, since=sample.stamp - 2 * dt)
+    share = _share(track, rotor, limits, time)[1]
     certain = time >= limits.time and share > limits.lost
     return track._replace(lost=LostRotor(rotor, min(share, 1.0))) if certain else track
 
 
-def _share(track: RotorTrack, rotor: int, limits: RotorLimits) -> tuple[float, float]:
-    """How much of the gain the loss of a rotor explains, and which share of its thrust it lacks then."""
+def _share(track: RotorTrack, rotor: int, limits: RotorLimits, time: float = math.inf) -> tuple[float, float]:
+    """How much of the gain the loss of a rotor explains, and which share of its thrust it has lacked for that time (s)."""
     assert limits.turned is not None
-    craft, impulse = limits.turned.craft, track.given[rotor]
+    craft, impulse = limits.turned.craft, track.given[rotor] * -math.expm1(-time / limits.memory)
     taken = (
         -craft.rotor_y[rotor] / craft.inertia[0] * impulse, craft.rotor_x[rotor] / craft.inertia[1] * impulse,
         -craft.torque_per_thrust * craft.rotor_spin[rotor] / craft.inertia[2] * impulse,

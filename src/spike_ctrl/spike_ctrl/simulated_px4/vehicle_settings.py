@@ -22,8 +22,8 @@ class VehicleSettings:
     lag: float = within(1.0, 0.1, 10, "Factor on the lag of its motors and rate loop.")
     fault: str = setting(
         "",
-        "What fails in flight: rotor:NUMBER:PERCENT[:SECONDS], a rotor (1 front-right, 2 back-right, 3 back-left, 4 "
-        "front-left) that loses so much of its thrust, so long after it has left the ground (12 s); empty: nothing.",
+        "rotor:NUMBER:PERCENT[:SECONDS]: so long in the air (12 s), this rotor (from 1 on, clockwise from front-right) "
+        "loses so much of its thrust; empty: nothing fails.",
     )
     truth: str = setting("", "CSV file for its true states; empty: none.")
     priority: int = within(0, 0, 99, "Priority under SCHED_FIFO; 0: the ordinary scheduler.")
