@@ -48,8 +48,9 @@ NOT_FLOWN = (
     ("clock", "the companion's own clock steps", "all its times are monotonic"),
     ("process", "learner, recorder, ground station", "flown with real processes; no command depends on them"),
     ("operator", "sticks of a remote control", "the simulated vehicle has none; its modes are flown"),
-    ("plant", "a rotor or a battery that fails altogether", "four rotors of which one stands cannot keep their attitude"),
     ("plant", "a collision, a broken frame, ground effect, a load that swings", "not simulated"),
+    ("plant", "a battery that fails altogether", "no controller can land without it"),
+    ("rotor", "two rotors, or one that is stuck at a speed", "the supervisor looks for one that lacks thrust"),
     ("autopilot", "its position and velocity drift together", "nothing on board contradicts it (as `unseen`)"),
     ("autopilot", "its land detector", "PX4 itself disarms by it; unit tests report a landing in the air"),
     ("autopilot", "its rate loop, its mixer, its own modes", "taken for sound: they are the last protection"),
@@ -59,6 +60,7 @@ COMPONENTS = {
     "process": "Processes of the companion", "operator": "The operator, and a pilot", "state": "The state, by its fields",
     "plant": "The plant, its rotors and the air", "unseen": "The state, in agreement with itself",
     "estimator": "Events of the estimator", "clock": "The vehicle's clock", "autopilot": "The autopilot's own estimate",
+    "rotor": "A rotor, where it is asked for",
 }  # fmt: skip
 
 HOSTS = {"spike_ctrl_fleet": "spike_ctrl_flight.supervisor_node"}  # packages whose objects a node of another package makes

@@ -23,6 +23,7 @@ from spike_ctrl.launching import argument_groups
 from spike_ctrl.launching.declared_arguments import LaunchSettings, declarations, of_launch, of_node, typed
 from spike_ctrl.launching.installed import flight_middleware, in_namespace
 from spike_ctrl.launching.our_nodes import node
+from spike_ctrl.simulated_px4 import rotor_failure
 from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
 from spike_ctrl_flight.flight_parameters import BridgeParameters, SupervisorParameters
 from spike_ctrl_guide.guide_parameters import GuideParameters
@@ -59,7 +60,7 @@ POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands 
 MISSION = of_node(SupervisorParameters, "model auto trajectory setpoint size period duration record east north")
 SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
-EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag truth", only="vehicle:=embedded")
+EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag fault truth", only="vehicle:=embedded")
 
 PX4_PORT = 14540  # of PX4's simulation 0; number N up to 9 has 14540 + N and the MAV_SYS_ID N + 1
 NUMBERS = (*range(1, 10), *range(20, 100))  # of embedded vehicles; between lie the ports of ground stations
@@ -211,6 +212,8 @@ def check_flight(context):
         given = typed(EMBEDDED | {"wind": OWN["wind"]}, context)
         ranges.require(given, ranges.bounds(VehicleSettings) | ranges.bounds(Flight))
         airframe.altered(craft, given["mass"], given["thrust"], given["lag"])
+        if given["fault"]:
+            rotor_failure.parse(given["fault"])
         if given["sensors"]:
             recipe.sensors(given["sensors"])
         if given["truth"]:

@@ -75,6 +75,18 @@ def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, see
         reaction(flown.reaction, limit, f"{kind.replace('_', ' ')}: from the fault until the policy no longer commands")
 
 
+@proves("49M")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rotor_that_loses_two_fifths_of_its_thrust_is_found_and_the_vehicle_landed(reaction, seed):
+    drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0), family="rotor", duration=25.0)
+    lost = InjectedFault("rotor", "weakened", AT, EVER, 0.4, (1.0, 0.0, 0.0), 1, 7)
+    flown, _ = fly(
+        drawn._replace(faults=(lost,)), *monte_carlo.competitors(resources.find("models", "crazyflie_robust.safetensors"))
+    )
+    assert not flown.left and not flown.crashed and flown.last == "SILENT", flown
+    reaction(flown.reaction, 0.2, "rotor lost: from the fault until the policy no longer commands")
+
+
 @pytest.mark.alone
 @pytest.mark.proves("15M")
 def test_a_policy_that_hangs_while_it_commands_motors_is_refused_when_it_wakes_up(motor_flight, reaction):

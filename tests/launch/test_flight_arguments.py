@@ -57,6 +57,7 @@ def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(refused_laun
         ("thrust:=nan", "thrust: found nan, wanted 0.1 to 10"),
         ("sensors:=reel", "recipe 'reel' not found; known: "),
         ("sensors:=td3bc", "recipe td3bc: task.randomisation.sensors: found no errors, wanted some, such as real"),
+        ("fault:=rotor:9:50", "fault: found 'rotor:9:50', wanted rotor:NUMBER:PERCENT or "),
         ("wind:=99", "wind: found 99, wanted -15 to 15"),
         ("latency:=soon", "the value of latency: found 'soon', wanted float"),
         ("truth:=/proc/x", "truth /proc/x: cannot be written"),

@@ -8,7 +8,9 @@ import pytest
 import rclpy
 from output import executable
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
+from std_msgs.msg import Float64MultiArray
 
+from spike_ctrl.control.lost_rotor import LostRotorGuide
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 
@@ -19,11 +21,14 @@ BELOW = np.array([[0, 0, -0.1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]], np
 def show(ros_domain_id, request):
     """show(flags, n): n states of this vehicle, one after the other; gives the thrust that the guide answers to the last.
 
-    Its parameter, where there is one: Hz of the states.
+    Its parameter, where there is one: Hz of the states; or the name of an airframe that is commanded by its motors.
     """
-    rate = f"rate:={getattr(request, 'param', 100.0)}"
+    given = getattr(request, "param", 100.0)
+    craft, recipe, rate = (given, "default", 100.0) if isinstance(given, str) else ("sih_quadx", "rates", given)
     command = [executable("guide_policy"), "--ros-args"]
-    words = [word for p in ("flight:=true", "airframe:=sih_quadx", "recipe:=rates", rate) for word in ("-p", p)]
+    words = [
+        word for p in ("flight:=true", f"airframe:={craft}", f"recipe:={recipe}", f"rate:={rate}") for word in ("-p", p)
+    ]
     process = subprocess.Popen([*command, *words])
     rclpy.init()
     node, answers, tick = rclpy.create_node("bridge"), [], 0
@@ -42,7 +47,7 @@ def show(ros_domain_id, request):
                 rclpy.spin_once(node, timeout_sec=0.1)
         return answers[-1].action[0]
 
-    ask.out = out
+    ask.out, ask.rotors = out, node.create_publisher(Float64MultiArray, "rotors", qos.STREAM)
     yield ask
     process.kill()
     process.wait(60)
@@ -63,6 +68,21 @@ def test_it_integrates_while_it_flies_and_keeps_that_while_another_does(show):
 def test_it_integrates_over_time_and_not_over_states(show, request):
     at_first, rate = show(VehicleState.FIRST, 1), request.node.callspec.params["show"]
     assert show(VehicleState.GUIDE, round(rate / 2)) - at_first == pytest.approx(0.0221, abs=1e-3)  # half a second of it
+
+
+@pytest.mark.parametrize("show", ["crazyflie"], indirect=True)
+def test_it_flies_with_the_lost_rotor_of_which_the_supervisor_tells_until_the_next_flight(show):
+    whole, guide = show(VehicleState.FIRST, 1), LostRotorGuide("crazyflie")
+    shares, speeds = np.array([[1, 0.5, 1, 1]], np.float32), np.full((1, 4), 0.7, np.float32)
+    (wanted, *_), *_ = guide.act(BELOW, guide.initial_state(1), speeds, effectiveness=shares)[0]
+    for wrong in ([1.0], [float("nan")] * 8):
+        show.rotors.publish(Float64MultiArray(data=wrong))
+    found, deadline = whole, time.monotonic() + 20
+    while found == whole and time.monotonic() < deadline:
+        show.rotors.publish(Float64MultiArray(data=[*shares[0].tolist(), *speeds[0].tolist()]))
+        found = show(0, 1)
+    assert found == pytest.approx(wanted, abs=1e-4) and abs(found - whole) > 0.05
+    assert show(VehicleState.FIRST, 1) == whole
 
 
 def test_a_malformed_state_is_not_answered_and_ends_nobody(show):

@@ -8,6 +8,7 @@ from spike_ctrl.flight.flight_options import FlightOptions
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.parameter_rules import KNOWN_VERSIONS, Wanted, parse_version
 
@@ -25,8 +26,12 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     return vehicle, settings, wanted
 
 
-def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
-    """Raises UsageError where the checkpoint cannot be loaded, or was made for another vehicle, rate or layout."""
+def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> Contract:
+    """The checkpoint's contract.
+
+    Raises UsageError where it cannot be loaded, or was made for another vehicle, rate or layout.
+    """
     contract = checkpoint.load(model).manifest.contract
     for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
         raise UsageError(f"{model}: {unmet}")
+    return contract

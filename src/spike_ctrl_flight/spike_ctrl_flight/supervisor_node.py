@@ -27,7 +27,7 @@ from spike_ctrl.flight.event import EventKind, answering
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_clock import FlightClock, HeldBack
-from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
+from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation, for_lost_rotor
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
@@ -54,7 +54,7 @@ def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Want
     vehicle, settings, wanted = flight_settings(p)
     settings = for_adaptation(settings) if p.adapt else settings
     if p.model:
-        require_fit(p.model, vehicle, p.rate)
+        settings = for_lost_rotor(settings, require_fit(p.model, vehicle, p.rate).lost_rotor)
     return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
 
 

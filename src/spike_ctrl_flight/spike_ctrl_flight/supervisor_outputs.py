@@ -6,7 +6,7 @@ import time
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
-from std_msgs.msg import String, UInt64
+from std_msgs.msg import Float64MultiArray, String, UInt64
 
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.event import Event, EventKind
@@ -21,7 +21,7 @@ from spike_ctrl_ros.convert import fill
 
 
 class SupervisorOutputs:
-    """Publishers of command, request, acceptance, set-point, status and answered; and once, for the bag, of the settings.
+    """Publishers of command, request, acceptance, set-point, rotors, status, answered; once, for the bag, of the settings.
 
     refusal: the last refused request, in words. waits: the automatic flight waits; a refusal is no warning then.
     """
@@ -38,19 +38,23 @@ class SupervisorOutputs:
         self._set_point_out = node.create_publisher(SetPoint, "set_point", qos.STREAM)
         self._status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
         self._answered_out = node.create_publisher(UInt64, "answered", qos.STREAM)
+        self._rotors_out = node.create_publisher(Float64MultiArray, "rotors", qos.STREAM)
         self._settings_out = node.create_publisher(String, "supervisor/settings", qos.CHECKPOINTS)
         self._settings_out.publish(String(data=as_json(settings, paced)))
 
     def publish_set_point(self, output: SupervisorOutput) -> None:
+        """And, where a rotor is lost, what the guide has to know of the rotors."""
         if output.set_point is not None:
             self._set_point_out.publish(flight_messages.set_point_message(output.set_point, self.source, time.time_ns()))
+        if output.rotors is not None:
+            self._rotors_out.publish(Float64MultiArray(data=[*output.rotors[0], *output.rotors[1]]))
 
     def tell_answered(self, tick: int) -> None:
         """That no command will follow to the state of this tick, for a vehicle that waits."""
         self._answered_out.publish(UInt64(data=tick))
 
     def publish(self, output: SupervisorOutput, ladder: Ladder, status_sent: int) -> None:
-        """Everything but the set-point. status_sent: stamp (ns) of the autopilot's status that a request answers."""
+        """Everything else. status_sent: stamp (ns) of the autopilot's status that a request answers."""
         if output.command is not None:
             message = flight_messages.command_message(output.command, self.layout, self.source, time.time_ns())
             self._command_out.publish(message)

@@ -51,7 +51,7 @@ KNOWN = {
 }
 FLIGHT = (
     "command", "supervisor/status", "supervisor/settings", "flight_state", "autopilot", "autopilot_request", "set_point",
-    "preflight", "candidate/action", "policy/acceptance", "battery",
+    "preflight", "candidate/action", "policy/acceptance", "battery", "rotors",
 )  # fmt: skip
 PERIOD = 1.0  # s between flushes and diagnostics
 MEGABYTE = 1_000_000

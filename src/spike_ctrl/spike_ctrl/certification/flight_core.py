@@ -25,8 +25,10 @@ from spike_ctrl.certification.plant_injection import PlantInjection, mislead
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
+from spike_ctrl.control.lost_rotor import LostRotorGuide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import auto_mission, bridge, supervisor
+from spike_ctrl.flight.actuator_faults import Motors
 from spike_ctrl.flight.answer_checks import Action, Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.bridge import observed
@@ -100,6 +102,7 @@ class FlightCore:
         self.force = ForceCheck()
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
         self.commanded: Commanded | None = None  # what a policy is told
+        self.rotors: tuple[Floats, Floats] | None = None  # what the guide is told, where one is lost
         self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
         self.guide_state = who.guide.initial_state(1)
@@ -255,7 +258,11 @@ class FlightCore:
         rates: tuple[float, ...]
         if name == "guide":
             memory = self.who.guide.initial_state(1) if first else self.guide_state
-            action, after = self.who.guide.act(seen[None], memory)
+            if self.rotors is not None and isinstance(self.who.guide, LostRotorGuide):
+                shares, speeds = self.rotors
+                action, after = self.who.guide.act(seen[None], memory, speeds, effectiveness=shares)
+            else:
+                action, after = self.who.guide.act(seen[None], memory)
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
@@ -339,6 +346,8 @@ class FlightCore:
         if output.accept is not None and output.accept != self.accepted:
             self.clock.at(now + self.between(MESSAGE), self.pilot.accept, *output.accept)
         self.accepted = output.accept
+        if with_point and output.rotors is not None:
+            self.clock.at(now + self.between(MESSAGE), self._tell_rotors, output.rotors)
         if with_point and output.set_point is not None:
             self.clock.at(now + self.between(MESSAGE), self._set_point, output.set_point)
 
@@ -371,6 +380,9 @@ class FlightCore:
     def _tell(self, command: Command) -> None:
         by = command.identity if command.commander is CommandedBy.POLICY else None
         self.commanded = Commanded(command.tick, np.array([command.action], np.float32), by)
+
+    def _tell_rotors(self, rotors: tuple[Motors, Motors]) -> None:
+        self.rotors = np.array([rotors[0]], np.float32), np.array([rotors[1]], np.float32)
 
     def _ask(self, ask: Ask) -> None:
         now = self.clock.now

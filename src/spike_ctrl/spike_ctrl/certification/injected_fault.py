@@ -2,7 +2,8 @@
 
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
 faults of the state that agree with themselves, which nothing on board can see; they are counted apart. FIRST holds the kinds
-of the certificates until November 2026, whose seeds draw the same faults again. docs/what_can_fail.md is written from here.
+of the certificates until November 2026, whose seeds draw the same faults again. No seed draws `rotor` unless it is asked
+for: seeds keep their flights. docs/what_can_fail.md is written from here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 
 PLACES = ("policy", "guide", "link", "process", "operator", "state", "plant", "unseen")
 FIRST_FAMILIES = ("none", *PLACES, "pair")
-FAMILIES = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")
+SEEDED = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")  # of which each seed has its own
+FAMILIES = (*SEEDED, "rotor")
 TAKE_OFF, HAND_OVER, GUIDED, FLIGHT, LANDING = PHASES = ("take-off", "hand-over", "guide alone", "flight", "landing")
 SHADOWED, WITH_GUIDE = (HAND_OVER, GUIDED, FLIGHT), (TAKE_OFF, HAND_OVER, GUIDED, FLIGHT)
 AFTER, SLOWLY = 7.0, 70.0  # s that a flight goes on after its fault has begun: until it has shown itself
@@ -204,6 +206,11 @@ _ADDED: Kinds = {
         "yaw_reset": FaultRange((0.3, 3.1), row=9, after=30.0, unit="rad"),
         "yaw_drifts": FaultRange((0.02, 0.3), row=47, after=SLOWLY, unit="rad/s"),
         "satellites_lost": FaultRange(row=46, after=30.0),
+    },
+    "rotor": {
+        "weakened": FaultRange((0.3, 0.5), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
+        "mostly_lost": FaultRange((0.5, 0.95), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
+        "gone": FaultRange((1.0, 1.0), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
     },
 }
 KINDS: Kinds = {place: FIRST.get(place, {}) | _ADDED.get(place, {}) for place in (*PLACES, *FAMILIES[len(FIRST_FAMILIES) :])}

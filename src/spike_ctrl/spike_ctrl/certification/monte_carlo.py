@@ -23,8 +23,8 @@ from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.control.lost_rotor import flight_guide
+from spike_ctrl.flight.flight_settings import FlightSettings, for_lost_rotor, settings_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
 
@@ -72,14 +72,15 @@ def _competitors(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
 
 
 def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competitors, FlightSettings]:
-    """A checkpoint, compiled, and the geometric guide, with the settings for this vehicle.
+    """A checkpoint, compiled, and the guide, with the settings for this vehicle.
 
-    A policy that learns its plant is told what is commanded while it is in shadow.
+    A guide that commands motors flies with a lost rotor, too. A policy that learns its plant is told what is commanded while
+    it is in shadow.
     """
     rate_hz = found.manifest.contract.rate_hz
-    guide = GeometricGuide(craft, rate_hz=rate_hz)
+    guide = flight_guide(craft, rate_hz=rate_hz)
     who = Competitors(name, found.compiled(), guide, craft, told=found.manifest.learns_plant)
-    return who, settings_for(craft, rate_hz)
+    return who, for_lost_rotor(settings_for(craft, rate_hz), found.manifest.contract.lost_rotor)
 
 
 def scenario_of(

@@ -135,7 +135,7 @@ def draw_whole(
     Beside a default cage others are drawn. A fifth of the flights with the policy begin on the ground.
     """
     dice = np.random.default_rng((seed, 2))
-    family = family or injected_fault.FAMILIES[seed % len(injected_fault.FAMILIES)]
+    family = family or injected_fault.SEEDED[seed % len(injected_fault.SEEDED)]
     cage = CAGES[int(dice.choice(len(CAGES), p=CAGED))] if cage == Cage() else cage
     places = _places(family, dice)
     kinds = [str(dice.choice(sorted(KINDS[place]))) for place in places]

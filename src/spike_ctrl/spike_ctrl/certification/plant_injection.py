@@ -18,6 +18,7 @@ from spike_ctrl.simulated_px4.plant import TICK, Plant
 
 SAGS, TURNS = 10.0, 6.0  # s until the thrust has sagged; s of a turn of the wind
 STEADILY = ("sags", "wind_turns", "one_rotor_weaker")  # they change all the time
+FALLS_OVER = 0.5  # s, most that the thrust of a lost rotor falls for
 
 
 class PlantInjection:
@@ -29,12 +30,16 @@ class PlantInjection:
         self.wind = tuple(w * plant.airframe.mass for w in scenario.wind)
         self.faults = scenario.struck("plant")
         self.changes = sorted({time for f in self.faults for time in (f.at, f.until) if time < math.inf})
+        self.rotors = scenario.struck("rotor")
         self.steady = [fault for fault in self.faults if fault.kind in STEADILY]
         self.nominal = dynamics.read(plant.buffer, dynamics.PLANT_ROWS, 1)[0]
         self._write(0.0)
 
     def act(self, now: float) -> None:
         """What has changed by `now` (s)."""
+        for fault in self.rotors if self.rotors and now >= self.rotors[0].at else ():
+            self.plant.lose_rotor(fault.axis, fault.size, FALLS_OVER * abs(fault.direction[2]))
+            self.rotors = []
         if self.changes and now >= self.changes[0]:
             self.changes.pop(0)
             self._write(now)

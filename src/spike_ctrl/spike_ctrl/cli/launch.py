@@ -19,6 +19,7 @@ spike-ctrl launch sim_train vehicles:=64 steps:=500000 run:=runs/short
 spike-ctrl launch sim_train resume:=runs/short
 spike-ctrl launch sim_train --show-args
 spike-ctrl launch flight vehicle:=embedded auto:=true realtime:=true
+spike-ctrl launch flight vehicle:=embedded auto:=true airframe:=crazyflie model:=crazyflie_robust fault:=rotor:2:60
 """
 
 

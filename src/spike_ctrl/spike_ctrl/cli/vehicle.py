@@ -25,12 +25,13 @@ spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an esti
 spike-ctrl vehicle --instance 1 --seed 3 --speed 5
 spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the vehicle that was described
 spike-ctrl vehicle --airframe crazyflie_real --sensors real --noise 0   # an estimate that errs as a Crazyflie's
+spike-ctrl vehicle --airframe crazyflie --fault rotor:2:60              # its second rotor loses 60 % of its thrust
 spike-ctrl vehicle --set SIH_WIND_N=3.0                                # wind from north, m/s, as in PX4's simulation
 spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none
 """
 DEFAULTS: dict[str, Any] = {
     "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
-    "truth": "", "sensors": "", "paced": False,
+    "truth": "", "sensors": "", "paced": False, "fault": "",
 }  # fmt: skip
 """Of the options that only a vehicle with our own autopilot has."""
 
@@ -50,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="the ground station, or none (default: 127.0.0.1:14550, from port 18570 + instance)",
     )
-    add_settings(parser, VehicleSettings, sensors="RECIPE", truth="FILE")
+    add_settings(parser, VehicleSettings, sensors="RECIPE", truth="FILE", fault="WHAT")
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated")
     parser.add_argument(
         "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
@@ -75,7 +76,7 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import px4_parameters
     from spike_ctrl.px4.signing import Signing, read_key
-    from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
+    from spike_ctrl.simulated_px4 import ground_truth, rotor_failure, simulated_parameters, udp_server
     from spike_ctrl.simulated_px4.pace import Pace
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
@@ -95,6 +96,7 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
         signing=signing,
         system=1 + options.instance,
         sensors=recipe.sensors(options.sensors) if options.sensors else None,
+        failure=rotor_failure.parse(options.fault) if options.fault else None,
     )
     print(f"airframe {craft.name}", flush=True)
     Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)

@@ -183,6 +183,12 @@ class LostRotorGuide(GeometricGuide):
         return np.asarray(np.clip(2 * u - 1, -1.0, 1.0))
 
 
+def flight_guide(airframe: Airframe, gains: Gains = Gains(), rate_hz: float = 100.0) -> GeometricGuide:
+    """The guide that backs a policy up: where it commands motors, one that can be told of a lost rotor."""
+    kind = LostRotorGuide if airframe.action_layout == "motors" else GeometricGuide
+    return kind(airframe, gains, rate_hz)
+
+
 def _size(vectors: Array) -> Array:
     return np.asarray(np.linalg.norm(vectors, axis=-1, keepdims=True))
 

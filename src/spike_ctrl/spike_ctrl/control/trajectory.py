@@ -22,6 +22,8 @@ from spike_ctrl.airframe import GRAVITY
 PASS_ERROR, PASS_SHARE = 0.15, 0.05  # m, and the share of samples that may be farther off: what passes as followed
 PREVIEW = 0.2  # s ahead that a controller is told the velocity: of .05, .1, .15 and .2 the best for guide and policies alike
 
+VERTICAL = ("climb", "descent")  # kinds that only the supervisor flies
+
 Vector = tuple[float, float, float]
 Shape = Callable[["Trajectory", float], tuple[Vector, Vector]]
 
@@ -44,6 +46,7 @@ class Trajectory:
     hover: the centre. step: `size` metres to the east of it from t = lead on. circle: radius `size`, counter-clockwise from
     the east. figure8: x = size sin, y = size sin cos. square: side 2 `size`, at constant speed. lissajous: 1, 3/2 and 1/2
     times the frequency with amplitudes size, size, size / 3, closed after two periods. climb: up by `size` at `speed`.
+    descent: down by it.
 
     Raises UsageError for a kind that does not exist and a number out of range.
 
@@ -81,7 +84,7 @@ class Trajectory:
         """The set-point at `time` (s from the start; before it, that of the start)."""
         t = max(time, 0.0)
         offset, velocity = self.shape(t)
-        if self.kind not in ("hover", "step", "climb"):
+        if self.kind not in ("hover", "step", *VERTICAL):
             offset, velocity = _fade(offset, velocity, *_amplitude(t, self.lead, self.end))
         (x, y, z), (dx, dy, dz) = self.centre, offset
         return SetPoint((x + dx, y + dy, z + dz), velocity, self.yaw)
@@ -151,6 +154,11 @@ def _climb(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     return (0.0, 0.0, min(path.speed * t, path.size)), (0.0, 0.0, path.speed if climbing else 0.0)
 
 
+def _descent(path: Trajectory, t: float) -> tuple[Vector, Vector]:
+    (_, _, height), (_, _, speed) = _climb(path, t)
+    return (0.0, 0.0, -height), (0.0, 0.0, -speed)
+
+
 def _circle(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     w, r = 2 * math.pi / path.period, path.size
     sin, cos = math.sin(w * t), math.cos(w * t)
@@ -189,6 +197,7 @@ _SHAPES: dict[str, Shape] = {
     "square": _square,
     "lissajous": _lissajous,
     "climb": _climb,
+    "descent": _descent,
 }
 _SMOOTH = ("circle", "figure8", "lissajous")
 
@@ -198,7 +207,7 @@ def wrapped(angle: float) -> float:
     return math.remainder(angle, 2 * math.pi) if math.isfinite(angle) else angle
 
 
-KINDS = tuple(kind for kind in _SHAPES if kind != "climb")
+KINDS = tuple(kind for kind in _SHAPES if kind not in VERTICAL)
 
 
 def several(text: str, centre: Vector, yaw: float, size: float, period: float, duration: float) -> tuple[Trajectory, ...]:

@@ -23,6 +23,7 @@ from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import LadderLimits
+from spike_ctrl.flight.rotor_check import RotorLimits
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
@@ -96,6 +97,7 @@ class FlightSettings:
     consistency: ConsistencyLimits = ConsistencyLimits()
     turn: RateResidualLimits = RateResidualLimits()
     spin: TorqueResidualLimits = TorqueResidualLimits()
+    rotors: RotorLimits = RotorLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
@@ -182,6 +184,7 @@ def settings_for(
         envelope=envelope if rates else replace(envelope, rate=vehicle.motor_rate, guided=vehicle.motor_guided),
         farewell=0.0 if rates else vehicle.motor_farewell,
         spin=TorqueResidualLimits(None if rates else Turned(airframe)),
+        rotors=RotorLimits(None if rates else Turned(airframe)),
         ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
     )
 
@@ -189,6 +192,11 @@ def settings_for(
 def for_adaptation(settings: FlightSettings) -> FlightSettings:
     """The settings of a flight whose policy is tuned for what has become of the vehicle, which the guide does not know."""
     return replace(settings, answers=replace(settings.answers, trim=settings.vehicle.adapted_trim))
+
+
+def for_lost_rotor(settings: FlightSettings, flown: bool) -> FlightSettings:
+    """The settings of a flight whose policy flies on with a lost rotor, if `flown`, as its contract says."""
+    return replace(settings, rotors=replace(settings.rotors, flown=flown))
 
 
 def _cage(text: str) -> Cage:

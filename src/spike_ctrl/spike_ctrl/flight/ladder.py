@@ -7,6 +7,8 @@ Until it confirms such a mode, commands keep the vehicle in the air; from then o
 
 from __future__ import annotations
 
+import math
+
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.autopilot import Ask, Mode
@@ -26,7 +28,7 @@ def move(ladder: Ladder, requests: tuple[Request, ...], facts: Facts, limits: La
     done = Move(ladder)
     for request in requests:
         done = _then(done, obey(done.ladder, request, facts))
-    for rule in (follow_mode, step_down, take_off, recover, hand_over):
+    for rule in (follow_mode, step_down, come_down, take_off, recover, hand_over):
         if (moved := rule(done.ladder, facts, limits)) is not None:
             done = _then(done, moved)
     ask = mode_request(done.ladder, facts, limits)
@@ -77,10 +79,14 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     """Down to the lowest rung that a fault demands. A pending engagement is dropped for any demanding fault."""
     if not facts.found:
         return None
-    demanding = [(rung, finding) for finding in facts.found if (rung := finding.fault.rung) is not None]
+    flown = facts.flown and ladder.rung is Rung.SNN  # by a policy that need not hand over
+    counting = [f for f in facts.found if not (flown and f.fault is Fault.ROTOR_LOST)]
+    demanding = [(rung, finding) for finding in counting if (rung := finding.fault.rung) is not None]
     if ladder.rung is Rung.SILENT or not demanding:
         return None
     rung, worst = max(demanding, key=lambda pair: pair[0])
+    if facts.lost is not None and rung is Rung.LAND and facts.airborne:
+        rung = Rung.GUIDE  # it lands, and the autopilot's own controllers cannot
     if rung is Rung.HOLD or (ladder.rung is Rung.SNN and rung is Rung.GUIDE and facts.airborne and facts.stirred):
         rung = facts.hold_or_land
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
@@ -104,6 +110,24 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
         if settling and facts.sample is not None:
             return _begin_recovery(moved, settling, facts.sample, facts, guided or not facts.tumbling, limits)
     return moved
+
+
+def come_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
+    """With a lost rotor the guide lands the vehicle; on the ground the autopilot stops the rotors."""
+    sample, lost = facts.sample, facts.lost
+    if lost is None or sample is None or ladder.rung is not Rung.GUIDE or not (facts.airborne and ladder.confirmed):
+        return None
+    place, target = sample.position, facts.target
+    if target is None or not target.descends or not isinstance(target.course, Trajectory):
+        size = 1.0 + max(place[2] - (place[2] if facts.ground is None else facts.ground), 0.0)
+        course = Trajectory("descent", place, yaw(sample.quaternion), size=min(size, 50.0), speed=limits.sinking)
+        ladder = ladder._replace(latched=lost.finding, wanted=False, taking_off=False, recovering=None)
+        return Move(ladder, Target(course, since=facts.now))
+    low = facts.ground is None or place[2] < facts.ground + 2 * facts.envelope.crash_height
+    below = place[2] - target.course.at(facts.now - target.since).position[2] - target.moved.position[2]
+    if not low or below < limits.pressed or math.hypot(*sample.velocity) > limits.stands:
+        return None
+    return change_rung(ladder, Rung.LAND, EventKind.STEPPED_DOWN, lost.finding, facts)
 
 
 def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:

@@ -20,6 +20,7 @@ from spike_ctrl.flight.event import Cause, Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.rotor_check import LostRotor
 from spike_ctrl.flight.setpoint import Target, hold
 from spike_ctrl.flight.state_checks import Sample
 
@@ -100,6 +101,9 @@ class LadderLimits:
     proven: float = within(0.4, 0.0, 10.0, "After this on GUIDE, leaving the envelope is the guide's own doing.", "s")
     guide_brakes: float = within(0.4, 0.0, 10.0, "After this on GUIDE, the guide has slowed the vehicle down.", "s")
     falling: float = within(0.5, 0.0, 50.0, "A vehicle that sinks faster recovers above where it coasts.", "m/s")
+    sinking: float = within(0.4, 0.05, 1.0, "Speed at which the guide lands a vehicle with a lost rotor.", "m/s")
+    pressed: float = within(0.2, 0.01, 5.0, "It stands on the ground that far above its set-point,", "m")
+    stands: float = within(0.15, 0.01, 5.0, "where it moves no faster than this.", "m/s")
 
 
 class Facts(NamedTuple):
@@ -117,6 +121,8 @@ class Facts(NamedTuple):
     braking: Braking  # of the autopilot
     monitor: Monitor  # of the policy
     limits: AnswerLimits
+    lost: LostRotor | None = None  # such a vehicle spins and leans, which is no fault of who flies it
+    flown: bool = False  # by the policy, with a lost rotor
 
     @property
     def settled(self) -> bool:
@@ -127,17 +133,18 @@ class Facts(NamedTuple):
     @property
     def upset(self) -> bool:
         """Whether tilt or body rate is outside the envelope."""
-        return self.sample is not None and self.envelope.is_upset(self.sample)
+        return self.sample is not None and self.lost is None and self.envelope.is_upset(self.sample)
 
     @property
     def stirred(self) -> bool:
         """Whether it turns or leans too much for a guide to take over."""
-        return self.sample is not None and self.envelope.is_upset(self.sample, self.envelope.guided)
+        shaken = self.sample is not None and self.lost is None
+        return shaken and self.envelope.is_upset(self.sample, self.envelope.guided)
 
     @property
     def tumbling(self) -> bool:
         """Whether tilt or body rate is far outside the envelope."""
-        return self.sample is not None and self.envelope.is_tumbling(self.sample)
+        return self.sample is not None and self.lost is None and self.envelope.is_tumbling(self.sample)
 
     @property
     def agrees(self) -> bool:

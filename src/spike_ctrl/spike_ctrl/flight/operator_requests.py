@@ -26,6 +26,8 @@ def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
         return change_rung(ladder, Rung.SILENT, asked, request, facts)  # the autopilot still flies, or nobody flies yet
     down = facts.hold_or_land if request is Request.DISENGAGE else Rung.LAND
+    if facts.lost is not None and facts.airborne and ladder.rung <= Rung.GUIDE:
+        down = Rung.GUIDE  # it lands: the autopilot's own controllers cannot fly such a vehicle
     return change_rung(ladder, down, asked, request, facts)
 
 

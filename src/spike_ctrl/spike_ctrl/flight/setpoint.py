@@ -22,6 +22,11 @@ class Target(NamedTuple):
     streamed: float | None = None  # s, receipt of the last set-point of a stream
     moved: OriginShift = OriginShift()
 
+    @property
+    def descends(self) -> bool:
+        """Whether it leads to the ground."""
+        return isinstance(self.course, Trajectory) and self.course.kind == "descent"
+
 
 def hold(position: Vector, yaw: float) -> Target:
     """A target that stands still at a position (m) and yaw (rad)."""

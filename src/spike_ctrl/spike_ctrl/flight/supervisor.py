@@ -27,6 +27,7 @@ from spike_ctrl.flight.ladder_state import Facts, Move
 from spike_ctrl.flight.motion_check import JudgedMotion
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
+from spike_ctrl.flight.rotor_check import RotorTrack, follow_rotors
 from spike_ctrl.flight.setpoint import moved_along, shifted
 from spike_ctrl.flight.state_checks import (
     Sample,
@@ -61,7 +62,13 @@ def step(
     state, of_flight = _check_flight(state, inputs, settings)
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.
-    found = of_pace + of_state + of_guide + of_target + of_flight
+    found, of_policy = (
+        state.rotors.sift(some, settings.rotors)
+        for some in (of_pace + of_state + of_guide + of_target + of_flight, of_policy)
+    )
+    lost = state.rotors.lost
+    if lost is not None:
+        found += (lost.finding,)
     state, moved = _move(state, inputs, found, of_policy, settings)
     state, accept, of_swap, swapped = swap_checkpoint(state, inputs.now, settings)
     after, sources = state.ladder, CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
@@ -71,7 +78,8 @@ def step(
     events = _report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     finished = after.shutting_down and not after.commanding
-    return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished)
+    rotors = None if lost is None or state.rotors.speeds is None else (lost.effectiveness, state.rotors.speeds)
+    return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished, rotors)
 
 
 def _move(
@@ -88,7 +96,8 @@ def _move(
     found, ground = found + of_policy if flying else found, state.ground if rung <= Rung.GUIDE else None
     facts = Facts(
         inputs.now, status, state.sample, state.target, found, ground, inputs.unmet, settings.envelope,
-        settings.cage.laid(state.home), settings.braking, state.monitor, settings.answers,
+        settings.cage.laid(state.home), settings.braking, state.monitor, settings.answers, state.rotors.lost,
+        settings.rotors.flown,
     )  # fmt: skip
     moved = ladder.move(before, inputs.requests, facts, settings.ladder)
     after = moved.ladder
@@ -137,10 +146,13 @@ def _accept(
     commanded = state.sent.action if airborne and state.ladder.steady else None
     turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
     spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
+    flown = state.sent.action if airborne and state.ladder.rung < Rung.HOLD and state.ladder.confirmed else None
+    rotors = follow_rotors(RotorTrack() if disarmed else state.rotors, sample, flown, settings.rotors)
+    calm = rotors.lost is not None or not airborne  # the force of a vehicle that spins tells nothing of the wind
     state = state._replace(
-        track=track, sample=sample, turn=turn, spin=spin, home=sample.position if disarmed else state.home,
+        track=track, sample=sample, turn=turn, spin=spin, rotors=rotors, home=sample.position if disarmed else state.home,
         consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
-        wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
+        wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if not calm else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample), guide=await_answer(state.guide, sample),
         candidate=await_answer(state.candidate, sample),
@@ -185,7 +197,7 @@ def _check_flight(
         # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
         known = (contradicted and ladder.rung is Rung.HOLD) or abs(state.track.heading) > settings.state.yaw_reset
-        known = known and objection.sign is Sign.VELOCITY
+        known = (known or state.rotors.lost is not None) and objection.sign is Sign.VELOCITY
         if inputs.now - since > times.get(objection.sign, limits.time) and not known:
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
-from spike_ctrl.flight.actuator_faults import RateResidual, TorqueResidual
+from spike_ctrl.flight.actuator_faults import Motors, RateResidual, TorqueResidual
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
@@ -20,6 +20,7 @@ from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
+from spike_ctrl.flight.rotor_check import RotorTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import ZERO, Consistency
@@ -56,7 +57,8 @@ class SupervisorInputs(NamedTuple):
 class SupervisorOutput(NamedTuple):
     """What the node does after a step: publish command and set-point, ask the autopilot, print events and status.
 
-    accept: the checkpoint in shadow that may take over at the next tick. finished: an ordered shutdown is over.
+    accept: the checkpoint in shadow that may take over at the next tick. finished: an ordered shutdown is over. rotors: for
+    the guide, where one is lost: the share of its thrust that each gives, and their speeds, 0 to 1.
     """
 
     rung: Rung
@@ -67,6 +69,7 @@ class SupervisorOutput(NamedTuple):
     events: tuple[Event, ...]
     status: str | None
     finished: bool
+    rotors: tuple[Motors, Motors] | None = None
 
 
 @quickly_replaced
@@ -98,6 +101,7 @@ class SupervisorState(NamedTuple):
     held: Consistency | None = None  # the same when the autopilot had begun to hold a vehicle in doubt
     turn: RateResidual = RateResidual()
     spin: TorqueResidual = TorqueResidual()
+    rotors: RotorTrack = RotorTrack()
     wind: Wind = CALM
     astray: Vector = ZERO  # m/s^2, how the guide steers otherwise than towards the set-point
     motion: MotionCheck = MotionCheck()
@@ -115,6 +119,9 @@ class SupervisorState(NamedTuple):
         return None if self.home is None else self.home[2]
 
     def cage(self, settings: FlightSettings) -> Cage:
-        """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
-        laid = settings.cage.laid(self.home).in_wind(self.wind).in_doubt(self.consistency.doubted(settings.consistency))
-        return laid.without_ground if self.ladder.taking_off else laid
+        """Where set-points may lie now. In a take-off and a descent they may lie on the ground."""
+        laid = settings.cage.laid(self.home).in_wind(self.wind)
+        if self.rotors.lost is None:
+            laid = laid.in_doubt(self.consistency.doubted(settings.consistency))
+        descends = self.target is not None and self.target.descends
+        return laid.without_ground if self.ladder.taking_off or descends else laid

@@ -68,14 +68,15 @@ def _choose_target(
 def grant_set_point(state: SupervisorState, now: float, settings: FlightSettings) -> tuple[SupervisorState, Findings]:
     """The state with the set-point that is granted now, and the faults of the wanted one.
 
-    It begins where the vehicle is. During a take-off, in a recovery and where the autopilot flies, nothing is held back.
+    It begins where the vehicle is. In a take-off, recovery or descent, and where the autopilot flies, nothing is held back.
     """
     if state.target is None:
         return state._replace(granted=None), ()
     cage = state.cage(settings)
     wanted, found = set_point_at(state.target, now, cage)
     ladder = state.ladder
-    if state.sample is None or ladder.taking_off or ladder.recovering is not None or ladder.rung > Rung.GUIDE:
+    free = ladder.taking_off or ladder.recovering is not None or state.target.descends or ladder.rung > Rung.GUIDE
+    if state.sample is None or free:
         return state._replace(granted=wanted), found
     before, begun = state.granted, state.granted_at
     if before is None:

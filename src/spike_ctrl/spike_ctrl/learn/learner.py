@@ -215,15 +215,16 @@ class Learner:
         return {"environment_steps": self.environment_steps} | offline
 
     def contract(self) -> Contract:
-        """What the policy is for, as its checkpoints say."""
-        airframe = self.airframe
+        """What the policy is for, as its checkpoints say. Who was trained with whole losses of a rotor flies on with one."""
+        airframe, losses = self.airframe, self.recipe.task.randomisation.rotor_loss
+        more: dict[str, Any] = {"voltage": self.voltage, "lost_rotor": losses.chance > 0 and losses.most == 1}
         layout = LAYOUT if self.voltage is None else voltage_input.LAYOUT
         about = (airframe.name, airframe.hash, layout, airframe.action_layout, RATE_HZ)
         if isinstance(self.actor, SpikingNetwork):
             neuron = replace(self.actor.neuron, detach_reset=False)
-            return Contract(*about, self.actor.sizes, neuron, voltage=self.voltage)
+            return Contract(*about, self.actor.sizes, neuron, **more)
         network = str(self.recipe.network.code)
-        return Contract(*about, (self.recipe.network.inputs, 4), neuron=None, network=network, voltage=self.voltage)
+        return Contract(*about, (self.recipe.network.inputs, 4), neuron=None, network=network, **more)
 
     def flying_weights(self) -> dict[str, np.ndarray]:
         """The weights that explore."""

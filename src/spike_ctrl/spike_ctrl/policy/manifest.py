@@ -59,6 +59,7 @@ class Contract:
     neuron: Neuron | None = setting(PAPER, "The kind of its neurons.", read=_neuron)
     network: str = setting("", "The module that a graph was.")
     voltage: VoltageInput | None = setting(None, "How the last input tells the battery's voltage.")
+    lost_rotor: bool = setting(False, "Whether it flies on when a rotor is lost.")
 
     @property
     def words(self) -> str:
@@ -110,8 +111,9 @@ def text_of(manifest: Manifest) -> str:
     found = {name: value for name, value in found.items() if value or name not in _NEW}
     contract = _contract_fields(manifest.contract)
     del contract[_NOT_OF[manifest.format]]
-    if contract["voltage"] is None:
-        del contract["voltage"]
+    for name in ("voltage", "lost_rotor"):
+        if not contract[name]:
+            del contract[name]
     return canonical(found | {"contract": contract, "tolerance": float(manifest.tolerance)})
 
 

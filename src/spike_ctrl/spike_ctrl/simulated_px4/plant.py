@@ -71,7 +71,7 @@ class Plant:
         # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
         self._late = [(0.0, 0.0, 0.0)] * max(0, int((loop.delay - TICK / 2) / TICK + 0.5))
         self._earlier = np.zeros((round(airframe.dead_time / TICK), 4), np.float32)  # commands that wait, the latest first
-        limits = np.array([airframe.hover, *airframe.max_rates])
+        limits = np.array([airframe.hover, *airframe.max_rates, MAX_RATE])
         self._constants = np.float32(TICK), self._arms, self._loop, self._extension, limits, self._earlier
         self._row = self.buffer[:: dynamics.LANES][: GYRO + 3]  # a view of what `state` tells
         self.hardest_touchdown = 0.0  # m/s, downwards
@@ -117,10 +117,14 @@ class Plant:
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
 
     def lose_rotor(self, rotor: int, share: float, over: float = 0.0) -> None:
-        """Rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds; 0 heals it."""
+        """Rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds; 0 heals it.
+
+        From then on its body rates have no limit: a vehicle without a rotor has to turn fast.
+        """
         if self._extension is None or self._extension.fails is None:
             self._extension = dynamics.extension(self.airframe, TICK, fails=True)
-            self._constants = *self._constants[:3], self._extension, *self._constants[4:]
+            limits = np.array([*self._constants[4][:4], math.inf])
+            self._constants = *self._constants[:3], self._extension, limits, self._earlier
         dynamics.write(self.buffer, dynamics.LOST + rotor, [share])
         dynamics.write(self.buffer, dynamics.FALLS_OVER, [over])
         dynamics.write(self.buffer, dynamics.CLOCK, [0.0])
@@ -143,7 +147,7 @@ def _advance(
 ) -> Number:  # fmt: skip
     """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not.
 
-    speed: command of each rotor. limits: that of the hover, and the highest rates.
+    speed: command of each rotor. limits: that of the hover, the highest commanded rates, and the highest rate.
     """
     reach = unpack_arms(arms)
     buffer[AT[RATE_SETPOINT]] = np.float32(_collective(speed, limits[0]))
@@ -172,8 +176,9 @@ def _advance(
         buffer[AT[COMMAND + i]] = newest
     attitude = attitude_of(buffer)
     rk4_lane(buffer, _LANE, dt, reach, extension)
+    fastest = np.float32(limits[4])
     for i in range(3):
-        buffer[AT[RATES + i]] = min(max(buffer[AT[RATES + i]], -MAX_RATE), MAX_RATE)
+        buffer[AT[RATES + i]] = min(max(buffer[AT[RATES + i]], -fastest), fastest)
     return stand(buffer, attitude)
 
 

@@ -20,11 +20,12 @@ from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints, vehicle_commands
 from spike_ctrl.simulated_px4.battery_monitor import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, RateCommand, StateEstimate
-from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
+from spike_ctrl.simulated_px4.commander import OWN_MODES, WARNING, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
 from spike_ctrl.simulated_px4.parameter_service import ParameterService
 from spike_ctrl.simulated_px4.plant import TICK, Plant
+from spike_ctrl.simulated_px4.rotor_failure import RotorFailure
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 from spike_ctrl.simulated_px4.vehicle_commands import Answers
@@ -43,7 +44,7 @@ class Vehicle:
     parameters: of the autopilot, where they are not PX4's or those of the airframe's thrust. yaw: of its nose, rad from
     east; PX4's simulation starts to the north. noise: factor of all sensor noise, 1 as in PX4's simulation. latency: delay
     of received packets, s. speed: factor of the vehicle's time against the clock. signing: for each port with a signed
-    link. system: MAV_SYS_ID. sensors: of the estimate, see `Estimator`.
+    link. system: MAV_SYS_ID. sensors: of the estimate, see `Estimator`. failure: of a rotor.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Vehicle:
         signing: Mapping[str, Signing] | None = None,
         system: int = dialect.SYSTEM,
         sensors: SensorSettings | None = None,
+        failure: RotorFailure | None = None,
     ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m, largest true distance from the start
@@ -87,6 +89,7 @@ class Vehicle:
         self._setpoint_at = self._station_at = self.armed_at = -math.inf
         self.shown, self.answered = -1, -math.inf  # ms: its newest state; the newest one that was answered
         self._ticks = 0
+        self._failure, self._lifted_at = failure, 0.0
         self._arrived: list[tuple[float, str, Received]] = []
         self._answers: Answers = []  # sent in this tick
         self.late_answers: Answers = []  # sent in the next tick
@@ -155,8 +158,19 @@ class Vehicle:
         if self.plant.airframe.battery:
             charge, voltage = self.plant.battery
             self.battery.measure(charge, voltage + self.estimator.voltage_error())
+        if self._failure is not None:
+            self._fail(self._failure)
         landing = self.commander.mode in OWN_MODES or not running
         self.land_detector.update(self.truth.position[2] <= 0, thrust, self.plant.airframe.hover, landing, self.now)
+
+    def _fail(self, failure: RotorFailure) -> None:
+        """A rotor fails once the vehicle has been in the air for long enough."""
+        if self.land_detector.landed:
+            self._lifted_at = self.now
+        elif self.now - self._lifted_at >= failure.after:
+            self.plant.lose_rotor(failure.rotor, failure.share)
+            self.commander.said.append((WARNING, f"Simulation: {failure}"))
+            self._failure = None
 
     def _take_arrived(self) -> None:
         """Obey the packets that have arrived by now."""

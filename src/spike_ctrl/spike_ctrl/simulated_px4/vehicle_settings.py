@@ -20,5 +20,10 @@ class VehicleSettings:
     mass: float = within(1.0, 0.1, 10, "Factor on its mass, unknown to guide and policy.")
     thrust: float = within(1.0, 0.1, 10, "Factor on its rotors' thrust.")
     lag: float = within(1.0, 0.1, 10, "Factor on the lag of its motors and rate loop.")
+    fault: str = setting(
+        "",
+        "rotor:NUMBER:PERCENT[:SECONDS]: so long in the air (12 s), this rotor (from 1 on, clockwise from front-right) "
+        "loses so much of its thrust; empty: nothing fails.",
+    )
     truth: str = setting("", "CSV file for its true states; empty: none.")
     priority: int = within(0, 0, 99, "Priority under SCHED_FIFO; 0: the ordinary scheduler.")

@@ -1,0 +1,92 @@
+"""A rotor with less thrust than commanded: found within .2 s, with its number and share, and never on a healthy vehicle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.flight.actuator_faults import Turned
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.rotor_check import LostRotor, RotorLimits, RotorTrack, follow_rotors
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.sim import dynamics, observation
+from spike_ctrl.simulated_px4.plant import TICK, Plant
+
+CRAFTS = ["crazyflie", "crazyflie_brushless"]
+FAILS = 0.4  # s
+STILL = Sample(0, 0.0, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, whole=False):
+    """s from FAILS to the first finding, or None, and the track then, or at the end where `whole`.
+
+    A guide that is told nothing flies to and fro on noisy states. From FAILS on the rotor lacks the share `lost`; torque:
+    rad/s^2 about roll that nobody commands. thrust: of the vehicle, which is believed to be as described.
+    """
+    craft, dice = airframe.load(name), np.random.default_rng(seed)
+    plant, guide = Plant(airframe.altered(craft, thrust=thrust)), GeometricGuide(craft)
+    track, memory, limits = RotorTrack(), guide.initial_state(1), RotorLimits(Turned(craft))
+    plant.hover_at((0.0, 0.0, 100.0))
+    action, after = None, None
+    every = round(0.01 / TICK)
+    for tick in range(round(seconds / TICK)):
+        now, state = tick * TICK, plant.state
+        if abs(now - FAILS) < TICK / 2:
+            if lost:
+                plant.lose_rotor(rotor, lost)
+            dynamics.write(plant.buffer, dynamics.DISTURBANCE_ROWS, [[0, 0, 0, torque * craft.inertia[0], 0, 0]])
+        if tick % every == 0:
+            velocity = tuple(state.velocity + 0.03 * dice.standard_normal(3))
+            rates = tuple(state.rates + 0.05 * dice.standard_normal(3))
+            sample = Sample(tick, now, now, tuple(state.position), tuple(state.quaternion), velocity, rates)
+            track = follow_rotors(track, sample, action, limits)
+            after = now - FAILS if after is None and track.lost else after
+            if track.lost and not whole:
+                break
+            target = (0.5 if now % 0.6 < 0.3 else -0.5, 0.0, 100.0)
+            seen = observation.build(sample.position, sample.quaternion, velocity, rates, target, 0.0)
+            answer, memory = guide.act(np.asarray(seen, np.float32)[None], memory)
+            action = tuple(float(a) for a in answer[0])
+        plant.advance(0.0, (0.0, 0.0, 0.0), True, motors=[(a + 1) / 2 for a in action])
+    return after, track
+
+
+@pytest.mark.parametrize("name", CRAFTS)
+def test_a_lost_rotor_is_found_within_a_fifth_of_a_second_with_its_number_and_share(name):
+    for rotor, lost in ((0, 1.0), (1, 0.7), (2, 1.0), (3, 0.5)):
+        after, track = flown(name, rotor, lost)
+        assert after is not None and 0 < after < 0.2
+        assert track.lost.number == rotor and 0.3 <= track.lost.share <= lost + 0.1
+
+
+def test_the_share_of_a_lost_rotor_is_learnt_while_it_flies_on():
+    _, track = flown("crazyflie", 2, 0.6, 1.0, whole=True)
+    assert track.lost.number == 2 and track.lost.share == pytest.approx(0.6, abs=0.08)
+
+
+@pytest.mark.parametrize("name", CRAFTS)
+def test_a_vehicle_that_is_a_fifth_stronger_or_weaker_and_one_with_a_steady_torque_are_not_blamed(name):
+    for thrust, torque in ((0.85, 0.0), (1.2, 0.0), (1.0, 15.0)):
+        assert flown(name, seconds=1.2, thrust=thrust, torque=torque)[0] is None
+
+
+def test_commands_of_rates_are_not_judged():
+    assert follow_rotors(RotorTrack(), STILL, (0.0,) * 4, RotorLimits()) == RotorTrack()
+
+
+def test_faults_wait_for_a_suspicion_for_a_short_time_and_for_a_lost_rotor_for_ever():
+    limits = RotorLimits()
+    found = (Finding(Fault.ENVELOPE, "leans"), Finding(Fault.STATE_LOST, "none"))
+    suspects = RotorTrack(last=STILL._replace(stamp=5.0 + limits.waits), rotor=1, since=5.0)
+    assert RotorTrack(last=STILL).sift(found, limits) == found
+    assert suspects.sift(found, limits) == found[1:]
+    assert suspects._replace(since=4.99).sift(found, limits) == found
+    lost = suspects._replace(since=0.0, lost=LostRotor(1, 0.6))
+    assert lost.sift(found, limits) == found[1:] and lost.lost.effectiveness == (1.0, 0.4, 1.0, 1.0)
+
+
+def test_a_lost_rotor_stays_lost_while_nobody_commands_motors():
+    lost = RotorTrack(last=STILL, lost=LostRotor(1, 0.6))
+    assert follow_rotors(lost, STILL, None, RotorLimits()).lost == lost.lost

@@ -1,0 +1,114 @@
+"""A rotor is lost in flight, in virtual time: found, handed over, landed softly, and none of it where nothing is lost.
+
+- of a hovering Crazyflie one rotor loses two fifths of its thrust: GUIDE at once, down to the ground, LAND, disarmed
+- the same with a policy whose contract says that it flies on: SNN stays, until the operator asks to land
+- a pilot takes over in the descent: the stack is silent
+"""
+
+import dataclasses
+import math
+
+import pytest
+from struck_flight import fault
+
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.certification import monte_carlo
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.moving_scenario import draw, draw_whole
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.flight_settings import for_lost_rotor
+from spike_ctrl.policy import checkpoint, manifest
+from spike_ctrl.px4.dialect import PX4Mode
+from spike_ctrl.simulated_px4 import rotor_failure
+from spike_ctrl.simulated_px4.plant import TICK
+from spike_ctrl.simulated_px4.vehicle import Vehicle
+
+MODEL = resources.find("models", "crazyflie_robust.safetensors")
+LOST = 2.0  # s
+CALM = draw(20)._replace(
+    family="rotor", aims=(), wind=(0.0, 0.0, 0.0), noise=0.5, factors=(1.0, 1.0, 1.0), latency=0.0, start=(0.0, 0.0, 1.5),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def who():
+    return monte_carlo.competitors(MODEL)
+
+
+def lose(who, seconds, share=0.4, **more):
+    """A flight of so many seconds in which the second rotor loses a share of its thrust at once."""
+    struck = fault("rotor", "weakened", LOST, size=share)._replace(axis=1)
+    core = FlightCore(CALM._replace(faults=(struck,), duration=seconds, **more), *who)
+    core.fly()
+    return core
+
+
+@pytest.mark.slow
+@pytest.mark.proves("49U")
+def test_a_lost_rotor_is_found_in_time_and_the_guide_lands_the_vehicle_softly(who):
+    core = lose(who, 12.0)
+    (found,) = (e for e in core.events if e.kind is EventKind.FAULT and e.cause.fault is Fault.ROTOR_LOST)
+    assert LOST < found.time < LOST + 0.2 and "rotor 2 of 4" in str(found.cause)
+    assert [rung for _, rung, _ in core.moves] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE, Rung.LAND]
+    assert not core.vehicle.commander.armed and core.vehicle.plant.hardest_touchdown < 1.0
+    assert math.hypot(*core.vehicle.truth.position) < 0.7
+
+
+@pytest.mark.slow
+def test_a_policy_whose_contract_says_so_flies_on_and_a_landing_is_the_guides(who):
+    competitors, settings = who
+    core = lose((competitors, for_lost_rotor(settings, True)), 7.0, 0.35, lands=4.0)
+    rungs = [(rung, at) for at, rung, _ in core.moves]
+    assert [rung for rung, _ in rungs[:3]] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE] and rungs[2][1] >= 4.0
+    assert core.state.counts["ROTOR_LOST"] > 100 and core.vehicle.commander.mode is PX4Mode.OFFBOARD
+
+
+@pytest.mark.slow
+def test_in_a_descent_a_pilot_takes_over(who):
+    core = FlightCore(CALM._replace(faults=(fault("rotor", "weakened", LOST, size=0.4),), duration=4.0), *who)
+    core.clock.at(3.0, core.request_mode, PX4Mode.AUTO_RTL)
+    core.fly()
+    assert core.moves[-1][1] is Rung.SILENT and "TAKEN_OVER" in core.moves[-1][2]
+
+
+def test_seeds_keep_their_families_and_the_rotor_is_drawn_where_it_is_asked_for():
+    assert "rotor" not in {draw_whole(seed).family for seed in range(60)}
+    drawn = [draw_whole(seed, family="rotor") for seed in range(60)]
+    assert {fault.kind for one in drawn for fault in one.faults} == {"weakened", "mostly_lost", "gone"}
+
+
+def test_a_contract_without_the_word_is_as_before_and_one_with_it_is_read():
+    plain = checkpoint.load(MODEL).manifest
+    assert not plain.contract.lost_rotor and "lost_rotor" not in manifest.text_of(plain)
+    flying = dataclasses.replace(plain, contract=dataclasses.replace(plain.contract, lost_rotor=True))
+    assert manifest.parse(manifest.text_of(flying), "it") == flying
+
+
+def test_a_failure_of_the_simulated_vehicle_is_named_by_rotor_and_percent_and_strikes_in_the_air():
+    assert rotor_failure.parse("rotor:2:60") == (1, 0.6, 12.0) and rotor_failure.parse("rotor:4:100:0.1") == (3, 1.0, 0.1)
+    for wrong in (
+        "rotor",
+        "rotor:0:50",
+        "rotor:5:50",
+        "rotor:1:0",
+        "rotor:1:101",
+        "motor:1:50",
+        "rotor:1:50:-1",
+        "rotor:1:2:3:4",
+    ):
+        with pytest.raises(UsageError, match=r"fault: found .*, wanted rotor:NUMBER:PERCENT"):
+            rotor_failure.parse(wrong)
+    craft = airframe.load("crazyflie")
+    vehicle = Vehicle(craft, failure=rotor_failure.parse("rotor:2:60:0.1"))
+    for _ in range(round(0.3 / TICK)):
+        vehicle.tick()
+    assert not vehicle.commander.said  # on the ground nothing fails
+    vehicle.begin_in_the_air((0.0, 0.0, 1.0))
+    while not vehicle.commander.said and vehicle.now < 1.0:
+        vehicle.tick()
+    assert vehicle.now == pytest.approx(0.4, abs=0.02) and vehicle.commander.said[0][1] == (
+        "Simulation: rotor 2 loses 60% of its thrust"
+    )
