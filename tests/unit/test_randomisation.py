@@ -75,6 +75,19 @@ def test_the_bodys_up_axis_is_uniform_over_the_cap_of_directions_within_the_tilt
     np.testing.assert_allclose(np.linalg.norm(q, axis=1), 1, atol=1e-6)
 
 
+def test_a_share_of_those_that_do_not_start_on_the_set_point_is_thrown_with_any_attitude_and_the_others_stay_as_they_are():
+    plain = started(start=InitialStates())
+    thrown = started(start=InitialStates(thrown=0.3))
+    now, before = (np.concatenate(parts(one), axis=1) for one in (thrown, plain))
+    moved = (now[:, 3:] != before[:, 3:]).any(1)
+    assert moved.mean() == pytest.approx(0.27, abs=0.015) and not (moved & at_target(thrown)).any()
+    np.testing.assert_array_equal(now[:, :3], before[:, :3])
+    assert_uniform(now[moved, 7:10], -3, 3)
+    assert_uniform(now[moved, 10:13], -15, 15)
+    # Of uniform rotations the angle a has the density (1 - cos a) / pi: the mean of its cosine is -1/2
+    assert (2 * now[moved, 6] ** 2 - 1).mean() == pytest.approx(-0.5, abs=0.04)
+
+
 def test_the_first_vehicles_start_the_same_whatever_the_number_of_vehicles():
     few, many = started(5, seed=9), started(100, seed=9)
     np.testing.assert_array_equal(few.read(dynamics.STATE_ROWS), many.read(dynamics.STATE_ROWS)[:5])

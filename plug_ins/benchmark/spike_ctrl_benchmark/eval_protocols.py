@@ -33,6 +33,7 @@ from spike_ctrl_benchmark import (
     trim_step,
 )
 from spike_ctrl_benchmark.airframe_flights import AirframeFlights, airframe_table
+from spike_ctrl_benchmark.any_airframe import ANY
 from spike_ctrl_benchmark.baselines import nominal_guides
 from spike_ctrl_benchmark.compensation import BatteryCompensated, HoverTold
 from spike_ctrl_benchmark.progress import shares
@@ -137,12 +138,17 @@ def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argp
 
 
 def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
-    vehicles = options.plants or thrown_flights.VEHICLES
-    found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles) for label, one in controllers.items()}
-    print(
-        f"airframe {vehicle.name}, {vehicles} vehicles, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}"
-    )
+    """The vehicle or, where it is a carrier, airframes that are drawn."""
+    vehicles, seeds = options.plants or thrown_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
+    ranges = ANY[vehicle.action_layout] if vehicle.name in CARRIERS.values() else None
+    found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles, seeds, ranges) for label, one in controllers.items()}
+    who = f"{len(seeds)} sets of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
+    print(f"airframe {vehicle.name}, {who}, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}")
     return {label: one.to_dict() for label, one in found.items()}
+
+
+def _guides_of_thrown(vehicle: Airframe) -> Controllers:
+    return _guides_of_airframes(vehicle) if vehicle.name in CARRIERS.values() else guides(vehicle, unknown=True)
 
 
 def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisation) -> None:
@@ -154,8 +160,8 @@ def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisatio
 
 corners = EvalProtocol(_fly_corners, functools.partial(guides, unknown=True), require=_require_corners)
 references = EvalProtocol(_fly_references, require=_require_identified, foreign=True)
-rotor_loss = EvalProtocol(_fly_rotor_losses, functools.partial(guides, unknown=True), foreign=True)
-thrown = EvalProtocol(_fly_thrown, functools.partial(guides, unknown=True), foreign=True)
+rotor_loss = EvalProtocol(_fly_rotor_losses, rotor_flights.told_guides, foreign=True)
+thrown = EvalProtocol(_fly_thrown, _guides_of_thrown, foreign=True, sets=True)
 airframes = EvalProtocol(
     _fly_airframes, _guides_of_airframes, require=_require_carrier, foreign=True, carriers=CARRIERS, sets=True
 )

@@ -14,12 +14,13 @@ import numpy as np
 
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.control.lost_rotor import LostRotorGuide
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
-from spike_ctrl.evaluation.controllers import Controller
+from spike_ctrl.evaluation.controllers import Controller, guides
 from spike_ctrl.evaluation.tracking import errors, hovering
-from spike_ctrl.sim.dynamics import FAILS_AT, LOST, STUCK
-from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.dynamics import CLOCK, FAILS_AT, FALLS_OVER, LOST, STUCK
+from spike_ctrl.sim.environment import RATE_HZ, Environment
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.rotor_loss import RotorLoss
 
@@ -43,6 +44,33 @@ class LossFigures:
     kept: float
     rmse: float
     touchdown: float
+
+
+class ToldGuide:
+    """The guide with a lost rotor, told at once how much of each rotor's thrust is left; it sees the true plant."""
+
+    def __init__(self, airframe: Airframe) -> None:
+        self.guide = LostRotorGuide(airframe)
+
+    def begin(self, vehicles: int) -> None:
+        """Forget what was flown; N vehicles start."""
+        self._state = self.guide.initial_state(vehicles)
+
+    def act(self, observation: np.ndarray, environment: Environment | None) -> np.ndarray:
+        """The guide's actions (N, 4). Raises ValueError where others simulate the vehicle."""
+        if environment is None:
+            raise ValueError("a guide that is told of a loss: found a vehicle that others simulate, wanted one of ours")
+        clock, at, over = (environment.read(row) for row in (CLOCK, FAILS_AT, FALLS_OVER))
+        gone = np.clip((clock - at) / np.maximum(over, 1e-6), 0, 1)[:, None] * environment.read(slice(LOST, STUCK))
+        seen = environment.rotor_speed, environment.disturbance, environment.plant
+        action, self._state = self.guide.act(observation, self._state, *seen, effectiveness=1 - gone)
+        return action
+
+
+def told_guides(airframe: Airframe) -> dict[str, Controller]:
+    """The guides of every protocol and, for vehicles that command motors, the one that is told of the loss."""
+    told: dict[str, Controller] = {} if airframe.action_layout != "motors" else {"guide, told the loss": ToldGuide(airframe)}
+    return told | guides(airframe, unknown=True)
 
 
 def level_share(airframe: Airframe) -> float:

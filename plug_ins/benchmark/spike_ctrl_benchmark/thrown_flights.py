@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
 from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.tracking import BOX, errors
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
@@ -38,12 +40,25 @@ class ThrownFigures:
         return {key: None if value != value else value for key, value in asdict(self).items()}
 
 
-def fly_thrown(controller: Controller, airframe: Airframe, vehicles: int = VEHICLES) -> ThrownFigures:
-    """Throw so many vehicles, which shall come back to where they left the hand."""
-    task = Task(box=BOX, episode_steps=int(RATE_HZ * SECONDS) + 1, start=START, randomisation=Randomisation(noise=1.0))
-    environment = Environment(airframe, vehicles, task)
-    seen, _ = environment.reset(seed=EVALUATION_SEED)
-    return thrown_figures(errors(controller, environment, seen, Trajectory("hover", lead=0.0)).error)
+def fly_thrown(
+    controller: Controller,
+    airframe: Airframe,
+    vehicles: int = VEHICLES,
+    seeds: Sequence[int] = (EVALUATION_SEED,),
+    ranges: AirframeRanges | None = None,
+) -> ThrownFigures:
+    """Throw so many vehicles with each seed, which shall come back to where they left the hand.
+
+    ranges: whole airframes are drawn from them; the airframe is their carrier.
+    """
+    steps, differ = int(RATE_HZ * SECONDS) + 1, Randomisation(noise=1.0)
+    task = Task(box=BOX, episode_steps=steps, start=START, randomisation=differ, airframes=ranges)
+    found = []
+    for seed in seeds:
+        environment = Environment(airframe, vehicles, task)
+        seen, _ = environment.reset(seed=seed)
+        found.append(errors(controller, environment, seen, Trajectory("hover", lead=0.0)).error)
+    return thrown_figures(np.concatenate(found, axis=1))
 
 
 def thrown_figures(error: np.ndarray) -> ThrownFigures:

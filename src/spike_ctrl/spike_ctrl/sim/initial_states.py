@@ -23,6 +23,7 @@ class InitialStates:
     rotors_low: float = within(0.0, 0.0, 1.0, "Lowest normalised rotor speed.")
     rotors_high: float = within(1.0, 0.0, 1.0, "Highest normalised rotor speed.")
     yaw: float = within(0.0, 0.0, math.pi, "Largest yaw to both sides, before the tilt.", "rad")
+    thrown: float = within(0.0, 0.0, 1.0, "Share of the others that are thrown: any attitude, up to 3 m/s and 15 rad/s.")
 
     def array(self) -> Floats:
         return np.array(astuple(self), np.float32)

@@ -47,6 +47,7 @@ from spike_ctrl.sim.rotor_loss import RotorLoss
 from spike_ctrl.sim.sensor_noise import SensorSettings
 
 MAX_DELAY = 4  # control steps
+THROWN = tuple(np.float32(most) for most in (math.pi, 3.0, 15.0, math.pi))  # tilt, velocity, rates, yaw of a thrown vehicle
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,13 @@ def _uniform(key: Number, index: Number, low: Number, high: Number) -> Number:
 @kernel(cache=True)
 def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats, nominal: Floats, spread: Floats) -> None:
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
-    at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw = start
+    at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw, thrown = start
     episode = np.uint64(buffer[lane + AT[EPISODE]])
     key = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(vehicle)) + episode)
     zero, one = np.float32(0.0), np.float32(1.0)
     free = zero if _uniform(key, 0, zero, one) < at_target else one
+    if _uniform(key, 17, zero, one) < thrown:
+        tilt, velocity, rates, yaw = THROWN
     for i in range(3):
         buffer[lane + AT[POSITION + i]] = free * _uniform(key, 1 + i, -position, position)
         buffer[lane + AT[VELOCITY + i]] = free * _uniform(key, 4 + i, -velocity, velocity)
