@@ -3,7 +3,8 @@
 From BACK before the first gate, at rest, through the rounds, to BACK behind the last gate, at rest. Between gates it is a
 cubic Hermite curve whose tangents are the gates' normals, so that each gate is passed through its centre, square. The speed
 is at most `speed`, and less in turns: v^2 times the curvature is at most SIDEWAYS. Along the way it changes by at most
-ALONG. World ENU, m, m/s.
+ALONG. It sinks by at most DOWN for each metre above LOW, so that the ground does not come nearer than an autopilot can
+brake. World ENU, m, m/s.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ BEND = 1.3  # tangents, in units of the distance between the gates
 POINTS = 200  # from gate to gate
 STEP = 0.01  # s
 LOW = 0.3  # m, lowest height of a way
+DOWN = 0.9  # 1/s
 RADIUS = 0.2  # m, of the vehicle
 
 
@@ -108,6 +110,8 @@ def _timed(at: Sums, direction: Sums, curvature: Sums, speed: float) -> tuple[Su
     """Positions and velocities each STEP on a curve that begins and ends at rest."""
     ways = np.linalg.norm(np.diff(at, axis=0), axis=1)
     square = np.minimum(speed**2, SIDEWAYS / np.maximum(curvature, 1e-9))
+    sinking = DOWN * np.maximum(at[:, 2] - LOW, 0.05) / np.maximum(-direction[:, 2], 1e-6)
+    square = np.minimum(square, sinking**2)
     square[0] = square[-1] = 0.0
     for i in range(1, len(square)):
         square[i] = min(square[i], square[i - 1] + 2 * ALONG * ways[i - 1])
