@@ -67,6 +67,15 @@ def fly(count, seed, spread=0.1, dead=0.03):
     turn = lean * Rotation.from_euler("z", random.uniform(-np.pi, np.pi, (count, 1)))
     velocity = random.normal(size=(count, 3))
     velocity *= random.uniform(0, 12, (count, 1)) / np.linalg.norm(velocity, axis=1, keepdims=True)
+    # A quarter sinks, level and slowly, so that the bound upwards is 0 or little: a strong one that catches its fall must not
+    # climb on.
+    sinks = random.random(count) < 0.25
+    velocity[sinks] = (
+        random.normal(size=(count, 3))[sinks] * (0.05, 0.05, 0) - (0, 0, 1) * random.uniform(2.2, 3.2, (count, 1))[sinks]
+    )
+    turn = Rotation.from_quat(
+        np.where(sinks[:, None], Rotation.from_rotvec(0.2 * lean.as_rotvec()).as_quat(), turn.as_quat())
+    )
     rates = random.uniform(-1, 1, (count, 3)) * craft.max_rates
     state = np.concatenate([np.zeros((count, 3)), turn.as_quat(), velocity, rates], 1)
     dynamics.write(world.buffer, slice(0, 13), state)
