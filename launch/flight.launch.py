@@ -233,13 +233,18 @@ def check_flight(context):
 def embedded(context):
     """The embedded vehicle, if it is wanted."""
     from spike_ctrl.px4 import connection, parameter_rules
+    from spike_ctrl_flight import supervisor_node
+    from spike_ctrl_ros.declared_parameters import checked
 
     values = context.launch_configurations
     if values["vehicle"] == "none":
         return []
     connection.require_port(values["connection"], "vehicle:=embedded")
     place = values["connection"].removeprefix("udpin:")
-    parameters = parameter_rules.simulated(airframe.load(values["airframe"])) | {"SIH_WIND_N": values["wind"]}
+    craft, settings, wanted, _ = supervisor_node.plan_flight(checked(SupervisorParameters, typed(SUPERVISOR, context)))
+    parameters = parameter_rules.simulated(craft)
+    parameters |= parameter_rules.to_set(parameters, settings, craft, wanted)  # the fence lies outside the cage
+    parameters |= {"SIH_WIND_N": values["wind"]}
     words = [word for name, value in parameters.items() for word in ("--set", f"{name}={value}")]
     where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
     options = [word for name in EMBEDDED if values[name] for word in (f"--{name}", values[name])]

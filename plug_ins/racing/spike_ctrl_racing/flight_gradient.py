@@ -7,6 +7,7 @@ world, m. The gate that a vehicle flies to is found from the detached flight, as
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Flags, Floats, Integers, Number
 from spike_ctrl._files.kernel import FASTMATH, kernel
+from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.snn.network_state import State, detach
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_racing.gate_crossing import BACKWARDS, HIT, PASSED, crossing
@@ -26,19 +28,20 @@ CLOSE = 3.0  # m: a way that crosses a gate's plane within this distance of its 
 LEAD, BEND, STEEP = 1.5, 3.0, 4.0  # m, 1, m/s; see `course_direction` and `cost`
 
 
-class Weights(NamedTuple):
+@dataclass(frozen=True)
+class Weights:
     """What a step of the gradient's flight costs; see `cost`."""
 
-    speed: float = 4.0  # m/s
-    velocity: float = 0.02  # s^2/m^2
-    centre: float = 6.0  # 1/m^2, of a crossing
-    edge: float = 100.0  # 1/m^2, of a crossing beyond `inside`
-    inside: float = 0.3  # m
-    most: float = 20.0  # of a crossing; a tenth of what is beyond counts
-    rates: float = 0.0004
-    action_rate: float = 0.05
-    floor: float = 0.3  # 1/m^2, below `low`
-    low: float = 0.7  # m
+    speed: float = setting(4.0, unwritten=True)  # m/s, which a training sets
+    velocity: float = within(0.02, 0.0, 10.0, "Of the squared difference of the velocity.", "s^2/m^2")
+    centre: float = within(6.0, 0.0, 1000.0, "Of the squared distance of a crossing from the centre.", "1/m^2")
+    edge: float = within(100.0, 0.0, 10000.0, "Of its square beyond `inside`.", "1/m^2")
+    inside: float = within(0.3, 0.0, 5.0, "From the centre, to the side and upwards.", "m")
+    most: float = within(20.0, 0.0, 10000.0, "Of a crossing; a tenth of what is beyond counts.")
+    rates: float = within(0.0004, 0.0, 10.0, "Of squared body rates.", "s^2/rad^2")
+    action_rate: float = within(0.05, 0.0, 10.0, "Of squared changes of the action.")
+    floor: float = within(0.3, 0.0, 100.0, "Of the squared height below `low`.", "1/m^2")
+    low: float = within(0.7, 0.0, 10.0, "Height below which flight costs.", "m")
 
 
 class FlownRaces(NamedTuple):

@@ -1,25 +1,22 @@
-"""One control step of a race as kernels: the core's dynamics, then gates, reward, end and restart of each flight."""
+"""What the core's dynamics lack of a race, as kernels: gates, reward, end and restart of each flight."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats, Integers, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.sim import rate_loop
-from spike_ctrl.sim.action_mapping import command
-from spike_ctrl.sim.battery import BatteryConstants, unpack_constants
+from spike_ctrl.sim.battery import BatteryConstants
 from spike_ctrl.sim.dynamics import (
     AT,
-    COMMAND,
     EPISODE,
     LANES,
     POSITION,
     QUATERNION,
-    RATE_SETPOINT,
     RATES,
     ROWS,
     TARGET,
@@ -27,14 +24,10 @@ from spike_ctrl.sim.dynamics import (
     TARGET_SIN,
     VELOCITY,
     begin_extension,
-    delay_lane,
-    rk4_lane,
-    unpack_arms,
 )
 from spike_ctrl.sim.observation import SIZE as STATE_NUMBERS
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import draw
-from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl_racing import track_sampler
 from spike_ctrl_racing.gate_crossing import HIT, PASSED, crossing
 from spike_ctrl_racing.race_reward import way_left
@@ -42,7 +35,6 @@ from spike_ctrl_racing.track_sampler import draw_rows
 
 AHEAD, GATE_NUMBERS = 2, 6
 SIZE = STATE_NUMBERS + AHEAD * GATE_NUMBERS
-_LANES, _command = np.uint64(LANES), inlined(command)
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 # What is kept of a vehicle's flight: next gate, gates passed, steps, way left, last action, 1 once it has ended; then sums
@@ -243,24 +235,26 @@ def _score(
     return reward, outcome
 
 
-@inlined
-def _finish_block(
-    buffer: Floats, base: Number, first: int, used: int, before: Floats, action: Floats, weights: Floats, seed: int,
-    draws: tuple[Floats, Floats, Floats], hover: Number, extension: BatteryConstants | None, kept: Floats, field: RaceField,
-    ranges: Floats, rules: Rules, results: Results,
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def finish(
+    buffer: Floats, before: Floats, action: Floats, weights: Floats, seed: int, draws: tuple[Floats, Floats, Floats],
+    hover: Number, kept: Floats, field: RaceField, ranges: Floats, rules: Rules, results: Results,
+    extension: BatteryConstants | None,
 ) -> int:  # fmt: skip
-    """Score one block after its dynamics, restart what had ended before, and write the results; returns how many ended."""
+    """Score vehicles that were moved from positions `before` (N, 3), restart those that had ended, write the results.
+
+    Returns how many flights ended.
+    """
     finished = 0
-    for k in range(used):
-        lane, vehicle = base + np.uint64(k), first + k
-        ended = False
+    for vehicle in range(len(action)):
+        lane, ended = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES), False
         results.outcome[vehicle] = FLYING
         if kept[vehicle, ENDED] > _ZERO:
             begin(buffer, lane, vehicle, seed, draws, hover, extension, kept[vehicle], field, ranges, rules)
             results.reward[vehicle] = _ZERO
             results.ends[0, vehicle] = results.ends[1, vehicle] = False
         else:
-            old = before[0, k], before[1, k], before[2, k]
+            old = before[vehicle, 0], before[vehicle, 1], before[vehicle, 2]
             reward, outcome = _score(buffer, lane, vehicle, old, action[vehicle], weights, kept[vehicle], field, rules)
             ended = outcome != FLYING
             results.reward[vehicle] = reward
@@ -276,86 +270,6 @@ def _finish_block(
             buffer, lane, field.gates[course], field.counts[course], int(kept[vehicle, GATE]), results.observation,
             np.uint64(vehicle * SIZE),
         )  # fmt: skip
-    return finished
-
-
-@inlined
-def _keep_positions(buffer: Floats, base: Number, before: Floats) -> None:
-    for i in range(3):
-        for k in range(LANES):
-            before[i, k] = buffer[base + AT[POSITION + i] + np.uint64(k)]
-
-
-@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def step_motors(
-    buffer: Floats, action: Floats, dt: Number, arms: Floats, loop: Floats, late: int, weights: Floats, seed: int,
-    draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: RaceField, ranges: Floats, rules: Rules,
-    results: Results, extension: BatteryConstants | None,
-) -> int:  # fmt: skip
-    """One control step of `motors` actions; returns how many flights ended. loop and late are of the other layout."""
-    reach, finished, before = unpack_arms(arms), 0, np.empty((3, LANES), np.float32)
-    for block in range(buffer.size // (ROWS * LANES)):
-        base, first = np.uint64(block * ROWS * LANES), block * LANES
-        used = min(LANES, len(action) - first)
-        _keep_positions(buffer, base, before)
-        for k in range(used):
-            for j in range(4):
-                u = _command(action[first + k, j])
-                buffer[base + np.uint64(k) + AT[COMMAND + j]] = min(max(u, _ZERO), _ONE)
-        if extension is not None:
-            for lane in range(_LANES):
-                delay_lane(buffer, base + lane, _ONE / dt)
-        for lane in range(_LANES):
-            rk4_lane(buffer, base + lane, dt, reach, extension)
-        finished += _finish_block(
-            buffer, base, first, used, before, action, weights, seed, draws, hover, extension, kept, field, ranges, rules,
-            results,
-        )  # fmt: skip
-    return finished
-
-
-@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def step_rates(
-    buffer: Floats, action: Floats, dt: Number, arms: Floats, loop: Floats, late: int, weights: Floats, seed: int,
-    draws: tuple[Floats, Floats, Floats], hover: Number, kept: Floats, field: RaceField, ranges: Floats, rules: Rules,
-    results: Results, extension: BatteryConstants | None,
-) -> int:  # fmt: skip
-    """One control step of `rates` actions, in force after `late` substeps of `dt`; as `step_motors`."""
-    reach, finished, before = unpack_arms(arms), 0, np.empty((3, LANES), np.float32)
-    c, spin = rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
-    for block in range(buffer.size // (ROWS * LANES)):
-        base, first = np.uint64(block * ROWS * LANES), block * LANES
-        used = min(LANES, len(action) - first)
-        _keep_positions(buffer, base, before)
-        for substep in range(SUBSTEPS + 1):
-            if substep == late:
-                for k in range(used):
-                    for j in range(4):
-                        a = min(max(action[first + k, j], -_ONE), _ONE)
-                        buffer[base + np.uint64(k) + AT[RATE_SETPOINT + j]] = a
-            if substep < SUBSTEPS:
-                for lane in range(_LANES):
-                    rate_loop.rate_lane(buffer, base + lane, c, spin)
-                for lane in range(_LANES):
-                    rk4_lane(buffer, base + lane, dt, reach, extension)
-        finished += _finish_block(
-            buffer, base, first, used, before, action, weights, seed, draws, hover, extension, kept, field, ranges, rules,
-            results,
-        )  # fmt: skip
-    return finished
-
-
-@kernel(cache=True, nogil=True)
-def step_extended_motors(constants: Floats, *given: Any) -> int:
-    """`step_motors` of an extended airframe, whose extension comes first, as an array."""
-    finished: int = step_motors(*given, unpack_constants(constants))  # type: ignore[call-arg]  # all but its last
-    return finished
-
-
-@kernel(cache=True, nogil=True)
-def step_extended_rates(constants: Floats, *given: Any) -> int:
-    """`step_rates` of an extended airframe, whose extension comes first, as an array."""
-    finished: int = step_rates(*given, unpack_constants(constants))  # type: ignore[call-arg]  # all but its last
     return finished
 
 

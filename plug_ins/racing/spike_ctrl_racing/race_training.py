@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
@@ -27,8 +28,9 @@ from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network_state import restart
+from spike_ctrl.snn.network_state import each, restart
 from spike_ctrl_networks.differentiable_step import Vehicles
+from spike_ctrl_networks.state_parts import leaves
 from spike_ctrl_racing import flight_gradient
 from spike_ctrl_racing.flight_gradient import Weights
 from spike_ctrl_racing.race_kernels import GATE, SIZE
@@ -42,13 +44,12 @@ SCALE = np.repeat([5.0, 1.0, 6.0, 4.0, 5.0, 1.0, 8.0, 1.0], [3, 9, 3, 3, 3, 3, 3
 
 @dataclass(frozen=True)
 class RaceTraining:
-    """How a policy for races comes about."""
+    """How a policy for races comes about, or one stage of that."""
 
     updates: int = within(3000, 1, 10**6, "Steps of Adam.")
     vehicles: int = within(128, 16, 4096, "That fly at once; a multiple of 16.")
     segment: int = within(80, 10, 400, "Control steps through which the gradient flows.")
     segments: int = within(12, 1, 1000, "Of a flight, at most.")
-    hidden: tuple[int, ...] = (128, 128)
     rate: float = within(2e-3, 1e-6, 1.0, "Learning rate at the start.")
     rate_end: float = within(5e-5, 0.0, 1.0, "At the end, along half a cosine.")
     slow: float = within(3.0, 0.5, 30.0, "Speed that is asked for at the start.", "m/s")
@@ -59,6 +60,7 @@ class RaceTraining:
     slope: float = within(2.0, 0.1, 100.0, "Of the surrogate derivative at the start.")
     slope_end: float = within(4.0, 0.1, 100.0, "At the end.")
     spread: float = within(0.1, 0.0, 0.5, "Mass, thrust, inertia and lag of the plants: factors 1 - x to 1 + x.")
+    cost: Weights = Weights()
 
 
 class Dense(nn.Module):
@@ -70,89 +72,125 @@ class Dense(nn.Module):
             self.layers = nn.ModuleList(nn.Linear(*widths) for widths in itertools.pairwise(sizes))
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
-    def initial_state(self, batch: int) -> torch.Tensor:
-        return torch.zeros(batch, 0)
+    def initial_state(self, batch: int) -> tuple[()]:
+        return ()
 
-    def step(self, observation: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self, observation: torch.Tensor, state: tuple[()]) -> tuple[torch.Tensor, tuple[()]]:
         x = observation
         for layer in self.layers:
             x = torch.tanh(layer(x))
         return x, state
 
 
-def network(settings: RaceTraining, airframe: Airframe, seed: int, dense: bool = False) -> Any:
-    """The network at its random start, whose first weights take observations divided by SCALE."""
-    generator, sizes = torch.Generator().manual_seed(seed), (SIZE, *settings.hidden, 4)
+def network(hidden: tuple[int, ...], airframe: Airframe, seed: int, dense: bool = False) -> Any:
+    """The network at its random start, whose first weights take observations divided by SCALE. hidden: widths."""
+    generator, sizes = torch.Generator().manual_seed(seed), (SIZE, *hidden, 4)
     if dense:
         return Dense(sizes, generator)
     rest = 2 * airframe.hover - 1 if airframe.action_layout == "motors" else 0.0
     return SpikingNetwork(sizes, generator=generator, output_bias=[math.atanh(rest)] * 4)
 
 
+class RaceTrainer:
+    """One training, or one stage: each `update` flies a segment and follows its gradient.
+
+    It changes `actor`, whose observations are to be divided by SCALE. A trainer that takes another's `state` goes on as that
+    one would, bit by bit.
+    """
+
+    def __init__(
+        self, settings: RaceTraining, airframe: Airframe, seed: int, actor: Any,
+        tracks: TrackRanges | tuple[Track, ...] = TrackRanges(),
+    ) -> None:  # fmt: skip
+        x, self.settings, self.actor = settings.spread, settings, actor
+        self.generator, vehicles = torch.Generator().manual_seed(seed + 1), settings.vehicles
+        spread = Randomisation(mass=x, thrust=x, inertia=x, lag=x)
+        starts = InitialStates(at_target=0.0, position=0.4, tilt=0.5, velocity=1.0, rates=1.0, yaw=1.5)
+        self.task = RacingTask(tracks, anywhere=1.0, back=4.0, speed=1.0, start=starts, randomisation=spread)
+        self.world = RacingEnvironment(airframe, vehicles, self.task)
+        self.world.reset(seed=seed)
+        self.optimiser = torch.optim.Adam(actor.parameters(), settings.rate)
+        self.moves, self.done = motion(airframe, 0.01), 0
+        self.memory, self.before = actor.initial_state(vehicles), torch.zeros(vehicles, 4)
+        self.age = np.arange(vehicles) % settings.segments
+        self.gate = self.world.kept[:, GATE].astype(np.int64)
+
+    def update(self) -> dict[str, float]:
+        """One step of Adam; figures of its segment, to show."""
+        s, world, actor, scale = self.settings, self.world, self.actor, torch.from_numpy(SCALE)
+        share = self.done / s.updates
+        asked = s.slow + (s.fast - s.slow) * min(1.0, share / max(s.growth, 1e-9))
+        k = s.slope + (s.slope_end - s.slope) * share
+        noise = s.noise * torch.randn(s.segment, s.vehicles, 4, generator=self.generator)
+
+        def step(seen: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+            return actors.step(actor, seen / scale, state, k)
+
+        vehicles, courses = Vehicles(world.buffer, self.moves, s.vehicles), world.field.of
+        flown = flight_gradient.fly(
+            step, self.memory, vehicles, world.field.gates[courses], world.field.counts[courses], self.gate,
+            self.task.radius, s.segment, noise, s.decay,
+        )  # fmt: skip
+        world.buffer[:] = vehicles.buffer  # now: on the way back the vehicles go back to where they began
+        total, figures = flight_gradient.cost(flown, self.before, replace(s.cost, speed=asked))
+        falling = 0.5 + 0.5 * math.cos(math.pi * share)
+        self.optimiser.param_groups[0]["lr"] = s.rate_end + (s.rate - s.rate_end) * falling
+        actors.descend_(self.optimiser, total, actor)
+        self.age += 1
+        new = flown.lost | (self.age >= s.segments)
+        world.rules = world.rules._replace(speed=np.float32(0.8 * asked))
+        world.reset(options={"reset_mask": new})
+        self.gate = np.where(new, world.kept[:, GATE].astype(np.int64), self.gate)
+        self.age[new] = 0
+        again = torch.from_numpy(new)
+        self.memory = restart(actor, flown.memory, again)
+        self.before = torch.where(again[:, None], 0.0, flown.actions[-1].detach())
+        self.done += 1
+        return figures | {"cost": total.item(), "lost": float(flown.lost.mean()), "asked": asked}
+
+    def _arrays(self) -> list[Floats]:
+        field = self.world.field
+        return [self.world.buffer, self.world.kept, field.gates, field.counts, field.arenas, self.age, self.gate]
+
+    def state(self) -> dict[str, Any]:
+        """All that changes, as torch.save takes it."""
+        arrays = [torch.from_numpy(array.copy()) for array in self._arrays()]
+        return {
+            "done": self.done, "actor": self.actor.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(), "arrays": arrays, "memory": leaves(self.memory), "before": self.before,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from another's `state`, of the same settings."""
+        self.done, self.before, parts = state["done"], state["before"], iter(state["memory"])
+        self.actor.load_state_dict(state["actor"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.memory = each(lambda _: next(parts), self.memory)
+        for mine, its in zip(self._arrays(), state["arrays"], strict=True):
+            mine[:] = its.numpy()
+
+
 def train(
     settings: RaceTraining,
     airframe: Airframe,
     seed: int,
+    actor: Any,
     tracks: TrackRanges | tuple[Track, ...] = TrackRanges(),
-    dense: bool = False,
-    start: Any = None,
     show: Callable[[int, dict[str, float]], None] = lambda update, figures: None,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """The trained network, whose observations are to be divided by SCALE. start: one to go on from."""
-    x, generator = settings.spread, torch.Generator().manual_seed(seed + 1)
-    spread = Randomisation(mass=x, thrust=x, inertia=x, lag=x)
-    starts = InitialStates(at_target=0.0, position=0.4, tilt=0.5, velocity=1.0, rates=1.0, yaw=1.5)
-    task = RacingTask(tracks, anywhere=1.0, back=4.0, speed=1.0, start=starts, randomisation=spread)
-    world = RacingEnvironment(airframe, settings.vehicles, task)
-    world.reset(seed=seed)
-    actor = start if start is not None else network(settings, airframe, seed, dense)
-    optimiser = torch.optim.Adam(actor.parameters(), settings.rate)
-    moves, scale = motion(airframe, 0.01), torch.from_numpy(SCALE)
-    memory, before = actor.initial_state(settings.vehicles), torch.zeros(settings.vehicles, 4)
-    age = np.arange(settings.vehicles) % settings.segments
-    gate = world.kept[:, GATE].astype(np.int64)
-    for update in range(settings.updates):
-        if stopped():
-            break
-        share = update / settings.updates
-        asked = settings.slow + (settings.fast - settings.slow) * min(1.0, share / max(settings.growth, 1e-9))
-        k = settings.slope + (settings.slope_end - settings.slope) * share
-        noise = settings.noise * torch.randn(settings.segment, settings.vehicles, 4, generator=generator)
-
-        def step(seen: torch.Tensor, state: Any, k: float = k) -> tuple[torch.Tensor, Any]:
-            return actors.step(actor, seen / scale, state, k)
-
-        vehicles = Vehicles(world.buffer, moves, settings.vehicles)
-        courses = world.field.of
-        flown = flight_gradient.fly(
-            step, memory, vehicles, world.field.gates[courses], world.field.counts[courses], gate, task.radius,
-            settings.segment, noise, settings.decay,
-        )  # fmt: skip
-        world.buffer[:] = vehicles.buffer  # now: on the way back the vehicles go back to where they began
-        total, figures = flight_gradient.cost(flown, before, Weights(speed=asked))
-        optimiser.param_groups[0]["lr"] = settings.rate_end + (settings.rate - settings.rate_end) * (
-            0.5 + 0.5 * math.cos(math.pi * share)
-        )
-        actors.descend_(optimiser, total, actor)
-        age += 1
-        new = flown.lost | (age >= settings.segments)
-        world.rules = world.rules._replace(speed=np.float32(0.8 * asked))
-        world.reset(options={"reset_mask": new})
-        gate = np.where(new, world.kept[:, GATE].astype(np.int64), gate)
-        age[new] = 0
-        again = torch.from_numpy(new)
-        memory = restart(actor, flown.memory, again)
-        before = torch.where(again[:, None], 0.0, flown.actions[-1].detach())
-        figures |= {"cost": total.item(), "lost": float(flown.lost.mean()), "asked": asked}
-        show(update, figures)
+    """The trained network, `actor`, whose observations are to be divided by SCALE."""
+    trainer = RaceTrainer(settings, airframe, seed, actor, tracks)
+    while trainer.done < settings.updates:
+        show(trainer.done, trainer.update())
     return actor
 
 
-def weights(actor: SpikingNetwork) -> dict[str, np.ndarray]:
+def weights(actor: Any) -> dict[str, np.ndarray]:
     """The weights of a network for observations as they are, not divided by SCALE."""
-    found = actor.weights()
-    found["layer0.weight"] = found["layer0.weight"] / SCALE
+    found: dict[str, np.ndarray] = actors.weights(actor)
+    first = "layers.0.weight" if isinstance(actor, Dense) else "layer0.weight"
+    found[first] = found[first] / SCALE
     return found
 
 
@@ -166,7 +204,15 @@ def network_of(given: dict[str, np.ndarray], seed: int) -> SpikingNetwork:
     return actor
 
 
-def save(path: Path, actor: SpikingNetwork, airframe: Airframe, seed: int, command: str, commit: str) -> None:
+def save(path: Path, actor: Any, airframe: Airframe, recipe: str, seed: int, command: str, commit: str) -> None:
     """Write a trained network as a checkpoint, whose contract names the layout of the race's observation."""
-    contract = Contract(airframe.name, airframe.hash, LAYOUT, airframe.action_layout, 100.0, actor.sizes)
-    checkpoint.save(path, weights(actor), contract, recipe="racer_gates", seed=seed, command=command, commit=commit)
+    about: dict[str, Any] = {"recipe": recipe, "seed": seed, "command": command, "commit": commit}
+    vehicle = airframe.name, airframe.hash, LAYOUT, airframe.action_layout, 100.0
+    if not isinstance(actor, Dense):
+        checkpoint.save(path, weights(actor), Contract(*vehicle, actor.sizes), **about)
+        return
+    from spike_ctrl_networks.onnx_graph import graph_of  # slow to import
+
+    widths = "-".join(str(layer.out_features) for layer in actor.layers)  # type: ignore[union-attr]
+    contract = Contract(*vehicle, (SIZE, 4), None, f"layers of tanh, {widths}")
+    checkpoint.save(path, weights(actor), contract, graph=graph_of(actor, SIZE), **about)

@@ -1,19 +1,20 @@
 """Fly courses of gates with a policy, and train one.
 
 A race is three rounds, from rest before the first gate. It is completed where every gate is passed in its order and nothing
-is touched. The table has a row for each course, or one for all that are drawn. `race train` trains a spiking policy on drawn
-courses, or on those that are named, by the model gradient.
+is touched. The table has a row for each course, or one for all that are drawn. `race train` trains a spiking policy by the
+model gradient, as a recipe says, on drawn courses or on those that are named. The same command goes on with a training that
+was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import output_paths, provenance, ranges
+from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
 
 GROUP = "fly"
@@ -22,21 +23,23 @@ spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
 spike-ctrl race racer_gates --drawn 100 --spread .2
-spike-ctrl race train -o mine.safetensors --seed 3
+spike-ctrl race split_s --bag bags/mine
+spike-ctrl race train racer_gates -o mine.safetensors --seed 3
+spike-ctrl race train my_recipe.yaml -o mine.safetensors
 spike-ctrl race train split_s -o split_s.safetensors --from racer_gates --fast 14
 """
 MODELS = Path(__file__).with_name("models")
+HELD_OUT = 1_000_000  # added to the seed of drawn courses, which no training draws
 RANGES = {
     "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "updates": (1, 10**6),
-    "fast": (0.5, 30.0), "seed": (0, 2**31 - 1),
+    "fast": (0.5, 30.0), "seed": (0, HELD_OUT - 1),
 }  # fmt: skip
-HELD_OUT = 1_000_000  # added to the seed of drawn courses, which no training draws
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "items", nargs="+", metavar="TRACK|MODEL",
-        help="courses (names, .yaml files) and models (names, .safetensors files); `train` and courses to train on",
+        help="courses (names, .yaml files) and models (names, .safetensors files); `train`, a recipe, courses to train on",
     )  # fmt: skip
     parser.add_argument("--drawn", type=int, default=0, metavar="N", help="also fly N courses that are drawn (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of drawn courses and starts; of a training (default: 0)")
@@ -48,19 +51,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every race")
+    parser.add_argument(
+        "--bag", type=Path, metavar="BAG", help="judge a recorded flight along the course instead of flying it with a model"
+    )
+    parser.add_argument(
+        "--reference", action="store_true",
+        help="also the time-optimal flight of each named course, for a vehicle without lag (needs casadi; minutes)",
+    )  # fmt: skip
     training = parser.add_argument_group("training, `race train`")
     training.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the trained policy is written")
-    training.add_argument("--airframe", default="racer", help="a name among config/airframes or a path (default: racer)")
-    training.add_argument("--updates", type=int, default=3000, help="steps of the optimiser (default: 3000)")
-    training.add_argument("--fast", type=float, default=9.0, metavar="V", help="speed that is asked for, m/s (default: 9)")
+    training.add_argument("--airframe", help="a name among config/airframes or a path (default: the recipe's, or racer)")
+    training.add_argument("--updates", type=int, help="steps of the optimiser, without a recipe (default: 3000)")
+    training.add_argument("--fast", type=float, metavar="V", help="speed asked for, m/s, without a recipe (default: 9)")
     training.add_argument("--from", dest="origin", metavar="MODEL", help="go on from this policy")
 
 
 def run(options: argparse.Namespace) -> int:
-    ranges.require(vars(options), RANGES, "--")
+    ranges.require({name: value for name, value in vars(options).items() if value is not None}, RANGES, "--")
     if options.items[0] == "train":
         return _train(options)
-    return _race(options)
+    return _judge(options) if options.bag else _race(options)
 
 
 def find_model(name: str) -> Path:
@@ -108,7 +118,7 @@ def _race(options: argparse.Namespace) -> int:
         race_chart.require()
     courses = [track.load(name) for name in names]
     courses += [track_sampler.draw(HELD_OUT + options.seed, number) for number in range(options.drawn)]
-    rows: list[list[str]] = []
+    rows = [_reference(course, options) for course in courses[: len(names)] if options.reference]
     figures: list[dict[str, Any]] = []
     for name in models:
         loaded = checkpoint.load(find_model(name))
@@ -148,6 +158,31 @@ def _race(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reference(course: Any, options: argparse.Namespace) -> list[str]:
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl_racing import time_optimal
+
+    found = time_optimal.solve(course, airframes.load(options.airframe or "racer"), options.rounds)
+    gates, mean = options.rounds * len(course.gates), found.way / found.time
+    row = [f"{gates} of {gates}", f"{found.time:.2f}", f"{mean:.2f}", f"{found.speed.max():.1f}", "-"]
+    return ["time-optimal", course.name, "-", *row]
+
+
+def _judge(options: argparse.Namespace) -> int:
+    """What a recorded flight made of a course: gates, frames, time, speed."""
+    from spike_ctrl.recordings.flight_log import read_log
+    from spike_ctrl_racing import flown_course, track
+
+    names, models = _items(options.items)
+    if len(names) != 1 or models:
+        raise UsageError(f"--bag: found {' '.join(options.items)}, wanted the one course that was flown")
+    log = read_log(options.bag)
+    if log is None:
+        raise UsageError(f"--bag {options.bag}: found no flight beside an autopilot, wanted one")
+    print(found := flown_course.judge(log, track.load(names[0])))
+    return 0 if found.complete else 1
+
+
 def _row(race: Any) -> list[str]:
     done = "yes" if race.complete else f"no: {race.outcome}"
     gates = f"{race.passed} of {race.gates}"
@@ -157,41 +192,58 @@ def _row(race: Any) -> list[str]:
 def _train(options: argparse.Namespace) -> int:
     import torch
 
-    from spike_ctrl import airframe as airframes
     from spike_ctrl._files.time_left import time_left
     from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
-    from spike_ctrl.policy import checkpoint
-    from spike_ctrl_racing import race_training, track
-    from spike_ctrl_racing.track_sampler import TrackRanges
+    from spike_ctrl_racing.staged_training import StagedTraining
 
     if options.output is None:
         raise UsageError("-o: found none, wanted the file of the trained policy")
     output_paths.require_file("--output", options.output)
-    names, models = _items(options.items[1:])
-    if models:
-        raise UsageError(f"'{models[0]}': found a model, wanted courses after `train`; --from goes on from a model")
-    craft = airframes.load(options.airframe)
-    courses = tuple(track.load(name) for name in names)
     torch.set_num_threads(1)
-    settings = race_training.RaceTraining(updates=options.updates, fast=options.fast)
-    origin = None
-    if options.origin:
-        loaded = checkpoint.load(find_model(options.origin), expect={"airframe_hash": craft.hash})
-        origin = race_training.network_of(loaded.weights, options.seed)
-    begun, received = time.monotonic(), stop_signals()
+    recipe, origin = _recipe(options)
+    training = StagedTraining(recipe, options.seed, options.output, origin)
+    begun, received, updates = time.monotonic(), stop_signals(), training.updates
+    first: list[int] = []
 
-    def show(update: int, figures: dict[str, float]) -> None:
-        left = (time.monotonic() - begun) / (update + 1) * (options.updates - update - 1)
+    def show(done: int, figures: dict[str, float]) -> None:
+        first.append(done - 1) if not first else None
+        left = (time.monotonic() - begun) / (done - first[0]) * (updates - done)
         told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
         show_progress(f"{time_left(left)} left, {told}")
 
-    trained = race_training.train(
-        settings, craft, options.seed, courses or TrackRanges(), start=origin, show=show, stopped=lambda: bool(received)
-    )
+    complete = training.run(show, lambda: bool(received))
     end_progress()
-    if received:
-        print("stopped; nothing was written")
+    if not complete:
+        print(f"stopped; the same command goes on, from {training.kept}")
         return 130
-    race_training.save(options.output, trained, craft, options.seed, provenance.command(), provenance.commit())
-    print(f"{options.output}: trained in {time.monotonic() - begun:.0f} s")
+    again = " since it went on" if first and first[0] else ""
+    print(f"{options.output}: trained in {time.monotonic() - begun:.0f} s{again}")
     return 0
+
+
+def _recipe(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The recipe of a training's words, and the network that it begins with; None: a random one. Raises UsageError."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_racing import race_recipe, race_training
+
+    words = options.items[1:]
+    given = {name: getattr(options, name) for name in ("updates", "fast") if getattr(options, name) is not None}
+    if words and race_recipe.is_recipe(words[0]):
+        if given:
+            raise UsageError(f"--{next(iter(given))}: found it with a recipe, wanted it in the recipe")
+        recipe, words = race_recipe.load(words[0]), words[1:]
+    else:
+        stage = replace(race_training.RaceTraining(), **given)
+        recipe = race_recipe.RaceRecipe("race train", stages=(stage,))
+    names, models = _items(words)
+    if models:
+        raise UsageError(f"'{models[0]}': found a model, wanted courses after `train`; --from goes on from a model")
+    changes: dict[str, Any] = {"courses": tuple(names)} if names else {}
+    changes |= {"airframe": options.airframe} if options.airframe else {}
+    recipe = replace(recipe, **changes)
+    if not options.origin:
+        return recipe, None
+    expect = {"airframe_hash": airframes.load(recipe.airframe).hash}
+    loaded = checkpoint.load(find_model(options.origin), expect=expect)
+    return recipe, race_training.network_of(loaded.weights, options.seed)

@@ -6,9 +6,8 @@ Autoreset is Gymnasium's NEXT_STEP, as in `spike_ctrl.sim.environment`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim import dynamics, randomisation, rate_loop
-from spike_ctrl.sim.dynamics import EPISODE
+from spike_ctrl.sim import dynamics, randomisation
+from spike_ctrl.sim.dynamics import EPISODE, POSITION
 from spike_ctrl.sim.environment import LIMITS, RATE_HZ
 from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl_racing import race_kernels, track
 from spike_ctrl_racing.race_kernels import SIZE, RaceField, Results, Rules
 from spike_ctrl_racing.race_reward import RaceReward
@@ -36,6 +35,7 @@ from spike_ctrl_racing.track_sampler import MOST_GATES, TrackRanges, draw
 
 LAYOUT = "racing_30"
 EPISODE_STEPS = 6000
+_NOTHING, _NO_RULES = np.zeros(5, np.float32), (np.float32(0), np.float32(0), np.float32(0))  # of the position task
 OUTCOMES = ("flying", "finished", "touched", "outside", "late")
 
 
@@ -120,19 +120,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         else:
             self.field = _field(task.tracks, vehicles)
             race_kernels.enclose(self.field, self.rules)
-        arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
-        loop, late = np.zeros(rate_loop.SIZE, np.float32), 0
-        plain: Callable[..., int] = race_kernels.step_motors
-        extended: Callable[..., int] = race_kernels.step_extended_motors
-        if airframe.action_layout == "rates":
-            dt /= SUBSTEPS
-            loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-            plain, extended = race_kernels.step_rates, race_kernels.step_extended_rates
-        self._plant = np.float32(dt), arms, loop, late
-        self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
-        self._kernel = partial(plain, extension=None)
-        if self._extension is not None:
-            self._kernel = partial(extended, np.array(self._extension[:-1], np.float32))  # the last says whether rotors fail
+        self._moves = movement(airframe, RATE_HZ, task.randomisation.dead_time > 0)
         self._draws = task.start.array(), randomisation.nominal(airframe), task.randomisation.array()
         self._hover, self._seed = np.float32(airframe.hover), 0
 
@@ -163,7 +151,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         observation = np.empty((self.num_envs, SIZE), np.float32)
         race_kernels.start(
             self.buffer, who, self._seed, self._draws, self._hover, self.kept, self.field, self._ranges, self.rules,
-            observation.ravel(), self._extension,
+            observation.ravel(), self._moves.extension,
         )  # fmt: skip
         return observation, {}
 
@@ -180,9 +168,11 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         observation, flight = np.empty((n, SIZE), np.float32), np.zeros((n, race_kernels.KEPT), np.float32)
         ends, outcome, reward = np.empty((2, n), np.bool_), np.empty(n, np.int64), np.empty(n, np.float32)
         results = Results(observation.ravel(), reward, ends, outcome, flight)
-        finished = self._kernel(
-            self.buffer, actions, *self._plant, self._weights, self._seed, self._draws, self._hover, self.kept, self.field,
-            self._ranges, self.rules, results,
+        before, (move, plant, extension) = self.read(slice(POSITION, POSITION + 3)), self._moves
+        move(self.buffer, actions, *plant, _NOTHING, _NO_RULES, self._seed, self._draws, None)
+        finished = race_kernels.finish(
+            self.buffer, before, actions, self._weights, self._seed, self._draws, self._hover, self.kept, self.field,
+            self._ranges, self.rules, results, extension,
         )  # fmt: skip
         info = {"flight": _flight(flight, outcome), "_flight": ends[0] | ends[1]} if finished else {}
         return observation, reward, ends[0], ends[1], info

@@ -1,8 +1,10 @@
 """How far a vehicle still gets that stops at its limits: a bound along each axis, at any velocity and tilt. Pure.
 
 For `dead` and the rotors' lag full thrust may act along any axis that the body rate reaches; until the braking axis is
-reached it is at most `idle` weights; then the vehicle brakes, by v |v| / (2 B). Proof: the acceleration along an axis is at
-most a constant in each phase, velocity and way at most those under it (docs/racing.md). Drag only shortens the way.
+reached the thrust is at most `idle` weights; then the vehicle brakes, by v |v| / (2 B). While it climbs the vertical part of
+its thrust is at most 1 - `ease` weights, also of the strongest vehicle and on any axis: without this rule a strong vehicle
+climbs on, by its excess of thrust. Proof: the acceleration along an axis is at most a constant in each phase, velocity and
+way at most those under it (docs/stopping.md). Drag only shortens the way.
 """
 
 from __future__ import annotations
@@ -25,15 +27,21 @@ class Stopping:
     rate: float = within(5.43, 0.1, 50.0, "Body rate, of all axes together.", "rad/s")
     weak: float = within(4.0, 1.05, 20.0, "Thrust/weight, at least.")
     strong: float = within(5.0, 1.05, 20.0, "Thrust/weight, at most.")
-    tilt: float = within(0.9, 0.05, 1.2, "Of the braking axis.", "rad")
+    tilt: float = within(0.95, 0.05, 1.2, "Of the braking axis.", "rad")
     ease: float = within(0.3, 0.05, 0.95, "Share of gravity by which a climb is braked.")
     idle: float = within(0.3, 0.0, 1.0, "Thrust/weight while it turns, at most.")
+    soft: float = within(0.15, 0.0, 1.0, "Below deceleration times this a velocity is braked in proportion.", "s")
 
     @classmethod
     def of(cls, craft: Airframe, dead: float = 0.03, spread: float = 0.1) -> Stopping:
         """That of an airframe whose true thrust/weight may differ by the share `spread`."""
         lag, weak, strong = max(craft.lag_up, craft.lag_down), *((1 + x) * craft.thrust_to_weight for x in (-spread, spread))
         return cls(dead, lag, 2 * lag + 0.08, math.hypot(*craft.max_rates[:2]), weak, strong)
+
+    @property
+    def climbing(self) -> float:
+        """The vertical part of the thrust while it climbs, as a share of the full thrust, at most."""
+        return (1 - self.ease) / self.strong
 
     def ways(self, velocity: Vector, up: Vector) -> tuple[float, ...]:
         """The largest ways (m, at least 0) to the west, south, below, east, north and above, before it is first at rest.
@@ -47,7 +55,7 @@ class Stopping:
         back = -(up[0] * velocity[0] + up[1] * velocity[1]) / fast * math.sin(self.tilt) if fast > kick else 0.0
         angle = math.acos(max(-1.0, min(1.0, back + up[2] * math.cos(self.tilt)))) + math.asin(kick / max(fast, kick))
         t2 = (min(angle if fast > kick else math.pi, lean + self.tilt) + turned) * math.sqrt(2) / self.rate + self.swing
-        level = g * min((1 - self.ease) * math.tan(self.tilt), self.weak * math.sin(self.tilt))
+        level = g * min(self.climbing * self.weak * math.tan(self.tilt), self.weak * math.sin(self.tilt))
         speed, found = fast + old + self.idle * g * t2, []
         for side in (-1.0, 1.0):
             for axis, v0 in enumerate(velocity):
@@ -56,5 +64,6 @@ class Stopping:
                 v2 = v1 + max(self.idle * g + falls, -self.ease * g) * t2
                 brake = level if axis < 2 else g * (self.ease if side > 0 else self.weak * math.cos(self.tilt) - 1)
                 way = max(side * v0, v1, 0.0) * t1 + max(v1, v2, 0.0) * t2
-                found.append(way + max(v2, 0.0) * (speed if axis < 2 else max(v2, 0.0)) / (2 * brake))
+                tail = 0.0 if axis == 2 and side > 0 else brake * self.soft**2 / 2
+                found.append(way + (v2 * (speed if axis < 2 else v2) / (2 * brake) + tail if v2 > 0 else 0.0))
         return tuple(found)

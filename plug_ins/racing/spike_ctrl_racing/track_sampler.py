@@ -23,6 +23,7 @@ from spike_ctrl_racing.track import GATE_ROWS, Gate, Track
 MOST_GATES = 12
 ATTEMPTS = 4000
 CLEAR = 2.6  # m, between centres of gates that do not follow each other
+GROUND = 0.25  # m, from the ground to an opening
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class TrackRanges:
     turn: float = within(20.0, 0.0, 40.0, "Largest deviation of a gate's yaw from the course's.", "deg")
     pairs: float = within(0.35, 0.0, 1.0, "Share of draws, before limits are checked, with two gates one above the other.")
     eights: float = within(0.35, 0.0, 1.0, "Share of courses that are figures of eight.")
-    size: float = within(1.5, 0.6, 5.0, "Width and height of the openings.", "m")
+    size: float = within(1.5, 0.6, 5.0, "Width and height of the openings; near the ground they are lower.", "m")
     frame: float = within(0.2, 0.0, 1.0, "Breadth of the frames.", "m")
+    facing: float = within(0.4, 0.1, 1.0, "Least cosine of the angle between the way to a gate and its normal.")
+    lower: float = within(0.0, 0.0, 1.0, "By so much the lower gate of a pair may stand below `low`.", "m")
+    closer: float = within(0.0, 0.0, 1.0, "By so much gates of a pair may be closer than others.", "m")
 
     def array(self) -> Floats:
         """What `draw_rows` takes. Raises UsageError where a largest is below a least."""
@@ -51,7 +55,7 @@ class TrackRanges:
         turn = math.radians(self.turn)
         return np.array(
             [self.fewest, self.most, self.nearest, self.farthest, self.low, self.high, turn, self.pairs, self.eights,
-             self.size, self.frame], np.float32)  # fmt: skip
+             self.size, self.frame, self.facing, self.lower, self.closer], np.float32)  # fmt: skip
 
 
 @kernel(cache=True)
@@ -87,23 +91,26 @@ def _stations(key: Number, gates: int, eight: bool, ranges: Floats, at: Sums) ->
 
 
 @kernel(cache=True)
-def _fits(at: Sums, yaw: Sums, gates: int, second: int, nearest: float, farthest: float) -> bool:
+def _fits(
+    at: Sums, yaw: Sums, gates: int, second: int, nearest: float, farthest: float, facing: float, closer: float
+) -> bool:
     """Whether distances are allowed, and every gate but the `second` of a pair is approached from its front."""
     for i in range(gates):
         after = (i + 1) % gates
         for j in range(i + 1, gates):
             away = math.sqrt((at[i, 0] - at[j, 0]) ** 2 + (at[i, 1] - at[j, 1]) ** 2 + (at[i, 2] - at[j, 2]) ** 2)
             follows = j == after or (j + 1) % gates == i
-            if away < (nearest if follows else CLEAR) or (follows and away > farthest):
+            least = (nearest - (closer if j == second and i == second - 1 else 0.0)) if follows else CLEAR
+            if away < least or (follows and away > farthest):
                 return False
         x, y = at[after, 0] - at[i, 0], at[after, 1] - at[i, 1]
         level = math.sqrt(x * x + y * y)
         if after != second:
             if level < 1.0 or abs(at[after, 2] - at[i, 2]) > level:
                 return False
-            if (x * math.cos(yaw[after]) + y * math.sin(yaw[after])) < 0.4 * level:
+            if (x * math.cos(yaw[after]) + y * math.sin(yaw[after])) < facing * level:
                 return False
-            if (x * math.cos(yaw[i]) + y * math.sin(yaw[i])) < 0.2 * level:
+            if (x * math.cos(yaw[i]) + y * math.sin(yaw[i])) < 0.5 * facing * level:
                 return False
     return True
 
@@ -113,6 +120,7 @@ def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
     """Draw course `number` of a seed into rows (MOST_GATES, GATE_ROWS); returns its gates, 0 where no attempt fits."""
     key0 = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(0x7261636573)) + np.uint64(number))
     at, yaw = np.zeros((MOST_GATES, 3)), np.zeros(MOST_GATES)
+    limits = float(ranges[2]), float(ranges[3]), float(ranges[11]), float(ranges[13])
     for attempt in range(ATTEMPTS):
         key = _mix(key0 + np.uint64(attempt))
         gates = int(ranges[0] + math.floor(_uniform(key, 0, 0.0, ranges[1] - ranges[0] + 1.0)))
@@ -133,7 +141,8 @@ def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
             second = 1 + int(_uniform(key, 7, 0.0, stations - 1e-6))
             for i in range(gates - 1, second, -1):
                 at[i], yaw[i] = at[i - 1], yaw[i - 1]
-            first, apart = second - 1, max(3.0, float(ranges[2])) + _uniform(key, 8, 0.0, 0.5)
+            closer = _uniform(key, 12, 0.0, float(ranges[13]))
+            first, apart = second - 1, max(3.0, float(ranges[2])) - closer + _uniform(key, 8, 0.0, 0.5)
             before, after = (first - 1) % gates, (second + 1) % gates
             x = at[first, 0] - 0.5 * (at[before, 0] + at[after, 0])
             y = at[first, 1] - 0.5 * (at[before, 1] + at[after, 1])
@@ -144,17 +153,18 @@ def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
             at[first, 0] += out * math.cos(yaw[first])
             at[first, 1] += out * math.sin(yaw[first])
             at[second] = at[first]
-            base = ranges[4] + _uniform(key, 9, 0.0, 0.5)
+            base = ranges[4] - _uniform(key, 13, 0.0, float(ranges[12])) + _uniform(key, 9, 0.0, 0.5)
             upper, lower = (first, second) if _uniform(key, 10, 0.0, 1.0) < 0.6 else (second, first)
             at[lower, 2], at[upper, 2] = base, base + apart
-        if _fits(at, yaw, gates, second, float(ranges[2]), float(ranges[3])):
+        if _fits(at, yaw, gates, second, *limits):
             for i in range(gates):
                 c, s = math.cos(yaw[i]), math.sin(yaw[i])
                 rows[i, 0], rows[i, 1], rows[i, 2] = at[i, 0], at[i, 1], at[i, 2]
                 rows[i, 3], rows[i, 4], rows[i, 5] = c, s, 0.0
                 rows[i, 6], rows[i, 7], rows[i, 8] = -s, c, 0.0
                 rows[i, 9], rows[i, 10], rows[i, 11] = 0.0, 0.0, 1.0
-                rows[i, 12], rows[i, 13], rows[i, 14], rows[i, 15] = 0.5 * ranges[9], 0.5 * ranges[9], ranges[10], 0.0
+                rows[i, 12], rows[i, 14], rows[i, 15] = 0.5 * ranges[9], ranges[10], 0.0
+                rows[i, 13] = min(0.5 * ranges[9], at[i, 2] - GROUND)
             return gates
     return 0
 

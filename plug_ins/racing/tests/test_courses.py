@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_racing import track, track_sampler
-from spike_ctrl_racing.track_sampler import CLEAR, TrackRanges
+from spike_ctrl_racing import race_recipe, track, track_sampler
+from spike_ctrl_racing.track_sampler import CLEAR, GROUND, TrackRanges
 
 SHIPPED = sorted(track.COURSES.glob("*.yaml"))
 GATE = {"position": [0, 0, 2]}
@@ -82,6 +82,23 @@ def test_drawn_courses_keep_their_limits_and_have_turns_climbs_and_pairs():
     assert 25 < pairs < 70
     assert climbs > 2
     assert np.concatenate(turns).min() < -1 and np.concatenate(turns).max() > 1
+
+
+def test_wider_ranges_reach_what_the_split_s_asks_for():
+    """Its lower gate stands at .8 m, 2.7 m below the upper one; its last gate is approached 74 degrees off its normal."""
+    ranges = race_recipe.load("racer_gates").tracks
+    apart, askew, lowest = [], [], 9.0
+    for number in range(300):
+        rows = np.array([track.gate_row(gate) for gate in track_sampler.draw(7, number, ranges).gates])
+        at, normal, low = rows[:, :3], rows[:, 3:6], rows[:, 2] - rows[:, 13]
+        assert low.min() > GROUND - 1e-3 and rows[:, 13].max() == pytest.approx(0.75)
+        way = np.roll(at, -1, 0) - at
+        above = np.hypot(*way[:, :2].T) < 1e-3
+        apart.extend(np.abs(way[above, 2]))
+        askew.append((way[~above] * np.roll(normal, -1, 0)[~above]).sum(1) / np.linalg.norm(way[~above], axis=1))
+        lowest = min(lowest, at[:, 2].min())
+    assert 0.74 < lowest < 0.82
+    assert min(apart) < 2.75 and np.concatenate(askew).min() < 0.35
 
 
 def test_a_course_is_a_function_of_seed_and_number():

@@ -56,8 +56,7 @@ def test_the_derivative_of_what_is_seen(racer):
 
 def test_the_cost_falls_along_its_gradient(racer):
     """A step down the gradient lowers the cost of the same flight by what the gradient promises."""
-    settings = RaceTraining(hidden=(16,), vehicles=32)
-    actor = race_training.network(settings, racer, seed=0, dense=True)
+    actor = race_training.network((16,), racer, seed=0, dense=True)
 
     def flown():
         environment, _, gate, vehicles = _world(racer)
@@ -79,9 +78,11 @@ def test_the_cost_falls_along_its_gradient(racer):
 
 
 def test_a_training_is_a_function_of_its_seed(racer):
-    settings = RaceTraining(hidden=(16, 16), vehicles=16, updates=2, segment=12)
-    first, again = (race_training.train(settings, racer, 5).weights() for _ in range(2))
-    other = race_training.train(settings, racer, 6).weights()
+    settings = RaceTraining(vehicles=16, updates=2, segment=12)
+    first, again, other = (
+        race_training.train(settings, racer, seed, race_training.network((16, 16), racer, seed)).weights()
+        for seed in (5, 5, 6)
+    )
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["output.weight"], other["output.weight"])
 
@@ -94,7 +95,8 @@ def test_a_segment_begins_where_the_one_before_ended(racer, monkeypatch):
         return flown[-1]
 
     monkeypatch.setattr(flight_gradient, "fly", kept)
-    race_training.train(RaceTraining(hidden=(16, 16), vehicles=16, updates=2, segment=12, segments=100), racer, 0)
+    settings = RaceTraining(vehicles=16, updates=2, segment=12, segments=100)
+    race_training.train(settings, racer, 0, race_training.network((16, 16), racer, 0))
     alive = torch.from_numpy(~flown[0].lost)
     assert alive.sum() > 8
     assert torch.equal(flown[1].states[0][alive], flown[0].states[-1][alive])

@@ -9,7 +9,6 @@ from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_racing import race_flights, race_training, race_verb, track_sampler
-from spike_ctrl_racing.race_training import RaceTraining
 
 
 def _run(*words):
@@ -22,7 +21,7 @@ def _run(*words):
 def model(tmp_path_factory):
     """A policy at its random start, which soon falls."""
     path, racer = tmp_path_factory.mktemp("model") / "fresh.safetensors", airframe.load("racer")
-    race_training.save(path, race_training.network(RaceTraining(hidden=(16, 16)), racer, 0), racer, 0, "", "")
+    race_training.save(path, race_training.network((16, 16), racer, 0), racer, "", 0, "", "")
     return path
 
 
@@ -44,7 +43,7 @@ def test_the_checkpoint_says_that_it_sees_gates(model):
 
 
 def test_a_checkpoint_goes_back_to_the_network_it_came_from(model):
-    network = race_training.network(RaceTraining(hidden=(16, 16)), airframe.load("racer"), 0)
+    network = race_training.network((16, 16), airframe.load("racer"), 0)
     again = race_training.network_of(checkpoint.load(model).weights, 1)
     for name, value in network.weights().items():
         assert again.weights()[name] == pytest.approx(value, rel=1e-6)

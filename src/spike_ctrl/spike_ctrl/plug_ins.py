@@ -21,6 +21,7 @@ POINTS = {
     "autopilot_links": "a way of commands to an autopilot",
     "flight_conditions": "a condition for the take-off and the engagement of a flight",
     "launch_arguments": "arguments and nodes of a launch file, named FILE.NAME",
+    "trajectories": "a kind of trajectory of a flight",
     "schemas": "the JSON Schema of a kind of file, for spike-ctrl schema",
     "controllers": "a controller to compare with in spike-ctrl eval and benchmark",
     "simulators": "a simulator of others for spike-ctrl eval",
@@ -46,7 +47,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_fleet": {"flight_conditions": "separation"},
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
-    "spike_ctrl_racing": {"verbs": "race", "schemas": "course"},
+    "spike_ctrl_racing": {"verbs": "race", "schemas": "course race_recipe", "trajectories": "course"},
     "spike_ctrl_rviz": {"launch_arguments": "rviz"},
     "spike_ctrl_silicon": {
         "verbs": "silicon",

@@ -49,5 +49,5 @@ class AutomaticFlight:
             self._centre = self._centre or point
             if self.anywhere and self._centre is not None:
                 target = replace(target, centre=self._centre.position, yaw=self._centre.yaw)
-            phase = f"fly trajectory {self.mission.leg + 1} of {len(self.plan.trajectories)}, {target.kind}"
+            phase = f"fly trajectory {self.mission.leg + 1} of {len(self.plan.trajectories)}, {target.name}"
         return requests, target, phase

@@ -26,7 +26,7 @@ class SupervisorParameters(FlightOptions):
     trajectory: str = setting(
         "hover",
         "Trajectories of the automatic flight, separated by commas: hover, step, circle, figure8, square or lissajous, also "
-        "as KIND:SIZE:PERIOD (m, s).",
+        "as KIND:SIZE:PERIOD (m, s); course:NAME:SPEED of the plug-in racing.",
     )
     setpoint: str = setting("", "Their centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended.")
     size: float = within(0.0, 0.0, 50.0, "Size of a trajectory that names none; 0: its default.", "m")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import ranges
 from spike_ctrl._files.arrays import Sums
 from spike_ctrl._files.errors import UsageError, meant
@@ -214,11 +215,15 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
     """The trajectories of KIND[:SIZE[:PERIOD]],..., each for `duration` (s) about the same centre.
 
     size (m) and period (s) are of those that name none; 0 is the default. Each ends at the centre; a step goes back there
-    after half of its time. Raises UsageError.
+    after half of its time. A kind of a plug-in reads by itself what follows its name. Raises UsageError.
     """
     found = []
     for word in text.split(","):
         kind, *numbers = word.strip().split(":")
+        if kind in plug_ins.names("trajectories"):
+            made = plug_ins.load("trajectories", kind, "trajectory")
+            found.append(made(":".join(numbers), centre, wrapped(yaw)))
+            continue
         try:
             given = [float(number) for number in numbers]
         except ValueError:

@@ -6,9 +6,8 @@ its action, starts a new episode, and returns the first observation with reward 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeAlias
 
 import gymnasium
@@ -18,16 +17,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomisation, rate_loop
+from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomisation
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import DELAY, ENDED, EPISODE
 from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.pipeline import InsertFunction, Inserts, Pipeline, listed
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
-from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
 from spike_ctrl.sim.sensor_noise import LateSight, SensorErrors, SensorSettings, disturbed
@@ -129,21 +128,9 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self.buffer = dynamics.allocate(vehicles, airframe)
         self.coefficients = coefficients
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
-        arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
-        plain: Callable[..., int] = episode_kernels.step_motors
-        extended = episode_kernels.step_extended_motors, episode_kernels.step_failing_motors
-        self._plant: tuple[Any, ...] = np.float32(dt), arms
-        if airframe.action_layout == "rates":
-            dt /= SUBSTEPS
-            loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-            plain = episode_kernels.step_rates
-            extended = episode_kernels.step_extended_rates, episode_kernels.step_failing_rates
-            self._plant = np.float32(dt), arms, loop, late
-        differ, fails = task.randomisation, task.randomisation.rotor_loss.chance > 0
-        self._extension = dynamics.extension(airframe, dt, differ.dead_time > 0, fails)
-        self._kernel = partial(plain, extension=None)
-        if self._extension is not None:
-            self._kernel = partial(extended[fails], np.array(self._extension[:-1], np.float32))
+        differ = task.randomisation
+        moves = movement(airframe, RATE_HZ, differ.dead_time > 0, differ.rotor_loss.chance > 0)
+        self._kernel, self._plant, self._extension = moves
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
         if task.airframes:

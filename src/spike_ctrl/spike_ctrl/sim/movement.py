@@ -1,0 +1,38 @@
+"""What moves a batch of vehicles by one control step: the kernel of `episode_kernels` for an airframe, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.sim import dynamics, episode_kernels, rate_loop
+from spike_ctrl.sim.battery import BatteryConstants
+from spike_ctrl.sim.rate_loop import SUBSTEPS
+
+
+class Movement(NamedTuple):
+    """kernel(buffer, actions, *plant, ...) is `episode_kernels.step_motors` or `step_rates` without its extension."""
+
+    kernel: Callable[..., int]
+    plant: tuple[Any, ...]
+    extension: BatteryConstants | None
+
+
+def movement(airframe: Airframe, rate_hz: float, late: bool, fails: bool = False) -> Movement:
+    """That of an airframe at a rate of control. late: some vehicles have a dead time. fails: rotors may."""
+    k, rates, dt = episode_kernels, airframe.action_layout == "rates", 1.0 / rate_hz
+    plain, extended, failing = k.step_motors, k.step_extended_motors, k.step_failing_motors
+    plant: tuple[Any, ...] = np.float32(dt), dynamics.geometry(airframe)
+    if rates:
+        dt /= SUBSTEPS
+        plant = np.float32(dt), plant[1], rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
+        plain, extended, failing = k.step_rates, k.step_extended_rates, k.step_failing_rates
+    extension = dynamics.extension(airframe, dt, late, fails)
+    if extension is None:
+        return Movement(partial(plain, extension=None), plant, None)
+    constants = np.array(extension[:-1], np.float32)  # the last says whether rotors fail
+    return Movement(partial(failing if fails else extended, constants), plant, extension)
