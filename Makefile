@@ -21,7 +21,7 @@ MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmak
 ROS2 := $(shell IFS=:; for folder in $$PATH; do \
   [ -f "$$folder/ros2" ] && [ -x "$$folder/ros2" ] && ! grep -q spike_ctrl_ros2cli "$$folder/ros2" && echo "$$folder/ros2"; done)
 PACKAGES := $(filter-out $(if $(ROS2),plug_ins/ros2cli/%),$(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml))
-FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,fleet networks rviz uxrce)
+FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) $(addprefix plug_ins/,fleet launcher networks rviz uxrce)
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these. Python

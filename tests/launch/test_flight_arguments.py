@@ -1,14 +1,18 @@
 """Arguments of a flight that are wrong: said once, before a node runs, and no bag is begun."""
 
 import importlib.util
+import json
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from spike_ctrl import launching
 from spike_ctrl._files import resources
-from spike_ctrl.launching import launch_modules
+from spike_ctrl_launcher import launch_modules
 
+OLD = json.loads((Path(__file__).parents[1] / "compatibility" / "launch_arguments.json").read_text())
 BESIDE = "beside another flight, fly with namespace:=b or another name"
 MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted '968119fa8d9c'"
 
@@ -128,3 +132,11 @@ def test_a_port_that_is_taken_is_refused_before_a_bag_is_begun(start_graph, tmp_
         assert graph.end(30) == 2
     assert graph.lines == [f"launch: connection {place}: cannot listen there (Address already in use); {BESIDE}"]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_every_launch_argument_of_version_0_1_still_exists_with_its_choices(name):
+    arguments = launching.arguments(resources.find("launch", f"{name}.launch.py"))
+    today = {argument.name: set(argument.choices or ()) for argument in arguments}
+    for argument, choices in OLD[name].items():
+        assert argument in today and set(choices) <= today[argument]

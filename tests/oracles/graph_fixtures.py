@@ -14,7 +14,6 @@ import yaml
 from output import Output, children, executable
 
 from spike_ctrl.cli.main import main
-from spike_ctrl.launching import runner
 
 
 class Graph(Output):
@@ -95,6 +94,7 @@ def refused_launch(tmp_path, monkeypatch, capfd):
 
     It ends with exit code 2 and starts no process.
     """
+    from spike_ctrl_launcher import runner
 
     def start(command, screen):
         raise AssertionError(f"{command.name} was started")

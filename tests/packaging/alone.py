@@ -28,6 +28,7 @@ def packages(name: str) -> list[Path]:
     asked = re.findall(
         r'"spike_ctrl_(\w+)==', re.search(r"^dependencies = .*$", (folder / "pyproject.toml").read_text(), re.M)[0]
     )
+    asked += [] if name == "launcher" else ["launcher"]  # what starts nodes, as ROS 2's own launch does elsewhere
     more = [found for one in asked if (ROOT / "plug_ins" / one).is_dir() for found in packages(one)]
     return list(dict.fromkeys([*packages("core"), *more, folder]))
 

@@ -1,4 +1,4 @@
-"""What version 0.1 wrote still works: runs resume, bags replay, checkpoints fly, and its launch arguments exist."""
+"""What version 0.1 wrote still works: runs resume, bags replay, checkpoints fly."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spike_ctrl import airframe, launching, report
+from spike_ctrl import airframe, report
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.evaluation.benchmark import evaluate
@@ -18,7 +18,6 @@ from spike_ctrl.policy import checkpoint
 pytestmark = pytest.mark.slow
 
 OLD = Path(__file__).parents[1] / "compatibility"
-ARGUMENTS = json.loads((OLD / "launch_arguments.json").read_text())
 
 
 def unpacked(source, target):
@@ -77,11 +76,3 @@ def test_each_shipped_model_is_written_today_as_it_was(model):
     names = ("recipe", "seed", "commit", "command", "evaluation", "tolerance")
     about = {name: getattr(loaded.manifest, name) for name in names}
     assert checkpoint.dumps(loaded.weights, loaded.manifest.contract, **about) == model.read_bytes()
-
-
-@pytest.mark.parametrize("name", ARGUMENTS)
-def test_every_old_launch_argument_still_exists_with_its_choices(name):
-    arguments = launching.arguments(resources.find("launch", f"{name}.launch.py"))
-    today = {argument.name: set(argument.choices or ()) for argument in arguments}
-    for argument, choices in ARGUMENTS[name].items():
-        assert argument in today and set(choices) <= today[argument]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from programs import free_port
 
-from spike_ctrl.launching import launch_modules
+from spike_ctrl_launcher import launch_modules
 
 
 @pytest.fixture

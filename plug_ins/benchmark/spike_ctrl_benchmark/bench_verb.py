@@ -27,7 +27,10 @@ spike-ctrl bench flight     # latency of a flight's commands, 5 minutes
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="bag, certify, device, flight, graph, simulator, snn, training (default: all)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="bag, certify, device, flight, graph, simulator, snn, training (default: all)",
     )
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from spike_ctrl import airframe, launching
 from spike_ctrl._files import resources
-from spike_ctrl.launching import launch_modules
+from spike_ctrl_launcher import launch_modules
 from spike_ctrl_rviz.flown_path import PathPose, longer
 from spike_ctrl_rviz.urdf import urdf
 

@@ -1,4 +1,4 @@
-"""Runs standard ROS 2 launch files: with ROS 2's own `launch` if it is installed, else with a small runner.
+"""Runs standard ROS 2 launch files: with ROS 2's own `launch` if it is installed, else by the plug-in `launcher`.
 
 from spike_ctrl import launching
 from spike_ctrl._files import resources
@@ -14,7 +14,7 @@ __all__ = ["arguments", "become", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """`arguments` or `run`, imported now: who becomes a node, as `spike-ctrl ask`, does not wait for the runner."""
+    """`arguments` or `run`, imported now: who becomes a node, as `spike-ctrl ask`, does not wait for it."""
     if name in ("arguments", "run"):
-        return getattr(importlib.import_module("spike_ctrl.launching.runner"), name)
+        return getattr(importlib.import_module("spike_ctrl.launching.launch_file"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.launching.substitutions import Substitution, text
+from spike_ctrl_launcher.substitutions import Substitution, text
 
 if TYPE_CHECKING:
-    from spike_ctrl.launching.runner import LaunchContext as Context
+    from spike_ctrl_launcher.runner import LaunchContext as Context
 
 
 class ParameterValue:

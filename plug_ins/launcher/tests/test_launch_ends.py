@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from spike_ctrl.launching.process import Process
-from spike_ctrl.launching.runner import ExitCodes
+from spike_ctrl.launching.launch_file import ExitCodes
+from spike_ctrl_launcher.process import Process
 
 STARTS = """
 import signal, time

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from spike_ctrl._files.ranges import setting, within
-from spike_ctrl.launching import argument_groups, declared_arguments, launch_modules
+from spike_ctrl.launching import argument_groups, declared_arguments
 from spike_ctrl.launching.declared_arguments import of_launch, of_node
+from spike_ctrl_launcher import launch_modules
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 
 if TYPE_CHECKING:
-    from spike_ctrl.launching.runner import LaunchContext as Context
-
-UNSUPPORTED = "is not supported by this runner; install ROS 2's launch (ros-DISTRO-launch-ros), which is then used instead"
+    from spike_ctrl_launcher.runner import LaunchContext as Context
 
 
 class Substitution:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.launching.process import Process
-from spike_ctrl.launching.substitutions import UNSUPPORTED, IfCondition, Substitution, TextSubstitution, Words, text
+from spike_ctrl.launching.launch_file import UNSUPPORTED
+from spike_ctrl_launcher.process import Process
+from spike_ctrl_launcher.substitutions import IfCondition, Substitution, TextSubstitution, Words, text
 
 if TYPE_CHECKING:
-    from spike_ctrl.launching.runner import LaunchContext as Context
+    from spike_ctrl_launcher.runner import LaunchContext as Context
 
 
 class LaunchDescription:

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.launching import actions, node_parameters, substitutions
+from spike_ctrl.launching.launch_file import UNSUPPORTED
+from spike_ctrl_launcher import actions, node_parameters, substitutions
 
 OURS = (actions, substitutions, node_parameters)
 MODULES = {  # module: names in it
@@ -62,4 +63,4 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise UsageError(f"{self.__name__}.{name} {substitutions.UNSUPPORTED}")
+        raise UsageError(f"{self.__name__}.{name} {UNSUPPORTED}")

@@ -1,0 +1,1 @@
+../../src/spike_ctrl/setup.py
