@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.certification import moving_scenario
-from spike_ctrl.certification.flight_core import RADIO, FlightCore
-from spike_ctrl.certification.flight_parts import Competitors, FlightRecord
+from spike_ctrl.certification.flight_bag import FlightBag
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import AFTER, InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.virtual_companion import VirtualCompanion
+from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
 from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
@@ -37,11 +38,8 @@ from spike_ctrl_betaflight.pose import OutsidePose
 PLACE = "betaflight"
 STALE = 0.3  # s after which newer firmware flies by the sticks
 REACTION = 1.0  # s of a pilot
-DUE, ARMS, GIVES = (
-    0.02,
-    2.1,
-    2.3,
-)  # s between two looks at what is due; when the pilot arms and gives a vehicle on the ground
+DUE = 0.02  # s between two looks at what is due
+ARMS, GIVES = 2.1, 2.3  # s, when the pilot arms and gives a vehicle on the ground
 BOXIDS = bytes((msp.ARM, msp.ANGLE, msp.FAILSAFE, msp.OVERRIDE))
 PILOTS_OWN = {"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0, "COM_DISARM_PRFLT": 0.0, "COM_OF_LOSS_T": 1e6}
 """What PX4 would do of its own, and Betaflight does not."""
@@ -105,7 +103,7 @@ class VirtualBetaflight(FlightCore):
         scenario: Scenario,
         who: Competitors,
         settings: FlightSettings,
-        record: FlightRecord | None = None,
+        record: FlightBag | None = None,
         fresh: bool = True,
     ) -> None:
         super().__init__(scenario, who, settings, record)
