@@ -83,7 +83,7 @@ def test_a_rotor_that_loses_two_fifths_of_its_thrust_is_found_and_the_vehicle_la
     flown, _ = fly(
         drawn._replace(faults=(lost,)), *monte_carlo.competitors(resources.find("models", "crazyflie_robust.safetensors"))
     )
-    assert not flown.left and not flown.crashed and flown.last == "SILENT", flown
+    assert not flown.left and not flown.crashed and flown.last == "LAND", flown
     reaction(flown.reaction, 0.2, "rotor lost: from the fault until the policy no longer commands")
 
 

@@ -79,10 +79,10 @@ def test_commands_of_rates_are_not_judged():
 def test_faults_wait_for_a_suspicion_for_a_short_time_and_for_a_lost_rotor_for_ever():
     limits = RotorLimits()
     found = (Finding(Fault.ENVELOPE, "leans"), Finding(Fault.STATE_LOST, "none"))
-    suspects = RotorTrack(last=STILL._replace(stamp=5.0 + limits.waits), rotor=1, since=5.0)
+    suspects = RotorTrack(last=STILL._replace(stamp=5.0 + limits.waits / 2), rotor=1, since=5.0)
     assert RotorTrack(last=STILL).sift(found, limits) == found
     assert suspects.sift(found, limits) == found[1:]
-    assert suspects._replace(since=4.99).sift(found, limits) == found
+    assert suspects._replace(since=5.0 - limits.waits).sift(found, limits) == found
     lost = suspects._replace(since=0.0, lost=LostRotor(1, 0.6))
     assert lost.sift(found, limits) == found[1:] and lost.lost.effectiveness == (1.0, 0.4, 1.0, 1.0)
 
