@@ -67,7 +67,7 @@ def fly(count, seed, spread=0.1, dead=0.03):
     turn = lean * Rotation.from_euler("z", random.uniform(-np.pi, np.pi, (count, 1)))
     velocity = random.normal(size=(count, 3))
     velocity *= random.uniform(0, 12, (count, 1)) / np.linalg.norm(velocity, axis=1, keepdims=True)
-    # A quarter sinks, level and slowly, so that the bound upwards is 0 or little: a strong one that catches its fall must not
+    # A quarter sinks, level and slowly, so that the bound upwards is 0 or little: a strong one that catches a fall must not
     # climb on.
     sinks = random.random(count) < 0.25
     velocity[sinks] = (

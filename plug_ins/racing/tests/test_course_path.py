@@ -1,12 +1,16 @@
 """The smooth way through a course, and that way as a trajectory of a flight."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spike_ctrl import plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control import trajectory
-from spike_ctrl_racing import course_flight, course_path, course_trajectory, track, track_sampler
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.recordings.flight_log import FlightLog
+from spike_ctrl_racing import course_flight, course_path, course_trajectory, flown_course, track, track_sampler
 from spike_ctrl_racing.track import Gate, Track
 
 ROW = Track("row", tuple(Gate((4.0 * i, 0.0, 2.0), 0.0) for i in range(3)))
@@ -85,3 +89,19 @@ def test_a_launch_gets_height_time_and_cage_of_the_course():
     values = Context.launch_configurations
     assert (values["height"], values["cage"]) == ("3.60", "-9,-9,0,9,9,9")
     assert float(values["duration"]) > 20
+
+
+def test_a_recorded_flight_is_judged_by_its_gates():
+    path = course_path.through(track.load("split_s"), 3.0, rounds=1)
+    moved = path.position + np.array([5.0, -2.0, 0.0])  # the policy was engaged elsewhere
+    steps = len(moved)
+    log = FlightLog(
+        tick=np.arange(steps), received=np.arange(steps), stamp=0.01 * np.arange(steps), position=moved, set_point=moved,
+        rung=np.array([int(Rung.SNN)]), rung_received=np.array([-1]), events=(), command_tick=np.empty(0, int),
+        command_received=np.empty(0, int),
+    )  # fmt: skip
+    found = flown_course.judge(log, path.track)
+    assert found.complete and (found.passed, found.touched) == (7, 0)
+    assert found.top == pytest.approx(3.0, abs=0.1) and found.time == pytest.approx(path.time, abs=0.02)
+    aside = replace(log, position=moved + np.array([0.0, 0.9, 0.0]))
+    assert not flown_course.judge(aside, path.track).complete
