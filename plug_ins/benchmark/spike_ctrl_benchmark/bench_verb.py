@@ -1,4 +1,4 @@
-"""Measure speed: simulator, network, graph, flights, bags, training.
+"""Measure speed: simulator, network, graph, flights, bags, training, devices.
 
 All parts together go to build/bench.json. Figures are of this machine and this run; read ratios, not absolute
 times, and leave the machine alone while it measures.
@@ -26,12 +26,8 @@ spike-ctrl bench flight     # latency of a flight's commands, 5 minutes
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "parts",
-        nargs="*",
-        metavar="PART",
-        help="bag, certify, device, flight, graph, simulator, snn, training (default: all)",
-    )
+    parts = "bag, certify, device, flight, graph, simulator, snn, training"
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{parts} (default: all)")
 
 
 def run(options: argparse.Namespace) -> int:

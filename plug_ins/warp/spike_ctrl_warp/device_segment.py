@@ -110,7 +110,8 @@ class DeviceSegment:
                     heard = self.spike[layer][t + 1]
                 torch.addmm(bias, heard, readout.t(), out=self.output)
                 _run(rest)
-        return self.sums.sum(0, dtype=torch.float64).cpu().numpy()  # type: ignore[no-any-return]
+        errors: Sums = self.sums.sum(0, dtype=torch.float64).cpu().numpy()
+        return errors
 
     @torch.no_grad()
     def pull(self, objective: Objective, slope: float) -> list[torch.Tensor]:
@@ -159,8 +160,9 @@ class DeviceSegment:
     def end(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """After the segment: what moves [SIZE, N], membrane and spike [neurons, N], the last u, recent observations."""
         membrane, spike = (torch.cat([part[-1].t() for part in parts]) for parts in (self.membrane, self.spike))
-        found = self.state[-1], membrane, spike, self.u[-MAX_DELAY:], self.recent
-        return tuple(tensor.cpu().numpy().copy() for tensor in found)  # type: ignore[return-value]
+        left = self.state[-1], membrane, spike, self.u[-MAX_DELAY:], self.recent
+        state, u0, s0, u, recent = (tensor.cpu().numpy().copy() for tensor in left)
+        return state, u0, s0, u, recent
 
     # --- launches ---
 

@@ -80,7 +80,7 @@ def craft(airframe: Airframe, motion: Motion) -> Any:
 
 
 @wp.struct
-class Plant:
+class TruePlant:
     """The true parameters of one vehicle, and what disturbs it."""
 
     mass: float
@@ -124,9 +124,9 @@ def put4(rows: wp.array2d(dtype=float), first: int, n: int, value: wp.vec4) -> N
 
 
 @wp.func
-def plant_of(rows: wp.array2d(dtype=float), n: int, clock: float, craft: Craft) -> Plant:
+def plant_of(rows: wp.array2d(dtype=float), n: int, clock: float, craft: Craft) -> TruePlant:
     """Of vehicle n, whose flight has lasted `clock` seconds."""
-    p = Plant()
+    p = TruePlant()
     p.mass = rows[MASS, n]
     p.inertia = vec3_at(rows, INERTIA, n)
     p.thrust = vec3_at(rows, THRUST, n)
@@ -170,14 +170,14 @@ def turning(q: wp.vec4, w: wp.vec3) -> wp.vec4:
 
 
 @wp.func
-def rotor_change(target: float, r: float, p: Plant) -> float:
+def rotor_change(target: float, r: float, p: TruePlant) -> float:
     change = target - r
     return change * wp.where(change > 0.0, p.quick_up, p.quick_down)
 
 
 @wp.func
 def slope(
-    q: wp.vec4, v: wp.vec3, w: wp.vec3, r: wp.vec4, target: wp.vec4, p: Plant, c: Craft
+    q: wp.vec4, v: wp.vec3, w: wp.vec3, r: wp.vec4, target: wp.vec4, p: TruePlant, c: Craft
 ) -> tuple[wp.vec4, wp.vec3, wp.vec3, wp.vec4]:
     """Derivatives of quaternion, velocity, body rates and rotor speeds."""
     turn = rotation(q)
@@ -208,7 +208,7 @@ def slope(
 
 @wp.func
 def advance(
-    x: wp.vec3, q: wp.vec4, v: wp.vec3, w: wp.vec3, r: wp.vec4, target: wp.vec4, p: Plant, c: Craft
+    x: wp.vec3, q: wp.vec4, v: wp.vec3, w: wp.vec3, r: wp.vec4, target: wp.vec4, p: TruePlant, c: Craft
 ) -> tuple[wp.vec3, wp.vec4, wp.vec3, wp.vec3, wp.vec4]:
     """State after dt seconds (classical Runge-Kutta) in which the rotors' set-points stay."""
     h = 0.5 * c.dt

@@ -99,8 +99,9 @@ class Learner:
     def _on_device(self) -> Mapping[str, Callable[..., Algorithm]]:
         """The methods that bring kernels of their own for the device; for the others the actor moves there."""
         if self._others is None and self.recipe.algorithm == "model_gradient":
-            found: Any = plug_ins.load("devices", self.device.partition(":")[0], "device")
-            return found.methods(self.device)  # type: ignore[no-any-return]
+            kernels: Any = plug_ins.load("devices", self.device.partition(":")[0], "device")
+            found: Mapping[str, Callable[..., Algorithm]] = kernels.methods(self.device)
+            return found
         if self.device == "warp":
             wanted = "wanted cpu: only model_gradient of a spiking network has kernels there"
             raise UsageError(f"device: found 'warp' in recipe {self.recipe.name}, {wanted}")
