@@ -49,8 +49,6 @@ def write(line: MspLine) -> list[WrittenSetting]:
         cli.leave()
         raise
     cli.save() if written else cli.leave()
-    while line.read(AGAIN):  # a SITL does not end before its last words were read
-        pass
     return written
 
 
