@@ -15,16 +15,16 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.certification import moving_scenario
-from spike_ctrl.certification.flight_core import RADIO, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_parts import Competitors, FlightRecord
 from spike_ctrl.certification.injected_fault import AFTER, InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.virtual_companion import VirtualCompanion
+from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
 from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.px4.frames import Vector
+from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim.action_mapping import thrust
 from spike_ctrl.simulated_px4 import vehicle_commands
 from spike_ctrl.simulated_px4.cascade import RateCommand
@@ -116,7 +116,8 @@ class VirtualBetaflight(FlightCore):
         api = bytes((0, *(FRESH_API if fresh else (1, 46))))
         self.talk.receive([Packet(command, payload) for command, payload in (KNOWN | {msp.API_VERSION: api}).items()], 0.0)
         self.poses = [fault for fault in scenario.struck(PLACE) if fault.kind.startswith("poses")]
-        self.pose_dice, self._frozen = np.random.default_rng((scenario.seed, 3)), None
+        self.pose_dice = np.random.default_rng((scenario.seed, 3))
+        self._frozen: tuple[Vector, Quaternion, Vector] | None = None
         self._lost_since: float | None = None
         self.companion = VirtualMsp(self.clock, self.vehicle, self.link, self.processes, self.between)
         self.companion.core = self
