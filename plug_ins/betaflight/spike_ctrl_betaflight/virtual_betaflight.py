@@ -245,7 +245,7 @@ def _moved(place: Vector, fault: InjectedFault) -> Vector:
     return x, y, z
 
 
-class Kind(NamedTuple):
+class LinkFault(NamedTuple):
     """How a fault of this link is drawn. size: least and most, in its unit. lasts: s."""
 
     size: tuple[float, float]
@@ -254,12 +254,12 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "poses_stop": Kind((0.0, 0.0), (0.05, 20.0)),
-    "poses_lost": Kind((0.2, 0.9), (0.5, 5.0), "share"),
-    "poses_stuck": Kind((0.0, 0.0), (0.1, 5.0)),
-    "poses_jump": Kind((0.1, 2.0), (0.1, 20.0), "m"),
-    "pilot_takes": Kind((0.0, 0.0), (math.inf, math.inf)),
-    "pilot_takes_and_gives": Kind((0.0, 0.0), (0.5, 2.0)),
+    "poses_stop": LinkFault((0.0, 0.0), (0.05, 20.0)),
+    "poses_lost": LinkFault((0.2, 0.9), (0.5, 5.0), "share"),
+    "poses_stuck": LinkFault((0.0, 0.0), (0.1, 5.0)),
+    "poses_jump": LinkFault((0.1, 2.0), (0.1, 20.0), "m"),
+    "pilot_takes": LinkFault((0.0, 0.0), (math.inf, math.inf)),
+    "pilot_takes_and_gives": LinkFault((0.0, 0.0), (0.5, 2.0)),
 }
 FAMILIES = ("none", "policy", "guide", "link", "process", "operator", "state", "plant", "pair", PLACE)
 """Those of the table of what can fail that can befall this link, and its own."""
