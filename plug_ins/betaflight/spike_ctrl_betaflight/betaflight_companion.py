@@ -8,6 +8,7 @@ It stands where `px4.companion.Companion` stands beside PX4, and is asked the sa
 - Override that nobody asked for is held by the keeper, so that its switch may be used at any time in the air.
 - Commands that stop end in a landing by the keeper. Poses that stop end in silence: firmware of 2026.6 and later gives the
   vehicle back to the pilot after 0.3 s; older firmware flies the last command, so it is sent level and sinking for ever.
+- Older firmware flies by the last frame at once when the override is switched on: it is told idle, or level at the hover.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
+STANDBY = 0.05  # s between frames to old firmware while the override is off: what it flies by when it is switched on
 EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
 RECENT = 2.0  # s in which rates are measured
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
@@ -223,13 +225,18 @@ class BetaflightCompanion:
 
     def blind(self, now: float) -> bytes:
         """Without a pose: level by the firmware's own attitude, a little below the hover. Bytes to send."""
-        if self.curves is None or msp.ATTITUDE not in self.known or msp.RX_MAP not in self.known:
+        if msp.ATTITUDE not in self.known:
             return b""
         roll, pitch, _ = msp.attitude(self.known[msp.ATTITUDE])
         most = self.airframe.max_rates
         tilt = (-BLIND_TILT * roll / most[0], -BLIND_TILT * pitch / most[1])
-        action = (BLIND_THRUST, *(min(max(t, -1.0), 1.0) for t in tilt), 0.0)
-        order = tuple(self.known[msp.RX_MAP][:4])
+        return self._frame((BLIND_THRUST, *(min(max(t, -1.0), 1.0) for t in tilt), 0.0))
+
+    def _frame(self, action: Sequence[float]) -> bytes:
+        """A frame that commands this action; empty before the settings are known."""
+        if self.curves is None or msp.RX_MAP not in self.known:
+            return b""
+        order, most = tuple(self.known[msp.RX_MAP][:4]), self.airframe.max_rates
         return msp.set_raw_rc(commands.pulses(action, most, self.curves, self.throttle, self.hover.command, order))
 
     # --- what is known ----------------------------------------------------------------------------------------------
@@ -337,6 +344,9 @@ class BetaflightCompanion:
         found = []
         if lost and self.overriding and self.armed and self.holds_last and (packet := self.blind(now)):
             found.append(packet)
+        if self.holds_last and not self.overriding and now - self._asked.get(msp.SET_RAW_RC, -math.inf) >= STANDBY:
+            self._asked[msp.SET_RAW_RC] = now
+            found.append(self._frame((0.0, 0.0, 0.0, 0.0) if self.airborne else IDLE))
         for command in (*SETTLED, *SETTINGS, *PERIODS):
             missing = command not in self.known
             period = PERIODS.get(command, FIRST if missing else AGAIN)

@@ -180,11 +180,17 @@ def _sitl(options: argparse.Namespace) -> int:
     from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
     from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
     from spike_ctrl_betaflight.sitl_flight import SitlFlight
+    from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
     path = firmware.executable(options.firmware, os.environ)
     craft = airframe.load(options.airframe)
     log = ground_truth.Log(options.truth) if options.truth else None
     stop, said = stop_signals(), options.folder / FILE
+
+    def see(now: float, true: SensedMotion) -> None:
+        if log is not None:
+            log.row(now, true.position, true.quaternion, true.velocity, true.rates)
+
     said.unlink(missing_ok=True)
     refused = firmware.configure(path, options.folder, [*firmware.SETTINGS, *options.set])
     if refused:
@@ -192,7 +198,7 @@ def _sitl(options: argparse.Namespace) -> int:
     with firmware.Firmware(path, options.folder, timed=True) as running:
         api = running.api()
         mocap = None if options.topic == "none" else _publisher(options)
-        simulation = FirmwareSimulation(craft, running.time.grant, api >= FRESH_API, noise=options.noise, seed=options.seed)
+        simulation = FirmwareSimulation(craft, running.grant, api >= FRESH_API, noise=options.noise, seed=options.seed)
         simulation.advance()  # compiles
         cable = Cable(sitl_packets.MSP)
         pilot = SimulatedPilot(options.arms, options.gives, options.takes, Throttle().pulse(craft.hover))
@@ -203,7 +209,7 @@ def _sitl(options: argparse.Namespace) -> int:
         print(f"connection {connection}", flush=True)
         flight = SitlFlight(
             simulation, cable, pilot, mocap,
-            lambda now, true: log and log.row(now, true.position, true.quaternion, true.velocity, true.rates),
+            see,
             lambda line: print(line, flush=True),
         )  # fmt: skip
         try:

@@ -44,8 +44,13 @@ class CommandLine:
 
     def save(self) -> None:
         """Keep what was set. The flight controller restarts."""
-        self.line.send(b"save\n")
+        self._end("save")
 
     def leave(self) -> None:
         """Keep nothing. The flight controller restarts."""
-        self.line.send(b"exit\n")
+        self._end("exit")
+
+    def _end(self, text: str) -> None:
+        self.line.send(f"{text}\n".encode())
+        while not self.line.lost and self.line.read(PAUSE):  # a SITL does not end before its last words were read
+            pass

@@ -101,6 +101,11 @@ class Firmware:
             line.close()
             time.sleep(0.3)  # the firmware takes one connection, and is slow to see its end
 
+    def grant(self, seconds: float) -> None:
+        """Let a timed firmware run for so long of its time."""
+        assert self.time is not None
+        self.time.grant(seconds)
+
     def api(self) -> tuple[int, ...]:
         """The version of its MSP, as (1, 48). Nobody may be connected."""
         line = MspLine(LINE)

@@ -221,7 +221,7 @@ def imu(payload: bytes) -> Imu:
 def attitude(payload: bytes) -> tuple[float, float, float]:
     """MSP_ATTITUDE: roll to the right, pitch nose down and yaw, rad. Betaflight's yaw grows to the right from north."""
     roll, pitch, yaw = _unpack("<3h", payload)
-    return math.radians(roll / 10), -math.radians(pitch / 10), math.radians(yaw)
+    return math.radians(roll / 10), math.radians(pitch / 10), math.radians(yaw)
 
 
 def battery(payload: bytes) -> MspBattery:

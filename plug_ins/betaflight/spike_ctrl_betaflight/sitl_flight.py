@@ -94,6 +94,7 @@ class SitlFlight:
         self.simulation, self.cable, self.pilot, self.mocap = simulation, cable, pilot, mocap
         self.see, self.say, self.turns = see, say, Turns()
         self._polled, self._flying, self._looked, self._spoken = 0, -math.inf, -math.inf, 0.0
+        self._taken = False
 
     def run(self, stop: Sequence[int], speed: float) -> None:
         """Fly until `stop` has something. speed: s of the vehicle's time per second, at most."""
@@ -117,10 +118,10 @@ class SitlFlight:
         if self.cable.polled != self._polled:
             self._polled, self._flying = self.cable.polled, simulation.now
         there = simulation.now - self._flying < GONE
-        before = self.pilot.taken
         simulation.channels = self.pilot.channels(simulation.now, there, sensed.position, sensed.velocity)
-        if self.pilot.taken and not before:
+        if self.pilot.taken and not self._taken:
             self.say(f"{simulation.now:.3f} s: the pilot takes over")
+        self._taken = self.pilot.taken
         self.cable.pass_on(0.0)
         simulation.advance()
         self.cable.pass_on(0.0)

@@ -42,7 +42,9 @@ def state(now: float, sensed: SensedMotion, yaw_kept: bool) -> bytes:
     """The packet for port 9003. yaw_kept: the firmware takes z of the rates as it is (2026.6 and later)."""
     p, q, r = sensed.rates
     x, y, z, w = sensed.quaternion
-    turned = (w, x, -y, -z) if yaw_kept else _nwu(sensed.quaternion)
+    if not yaw_kept:  # from FLU to north, west, up; this firmware turns the pitch of an attitude around once more
+        w, x, y, z = _nwu(sensed.quaternion)
+    turned = (w, x, -y, -z)
     return struct.pack(
         "<18d", now, p, -q, r if yaw_kept else -r, *(-f for f in sensed.force), *turned, *sensed.velocity,
         *sensed.position, 101325.0 - 12.0 * sensed.position[2],

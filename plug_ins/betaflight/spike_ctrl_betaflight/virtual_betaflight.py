@@ -25,7 +25,7 @@ from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.px4.frames import Vector
+from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim.action_mapping import thrust
 from spike_ctrl.simulated_px4 import vehicle_commands
 from spike_ctrl.simulated_px4.cascade import RateCommand
@@ -114,7 +114,8 @@ class VirtualBetaflight(FlightCore):
         api = bytes((0, *(FRESH_API if fresh else (1, 46))))
         self.talk.receive([Packet(command, payload) for command, payload in (KNOWN | {msp.API_VERSION: api}).items()], 0.0)
         self.poses = [fault for fault in scenario.struck(PLACE) if fault.kind.startswith("poses")]
-        self.pose_dice, self._frozen = np.random.default_rng((scenario.seed, 3)), None
+        self.pose_dice = np.random.default_rng((scenario.seed, 3))
+        self._frozen: tuple[Vector, Quaternion, Vector] | None = None
         self._lost_since: float | None = None
         self.companion = VirtualMsp(self.clock, self.vehicle, self.link, self.processes, self.between)
         self.companion.core = self
@@ -242,7 +243,7 @@ def _moved(place: Vector, fault: InjectedFault) -> Vector:
     return x, y, z
 
 
-class Kind(NamedTuple):
+class LinkFault(NamedTuple):
     """How a fault of this link is drawn. size: least and most, in its unit. lasts: s."""
 
     size: tuple[float, float]
@@ -251,12 +252,12 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "poses_stop": Kind((0.0, 0.0), (0.05, 20.0)),
-    "poses_lost": Kind((0.2, 0.9), (0.5, 5.0), "share"),
-    "poses_stuck": Kind((0.0, 0.0), (0.1, 5.0)),
-    "poses_jump": Kind((0.1, 2.0), (0.1, 20.0), "m"),
-    "pilot_takes": Kind((0.0, 0.0), (math.inf, math.inf)),
-    "pilot_takes_and_gives": Kind((0.0, 0.0), (0.5, 2.0)),
+    "poses_stop": LinkFault((0.0, 0.0), (0.05, 20.0)),
+    "poses_lost": LinkFault((0.2, 0.9), (0.5, 5.0), "share"),
+    "poses_stuck": LinkFault((0.0, 0.0), (0.1, 5.0)),
+    "poses_jump": LinkFault((0.1, 2.0), (0.1, 20.0), "m"),
+    "pilot_takes": LinkFault((0.0, 0.0), (math.inf, math.inf)),
+    "pilot_takes_and_gives": LinkFault((0.0, 0.0), (0.5, 2.0)),
 }
 FAMILIES = ("none", "policy", "guide", "link", "process", "operator", "state", "plant", "pair", PLACE)
 """Those of the table of what can fail that can befall this link, and its own."""

@@ -206,3 +206,14 @@ def test_the_hover_is_learnt_from_the_throttle_that_flies():
         vehicle.hear(Packet(msp.RC, sticks))
         vehicle.fly(0.1)
     assert vehicle.companion.hover.command == pytest.approx(0.6, abs=0.01)
+
+
+def test_old_firmware_has_a_frame_when_the_override_is_switched_on():
+    old, new = Vehicle(api="00012e"), Vehicle()
+    for vehicle in (old, new):
+        vehicle.fly(0.3)
+    assert new.pulses is None and old.pulses == (1500, 1500, old.companion.throttle.pulse(0.0), 1500)
+    old.height = 1.0
+    old.switch(msp.ARM)
+    old.fly(0.3)
+    assert old.pulses == pytest.approx((1500, 1500, old.companion.throttle.pulse(old.companion.hover.command), 1500), abs=2)

@@ -89,3 +89,8 @@ def test_a_short_payload_is_named():
     for decode in (msp.status, msp.imu, msp.attitude, msp.battery, msp.rate_profile, msp.receiver, msp.failsafe):
         with pytest.raises(MspError, match="found 3 bytes, wanted at least"):
             decode(b"\0\0\0")
+
+
+def test_an_attitude_is_told_nose_down_as_the_rates_are():
+    """Angle mode subtracts it from its target as it is, and a stick forwards, whose rate is nose down, leans forwards."""
+    assert msp.attitude(struct.pack("<3h", 100, 200, 90)) == pytest.approx(tuple(map(math.radians, (10.0, 20.0, 90.0))))

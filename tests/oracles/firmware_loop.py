@@ -27,7 +27,7 @@ class Bench:
         self.firmware = firmware.Firmware(sitl, folder, timed=True)
         self.api = self.firmware.api()
         self.craft = airframe.load(craft)
-        self.simulation = FirmwareSimulation(self.craft, self.firmware.time.grant, self.api >= FRESH_API, 1e3, noise, seed)
+        self.simulation = FirmwareSimulation(self.craft, self.firmware.grant, self.api >= FRESH_API, 1e3, noise, seed)
         self.line = MspLine(firmware.LINE)
 
     def sticks(self, roll=1500, pitch=1500, throttle=OFF, yaw=1500, arm=OFF, override=OFF, angle=OFF):
