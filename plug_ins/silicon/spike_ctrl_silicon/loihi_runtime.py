@@ -40,6 +40,7 @@ class LoihiRuntime:
     def advance(self, observation: NDArray[np.float32], state: PolicyState) -> PolicyState:
         """The hidden layers after a control step. membrane: after its reset, at the end of the last time step."""
         signal, on = bits_of(observation), np.ones((1, *observation.shape[:-1]))
+        membrane: NDArray[np.int64]
         membranes, spikes, start, steps = [], [], 0, len(self.widths)
         for index, layer in enumerate(self.network.layers):
             rows = slice(start, start + self.widths[index])
