@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl.policy.numpy_runtime import PolicyState
-from spike_ctrl_silicon.loihi_network import DECAY, WEIGHT_SHIFT, LoihiNetwork, bits_of
+from spike_ctrl_silicon.loihi_network import DECAY, DECAY_BITS, WEIGHT_SHIFT, LoihiNetwork, bits_of
 
 
 class LoihiRuntime:
@@ -40,7 +40,6 @@ class LoihiRuntime:
     def advance(self, observation: NDArray[np.float32], state: PolicyState) -> PolicyState:
         """The hidden layers after a control step. membrane: after its reset, at the end of the last time step."""
         signal, on = bits_of(observation), np.ones((1, *observation.shape[:-1]))
-        membrane: NDArray[np.int64]
         membranes, spikes, start, steps = [], [], 0, len(self.widths)
         for index, layer in enumerate(self.network.layers):
             rows = slice(start, start + self.widths[index])
@@ -74,6 +73,6 @@ class LoihiRuntime:
 
 def _leaked(membrane: NDArray[np.int64], decay: NDArray[np.int64]) -> NDArray[np.int64]:
     """v - sign(v) ceil(|v| decay / 2^12)."""
-    lost = (np.abs(membrane) * decay + DECAY - 1) // DECAY
+    lost = (np.abs(membrane) * decay + DECAY - 1) >> DECAY_BITS
     left: NDArray[np.int64] = membrane - np.sign(membrane) * lost
     return left
