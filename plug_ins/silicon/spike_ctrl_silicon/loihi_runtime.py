@@ -74,4 +74,5 @@ class LoihiRuntime:
 def _leaked(membrane: NDArray[np.int64], decay: NDArray[np.int64]) -> NDArray[np.int64]:
     """v - sign(v) ceil(|v| decay / 2^12)."""
     lost = (np.abs(membrane) * decay + DECAY - 1) >> DECAY_BITS
-    return (membrane - np.sign(membrane) * lost).astype(np.int64, copy=False)
+    left: NDArray[np.int64] = (membrane - np.sign(membrane) * lost).astype(np.int64, copy=False)
+    return left
