@@ -29,7 +29,8 @@ from spike_ctrl_export import neuron_of
 
 MANTISSA, THRESHOLD, WEIGHT_SHIFT = 254, 131071, 6
 EXPONENTS = (-1, 7)  # lower ones lose bits of even mantissas
-DECAY = 4096
+DECAY_BITS = 12
+DECAY = 1 << DECAY_BITS
 PROFILES, THRESHOLDS, COMPARTMENTS, AXONS, SYNAPSE_BYTES = 32, 8, 1024, 4096, 131072  # of a core
 RANGES = ((2.0, 10),) * 3 + ((1.0, 10),) * 9 + ((8.0, 9),) * 3 + ((16.0, 8),) * 3 + ((1.0, 10),)
 """Of each input: the largest magnitude, m, 1, m/s, rad/s, and fraction bits. The rest saturates. The voltage is last."""

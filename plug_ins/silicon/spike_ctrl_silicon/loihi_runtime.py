@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl.policy.numpy_runtime import PolicyState
-from spike_ctrl_silicon.loihi_network import DECAY, WEIGHT_SHIFT, LoihiNetwork, bits_of
+from spike_ctrl_silicon.loihi_network import DECAY, DECAY_BITS, WEIGHT_SHIFT, LoihiNetwork, bits_of
 
 
 class LoihiRuntime:
@@ -73,6 +73,6 @@ class LoihiRuntime:
 
 def _leaked(membrane: NDArray[np.int64], decay: NDArray[np.int64]) -> NDArray[np.int64]:
     """v - sign(v) ceil(|v| decay / 2^12)."""
-    lost = (np.abs(membrane) * decay + DECAY - 1) // DECAY
-    left: NDArray[np.int64] = membrane - np.sign(membrane) * lost
+    lost = (np.abs(membrane) * decay + DECAY - 1) >> DECAY_BITS
+    left: NDArray[np.int64] = (membrane - np.sign(membrane) * lost).astype(np.int64, copy=False)
     return left

@@ -59,7 +59,9 @@ class _Recorder:
     """A policy that keeps what the first vehicle sees and how its neurons spike."""
 
     def __init__(self, policy: Any) -> None:
-        self._policy, self.seen, self.spike = policy, [], []
+        self._policy = policy
+        self.seen: list[NDArray[np.float32]] = []
+        self.spike: list[NDArray[np.bool_]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._policy, name)

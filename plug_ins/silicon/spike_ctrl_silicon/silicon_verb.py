@@ -129,6 +129,7 @@ def _tune(options: argparse.Namespace) -> int:
     if options.updates < 1:
         raise UsageError(f"--updates: found {options.updates}, wanted 1 or more")
     found, widths = checkpoint.load(options.model), _chosen(options, options.bits)
+    whole = found.manifest.contract.sizes
     if options.neurons:
         network = quantised(found, widths, options.model.name)
         observations, _ = flown_cost.flight(found, network, PRUNING_SECONDS)
@@ -148,7 +149,7 @@ def _tune(options: argparse.Namespace) -> int:
     flown = {name: evaluate(PolicyController(policy), craft) for name, policy in policies.items()}
     print(evaluation_table(flown))
     for name, one in flown.items():
-        sizes = found.policy.sizes if name == "float32" else contract.sizes
+        sizes = whole if name == "float32" else contract.sizes
         each = c_cost.operations(sizes, one.spike_rates, network.neuron.recurrent)
         print(f"{name}: {each.multiplied:.0f} multiplications and {each.added:.0f} additions per step")
     evaluation = {"frozen": flown["tuned"].to_dict()}
