@@ -73,8 +73,8 @@ def film(path: Path, share: float) -> Iterator[np.ndarray]:
     return frames(fly(path, share), share)
 
 
-def frames(flown: LossFlight, share: float) -> Iterator[np.ndarray]:
-    """Pictures (HEIGHT, WIDTH, 3): the vehicle in its world, and beside it spikes and yaw rate up to then."""
+def frames(flown: LossFlight, share: float, every: int = EVERY) -> Iterator[np.ndarray]:
+    """Pictures (HEIGHT, WIDTH, 3): the vehicle in its world, and beside it spikes and yaw rate up to then; one each `every` steps."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     sheet = film_canvas.sheet(WIDTH, HEIGHT)
@@ -106,7 +106,7 @@ def frames(flown: LossFlight, share: float) -> Iterator[np.ndarray]:
         lines += [(side.plot([], [], color=COLOURS[i], linewidth=1.3)[0], values) for i, values in enumerate(series)]
     way = film_canvas.seen(flown.position)
     pieces = np.stack([way[:-1], way[1:]], axis=1)
-    for step in range(0, len(time), EVERY):
+    for step in range(0, len(time), every):
         trail.set_segments(pieces[max(0, step - TRAIL * EVERY) : step])
         position, attitude, failed = flown.position[step], flown.attitude[step], time[step] >= FAILS_AT
         beams.set_segments(film_canvas.arms(position[None], attitude[None], ARM))
