@@ -74,7 +74,7 @@ def film(path: Path, share: float) -> Iterator[np.ndarray]:
 
 
 def frames(flown: LossFlight, share: float, every: int = EVERY) -> Iterator[np.ndarray]:
-    """Pictures (HEIGHT, WIDTH, 3): the vehicle in its world, and beside it spikes and yaw rate up to then; one each `every` steps."""
+    """Pictures (HEIGHT, WIDTH, 3): each `every` steps; the vehicle, and beside it spikes and yaw rate up to then."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     sheet = film_canvas.sheet(WIDTH, HEIGHT)

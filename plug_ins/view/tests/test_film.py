@@ -113,8 +113,8 @@ def test_a_film_of_a_lost_rotor_shows_it_from_the_failure_on_with_spikes_and_yaw
     assert np.abs(flown.yaw_rate[:fails]).max() < 3 < np.abs(flown.yaw_rate[-1])  # it can hover only by turning
     assert np.linalg.norm(flown.position - flown.set_point, axis=1).max() < 3
     pictures = list(loss_film.frames(flown, 0.8, every=100))
-    before, after = (coloured(pictures[at // 100], 4) for at in (fails - 100, fails + 100))
-    assert len(pictures) == 10 and after > before + 20
+    before, after = (coloured(pictures[at // 100][:, :500], 4) for at in (fails - 100, fails + 100))
+    assert len(pictures) == 10 and after > before == 0
 
 
 @pytest.mark.parametrize(
