@@ -18,6 +18,7 @@ from spike_ctrl.sim.rate_loop import begin_some
 MODELS = {
     "crazyflie": "crazyflie", "crazyflie_robust": "crazyflie", "crazyflie_td3bc": "crazyflie",
     "crazyflie_hard_reset": "crazyflie", "crazyflie_l2f": "crazyflie_l2f", "sih_quadx": "sih_quadx",
+    "crazyflie_any_rotor": "crazyflie_drag",
 }  # fmt: skip
 
 

@@ -9,9 +9,13 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.rotor_loss import RotorLoss
 from spike_ctrl_benchmark import rotor_flights, thrown_flights
+from spike_ctrl_benchmark.any_airframe import ANY
 from spike_ctrl_benchmark.rotor_flights import loss_figures
 from spike_ctrl_benchmark.thrown_flights import thrown_figures
 
@@ -60,6 +64,37 @@ def test_attitudes_are_uniform_on_the_rotations():
     turns = Rotation.from_quat(environment.read(slice(3, 7)))
     np.testing.assert_allclose(turns.as_matrix().mean(0), 0, atol=0.04)
     assert np.cos(turns.magnitude()).mean() == pytest.approx(-0.5, abs=0.04)
+
+
+def test_a_guide_that_is_told_keeps_a_vehicle_with_a_weak_rotor_and_no_policy_is_told(monkeypatch):
+    monkeypatch.setattr(rotor_flights, "PATHS", {"hover": rotor_flights.PATHS["hover"]})
+    monkeypatch.setattr(rotor_flights, "AFTER", 3.0)
+    craft = airframe.load("crazyflie_drag")
+    environment, _ = hovering(craft, 4, 10, Randomisation(rotor_loss=RotorLoss(chance=1.0, least=0.6, most=0.6, latest=0.0)))
+    told = rotor_flights.ToldGuide(craft)
+    told.begin(4)
+    told.act(environment.true_observation, environment)
+    with pytest.raises(ValueError, match="wanted one of ours"):
+        told.act(environment.true_observation, None)
+    assert next(iter(rotor_flights.told_guides(craft))) == "guide, told the loss"
+    found = rotor_flights.fly_rotor_losses(told, craft, 16)["hover"]
+    assert found["level"].kept == 1.0 and found["level"].rmse < 0.3
+
+
+def test_drawn_airframes_are_thrown_by_their_own_seeds():
+    carrier, any_quad = airframe.load("any_quad"), policy("any_quad")
+    one, other, both = (
+        thrown_flights.fly_thrown(any_quad, carrier, 16, seeds, ANY["motors"]) for seeds in ((1,), (2,), (1, 2))
+    )
+    assert both.kept == pytest.approx((one.kept + other.kept) / 2) and 0.3 < both.kept <= 1
+
+
+def test_the_shipped_policy_keeps_vehicles_that_can_hover_only_by_turning_and_catches_thrown_ones():
+    craft, shipped = airframe.load("crazyflie_drag"), policy("crazyflie_any_rotor")
+    found = rotor_flights.fly_rotor_losses(shipped, craft, 32)
+    assert all(kinds["level"].kept > 0.95 for kinds in found.values())
+    assert found["hover"]["turning"].kept > 0.9 and found["figure8"]["turning"].kept > 0.7
+    assert thrown_flights.fly_thrown(shipped, craft, 64).caught > 0.75
 
 
 def test_the_robust_policy_loses_a_vehicle_without_a_rotor_and_catches_most_that_are_thrown():

@@ -15,7 +15,7 @@ from spike_ctrl._files import atomic_file, resources
 from spike_ctrl.cli import main
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.report.colours import COLOURS
-from spike_ctrl_view import film_canvas, flight_film, training_film
+from spike_ctrl_view import film_canvas, flight_film, loss_film, training_film
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 RUNGS = {
@@ -105,6 +105,18 @@ def test_of_many_stages_the_film_shows_those_in_which_something_is_learned():
     assert training_film.telling([kept(0), kept(10)]) == [0, 1]
 
 
+def test_a_film_of_a_lost_rotor_shows_it_from_the_failure_on_with_spikes_and_yaw_rate():
+    lost = resources.folder("models") / "crazyflie_any_rotor.safetensors"
+    flown = loss_film.fly(lost, 0.8)
+    fails = int(loss_film.FAILS_AT * 100)
+    assert flown.spikes.shape == (1000, 2) and 0 < flown.spikes.mean() < 1
+    assert np.abs(flown.yaw_rate[:fails]).max() < 3 < np.abs(flown.yaw_rate[-1])  # it can hover only by turning
+    assert np.linalg.norm(flown.position - flown.set_point, axis=1).max() < 3
+    pictures = list(loss_film.frames(flown, 0.8, every=100))
+    before, after = (coloured(pictures[at // 100][:, :500], 4) for at in (fails - 100, fails + 100))
+    assert len(pictures) == 10 and after > before == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -116,6 +128,11 @@ def test_of_many_stages_the_film_shows_those_in_which_something_is_learned():
         (["runs"], "runs: found a folder of runs, wanted a model, one of the runs, or a bag"),
         ([str(MODEL), "-o", "film.mp4"], "--output: found film.mp4, wanted a name that ends in .gif"),
         ([str(MODEL), "--vehicles", "0"], "--vehicles: found 0, wanted 1 to 2000"),
+        ([str(MODEL), "--rotor-loss", "1.5"], "--rotor-loss: found 1.5, wanted 0 to 1"),
+        (
+            [str(MODEL), "--rotor-loss", "1", "--vehicles", "3"],
+            f"--rotor-loss: found with {MODEL}, wanted with a model, without --vehicles",
+        ),
     ],
 )
 def test_what_cannot_be_filmed_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
