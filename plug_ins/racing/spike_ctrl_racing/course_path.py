@@ -99,11 +99,8 @@ def _curve(knots: Sums, tangents: Sums) -> tuple[Sums, Sums, Sums]:
     at, slope, second = (np.concatenate(parts) for parts in (points, slopes, bends))
     size = np.maximum(np.linalg.norm(slope, axis=1), 1e-6)
     curvature = np.linalg.norm(np.cross(slope, second), axis=1) / size**3
-    ends = knots[-1:], tangents[-1:], [0.0]
-    at, direction, curvature = (
-        np.concatenate(both) for both in zip((at, slope / size[:, None], curvature), ends, strict=True)
-    )
-    return at, direction, curvature
+    direction = np.concatenate([slope / size[:, None], tangents[-1:]])
+    return np.concatenate([at, knots[-1:]]), direction, np.append(curvature, 0.0)
 
 
 def _timed(at: Sums, direction: Sums, curvature: Sums, speed: float) -> tuple[Sums, Sums]:

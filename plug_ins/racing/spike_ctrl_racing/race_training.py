@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
@@ -148,7 +147,7 @@ class RaceTrainer:
         self.done += 1
         return figures | {"cost": total.item(), "lost": float(flown.lost.mean()), "asked": asked}
 
-    def _arrays(self) -> list[Floats]:
+    def _arrays(self) -> list[np.ndarray]:
         field = self.world.field
         return [self.world.buffer, self.world.kept, field.gates, field.counts, field.arenas, self.age, self.gate]
 
@@ -213,6 +212,6 @@ def save(path: Path, actor: Any, airframe: Airframe, recipe: str, seed: int, com
         return
     from spike_ctrl_networks.onnx_graph import graph_of  # slow to import
 
-    widths = "-".join(str(layer.out_features) for layer in actor.layers)  # type: ignore[union-attr]
+    widths = "-".join(str(layer.out_features) for layer in actor.layers)
     contract = Contract(*vehicle, (SIZE, 4), None, f"layers of tanh, {widths}")
     checkpoint.save(path, weights(actor), contract, graph=graph_of(actor, SIZE), **about)

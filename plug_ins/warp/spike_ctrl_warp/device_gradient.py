@@ -7,7 +7,7 @@ flights on any device, and a run that was begun on one goes on on another.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl_warp import vehicle_equations as vehicle
 from spike_ctrl_warp.device_segment import DeviceSegment
+
+Errors: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class DeviceGradient(ModelGradient):
@@ -38,11 +40,13 @@ class DeviceGradient(ModelGradient):
             late=not task.randomisation.sensors.exact, volts=volts, device=self.device,
         )  # fmt: skip
 
-    def _fly(self, jobs: list[Job], objective: Objective, k: float) -> Floats:
+    def _fly(self, jobs: list[Job], objective: Objective, k: float) -> Errors:
         tiles = [tile for tile, _ in jobs]
-        state = (_joined(getattr(tile, name) for tile in tiles) for name in ("membrane", "spike", "command"))
+        membrane, spike, command = (
+            _joined(getattr(tile, name) for tile in tiles) for name in ("membrane", "spike", "command")
+        )
         rows = _joined(dynamics.rows(tile.buffer).transpose(1, 0, 2).reshape(ROWS, -1) for tile in tiles)
-        self._flight.put(rows, *state, _at_once([conditions for _, conditions in jobs]))
+        self._flight.put(rows, membrane, spike, command, _at_once([conditions for _, conditions in jobs]))
         errors = self._flight.fly(list(self.actor.parameters()))
         for parameter, gradient in zip(self.actor.parameters(), self._flight.pull(objective, k), strict=True):
             parameter.grad.copy_(gradient)
@@ -76,4 +80,4 @@ def _at_once(flights: list[SegmentConditions]) -> SegmentConditions:
 
     sights = [conditions.sight for conditions in flights if conditions.sight is not None]
     sight = Sight(*(_joined(parts) for parts in zip(*sights, strict=True))) if sights else None
-    return SegmentConditions(*map(joined, ("noise", "sensor_noise", "delay", "course")), sight=sight)
+    return SegmentConditions(joined("noise"), joined("sensor_noise"), joined("delay"), joined("course"), sight)

@@ -173,7 +173,8 @@ class DeviceSegment:
         """Within, Warp launches where torch does."""
         if not self.device.startswith("cuda"):
             return nullcontext()
-        return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device)))
+        stream: AbstractContextManager[Any] = wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device)))
+        return stream
 
     def _record(self, kernel: Any, dim: int | tuple[int, int], *given: Any, back: Sequence[Any] | None = None) -> Any:
         """A launch to repeat. back: the gradients, by which the backward kernel is meant."""

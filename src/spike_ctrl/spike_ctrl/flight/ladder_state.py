@@ -138,8 +138,8 @@ class Facts(NamedTuple):
     @property
     def stirred(self) -> bool:
         """Whether it turns or leans too much for a guide to take over."""
-        shaken = self.sample is not None and self.lost is None
-        return shaken and self.envelope.is_upset(self.sample, self.envelope.guided)
+        limit = self.envelope.guided
+        return self.sample is not None and self.lost is None and self.envelope.is_upset(self.sample, limit)
 
     @property
     def tumbling(self) -> bool:

@@ -80,7 +80,7 @@ class Learner:
         recipe.task.inserts()  # a wrong name is refused before anything flies
         methods = METHODS if self._others is None else METHODS | self._others.METHODS
         if self.device != "cpu":
-            methods = methods | self._on_device()
+            methods = {**methods, **self._on_device()}
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(methods, recipe, airframe, vehicles, seed, self.actor, self.generator)
         self.explorer = self.method if isinstance(self.method, Exploring) else None

@@ -44,7 +44,7 @@ from spike_ctrl.sim.rate_loop_vjp import rate_vjp_lane
 STATE_SIZE, LOOP_SIZE, BATTERY_SIZE = 17, STEP - COMMAND, EARLIER - CHARGE + 1
 SIZES = {"motors": STATE_SIZE + BATTERY_SIZE, "rates": STATE_SIZE + LOOP_SIZE + BATTERY_SIZE}
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
-BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy"}
+BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
 _LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
 _STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP * LANES
 _BATTERY_BEGIN, _BATTERY_END, _BATTERY, _CLOCK = CHARGE * LANES, EARLIER * LANES, BATTERY_SIZE * LANES, CLOCK * LANES

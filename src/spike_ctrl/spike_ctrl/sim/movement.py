@@ -25,14 +25,14 @@ class Movement(NamedTuple):
 def movement(airframe: Airframe, rate_hz: float, late: bool, fails: bool = False) -> Movement:
     """That of an airframe at a rate of control. late: some vehicles have a dead time. fails: rotors may."""
     k, rates, dt = episode_kernels, airframe.action_layout == "rates", 1.0 / rate_hz
-    plain, extended, failing = k.step_motors, k.step_extended_motors, k.step_failing_motors
+    kernels: tuple[Callable[..., int], ...] = k.step_motors, k.step_extended_motors, k.step_failing_motors
     plant: tuple[Any, ...] = np.float32(dt), dynamics.geometry(airframe)
     if rates:
         dt /= SUBSTEPS
         plant = np.float32(dt), plant[1], rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-        plain, extended, failing = k.step_rates, k.step_extended_rates, k.step_failing_rates
+        kernels = k.step_rates, k.step_extended_rates, k.step_failing_rates
     extension = dynamics.extension(airframe, dt, late, fails)
     if extension is None:
-        return Movement(partial(plain, extension=None), plant, None)
+        return Movement(partial(kernels[0], extension=None), plant, None)
     constants = np.array(extension[:-1], np.float32)  # the last says whether rotors fail
-    return Movement(partial(failing if fails else extended, constants), plant, extension)
+    return Movement(partial(kernels[2 if fails else 1], constants), plant, extension)

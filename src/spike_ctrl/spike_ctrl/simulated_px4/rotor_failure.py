@@ -28,7 +28,7 @@ def parse(text: str) -> RotorFailure:
     """
     kind, *words = text.split(":")
     try:
-        number, percent, after = [float(word) for word in (*words, RotorFailure(0, 0.0).after)[:3]]
+        number, percent, after = map(float, (*words, str(RotorFailure(0, 0.0).after))[:3])
     except ValueError:
         number = percent = after = -1.0
     known = kind == "rotor" and number in (1, 2, 3, 4) and len(words) < 4
