@@ -134,9 +134,17 @@ def test_an_option_whose_package_is_missing_says_which_to_install(words, package
 
 
 def test_a_launch_argument_whose_package_is_missing_says_which_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    installed = metadata.entry_points
+    launcher = "spike_ctrl.launchers"
+    monkeypatch.setattr(metadata, "entry_points", lambda group: installed(group=group) if group == launcher else [])
     assert main.main(["launch", "flight", "adapt:=true"]) == 2
     assert "pip install ./plug_ins/adaptation" in capsys.readouterr().err
+
+
+def test_without_any_launcher_a_launch_says_which_package_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    assert main.main(["launch", "flight"]) == 2
+    assert "ROS 2's own launch is missing: " in (told := capsys.readouterr().err) and "pip install ./plug_ins/launcher" in told
 
 
 def test_a_broken_verb_is_named_and_the_help_shows_the_others(monkeypatch, tmp_path, capsys):

@@ -61,7 +61,7 @@ def _own_launcher() -> Any:
     """The plug-in that runs launch files, None where ROS 2's own launch is there. Raises UsageError."""
     if all(importlib.util.find_spec(name) for name in ("launch", "launch_ros")):
         return None
-    return plug_ins.load("launchers", "own", "launch")
+    return plug_ins.load("launchers", "own", "ROS 2's own launch is missing")
 
 
 def _names(own: Any) -> AbstractContextManager[None]:
