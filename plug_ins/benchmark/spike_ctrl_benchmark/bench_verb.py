@@ -1,4 +1,4 @@
-"""Measure speed: simulator, network, graph, flights, bags, training, device.
+"""Measure speed: simulator, network, graph, flights, training, devices.
 
 All parts together go to build/bench.json. Figures are of this machine and this run; read ratios, not absolute
 times, and leave the machine alone while it measures.
