@@ -1,4 +1,4 @@
-"""Measure speed: simulator, network, graph, flights, training, devices.
+"""Measure speed: simulator, networks, graph, flights, training.
 
 All parts together go to build/bench.json. Figures are of this machine and this run; read ratios, not absolute
 times, and leave the machine alone while it measures.
