@@ -144,7 +144,8 @@ def test_a_launch_argument_whose_package_is_missing_says_which_to_install(monkey
 def test_without_any_launcher_a_launch_says_which_package_to_install(monkeypatch, capsys):
     monkeypatch.setattr(metadata, "entry_points", lambda group: [])
     assert main.main(["launch", "flight"]) == 2
-    assert "ROS 2's own launch is missing: " in (told := capsys.readouterr().err) and "pip install ./plug_ins/launcher" in told
+    told = capsys.readouterr().err
+    assert "ROS 2's own launch is missing: " in told and "pip install ./plug_ins/launcher" in told
 
 
 def test_a_broken_verb_is_named_and_the_help_shows_the_others(monkeypatch, tmp_path, capsys):

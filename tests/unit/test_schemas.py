@@ -97,4 +97,5 @@ def test_each_setting_has_a_sentence():
 
 
 def test_an_unknown_kind_is_refused_by_name(capsys):
-    assert "KIND: found 'recipes', wanted one of airframe, course, map, race_recipe, recipe" in refused(capsys, "schema", "recipes")
+    wanted = "wanted one of airframe, course, map, race_recipe, recipe"
+    assert f"KIND: found 'recipes', {wanted}" in refused(capsys, "schema", "recipes")
