@@ -57,7 +57,7 @@ OWN = of_launch(Flight)
 BRIDGE = of_node(BridgeParameters)
 GUIDE = of_node(GuideParameters, "airframe recipe rate", recipe="rates")
 POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands paced", model="models/sih_quadx.safetensors")
-MISSION = of_node(SupervisorParameters, "model auto trajectory setpoint size period duration record east north")
+MISSION = of_node(SupervisorParameters, "model rotor_check auto trajectory setpoint size period duration record east north")
 SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
 EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag fault truth", only="vehicle:=embedded")
@@ -99,6 +99,7 @@ def with_vehicle(context):
         return
     values.setdefault("remote_control", "false")
     values.setdefault("paced", "false" if values.get("realtime") == "true" else "true")
+    values.setdefault("rotor_check", "true" if values.get("fault") else "false")
     if "airframe" in values and airframe.load(values["airframe"]).action_layout == "motors":
         values.setdefault("link", "embedded")
         values.setdefault("recipe", "default")

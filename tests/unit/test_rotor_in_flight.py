@@ -60,7 +60,7 @@ def test_a_lost_rotor_is_found_in_time_and_the_guide_lands_the_vehicle_softly(wh
 @pytest.mark.slow
 def test_a_policy_whose_contract_says_so_flies_on_and_a_landing_is_the_guides(who):
     competitors, settings = who
-    core = lose((competitors, for_lost_rotor(settings, True)), 7.0, 0.35, lands=4.0)
+    core = lose((competitors, for_lost_rotor(settings, competitors.airframe, True)), 7.0, 0.35, lands=4.0)
     rungs = [(rung, at) for at, rung, _ in core.moves]
     assert [rung for rung, _ in rungs[:3]] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE] and rungs[2][1] >= 4.0
     assert core.state.counts["ROTOR_LOST"] > 100 and core.vehicle.commander.mode is PX4Mode.OFFBOARD

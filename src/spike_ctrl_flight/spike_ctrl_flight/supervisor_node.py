@@ -53,8 +53,8 @@ def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Want
     """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
     vehicle, settings, wanted = flight_settings(p)
     settings = for_adaptation(settings) if p.adapt else settings
-    if p.model:
-        settings = for_lost_rotor(settings, require_fit(p.model, vehicle, p.rate).lost_rotor)
+    flown = bool(p.model) and require_fit(p.model, vehicle, p.rate).lost_rotor
+    settings = for_lost_rotor(settings, vehicle, flown, p.rotor_check)
     return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
 
 

@@ -36,7 +36,7 @@ from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.flight_settings import FlightSettings, for_lost_rotor
 from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
@@ -76,6 +76,8 @@ class FlightCore:
         self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightBag | None = None
     ) -> None:
         self.settings = settings = replace(settings, cage=scenario.cage) if scenario.cage else settings
+        if scenario.struck("rotor"):
+            self.settings = settings = for_lost_rotor(settings, who.airframe, settings.rotors.flown, checked=True)
         self.scenario, self.who, self.record = scenario, who, record
         self.dice = np.random.default_rng((scenario.seed, 1))
         self._jitter: Iterator[float] = iter(())

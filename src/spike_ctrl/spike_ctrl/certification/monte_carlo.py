@@ -80,7 +80,7 @@ def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competi
     rate_hz = found.manifest.contract.rate_hz
     guide = flight_guide(craft, rate_hz=rate_hz)
     who = Competitors(name, found.compiled(), guide, craft, told=found.manifest.learns_plant)
-    return who, for_lost_rotor(settings_for(craft, rate_hz), found.manifest.contract.lost_rotor)
+    return who, for_lost_rotor(settings_for(craft, rate_hz), craft, found.manifest.contract.lost_rotor)
 
 
 def scenario_of(

@@ -184,7 +184,6 @@ def settings_for(
         envelope=envelope if rates else replace(envelope, rate=vehicle.motor_rate, guided=vehicle.motor_guided),
         farewell=0.0 if rates else vehicle.motor_farewell,
         spin=TorqueResidualLimits(None if rates else Turned(airframe)),
-        rotors=RotorLimits(None if rates else Turned(airframe)),
         ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
     )
 
@@ -194,9 +193,14 @@ def for_adaptation(settings: FlightSettings) -> FlightSettings:
     return replace(settings, answers=replace(settings.answers, trim=settings.vehicle.adapted_trim))
 
 
-def for_lost_rotor(settings: FlightSettings, flown: bool) -> FlightSettings:
-    """The settings of a flight whose policy flies on with a lost rotor, if `flown`, as its contract says."""
-    return replace(settings, rotors=replace(settings.rotors, flown=flown))
+def for_lost_rotor(settings: FlightSettings, airframe: Airframe, flown: bool, checked: bool = False) -> FlightSettings:
+    """The settings of a flight that looks for a lost rotor, if `checked`, or its policy flies on with one, as its contract says.
+
+    Nobody looks where actions command rates.
+    """
+    if settings.layout == "rates" or not (flown or checked):
+        return settings
+    return replace(settings, rotors=replace(settings.rotors, turned=Turned(airframe), flown=flown))
 
 
 def _cage(text: str) -> Cage:

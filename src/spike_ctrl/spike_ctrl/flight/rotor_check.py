@@ -37,9 +37,9 @@ class RotorLimits:
     flown: bool = False
     lost: float = within(0.2, 0.05, 1.0, "Share of its thrust from which on a rotor counts as lost.", "")
     apart: float = within(0.6, 0.1, 1000.0, "Least gain of rates, roll, pitch and yaw, that is judged.", "rad/s")
-    explained: float = within(0.9, 0.0, 1.0, "Share of the gain that the lost rotor has to explain.", "")
+    explained: float = within(0.95, 0.0, 1.0, "Share of the gain that the lost rotor has to explain.", "")
     memory: float = within(0.1, 0.01, 10.0, "Time in which a gain is forgotten.", "s")
-    time: float = within(0.05, 0.0, 1.0, "Time for which the same rotor has to be suspected.", "s")
+    time: float = within(0.08, 0.0, 1.0, "Time for which the same rotor has to be suspected.", "s")
     suspected: float = within(0.04, 0.0, 1.0, "Share of a rotor's thrust, over `memory`, from which on it is suspected.", "")
     waits: float = within(0.15, 0.0, 1.0, "Longest time for which other faults wait for a suspicion.", "s")
     steady: float = within(0.4, 0.01, 100.0, "Time in which a steady gain is learnt, for which no rotor is blamed.", "s")

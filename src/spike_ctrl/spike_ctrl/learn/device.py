@@ -32,6 +32,5 @@ def resolve(name: str) -> str:
 
 
 def of(module: Any) -> torch.device:
-    """The device of a module's parameters."""
-    device: torch.device = next(module.parameters()).device
-    return device
+    """The device of a module's parameters; of one without, the processor."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
