@@ -194,7 +194,7 @@ def for_adaptation(settings: FlightSettings) -> FlightSettings:
 
 
 def for_lost_rotor(settings: FlightSettings, airframe: Airframe, flown: bool, checked: bool = False) -> FlightSettings:
-    """The settings of a flight that looks for a lost rotor, if `checked`, or its policy flies on with one, as its contract says.
+    """The settings of a flight that looks for a lost rotor: if `checked`, or if its policy flies on with one (`flown`).
 
     Nobody looks where actions command rates.
     """
