@@ -53,7 +53,7 @@ class VehicleBridge(ProcessNode):
             signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
             self.connection = Connection(p.connection)
             link, names = Link(self.connection.stream, signing, p.system), self.preflight.parameter_names()
-            self.companion = Companion(link, p.rate, names, self.settings.force)
+            self.companion = Companion(link, p.rate, names, self.settings.force, p.paced)
         self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0

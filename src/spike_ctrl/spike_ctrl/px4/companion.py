@@ -65,11 +65,18 @@ class Companion:
 
     parameters: names that are requested until they come, and again while disarmed. force: how well a velocity must fit the
     accelerometer. Samples have tick 0; the bridge numbers them. commanded: the custom mode in which the autopilot flies our
-    commands; a link may name another one than OFFBOARD.
+    commands; a link may name another one than OFFBOARD. paced: the vehicle's time, which then is that of the flight, waits.
     """
 
-    def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = (), force: ForceLimits = ForceLimits()):
-        self.link, self.rate_hz = link, rate_hz
+    def __init__(
+        self,
+        link: Link,
+        rate_hz: float,
+        parameters: Sequence[str] = (),
+        force: ForceLimits = ForceLimits(),
+        paced: bool = False,
+    ):
+        self.link, self.rate_hz, self._paced = link, rate_hz, paced
         self._force_limits = force
         self.parameters: dict[str, float] = {}
         self.said: list[link_events.StatusText] = []  # the autopilot's texts for people; the reader empties the list
@@ -273,7 +280,8 @@ class Companion:
         if self.heard is None:
             return packets
         if self._late("timesync", TIMESYNC, now):
-            self._delay = self._delay.asked(now)
+            if not self._paced:  # else time goes on by whole states while an answer is on its way
+                self._delay = self._delay.asked(now)
             packets.append(self.link.timesync(now))
         if self._late("ask", ASK_AGAIN, now):
             packets += self._questions(now)
