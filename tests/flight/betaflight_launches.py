@@ -48,6 +48,7 @@ class Simulation:
         words += ["--truth", self.truth, "--speed", options.speed, "--noise", options.noise]
         self.program = Program([executable("spike-ctrl"), "betaflight", "sitl", *words])
         self.program.wait_for(lambda: "connection tcp" in self.program.output, START)
+        self.program.wait_for(lambda: self.truth.exists() and self.truth.read_text().count("\n") > 1, START)
         self.connection = f"sitl:{folder / 'firmware'}"
 
     @property
