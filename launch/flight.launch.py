@@ -234,7 +234,7 @@ def check_flight(context):
 def embedded(context):
     """The embedded vehicle, if it is wanted."""
     from spike_ctrl.px4 import connection, parameter_rules
-    from spike_ctrl_flight import supervisor_node
+    from spike_ctrl_flight.flight_plan import flight_settings
     from spike_ctrl_ros.declared_parameters import checked
 
     values = context.launch_configurations
@@ -242,7 +242,7 @@ def embedded(context):
         return []
     connection.require_port(values["connection"], "vehicle:=embedded")
     place = values["connection"].removeprefix("udpin:")
-    craft, settings, wanted, _ = supervisor_node.plan_flight(checked(SupervisorParameters, typed(SUPERVISOR, context)))
+    craft, settings, wanted = flight_settings(checked(SupervisorParameters, typed(SUPERVISOR, context)))
     parameters = parameter_rules.simulated(craft)
     parameters |= parameter_rules.to_set(parameters, settings, craft, wanted)  # the fence lies outside the cage
     parameters |= {"SIH_WIND_N": values["wind"]}

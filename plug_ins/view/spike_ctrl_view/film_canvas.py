@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import refused
-from spike_ctrl.report.colours import COLOURS
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR
 
 PIXELS_PER_INCH = 100
 SHADES, GREYS = (1.0, 0.75, 0.5, 0.3, 0.12), 14  # of each colour of a report on white; from black to white
@@ -42,6 +43,25 @@ def floor(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     xs, ys = (np.arange(math.ceil(low[i] / FLOOR_STEP), high[i] / FLOOR_STEP + 1e-9) * FLOOR_STEP for i in (0, 1))
     along = [[(x, low[1], low[2]), (x, high[1], low[2])] for x in xs]
     return seen(np.array(along + [[(low[0], y, low[2]), (high[0], y, low[2])] for y in ys]))
+
+
+def stage(sheet: Any, share: float, flown: np.ndarray, set_points: np.ndarray, margin: float) -> tuple[Any, float]:
+    """Axes over this share of a sheet's width that show a flight, its floor and set-points; the height (m) of the floor.
+
+    flown, set_points: (T, 3), m; a set-point may be unknown, NaN. margin: m about both.
+    """
+    from matplotlib.collections import LineCollection
+
+    places = np.concatenate([flown, set_points])
+    low, high = np.nanmin(places, axis=0) - margin, np.nanmax(places, axis=0) + margin
+    axes = sheet.add_axes((0.01, 0.01, share, 0.98))
+    axes.set_axis_off()
+    corners = box(low, high).reshape(-1, 2)
+    axes.set(xlim=(corners[:, 0].min(), corners[:, 0].max()), ylim=(corners[:, 1].min(), corners[:, 1].max()))
+    axes.set_aspect("equal")
+    axes.add_collection(LineCollection(floor(low, high), colors=GRID_COLOUR, linewidths=0.8))
+    axes.plot(*seen(set_points).T, color="#b8bec8", linewidth=1.0, linestyle=(0, (4, 3)))
+    return axes, float(low[2])
 
 
 def arms(position: np.ndarray, attitude: np.ndarray, length: float) -> np.ndarray:

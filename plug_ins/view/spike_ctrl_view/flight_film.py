@@ -13,7 +13,7 @@ from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
+from spike_ctrl.report.colours import COLOURS, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.report.ladder_charts import RUNG_COLOURS
 from spike_ctrl_view import film_canvas
 
@@ -89,15 +89,7 @@ def frames(flown: FilmedFlight) -> Iterator[np.ndarray]:
     from matplotlib.collections import LineCollection, PolyCollection
 
     sheet = film_canvas.sheet(WIDTH, HEIGHT)
-    axes = sheet.add_axes((0.01, 0.01, 0.98 - SIDE, 0.98))
-    axes.set_axis_off()
-    low = np.nanmin([flown.position.min(0), np.nanmin(flown.set_point, 0)], axis=0) - MARGIN
-    high = np.nanmax([flown.position.max(0), np.nanmax(flown.set_point, 0)], axis=0) + MARGIN
-    corners = film_canvas.box(low, high).reshape(-1, 2)
-    axes.set(xlim=(corners[:, 0].min(), corners[:, 0].max()), ylim=(corners[:, 1].min(), corners[:, 1].max()))
-    axes.set_aspect("equal")
-    axes.add_collection(LineCollection(film_canvas.floor(low, high), colors=GRID_COLOUR, linewidths=0.8))
-    axes.plot(*film_canvas.seen(flown.set_point).T, color="#b8bec8", linewidth=1.0, linestyle=(0, (4, 3)))
+    axes, ground = film_canvas.stage(sheet, 0.98 - SIDE, flown.position, flown.set_point, MARGIN)
     target = axes.plot([], [], "+", color=COLOURS[2], markersize=13, markeredgewidth=2.2, zorder=3)[0]
     trail = axes.add_collection(LineCollection([], linewidths=2.4, zorder=4, capstyle="round"))
     shadow = axes.plot([], [], "o", color="#d4d8de", markersize=7, zorder=2)[0]
@@ -117,7 +109,7 @@ def frames(flown: FilmedFlight) -> Iterator[np.ndarray]:
         beams.set_color(colour)
         discs.set_facecolor(colour)
         target.set_data(*film_canvas.seen(flown.set_point[frame])[:, None])
-        shadow.set_data(*film_canvas.seen(np.array([*position[:2], low[2]]))[:, None])
+        shadow.set_data(*film_canvas.seen(np.array([*position[:2], ground]))[:, None])
         rung = Rung(int(flown.rung[frame]))
         for one, (patch, label) in ladder.items():
             patch.set_facecolor(colour if one is rung else "#ededed")

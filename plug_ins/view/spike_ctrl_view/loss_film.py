@@ -13,7 +13,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import PREVIEW, Trajectory
 from spike_ctrl.evaluation import controllers, tracking
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
+from spike_ctrl.report.colours import COLOURS, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
@@ -78,15 +78,7 @@ def frames(flown: LossFlight, share: float, every: int = EVERY) -> Iterator[np.n
     from matplotlib.collections import LineCollection, PolyCollection
 
     sheet = film_canvas.sheet(WIDTH, HEIGHT)
-    axes = sheet.add_axes((0.01, 0.01, 0.98 - SIDE, 0.98))
-    axes.set_axis_off()
-    low = np.minimum(flown.position.min(0), flown.set_point.min(0)) - MARGIN
-    high = np.maximum(flown.position.max(0), flown.set_point.max(0)) + MARGIN
-    corners = film_canvas.box(low, high).reshape(-1, 2)
-    axes.set(xlim=(corners[:, 0].min(), corners[:, 0].max()), ylim=(corners[:, 1].min(), corners[:, 1].max()))
-    axes.set_aspect("equal")
-    axes.add_collection(LineCollection(film_canvas.floor(low, high), colors=GRID_COLOUR, linewidths=0.8))
-    axes.plot(*film_canvas.seen(flown.set_point).T, color="#b8bec8", linewidth=1.0, linestyle=(0, (4, 3)))
+    axes, _ = film_canvas.stage(sheet, 0.98 - SIDE, flown.position, flown.set_point, MARGIN)
     target = axes.plot([], [], "+", color=COLOURS[2], markersize=13, markeredgewidth=2.2, zorder=3)[0]
     trail = axes.add_collection(LineCollection([], linewidths=2.0, color=COLOURS[0], alpha=0.5, zorder=4))
     discs = axes.add_collection(PolyCollection([], zorder=5))

@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
 
-ROTORS = ("front-right", "back-right", "back-left", "front-left")
-
 
 class RotorFailure(NamedTuple):
-    """rotor: from 0 on, in the order of ROTORS. share: of its thrust, that it loses. after: s in the air."""
+    """rotor: from 0 on, clockwise from front-right. share: of its thrust, that it loses. after: s in the air."""
 
     rotor: int
     share: float
