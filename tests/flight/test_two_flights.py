@@ -38,7 +38,7 @@ def begin(tmp_path):
     flights = []
 
     def started(namespace: str, **arguments: str):
-        flights.append(start(namespace, tmp_path, {"trajectory": "hover"} | arguments))
+        flights.append(start(namespace, tmp_path, {"vehicle": "embedded", "trajectory": "hover"} | arguments))
         return flights[-1]
 
     yield started
