@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import IO, cast
 
-from spike_ctrl.launching.screen import LineSplitter, Screen
+from spike_ctrl.launching.screen import Screen
+from spike_ctrl_launcher.line_splitter import LineSplitter
 
 
 @dataclass(frozen=True)
