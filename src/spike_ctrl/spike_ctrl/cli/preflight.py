@@ -58,9 +58,7 @@ def run(options: argparse.Namespace) -> int:
     craft = airframe.load(options.airframe)
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     limits = settings_for(craft, options.rate, options.cage, options.height)
-    if options.assume and parameter_rules.parse_version(options.assume) not in parameter_rules.KNOWN_VERSIONS:
-        known = ", ".join(f"{major}.{minor}" for major, minor in parameter_rules.KNOWN_VERSIONS)
-        raise UsageError(f"--assume: found '{options.assume}', wanted one of {known}")
+    parameter_rules.require_version(options.assume, "--assume")
     rate = 0.8 * options.rate * min(options.speed, 1.0)
     wanted = parameter_rules.Wanted(not options.no_remote_control, options.assume, options.speed, state_rate=rate)
     key = options.signing_key

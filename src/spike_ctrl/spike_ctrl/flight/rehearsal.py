@@ -51,19 +51,12 @@ class PlantChange(NamedTuple):
             dynamics.write(buffer, rows, dynamics.read(buffer, rows, VEHICLES) + np.array(self.moment, np.float32))
 
 
-def rehearse(
-    policy: Policy,
-    airframe: Airframe,
-    rate_hz: float,
-    rest: Callable[[], object] = lambda: None,
-    change: PlantChange = PlantChange(),
-) -> str | None:
+def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None) -> str | None:
     """Fly VEHICLES of the airframe to the set-point. Why the policy must not fly, in words, or None.
 
     rest: called after each step, so that a thread may let others run.
-    change: how the plant that flies differs from the airframe.
     """
-    for seen in fly(policy, airframe, rate_hz, change):
+    for seen in fly(policy, airframe, rate_hz):
         last = seen
         rest()
     return refusal(last)
@@ -80,7 +73,10 @@ def refusal(last: Floats) -> str | None:
 
 
 def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()) -> Iterator[Floats]:
-    """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer."""
+    """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer.
+
+    change: how the plant that flies differs from the airframe.
+    """
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)
     change.write(buffer)

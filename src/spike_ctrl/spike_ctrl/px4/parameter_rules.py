@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -65,6 +66,12 @@ def parse_version(text: str) -> PX4Version | None:
     """The version in "1.18" or "1.18.0"; None where it is none."""
     found = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(\.\d+)?", text)
     return None if found is None else (int(found[1]), int(found[2]))
+
+
+def require_version(text: str, what: str) -> None:
+    """Raises UsageError, which begins with `what`, unless the text is empty or a version that the preflight knows."""
+    if text and parse_version(text) not in KNOWN_VERSIONS:
+        raise UsageError(f"{what}: found '{text}', wanted one of {', '.join(map(_words, KNOWN_VERSIONS))}")
 
 
 def audit_version(told: PX4Version | None, wanted: Wanted) -> list[Unmet]:
