@@ -51,7 +51,7 @@ def test_a_program_that_fails_leaves_its_error_above_and_the_shell_below_the_lin
 def test_a_program_that_is_killed_leaves_the_terminal_its_cursor():
     hidden, shown = "\x1b[?25l", "\x1b[?25h"
     terminal = Terminal()
-    Screen(terminal, clock=lambda: 0.0).live("", "1 %")
+    Screen(terminal, clock=lambda: 0.0).live("1 %")
     written = terminal.getvalue()
     assert written.rfind(shown) > written.rfind(hidden)
 
@@ -68,12 +68,12 @@ def test_a_dumb_terminal_and_one_without_rich_get_plain_lines(monkeypatch):
     monkeypatch.setattr(screens, "_rich", lambda: False)
     terminal = Terminal()
     screen = Screen(terminal, clock=lambda: 0.0)
-    screen.live("", "1 %")
-    screen.live("", "2 %")
+    screen.live("1 %")
+    screen.live("2 %")
     assert terminal.getvalue() == f"{screens.PLAIN}\n1 %\n"
 
 
 def test_what_only_prints_lines_never_imports_rich():
     program = "import sys, io; from spike_ctrl.launching.screen import Screen\n"
-    program += "Screen(sys.stdout, lambda: 0.0).line('n', 'x'); print('rich' in sys.modules)"
-    assert rows_of(program, 80) == ["[n] x", "False", ""]
+    program += "Screen(sys.stdout, lambda: 0.0).line('x'); print('rich' in sys.modules)"
+    assert rows_of(program, 80) == ["x", "False", ""]

@@ -4,15 +4,14 @@ import io
 
 from pseudo_terminal import Terminal, shown
 
-from spike_ctrl.launching.screen import Screen
-from spike_ctrl_launcher.line_splitter import LineSplitter
+from spike_ctrl_launcher.process_screen import LineSplitter, ProcessScreen
 
 
 def test_lines_of_several_processes_stand_above_the_progress_of_one(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "20")
     terminal = Terminal()
-    screen = Screen(terminal, clock=lambda: 0.0)
+    screen = ProcessScreen(terminal, clock=lambda: 0.0)
     LineSplitter(screen, "learner").feed(b"steps 1000 and much more\r")
     LineSplitter(screen, "sim").feed(b"hello, a line longer than the terminal\n")
     screen.settle()
@@ -23,7 +22,7 @@ def test_a_line_of_progress_that_ends_stands_once_and_no_older_one_stays_below(m
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "130")
     terminal = Terminal()
-    screen = Screen(terminal, clock=lambda: 0.0)
+    screen = ProcessScreen(terminal, clock=lambda: 0.0)
     line = " 92 %, 0:01 left, SNN alone 460 (0.992), flown 175 (0.89), guide 5 %, 24k/s"
     lines = LineSplitter(screen, "learner")
     lines.feed(f"{line}\r".encode())
@@ -37,7 +36,7 @@ def test_a_line_of_progress_that_ends_stands_once_and_no_older_one_stays_below(m
 
 def test_without_a_terminal_a_live_line_is_printed_once_in_ten_seconds():
     now, stream = [0.0], io.StringIO()
-    lines = LineSplitter(Screen(stream, clock=lambda: now[0]), "learner")
+    lines = LineSplitter(ProcessScreen(stream, clock=lambda: now[0]), "learner")
     for second in range(21):
         now[0] = float(second)
         lines.feed(f"step {second}\r".encode())
@@ -46,7 +45,7 @@ def test_without_a_terminal_a_live_line_is_printed_once_in_ten_seconds():
 
 def test_a_line_end_of_two_characters_is_one_line_even_when_it_comes_in_two_parts():
     stream = io.StringIO()
-    lines = LineSplitter(Screen(stream, clock=lambda: 0.0), "n")
+    lines = LineSplitter(ProcessScreen(stream, clock=lambda: 0.0), "n")
     lines.feed(b"one\r\ntwo")
     lines.feed(b" and a half\n")
     assert stream.getvalue() == "[n] one\n[n] two and a half\n"
