@@ -20,6 +20,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.queued_states import QueueWatch
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
@@ -55,7 +56,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
-        self.battery = BatteryVoltage(self, heard=self.loader.shows_voltage)
+        self.battery = BatteryVoltage(self, heard=self.loader.expect["observation"] == voltage_input.LAYOUT)
         self.successor = Successor(self, self.pilot, self.layout, self.load) if p.flight else None
         self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)

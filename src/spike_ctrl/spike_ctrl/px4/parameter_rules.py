@@ -188,17 +188,16 @@ def _rules(
     tilt, cage = math.degrees(settings.envelope.tilt), settings.cage.laid((x, y, z))
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
     vertical = cage.high[2] - z
+    far, high = math.ceil(horizontal + 1), math.ceil(vertical + HOME_WANDER)
+    fence = "0 is no fence, and the fence around home must lie outside the cage"
+    moves = f"PX4 moves its home's altitude by up to {HOME_WANDER} m in the first two minutes of a flight"
+    station = "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected"
     stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
     lost, flown = LOSS_TIME[airframe.action_layout], "rates" if airframe.action_layout == "rates" else "motor commands"
+    held = f"for this time PX4 keeps flying the last {flown}"
     rules = [
         FORWARDED,
-        _Rule(
-            "COM_OF_LOSS_T",
-            lambda v: 0 < v <= lost,
-            f"at most {lost} s",
-            str(lost),
-            f"for this time PX4 keeps flying the last {flown}",
-        ),
+        _Rule("COM_OF_LOSS_T", lambda v: 0 < v <= lost, f"at most {lost} s", str(lost), held),
         _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
         _Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
         _Rule("GF_ACTION", lambda v: v in (2, 3, 5), "2 (hold), 3 (return) or 5 (land)", "5", "the outer fence must act"),
@@ -206,32 +205,21 @@ def _rules(
             "GF_MAX_HOR_DIST",
             lambda v: v > horizontal,
             f"more than {horizontal:.1f} m, the cage's far corner",
-            f"{math.ceil(horizontal + 1)}",
-            "0 is no fence, and the fence around home must lie outside the cage",
+            str(far),
+            fence,
         ),
         _Rule(
-            "GF_MAX_VER_DIST",
-            lambda v: v > vertical,
-            f"more than {vertical:.1f} m, the cage's ceiling",
-            f"{math.ceil(vertical + HOME_WANDER)}",
-            "0 is no fence, and the fence around home must lie outside the cage",
+            "GF_MAX_VER_DIST", lambda v: v > vertical, f"more than {vertical:.1f} m, the cage's ceiling", str(high), fence
         ),
         _Rule(
             "GF_MAX_VER_DIST",
             lambda v: v >= vertical + HOME_WANDER or not v > vertical,  # the rule above speaks of what is lower
             f"at least {vertical + HOME_WANDER:.1f} m",
-            f"{math.ceil(vertical + HOME_WANDER)}",
-            f"PX4 moves its home's altitude by up to {HOME_WANDER} m in the first two minutes of a flight",
+            str(high),
+            moves,
             False,
         ),
-        _Rule(
-            "NAV_DLL_ACT",
-            lambda v: v > 0,
-            "more than 0",
-            "3",
-            "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected",
-            False,
-        ),
+        _Rule("NAV_DLL_ACT", lambda v: v > 0, "more than 0", "3", station, False),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
         *(
             _Rule(name, partial(operator.le, least), f"at least {least} m/s^{3 if 'JERK' in name else 2}", str(least), stops)
@@ -261,16 +249,9 @@ def _rules(
         rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
     why = "with another value PX4 stops the motors in the air when it detects a failure"
     rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
+    why, least, value = "PX4 must not give up while the guide can still recover", tilt + 5, str(math.ceil(tilt + 5))
     for name in ("FD_FAIL_R", "FD_FAIL_P"):
-        rules.append(
-            _Rule(
-                name,
-                lambda v: v == 0 or v >= tilt + 5,
-                f"0 or at least {tilt + 5:.0f} degrees",
-                f"{math.ceil(tilt + 5)}",
-                "PX4 must not give up while the guide can still recover",
-            )
-        )
+        rules.append(_Rule(name, lambda v: v == 0 or v >= least, f"0 or at least {least:.0f} degrees", value, why))
     return rules + thrust_rules(airframe)
 
 
@@ -278,15 +259,10 @@ def thrust_rules(airframe: Airframe) -> list[_Rule]:
     """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
     hover, curved = px4_parameters.thrust_model(airframe).values()
     airmode = px4_parameters.airmode(airframe)
-    allowed = (1,) if airmode else (0, 1)
+    allowed, words = ((1,), "1 (roll and pitch)") if airmode else ((0, 1), "0 (disabled) or 1 (roll and pitch)")
+    mixes = f"airframe {airframe.name} counts on that mixer when the thrust is small"
     return [
-        _Rule(
-            "MC_AIRMODE",
-            lambda v: v in allowed,
-            "1 (roll and pitch)" if airmode else "0 (disabled) or 1 (roll and pitch)",
-            str(airmode),
-            f"airframe {airframe.name} counts on that mixer when the thrust is small",
-        ),
+        _Rule("MC_AIRMODE", lambda v: v in allowed, words, str(airmode), mixes),
         _Rule(
             "MPC_THR_HOVER",
             lambda v: abs(v - hover) <= px4_parameters.HOVER_WITHIN,
