@@ -24,12 +24,12 @@ from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
-from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
+from spike_ctrl_policy.policy_messages import refusal_message, status_message
 from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import YIELD, Successor
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, nanoseconds, view
+from spike_ctrl_ros.convert import MessageError, action_message, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
@@ -173,7 +173,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
 
     def command(self, message: VehicleState, flown: Flown, action: NDArray[Any]) -> None:
         rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
-        self.answer = action_message(message, flown, self.layout, action, rates)
+        self.answer = action_message(message, flown.epoch, flown.name, self.layout, action, rates)
         self.action_out.publish(self.answer)
 
     def stopping(self) -> bool:
