@@ -64,23 +64,23 @@ def run(options: argparse.Namespace) -> int:
     key = options.signing_key
     signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
     connection = Connection(options.connection)
-    names = parameter_rules.parameter_names(limits, craft, wanted)
+    names = parameter_rules.parameter_names(parameter_rules.rules_for(limits, craft, wanted))
     companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
     begun, talk = time.monotonic(), (connection, companion, time.monotonic)
 
+    def rules(heard: preflight.Heard) -> list[parameter_rules.Rule]:
+        return parameter_rules.rules_for(limits, craft, wanted, heard.home, heard.version)
+
     def unmet_at(now: float) -> list[Unmet]:
         heard = companion.heard_of(now)
-        companion.want(parameter_rules.parameter_names(limits, craft, wanted, heard.version))
+        companion.want(parameter_rules.parameter_names(rules(heard)))
         return preflight.audit(heard, limits, craft, wanted)
 
     parameter_writer.listen(*talk, begun + options.seconds, lambda now: not unmet_at(now) and now > begun + WARM_UP)
     if options.set:
-        values, about = parameter_rules.to_set, (limits, craft, wanted)
         try:
-            written = parameter_writer.write(
-                *talk, lambda heard: values(heard.parameters, *about, heard.home, heard.version)
-            )
+            written = parameter_writer.write(*talk, lambda heard: parameter_rules.to_set(heard.parameters, rules(heard)))
         except UsageError as error:
             raise UsageError(f"--set: {error}") from None
         for name, value in written.items():
