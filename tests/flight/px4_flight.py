@@ -55,7 +55,7 @@ class StackOnPX4(VirtualStack):
         self.settings = settings_for(self.craft, 100.0, **settings)
         self.wanted = parameter_rules.Wanted(remote_control=False)
         self.connection = Connection("udpin:127.0.0.1:14540")
-        names = parameter_rules.parameter_names(self.settings, self.craft, self.wanted)
+        names = parameter_rules.parameter_names(parameter_rules.rules_for(self.settings, self.craft, self.wanted))
         self.companion = companion.Companion(Link(), 100.0, names, self.settings.force)
         self.guide, self.policy, self.floor = GeometricGuide(self.craft), policy, floor
         self.integral, self.spiking = self.guide.initial_state(1), policy and policy.initial_state()
@@ -134,7 +134,8 @@ class StackOnPX4(VirtualStack):
                 self._send(packet)
         if self.rung > Rung.GUIDE and self.now - self.audited > 1.0:
             self.audited, heard = self.now, self.companion.heard_of(self.now)
-            self.companion.want(parameter_rules.parameter_names(self.settings, self.craft, self.wanted, heard.version))
+            rules = parameter_rules.rules_for(self.settings, self.craft, self.wanted, version=heard.version)
+            self.companion.want(parameter_rules.parameter_names(rules))
             found = preflight.audit(heard, self.settings, self.craft, self.wanted)
             self.unmet = tuple(str(one) for one in found if one.blocks)
         if samples:

@@ -42,7 +42,7 @@ class VirtualStack(ToldEvents):
         self.vehicle = Vehicle(
             self.craft, parameters=READY | (parameters or {}), **{"seed": 1, "noise": 0.5} | (vehicle or {})
         )
-        names = parameter_rules.parameter_names(self.settings, self.craft, self.wanted)
+        names = parameter_rules.parameter_names(parameter_rules.rules_for(self.settings, self.craft, self.wanted))
         self.companion = Companion(Link(), 100.0, names, self.settings.force)
         self.guide = GeometricGuide(self.craft)
         self.integral = self.guide.initial_state(1)

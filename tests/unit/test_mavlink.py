@@ -10,6 +10,7 @@ from pymavlink.dialects.v20 import development as mavlink
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4 import link_events
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode
 from spike_ctrl.px4.link import Link
 
@@ -187,7 +188,7 @@ def test_a_changed_reset_counter_is_an_event_of_its_own():
     assert len(events(odometry(send, reset=255), link)) == 1
     assert len(events(odometry(send, reset=255), link)) == 1
     _, reset = events(odometry(send, reset=0), link)
-    assert reset == px4_link.EstimatorReset(5.0, 255, 0)
+    assert reset == link_events.EstimatorReset(5.0, 255, 0)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +203,9 @@ def test_a_changed_reset_counter_is_an_event_of_its_own():
     ],
 )
 def test_the_mode_is_in_bits_16_to_31(custom, mode):
-    assert one(Autopilot()("heartbeat", 2, 12, 128 | 1, custom, 4, 3)) == px4_link.FlightMode(5.0, mode, True)
+    assert one(Autopilot()("heartbeat", 2, 12, 128 | 1, custom, 4, 3)) == link_events.FlightMode(5.0, mode, True)
     assert one(Autopilot()("heartbeat", 2, 12, 1, custom, 4, 3)).armed is False
-    assert one(Autopilot()("current_mode", 0, custom, custom)) == px4_link.FlightMode(5.0, mode, None)
+    assert one(Autopilot()("current_mode", 0, custom, custom)) == link_events.FlightMode(5.0, mode, None)
 
 
 def test_status_gives_readiness_and_battery_and_none_where_unknown():
@@ -240,14 +241,15 @@ def test_the_first_of_the_two_answers_to_a_mode_request_is_not_final():
 def test_the_answer_to_any_other_command_is_final():
     link = Link()
     link.arm(0.0)
-    assert one(ack(Autopilot(), 400, 1), link) == px4_link.Acknowledged(5.0, 400, CommandResult.TEMPORARILY_REJECTED, True)
+    refused = CommandResult.TEMPORARILY_REJECTED
+    assert one(ack(Autopilot(), 400, 1), link) == link_events.Acknowledged(5.0, 400, refused, True)
     assert one(ack(Autopilot(), 400, 99), link).result == 99
 
 
 def test_parameters_come_with_their_type():
     as_float = struct.unpack("<f", struct.pack("<i", 121212))[0]
     value = one(Autopilot()("param_value", b"CBRK_FLIGHTTERM", as_float, 6, 900, 7))
-    assert value == px4_link.ParameterReading(5.0, "CBRK_FLIGHTTERM", 121212, 7, 900)
+    assert value == link_events.ParameterReading(5.0, "CBRK_FLIGHTTERM", 121212, 7, 900)
     assert one(Autopilot()("param_value", b"COM_OF_LOSS_T", 1.0, 9, 900, 8)).value == 1.0
     negative = struct.unpack("<f", struct.pack("<i", -1))[0]
     assert one(Autopilot()("param_value", b"COM_FLTMODE1", negative, 6, 900, 9)).value == -1
@@ -267,9 +269,9 @@ def test_time_synchronisation_gives_offset_and_round_trip():
 
 
 def test_text_version_and_ground_truth():
-    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == px4_link.StatusText(5.0, 2, "Arming denied")
+    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == link_events.StatusText(5.0, 2, "Arming denied")
     version = Autopilot()("autopilot_version", 0, 0x011100FF, 0, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 0)
-    assert one(version) == px4_link.Version(5.0, 1, 17, 0)
+    assert one(version) == link_events.Version(5.0, 1, 17, 0)
     truth = one(Autopilot()("hil_state_quaternion", 0, (1, 0, 0, 0), 0, 0.5, 0, 473977420, 85455940, 489400,
                             100, 200, -300, 0, 0, 0, 0, 0))  # fmt: skip
     assert (truth.latitude, truth.longitude, truth.altitude) == pytest.approx((47.397742, 8.545594, 489.4))
@@ -312,7 +314,7 @@ def test_a_serial_line_may_cut_packets_anywhere():
     send, link = Autopilot(), Link(stream=True)
     data = b"\xfd" + b"noise" * 3 + b"".join(odometry(send, reset=i) for i in range(20))
     found = [event for byte in data for event in link.receive(bytes([byte]), 1.0)]
-    counters = [event.reset_counter for event in found if isinstance(event, px4_link.Odometry)]
+    counters = [event.reset_counter for event in found if isinstance(event, link_events.Odometry)]
     assert counters == list(range(20))
 
 

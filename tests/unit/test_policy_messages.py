@@ -4,8 +4,8 @@ import numpy as np
 from spike_ctrl_msgs.msg import VehicleState
 
 from spike_ctrl.policy.pilot import Flown, PilotAnswer, Reason
-from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
-from spike_ctrl_ros.convert import fill, nanoseconds, view
+from spike_ctrl_policy.policy_messages import refusal_message, status_message
+from spike_ctrl_ros.convert import action_message, fill, nanoseconds, view
 
 STATE = fill(VehicleState(), stamp=7_000_000, tick=12, epoch=3)
 FLOWN, CHILD = Flown("run/3", None, 3), Flown("run/4", None, 4)
@@ -18,7 +18,7 @@ def status(answer=ANSWER, previous=11, candidate=None, seen=np.zeros(18, np.floa
 
 
 def test_an_action_names_the_state_and_the_checkpoint_that_it_is_of():
-    found = action_message(STATE, FLOWN, "motors", ACTION, (0.5,))
+    found = action_message(STATE, FLOWN.epoch, FLOWN.name, "motors", ACTION, (0.5,))
     assert (found.tick, found.epoch, found.checkpoint_id, found.layout) == (12, 3, "run/3", "motors")
     assert nanoseconds(found.header.stamp) == 7_000_000 and list(found.spike_rate) == [0.5]
     np.testing.assert_array_equal(view(found).action, ACTION)

@@ -32,8 +32,16 @@ DEFAULT = GOOD | {
 }  # fmt: skip
 
 
+def unmet_of(parameters, *about):
+    return parameter_rules.unmet_rules(parameters, parameter_rules.rules_for(*about))
+
+
+def to_set(parameters, *about):
+    return parameter_rules.to_set(parameters, parameter_rules.rules_for(*about))
+
+
 def audit(parameters, wanted=WANTED, settings=SETTINGS):
-    return parameter_rules.audit_parameters(parameters, settings, CRAFT, wanted)
+    return unmet_of(parameters, settings, CRAFT, wanted)
 
 
 def names(unmet):
@@ -60,7 +68,7 @@ def test_where_motors_are_commanded_set_points_may_stop_for_a_quarter_of_that_ti
     motors = airframe.load("crazyflie")
 
     def of(value):
-        found = parameter_rules.audit_parameters(GOOD | {"COM_OF_LOSS_T": value}, SETTINGS, motors, WANTED)
+        found = unmet_of(GOOD | {"COM_OF_LOSS_T": value}, SETTINGS, motors, WANTED)
         return [str(one) for one in found if one.what.startswith("COM_OF_LOSS_T")]
 
     assert of(0.05) == of(struct.unpack("<f", struct.pack("<f", 0.05))[0]) == []
@@ -106,13 +114,13 @@ def test_setting_what_the_audit_says_satisfies_it(parameters, remote_control):
 
 
 def test_the_values_that_are_written_to_the_autopilot_clear_what_bars_a_flight():
-    values = parameter_rules.to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
+    values = to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
     assert values["COM_OF_LOSS_T"] == 0.2 and "NAV_DLL_ACT" not in values  # which only warns
     assert [one for one in audit(DEFAULT | values) if one.blocks] == []
     without = Wanted(remote_control=False)
-    assert parameter_rules.to_set(GOOD | {"COM_RCL_EXCEPT": 3}, SETTINGS, CRAFT, without) == {"COM_RCL_EXCEPT": 7}
-    assert parameter_rules.to_set(GOOD | {"COM_RCL_EXCEPT": 5}, SETTINGS, CRAFT, WANTED) == {"COM_RCL_EXCEPT": 1}
-    assert parameter_rules.to_set({}, SETTINGS, CRAFT, WANTED) == parameter_rules.to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
+    assert to_set(GOOD | {"COM_RCL_EXCEPT": 3}, SETTINGS, CRAFT, without) == {"COM_RCL_EXCEPT": 7}
+    assert to_set(GOOD | {"COM_RCL_EXCEPT": 5}, SETTINGS, CRAFT, WANTED) == {"COM_RCL_EXCEPT": 1}
+    assert to_set({}, SETTINGS, CRAFT, WANTED) == to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
 
 
 def test_the_wanted_thrust_model_is_the_one_that_policies_of_the_layout_have_learned():
@@ -129,7 +137,7 @@ def test_the_wanted_thrust_model_is_the_one_that_policies_of_the_layout_have_lea
 def test_the_simulated_autopilot_is_told_a_hover_throttle_that_is_about_right(name):
     """x500 hovers at .73, which a default of .5 would let jump; sih_quadx flies with the default, as ever."""
     craft = airframe.load(name)
-    assert parameter_rules.audit_parameters(GOOD | px4_parameters.hover_changes(craft), SETTINGS, craft, WANTED) == []
+    assert unmet_of(GOOD | px4_parameters.hover_changes(craft), SETTINGS, craft, WANTED) == []
     assert bool(px4_parameters.hover_changes(craft)) == (name == "x500")
 
 
@@ -290,7 +298,7 @@ def test_a_fence_that_px4_moves_with_its_home_into_the_cage_is_warned_of():
         "GF_MAX_VER_DIST: found 4, wanted at least 5.5 m; set GF_MAX_VER_DIST to 6: PX4 moves its home"
     )
     assert audit(GOOD | {"GF_MAX_VER_DIST": 5.5}) == []
-    assert parameter_rules.to_set(DEFAULT, SETTINGS, CRAFT, WANTED)["GF_MAX_VER_DIST"] == 6
+    assert to_set(DEFAULT, SETTINGS, CRAFT, WANTED)["GF_MAX_VER_DIST"] == 6
 
 
 @pytest.mark.parametrize("name", ["sih_quadx", "crazyflie"])
@@ -299,7 +307,7 @@ def test_a_simulated_vehicle_is_set_up_as_the_preflight_wants_it(name):
     craft = airframe.load(name)
     settings, wanted = settings_for(craft, 100.0), Wanted(remote_control=False)
     found = simulated_parameters.DEFAULTS | parameter_rules.simulated(craft)
-    unmet = names(parameter_rules.audit_parameters(found, settings, craft, wanted))
+    unmet = names(unmet_of(found, settings, craft, wanted))
     assert unmet - set(px4_parameters.thrust_model(craft)) == set()  # of motor commands its own thrust model is not read
 
 
@@ -322,7 +330,7 @@ def test_a_cage_too_narrow_for_healthy_flights_is_refused_before_the_flight(plac
 def test_a_cage_around_home_lies_where_the_vehicle_stands_and_the_fence_around_it_is_the_same(place):
     """1 of 4 boots of PX4 stood at z -.53 (barometer), and CAGE_LEFT refused the take-off for ever."""
     assert preflight.audit_cage(SETTINGS, place) == []
-    assert parameter_rules.audit_parameters(GOOD, SETTINGS, CRAFT, WANTED, place) == []
+    assert unmet_of(GOOD, SETTINGS, CRAFT, WANTED, place) == []
     low = replace(SETTINGS, ladder=replace(SETTINGS.ladder, take_off_height=2.9))
     (condition,) = preflight.audit_cage(low, place)
     assert "wanted" in condition.what and "2.9 m above the vehicle" in condition.what
@@ -352,7 +360,7 @@ def test_px4_1_18_has_other_parameters_for_the_sticks_and_one_more_action_for_a_
 
     def unmet(parameters, remote_control, version=(1, 18)):
         wanted = Wanted(remote_control=remote_control)
-        return names(parameter_rules.audit_parameters(parameters, SETTINGS, CRAFT, wanted, None, version))
+        return names(unmet_of(parameters, SETTINGS, CRAFT, wanted, None, version))
 
     assert unmet(new, True) == set()
     assert unmet(new | {"MAN_OVERRIDE_SPD": -1.0}, True) == {"MAN_OVERRIDE_SPD"}
@@ -360,7 +368,9 @@ def test_px4_1_18_has_other_parameters_for_the_sticks_and_one_more_action_for_a_
     without = new | {"COM_RCL_EXCEPT": 4, "NAV_RCL_ACT": 7}
     assert unmet(without, False) == set() and unmet(without, False, (1, 17)) == {"NAV_RCL_ACT"}
     assert unmet(new | {"NAV_RCL_ACT": 7}, True) == {"NAV_RCL_ACT"}
-    assert "MAN_OVERRIDE_SPD" in parameter_rules.parameter_names(SETTINGS, CRAFT, WANTED, (1, 18))
+    assert "MAN_OVERRIDE_SPD" in parameter_rules.parameter_names(
+        parameter_rules.rules_for(SETTINGS, CRAFT, WANTED, None, (1, 18))
+    )
 
 
 @pytest.mark.parametrize("version", [(1, 14), (1, 17), (1, 18)])

@@ -1,16 +1,14 @@
-"""The output of several processes on one screen: a live line is redrawn on a terminal and rare elsewhere."""
+"""The screen of a program: rows, and a progress line that stays below them on a terminal."""
 
-import io
 import os
-import re
 import subprocess
 import sys
 
 import pytest
-from pseudo_terminal import on_a_terminal
+from pseudo_terminal import Terminal, on_a_terminal, shown
 
 from spike_ctrl.launching import screen as screens
-from spike_ctrl.launching.screen import LineSplitter, Screen
+from spike_ctrl.launching.screen import Screen
 
 BEGIN = "from spike_ctrl.cli._terminal import end_progress, show_line, show_progress\n"
 TWO_LINES = (
@@ -22,30 +20,6 @@ show_progress("2/4 flights, 0:06 left, " + 90 * "y")
 """
 )
 WARNING = TWO_LINES + 'import sys; print("a warning", file=sys.stderr); end_progress(); print("after")'
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def shown(written):
-    """The rows of a terminal after this was written to it: it returns, feeds, goes up, erases rows, and ignores the rest."""
-    rows, at, column = [""], 0, 0
-    for token in re.findall(r"\x1b\[[?0-9;]*[a-zA-Z]|[^\x1b]", written):
-        if token == "\n":
-            at, column = at + 1, 0
-            rows += [""] * (at == len(rows))
-        elif token == "\r":
-            column = 0
-        elif token == "\x1b[2K":
-            rows[at] = ""
-        elif up := re.fullmatch(r"\x1b\[(\d*)A", token):
-            at -= int(up[1] or 1)
-        elif len(token) == 1:
-            rows[at] = rows[at][:column].ljust(column) + token + rows[at][column + 1 :]
-            column += 1
-    return rows
 
 
 def rows_of(program, width, code=0, **more):
@@ -77,7 +51,7 @@ def test_a_program_that_fails_leaves_its_error_above_and_the_shell_below_the_lin
 def test_a_program_that_is_killed_leaves_the_terminal_its_cursor():
     hidden, shown = "\x1b[?25l", "\x1b[?25h"
     terminal = Terminal()
-    Screen(terminal, clock=lambda: 0.0).live("", "1 %")
+    Screen(terminal, clock=lambda: 0.0).live("1 %")
     written = terminal.getvalue()
     assert written.rfind(shown) > written.rfind(hidden)
 
@@ -94,56 +68,12 @@ def test_a_dumb_terminal_and_one_without_rich_get_plain_lines(monkeypatch):
     monkeypatch.setattr(screens, "_rich", lambda: False)
     terminal = Terminal()
     screen = Screen(terminal, clock=lambda: 0.0)
-    screen.live("", "1 %")
-    screen.live("", "2 %")
+    screen.live("1 %")
+    screen.live("2 %")
     assert terminal.getvalue() == f"{screens.PLAIN}\n1 %\n"
-
-
-def test_lines_of_several_processes_stand_above_the_progress_of_one(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "20")
-    terminal = Terminal()
-    screen = Screen(terminal, clock=lambda: 0.0)
-    LineSplitter(screen, "learner").feed(b"steps 1000 and much more\r")
-    LineSplitter(screen, "sim").feed(b"hello, a line longer than the terminal\n")
-    screen.settle()
-    assert shown(terminal.getvalue()) == ["[sim] hello, a line longer than the terminal", "[learner] steps 1000", ""]
-
-
-def test_a_line_of_progress_that_ends_stands_once_and_no_older_one_stays_below(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "130")
-    terminal = Terminal()
-    screen = Screen(terminal, clock=lambda: 0.0)
-    line = " 92 %, 0:01 left, SNN alone 460 (0.992), flown 175 (0.89), guide 5 %, 24k/s"
-    lines = LineSplitter(screen, "learner")
-    lines.feed(f"{line}\r".encode())
-    drawn = terminal.getvalue()
-    assert "━" in drawn and line in drawn  # there is room for name, bar and all of the line
-    lines.feed(b"100 %\r")
-    lines.feed(b"\nevaluating\n")
-    screen.settle()
-    assert shown(terminal.getvalue()) == ["[learner] 100 %", "[learner] evaluating", ""]
 
 
 def test_what_only_prints_lines_never_imports_rich():
     program = "import sys, io; from spike_ctrl.launching.screen import Screen\n"
-    program += "Screen(sys.stdout, lambda: 0.0).line('n', 'x'); print('rich' in sys.modules)"
-    assert rows_of(program, 80) == ["[n] x", "False", ""]
-
-
-def test_without_a_terminal_a_live_line_is_printed_once_in_ten_seconds():
-    now, stream = [0.0], io.StringIO()
-    lines = LineSplitter(Screen(stream, clock=lambda: now[0]), "learner")
-    for second in range(21):
-        now[0] = float(second)
-        lines.feed(f"step {second}\r".encode())
-    assert stream.getvalue() == "[learner] step 0\n[learner] step 10\n[learner] step 20\n"
-
-
-def test_a_line_end_of_two_characters_is_one_line_even_when_it_comes_in_two_parts():
-    stream = io.StringIO()
-    lines = LineSplitter(Screen(stream, clock=lambda: 0.0), "n")
-    lines.feed(b"one\r\ntwo")
-    lines.feed(b" and a half\n")
-    assert stream.getvalue() == "[n] one\n[n] two and a half\n"
+    program += "Screen(sys.stdout, lambda: 0.0).line('x'); print('rich' in sys.modules)"
+    assert rows_of(program, 80) == ["x", "False", ""]

@@ -4,7 +4,8 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.px4.link import FlightMode, Link
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.link_events import FlightMode
 from spike_ctrl.px4.signing import Signing, read_key
 
 KEY, OTHER = bytes(range(32)), bytes(32)

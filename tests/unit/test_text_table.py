@@ -7,7 +7,6 @@ import pytest
 from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl.cli import main
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation, evaluation_table, spread_table
-from spike_ctrl.launching.screen import prefix
 
 COLUMN = {"return_mean": 455.3, "return_std": 5.0, "survival": 0.984, "length_mean": 1.0}
 FOUND = Evaluation(dict.fromkeys(COLUMNS, COLUMN), {"median": 0.029, "p95": 0.034}, 0.014, 1024)
@@ -34,7 +33,7 @@ def test_the_table_of_an_evaluation_folds_at_the_terminals_width_and_loses_no_fi
 
 
 def test_the_evaluation_at_the_end_of_a_training_fits_beside_the_name_of_its_node(monkeypatch):
-    monkeypatch.setenv("COLUMNS", str(80 - len(prefix("learner"))))
+    monkeypatch.setenv("COLUMNS", str(80 - len("[learner] ")))
     lines = evaluation_table({"spiking policy": FOUND}).splitlines()
     assert max(map(len, lines)) <= 70 and sum("spiking policy" in line for line in lines) == 2
 

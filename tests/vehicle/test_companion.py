@@ -19,7 +19,8 @@ from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.link import Link, StatusText
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.link_events import StatusText
 from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 

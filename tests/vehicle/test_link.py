@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.px4 import frames
-from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4 import frames, link_events
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing
@@ -38,7 +37,7 @@ class Companion:
         end, last = self.vehicle.now + seconds, None
         while self.vehicle.now < end - 1e-9:
             self._hear(self.vehicle.advance(self.vehicle.now + 0.004))
-            odometry = self.last(px4_link.Odometry)
+            odometry = self.last(link_events.Odometry)
             if fly is not None and odometry is not last:
                 last = odometry
                 self.send(fly(odometry))
@@ -75,27 +74,27 @@ def test_the_link_flies_the_vehicle_in_enu():
     me.send(me.link.set_parameter("COM_OF_LOSS_T", 0.2, 0.0))
     me.send(me.link.set_parameter("COM_OBL_RC_ACT", 4, 0.0))
     me.run(2.5, idle(me))
-    assert [(event.name, event.value) for event in me.all(px4_link.ParameterReading)] == [
+    assert [(event.name, event.value) for event in me.all(link_events.ParameterReading)] == [
         ("COM_OF_LOSS_T", pytest.approx(0.2)), ("COM_OBL_RC_ACT", 4),
     ]  # fmt: skip
-    assert me.last(px4_link.PowerStatus).ready and me.last(px4_link.LandedState).state is Landed.ON_GROUND
-    assert frames.yaw_of(me.last(px4_link.Odometry).quaternion) == pytest.approx(math.pi / 2)  # nose north
+    assert me.last(link_events.PowerStatus).ready and me.last(link_events.LandedState).state is Landed.ON_GROUND
+    assert frames.yaw_of(me.last(link_events.Odometry).quaternion) == pytest.approx(math.pi / 2)  # nose north
     me.send(me.link.set_mode(PX4Mode.OFFBOARD, vehicle.now))
     me.run(0.1, idle(me))
-    assert [event.final for event in me.all(px4_link.Acknowledged) if event.command == 176] == [False, True]
+    assert [event.final for event in me.all(link_events.Acknowledged) if event.command == 176] == [False, True]
     me.send(me.link.arm(vehicle.now))
     me.run(1.2, idle(me))
-    assert me.last(px4_link.FlightMode) == (pytest.approx(vehicle.now, abs=1), PX4Mode.OFFBOARD, True)
+    assert me.last(link_events.FlightMode) == (pytest.approx(vehicle.now, abs=1), PX4Mode.OFFBOARD, True)
     me.run(12.0, me.goto((2.0, -1.0, 1.5), yaw=0.0))
     np.testing.assert_allclose(vehicle.truth.position, (2.0, -1.0, 1.5), atol=0.1)
     assert frames.yaw_of(vehicle.truth.quaternion) == pytest.approx(0.0, abs=0.05)  # nose east
-    assert me.last(px4_link.LandedState).state is Landed.IN_AIR
+    assert me.last(link_events.LandedState).state is Landed.IN_AIR
     me.send(me.link.disarm(vehicle.now))
     me.run(0.1, me.goto((2.0, -1.0, 1.5), yaw=0.0))
-    assert me.last(px4_link.Acknowledged).result is CommandResult.TEMPORARILY_REJECTED
+    assert me.last(link_events.Acknowledged).result is CommandResult.TEMPORARILY_REJECTED
     me.send(me.link.attitude(CRAFT.hover, frames.from_yaw(0.0), vehicle.now))  # the last act
     me.run(25.0)
-    assert not me.last(px4_link.FlightMode).armed and me.last(px4_link.LandedState).state is Landed.ON_GROUND
+    assert not me.last(link_events.FlightMode).armed and me.last(link_events.LandedState).state is Landed.ON_GROUND
     assert math.dist(vehicle.truth.position[:2], (2.0, -1.0)) < 0.3
     assert vehicle.plant.hardest_touchdown < 0.5
     assert not {"garbage", "foreign", "lost", "late"} & {reason for reason, count in me.link.counts.items() if count}
@@ -108,12 +107,12 @@ def test_clock_version_and_a_jump_of_the_estimate_are_events():
     me.send(me.link.timesync(vehicle.now))
     me.send(me.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, vehicle.now))
     me.run(0.1)
-    assert me.last(px4_link.ClockOffset).offset == pytest.approx(0.0, abs=1e-6)
-    assert me.last(px4_link.Version)[1:] == (1, 17, 0, False)
+    assert me.last(link_events.ClockOffset).offset == pytest.approx(0.0, abs=1e-6)
+    assert me.last(link_events.Version)[1:] == (1, 17, 0, False)
     vehicle.estimator.jump((1.0, 0.0, 0.0))
     me.run(0.1)
-    assert me.last(px4_link.EstimatorReset)[1:] == (0, 1)
-    assert me.last(px4_link.Odometry).position == pytest.approx((1.0, 0.0, 0.0), abs=1e-6)
+    assert me.last(link_events.EstimatorReset)[1:] == (0, 1)
+    assert me.last(link_events.Odometry).position == pytest.approx((1.0, 0.0, 0.0), abs=1e-6)
 
 
 def test_a_signed_link_and_a_signed_vehicle_accept_only_each_other():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli import _protocols
 from spike_ctrl.cli import eval as eval_verb
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def _fly_elsewhere(options: argparse.Namespace) -> int:
     from spike_ctrl.policy import voltage_input
     from spike_ctrl_benchmark.baselines import nominal_guides
 
-    vehicle, policies = eval_verb.load(options, {"frozen": _protocols.find("frozen")})
+    vehicle, policies = eval_verb.load(options, {"frozen": eval_verb.find("frozen")})
     for model, policy in policies.items():
         if voltage_input.of_policy(policy.policy) is not None:
             raise UsageError(f"--simulator: found {model}, which sees the battery's voltage, wanted one that does not")

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import IO, cast
 
-from spike_ctrl.launching.screen import LineSplitter, Screen
+from spike_ctrl_launcher.process_screen import LineSplitter, ProcessScreen
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ProcessCommand:
 class Process:
     """A running process; its output goes to the screen."""
 
-    def __init__(self, command: ProcessCommand, screen: Screen):
+    def __init__(self, command: ProcessCommand, screen: ProcessScreen):
         self.command, self.screen = command, screen
         self.lines = LineSplitter(screen, command.name)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if command.held else ())

@@ -19,10 +19,10 @@ from spike_ctrl._files.text_table import output_width
 from spike_ctrl.launching.installed import executable as installed_executable
 from spike_ctrl.launching.installed import in_namespace
 from spike_ctrl.launching.launch_file import ENDED_BY_REQUEST, ExitCodes
-from spike_ctrl.launching.screen import Screen, prefix
 from spike_ctrl_launcher import actions, node_parameters
 from spike_ctrl_launcher.launch_modules import installed
 from spike_ctrl_launcher.process import Process, ProcessCommand
+from spike_ctrl_launcher.process_screen import ProcessScreen, prefix
 from spike_ctrl_launcher.substitutions import text
 
 __all__ = ["LaunchContext", "installed", "run"]
@@ -48,7 +48,7 @@ class LaunchContext:
         self.environment = dict(os.environ)
         self.handlers: list[actions.OnProcessExit] = []
         self._scratch = scratch
-        self._screen = Screen(sys.stdout, time.monotonic)
+        self._screen = ProcessScreen(sys.stdout, time.monotonic)
         self._waiting: list[tuple[actions.ExecuteProcess, ProcessCommand]] = []
         self._running: list[tuple[actions.ExecuteProcess, Process]] = []
         self._selector = selectors.DefaultSelector()

@@ -19,7 +19,7 @@ def test_the_fence_that_a_flight_leaves_is_refused_inside_the_room_of_a_training
     assert ceiling.what == "GF_MAX_VER_DIST: found 6, wanted 0 or more than 9.0 m, the ceiling of the room"
     cage = ceiling.fix.split("--cage=")[1].split()[0]
     settings = settings_for(CRAFT, 100.0, cage)
-    values = parameter_rules.to_set(DEFAULTS | for_flight, settings, CRAFT, Wanted())
+    values = parameter_rules.to_set(DEFAULTS | for_flight, parameter_rules.rules_for(settings, CRAFT, Wanted()))
     assert audit_room(for_flight | values, 5.0, 4.0) == []
     assert audit_room({"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0}, 5.0, 4.0) == []
 

@@ -19,40 +19,22 @@ from spike_ctrl._files.errors import meant
 from spike_ctrl.sim import gymnasium_registration
 
 if TYPE_CHECKING:
-    from spike_ctrl.airframe import Airframe
-    from spike_ctrl.control.geometric_guide import GeometricGuide
-    from spike_ctrl.control.guide_protocol import Guide
-    from spike_ctrl.control.trajectory import Trajectory
-    from spike_ctrl.evaluation.benchmark import evaluate
-    from spike_ctrl.evaluation.evaluation_result import Evaluation
-    from spike_ctrl.evaluation.protocols import Gust
-    from spike_ctrl.evaluation.tracking import Tracking, track
-    from spike_ctrl.learn.start_training import train
-    from spike_ctrl.policy.checkpoint import load_policy
-    from spike_ctrl.policy.policy_protocol import Policy
-    from spike_ctrl.sim.environment import Environment
-    from spike_ctrl.sim.gymnasium_environments import make_env
-    from spike_ctrl.sim.step_view import StepView
-    from spike_ctrl.snn.network import SpikingNetwork
-
-__all__ = [
-    "Airframe",
-    "Environment",
-    "Evaluation",
-    "GeometricGuide",
-    "Guide",
-    "Gust",
-    "Policy",
-    "SpikingNetwork",
-    "StepView",
-    "Tracking",
-    "Trajectory",
-    "evaluate",
-    "load_policy",
-    "make_env",
-    "track",
-    "train",
-]
+    from spike_ctrl.airframe import Airframe as Airframe
+    from spike_ctrl.control.geometric_guide import GeometricGuide as GeometricGuide
+    from spike_ctrl.control.guide_protocol import Guide as Guide
+    from spike_ctrl.control.trajectory import Trajectory as Trajectory
+    from spike_ctrl.evaluation.benchmark import evaluate as evaluate
+    from spike_ctrl.evaluation.evaluation_result import Evaluation as Evaluation
+    from spike_ctrl.evaluation.protocols import Gust as Gust
+    from spike_ctrl.evaluation.tracking import Tracking as Tracking
+    from spike_ctrl.evaluation.tracking import track as track
+    from spike_ctrl.learn.start_training import train as train
+    from spike_ctrl.policy.checkpoint import load_policy as load_policy
+    from spike_ctrl.policy.policy_protocol import Policy as Policy
+    from spike_ctrl.sim.environment import Environment as Environment
+    from spike_ctrl.sim.gymnasium_environments import make_env as make_env
+    from spike_ctrl.sim.step_view import StepView as StepView
+    from spike_ctrl.snn.network import SpikingNetwork as SpikingNetwork
 
 _HOMES = {
     "Airframe": "airframe",
@@ -72,6 +54,7 @@ _HOMES = {
     "track": "evaluation.tracking",
     "train": "learn.start_training",
 }
+__all__ = sorted(_HOMES)
 
 __version__ = "0.2.0"
 

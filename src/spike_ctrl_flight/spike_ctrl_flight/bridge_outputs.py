@@ -14,7 +14,7 @@ from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.px4 import preflight
-from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, parameter_names
+from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, parameter_names, rules_for
 from spike_ctrl.px4.preflight import Heard
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
@@ -89,7 +89,7 @@ class PreflightReport:
 
     def parameter_names(self, version: PX4Version | None = None) -> tuple[str, ...]:
         """The parameters that the preflight needs of an autopilot of this version."""
-        return parameter_names(self.settings, self.airframe, self.wanted, version)
+        return parameter_names(rules_for(self.settings, self.airframe, self.wanted, version=version))
 
     def publish(self, heard: Heard, of_link: list[Unmet], figures: dict[str, object]) -> None:
         """Audit what was heard of the autopilot. of_link: what is not met on the way of the commands."""

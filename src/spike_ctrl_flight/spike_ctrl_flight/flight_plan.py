@@ -10,7 +10,7 @@ from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.px4 import preflight
-from spike_ctrl.px4.parameter_rules import KNOWN_VERSIONS, Wanted, parse_version
+from spike_ctrl.px4.parameter_rules import Wanted, require_version
 
 
 def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
@@ -19,9 +19,7 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     estimate = EstimateLimits(options.deviation, options.height_deviation, options.innovation)
     force = ForceLimits(options.velocity_mismatch)
     settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate, force)
-    if options.assume and parse_version(options.assume) not in KNOWN_VERSIONS:
-        known = ", ".join(f"{major}.{minor}" for major, minor in KNOWN_VERSIONS)
-        raise UsageError(f"parameter 'assume': found '{options.assume}', wanted one of {known}")
+    require_version(options.assume, "parameter 'assume'")
     wanted = Wanted(options.remote_control, options.assume, paced=options.paced, state_rate=0.8 * options.rate)
     return vehicle, settings, wanted
 

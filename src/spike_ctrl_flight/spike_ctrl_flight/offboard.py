@@ -25,15 +25,12 @@ class AutopilotLink(Protocol):
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
         """Raise UsageError where commands for this airframe cannot go over the link. Opens nothing."""
-        ...
 
     def send(self, action: Sequence[float], now: float) -> None:
         """Send an action of four numbers in [-1, 1] in the layout of the airframe. now: s of the monotonic clock."""
-        ...
 
     def unmet(self) -> list[Unmet]:
         """What keeps commands from reaching the autopilot, for the preflight. A link may also have close(), its last act."""
-        ...
 
 
 def find(name: str) -> type[AutopilotLink]:

@@ -15,7 +15,7 @@ from spike_ctrl.control.lost_rotor import LostRotorGuide, flight_guide
 from spike_ctrl.learn import recipe, teacher
 from spike_ctrl_guide.guide_parameters import GuideParameters
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
+from spike_ctrl_ros.convert import MessageError, action_message, view
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
@@ -76,16 +76,7 @@ class GuidePolicy(ProcessNode):
                 # The errors that another leaves in flight are not the guide's to integrate: it would wind up.
                 after = np.where((seen.flags & VehicleState.GUIDE)[:, None] > 0, after, self.state)
             self.state = after
-            self.answer = fill(
-                VehicleAction(),
-                stamp=nanoseconds(message.header.stamp),
-                frame_id="base_link",
-                tick=message.tick,
-                epoch=message.epoch,
-                layout=self.layout,
-                checkpoint_id="guide",
-                action=np.asarray(action),
-            )
+            self.answer = action_message(message, message.epoch, "guide", self.layout, action)
         self.action_out.publish(self.answer)
 
     def stopping(self) -> bool:

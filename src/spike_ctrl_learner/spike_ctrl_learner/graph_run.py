@@ -3,13 +3,11 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
 
-from spike_ctrl import airframe
 from spike_ctrl._files import provenance
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.learn import recipe
-from spike_ctrl.learn.run import Run, folder_for
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.start_training import start
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_learner.learner_parameters import LearnerParameters
@@ -19,18 +17,14 @@ from spike_ctrl_ros.spin import NodeError
 def open_run(parameters: LearnerParameters) -> Run:
     """The run. Raises UsageError, and NodeError where a checkpoint cannot be begun with."""
     p = parameters
-    about: dict[str, Any] = {
-        "clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit(),
-    }  # fmt: skip
     if p.resume and p.start_from:
         raise UsageError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
     try:
         if p.resume:
-            found = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
+            about = {"command": provenance.command(), "commit": provenance.commit()}
+            found = Run.resume(Path(p.resume), dataclasses.asdict(p), clock=time.monotonic, **about)
         else:
-            vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe).with_steps(p.steps)
-            folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
-            found = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
+            found = start(Path(p.run) if p.run else None, p.recipe, p.airframe, p.vehicles, p.steps, p.seed)
             if p.start_from:
                 learner = found.learner
                 learner.start_from(checkpoint.load(p.start_from, expect=vars(learner.contract())).weights)

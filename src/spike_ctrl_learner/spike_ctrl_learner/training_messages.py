@@ -11,14 +11,7 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_ros.convert import fill
 
-TOLD = {
-    "return_mean": "return",
-    "survival": "survival",
-    "guide_share": "guide_share",
-    "slope": "slope",
-    "critic_loss": "critic_loss",
-    "actor_loss": "actor_loss",
-}  # fields of TrainingStatus, and the metrics of an iteration that they tell
+TOLD = ("survival", "guide_share", "slope", "critic_loss", "actor_loss")  # metrics of an iteration
 
 
 def checkpoint_message(learner: Learner, name: str, epoch: int, stamp: int) -> Checkpoint:
@@ -37,7 +30,7 @@ def rollout_message(settings: RolloutSettings, until_tick: int, epoch: int, stam
 
 def status_message(run: Run, metrics: Mapping[str, float], speed: float, epoch: int, stamp: int) -> TrainingStatus:
     """How the run is going. metrics: of the last iteration; NaN stands for what they lack. speed: environment steps/s."""
-    told: dict[str, Any] = {field: metrics.get(name, float("nan")) for field, name in TOLD.items()}
+    told: dict[str, Any] = {name: metrics.get(name, float("nan")) for name in TOLD}
     return fill(
         TrainingStatus(),
         stamp=stamp,
@@ -48,5 +41,6 @@ def status_message(run: Run, metrics: Mapping[str, float], speed: float, epoch: 
         remaining_time=run.remaining,
         updates=run.learner.actor_updates,
         epoch=epoch,
+        return_mean=metrics.get("return", float("nan")),
         **told,
     )

@@ -44,11 +44,6 @@ class Loader:
     runtime: Any = None
     hardware: str = ""
 
-    @property
-    def shows_voltage(self) -> bool:
-        """Whether states show the battery's voltage."""
-        return self.expect["observation"] == voltage_input.LAYOUT
-
     def get_ready(self) -> None:
         """Do what only the first policy of a kind needs: to compile its step, to load onnxruntime.
 
@@ -98,7 +93,11 @@ def loader_for(p: PolicyParameters, realtime: bool) -> Loader:
     expect = {"airframe_hash": vehicle.hash, "observation": layout, "action": vehicle.action_layout}
     runtime = None if p.runtime in OURS else plug_ins.load("policy_runtimes", p.runtime, "parameter 'runtime'")
     if fast := realtime and p.runtime == "numba":
-        require_numba()
+        try:
+            import spike_ctrl.policy.compiled_runtime  # noqa: F401
+        except ImportError as error:
+            found = f"found numba, which is not installed ({error}), wanted numpy"
+            raise UsageError(f"parameter 'runtime': {found}") from None
     rehearsed = vehicle if p.flight else None
     return Loader(fast, expect, realtime, listed(p.allowed_models, p.model), rehearsed, runtime, p.hardware)
 
@@ -116,14 +115,6 @@ def layout_of(model: str) -> str:
     except CheckpointError:
         return LAYOUT  # configure says what is wrong with it
     return found if found == voltage_input.LAYOUT else LAYOUT
-
-
-def require_numba() -> None:
-    """Raises UsageError where numba is not installed."""
-    try:
-        import spike_ctrl.policy.compiled_runtime  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
 
 
 def listed(path: str, model: str) -> AllowedModels | None:

@@ -1,30 +1,13 @@
-"""What a policy answers and tells, as messages."""
+"""What a policy tells of itself, as messages."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spike_ctrl_msgs.msg import PolicyStatus, VehicleAction, VehicleState
+from spike_ctrl_msgs.msg import PolicyStatus, VehicleState
 
 from spike_ctrl.policy.pilot import Flown, PilotAnswer, Reason
 from spike_ctrl_ros.convert import fill, nanoseconds
-
-
-def action_message(
-    state: VehicleState, flown: Flown, layout: str, action: NDArray[Any], spike_rate: tuple[float, ...]
-) -> VehicleAction:
-    """The action (N, 4) of a checkpoint upon a state. layout: of the actions."""
-    return fill(
-        VehicleAction(),
-        stamp=nanoseconds(state.header.stamp),
-        frame_id="base_link",
-        tick=state.tick,
-        epoch=flown.epoch,
-        layout=layout,
-        checkpoint_id=flown.name,
-        action=action,
-        spike_rate=spike_rate,
-    )
 
 
 def status_message(

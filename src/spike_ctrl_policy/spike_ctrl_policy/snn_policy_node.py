@@ -20,15 +20,16 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.queued_states import QueueWatch
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
-from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
+from spike_ctrl_policy.policy_messages import refusal_message, status_message
 from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import YIELD, Successor
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, nanoseconds, view
+from spike_ctrl_ros.convert import MessageError, action_message, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
@@ -55,7 +56,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
-        self.battery = BatteryVoltage(self, heard=self.loader.shows_voltage)
+        self.battery = BatteryVoltage(self, heard=self.loader.expect["observation"] == voltage_input.LAYOUT)
         self.successor = Successor(self, self.pilot, self.layout, self.load) if p.flight else None
         self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
@@ -172,7 +173,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
 
     def command(self, message: VehicleState, flown: Flown, action: NDArray[Any]) -> None:
         rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
-        self.answer = action_message(message, flown, self.layout, action, rates)
+        self.answer = action_message(message, flown.epoch, flown.name, self.layout, action, rates)
         self.action_out.publish(self.answer)
 
     def stopping(self) -> bool:

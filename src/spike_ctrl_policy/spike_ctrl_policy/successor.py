@@ -8,8 +8,8 @@ from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, Checkpoint, VehicleAction, VehicleState
 
 from spike_ctrl.policy.pilot import Flown, Pilot
-from spike_ctrl_policy.policy_messages import action_message
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import action_message
 
 YIELD = 5e-4  # s, instead of Python's 5 ms: the control may need the interpreter three times for a tick
 
@@ -67,8 +67,8 @@ class Successor:
         """Publish what the successor would have answered to this state."""
         if (candidate := self.pilot.candidate) is None:
             return
-        found = action_message(message, candidate.flown, self.layout, candidate.action, candidate.spike_rate)
-        self.action_out.publish(found)
+        flown, action, rates = candidate.flown, candidate.action, candidate.spike_rate
+        self.action_out.publish(action_message(message, flown.epoch, flown.name, self.layout, action, rates))
 
     def on_acceptance(self, message: Acceptance) -> None:
         if self.pilot.accept(message.checkpoint_id, message.epoch):

@@ -60,7 +60,9 @@ class Replayer(ProcessNode):
         started = np.isin(recording.states.tick, list(recorded_policy.started_ticks(recording)))
         self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
         self.answers = np.full_like(policy.action, np.nan)
-        self.rows = np.flatnonzero(self._can_be_answered() & self.offline.stepped).tolist()[::-1]
+        self.rows = np.flatnonzero(
+            np.isin(self.epochs, [epoch for epoch, *_ in self.waiting]) & self.offline.stepped
+        ).tolist()[::-1]
         self.row: int | None = None
         self.begun: float | None = None
         self.sent = 0.0
@@ -71,10 +73,6 @@ class Replayer(ProcessNode):
         self.timer = self.start_timer(max(self.pace / 2, 1e-3), self.look)
         self.asked = time.monotonic()
         self.rival = RivalWatch(self, "state")
-
-    def _can_be_answered(self) -> np.ndarray:
-        at_hand = {epoch for epoch, *_ in self.waiting}
-        return np.array([int(epoch) in at_hand for epoch in self.epochs])
 
     def look(self) -> None:
         """Send the next state where it is due, or the last one again where its answer does not come."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
+from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 
 Message = TypeVar("Message")
 Cast = Callable[[Any], Any]
@@ -86,6 +87,15 @@ def answered(message: Any, vehicles: int) -> NDArray[np.float32]:
     if len(bad):
         raise MessageError(f"{kind}.action: found {actions[bad[0]].tolist()} of vehicle {bad[0]}, wanted finite numbers")
     return actions
+
+
+def action_message(
+    state: VehicleState, epoch: int, checkpoint_id: str, layout: str, action: Any, spike_rate: tuple[float, ...] = ()
+) -> VehicleAction:
+    """The answer (N, 4) of a policy or guide to a state. layout: of the actions."""
+    stamp, about = nanoseconds(state.header.stamp), {"tick": state.tick, "epoch": epoch, "checkpoint_id": checkpoint_id}
+    answer: dict[str, Any] = {"layout": layout, "action": action, "spike_rate": spike_rate}
+    return fill(VehicleAction(), stamp=stamp, frame_id="base_link", **about, **answer)
 
 
 def time_message(nanoseconds: int) -> Time:

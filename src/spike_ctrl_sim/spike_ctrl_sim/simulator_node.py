@@ -6,6 +6,7 @@ learner's orders say up to which tick it may fly, and it waits for a slow learne
 fly on with the last policy.
 """
 
+import dataclasses
 import sys
 import time
 from collections import deque
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
+from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.learn.rollout import VehicleStates
+from spike_ctrl.learn import recipe, resumption
+from spike_ctrl.learn.rollout import Rollout, VehicleStates, training_environment
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
@@ -30,7 +33,6 @@ from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_sim.answer_counts import AnswerCounts
 from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
-from spike_ctrl_sim.simulated_vehicles import simulated
 from spike_ctrl_sim.simulator_parameters import SimulatorParameters
 from spike_ctrl_sim.transition_messages import state_message, transition_message
 
@@ -42,8 +44,13 @@ class Simulator(ProcessNode):
     def __init__(self) -> None:
         super().__init__("simulator")
         p = self.parameters = declare(self, SimulatorParameters)
-        self.rollout, plan = simulated(p)
-        self.environment, self.task = self.rollout.environment, plan.task
+        vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
+        flown = resumption.flown_before(p.resume, dataclasses.asdict(p))
+        self.environment, self.task = training_environment(plan, vehicle, p.vehicles), plan.task
+        self.environment.reset()
+        self.environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
+        # A resumed run draws starts that it has not flown yet.
+        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start)
         self.tick = 0
         self.seen: VehicleStates | None = None
         self.answers: dict[str, NDArray[np.float32]] = {}

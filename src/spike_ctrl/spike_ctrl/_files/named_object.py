@@ -81,7 +81,8 @@ def find(name: str, key: str) -> Callable[..., Any]:
             raise UsageError(f"{key}: {path} cannot be imported: {type(broken).__name__}: {broken}") from broken
     found = getattr(module, attribute, None)
     if found is None:
-        known = ", ".join(sorted(n for n, value in vars(module).items() if _is_own(value, module))) or "none"
+        own = [n for n, value in vars(module).items() if callable(value) and getattr(value, "__module__", None) == path]
+        known = ", ".join(sorted(own)) or "none"
         raise UsageError(f"{key}: found no {attribute} in {path}, wanted one of its classes and functions: {known}")
     if not callable(found):
         raise UsageError(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
@@ -93,10 +94,6 @@ def require(instance: object, members: tuple[str, ...], key: str, name: str) -> 
     lacking = [member for member in members if not callable(getattr(instance, member, None))]
     if lacking:
         raise UsageError(f"{key}: found {name} without {', '.join(lacking)}, wanted the methods {', '.join(members)}")
-
-
-def _is_own(value: object, module: Any) -> bool:
-    return callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
 @contextmanager

@@ -84,9 +84,9 @@ class FlightCore:
         craft = airframes.altered(who.airframe, *scenario.factors)
         parameters = parameter_rules.simulated(who.airframe) | px4_parameters.hover_changes(who.airframe)
         self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
-        wanted = parameter_rules.Wanted(remote_control=False)
-        fences = parameter_rules.to_set(self.vehicle.parameters, settings, who.airframe, wanted) if scenario.cage else {}
-        self.vehicle.parameters.update(fences)
+        if scenario.cage:
+            rules = parameter_rules.rules_for(settings, who.airframe, parameter_rules.Wanted(remote_control=False))
+            self.vehicle.parameters.update(parameter_rules.to_set(self.vehicle.parameters, rules))
         self.vehicle.estimator.heading = -sum(turn for _, _, turn in scenario.resets)
         self.clock = VirtualClock()
         struck = scenario.struck(*OF_THE_STATE)

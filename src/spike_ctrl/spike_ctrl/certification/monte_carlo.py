@@ -137,43 +137,36 @@ class Campaign:
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for part in _fly_all(missing, self.family, self.table, self.model, workers, clock, elsewhere):
+            for part in self._fly_all(missing, workers, clock, elsewhere):
                 for found in part:
                     self.outcomes[found.outcome.seed] = found.outcome
                     file.write(json.dumps(found.outcome._asdict()) + "\n")
                     file.flush()
                     yield found
 
-
-def _fly_all(
-    seeds: Sequence[int],
-    family: str | None,
-    table: int,
-    model: Path,
-    workers: int,
-    clock: Callable[[], float],
-    elsewhere: Elsewhere | None,
-) -> Iterator[list[FlownSeed]]:
-    who, data = str(model), checkpoint.read(model)
-    parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
-    if elsewhere:
-        sources = code()
-        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock, table) for part in parts}
-        yield from elsewhere(_fly_there, tasks)
-    elif workers == 1 or len(parts) <= 1:
-        for seed in seeds:
-            yield _fly(who, data, [seed], family, clock, table)
-    else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
-            waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
-            while True:
-                while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
-                    running.add(pool.submit(_fly, who, data, part, family, clock, table))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+    def _fly_all(
+        self, seeds: Sequence[int], workers: int, clock: Callable[[], float], elsewhere: Elsewhere | None
+    ) -> Iterator[list[FlownSeed]]:
+        who, data, family, table = str(self.model), checkpoint.read(self.model), self.family, self.table
+        parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
+        if elsewhere:
+            sources = code()
+            tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock, table) for part in parts}
+            yield from elsewhere(_fly_there, tasks)
+        elif workers == 1 or len(parts) <= 1:
+            for seed in seeds:
+                yield _fly(who, data, [seed], family, clock, table)
+        else:
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
+                waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
+                while True:
+                    while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
+                        running.add(pool.submit(_fly, who, data, part, family, clock, table))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
 
 
 def _end_with_parent() -> None:

@@ -19,7 +19,7 @@ def show_progress(line: str, aside: bool = False) -> None:
 
     aside: for a verb whose output is a table. Where that is piped, it is piped alone, and the lines go to stderr.
     """
-    _screen(sys.stdout, aside).live("", line)
+    _screen(sys.stdout, aside).live(line)
 
 
 def progress_with_time_left(most: bool = False) -> Callable[[str, float], None]:
@@ -40,7 +40,7 @@ def progress_with_time_left(most: bool = False) -> Callable[[str, float], None]:
 
 def show_line(line: str, aside: bool = False) -> None:
     """Print a line that stays, above that of progress. aside: as in `show_progress`, for what is not part of the table."""
-    _screen(sys.stdout, aside).line("", line)
+    _screen(sys.stdout, aside).line(line)
 
 
 def end_progress() -> None:

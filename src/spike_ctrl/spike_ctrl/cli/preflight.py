@@ -58,31 +58,29 @@ def run(options: argparse.Namespace) -> int:
     craft = airframe.load(options.airframe)
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     limits = settings_for(craft, options.rate, options.cage, options.height)
-    if options.assume and parameter_rules.parse_version(options.assume) not in parameter_rules.KNOWN_VERSIONS:
-        known = ", ".join(f"{major}.{minor}" for major, minor in parameter_rules.KNOWN_VERSIONS)
-        raise UsageError(f"--assume: found '{options.assume}', wanted one of {known}")
+    parameter_rules.require_version(options.assume, "--assume")
     rate = 0.8 * options.rate * min(options.speed, 1.0)
     wanted = parameter_rules.Wanted(not options.no_remote_control, options.assume, options.speed, state_rate=rate)
     key = options.signing_key
     signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
     connection = Connection(options.connection)
-    names = parameter_rules.parameter_names(limits, craft, wanted)
+    names = parameter_rules.parameter_names(parameter_rules.rules_for(limits, craft, wanted))
     companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
     begun, talk = time.monotonic(), (connection, companion, time.monotonic)
 
+    def rules(heard: preflight.Heard) -> list[parameter_rules.Rule]:
+        return parameter_rules.rules_for(limits, craft, wanted, heard.home, heard.version)
+
     def unmet_at(now: float) -> list[Unmet]:
         heard = companion.heard_of(now)
-        companion.want(parameter_rules.parameter_names(limits, craft, wanted, heard.version))
+        companion.want(parameter_rules.parameter_names(rules(heard)))
         return preflight.audit(heard, limits, craft, wanted)
 
     parameter_writer.listen(*talk, begun + options.seconds, lambda now: not unmet_at(now) and now > begun + WARM_UP)
     if options.set:
-        values, about = parameter_rules.to_set, (limits, craft, wanted)
         try:
-            written = parameter_writer.write(
-                *talk, lambda heard: values(heard.parameters, *about, heard.home, heard.version)
-            )
+            written = parameter_writer.write(*talk, lambda heard: parameter_rules.to_set(heard.parameters, rules(heard)))
         except UsageError as error:
             raise UsageError(f"--set: {error}") from None
         for name, value in written.items():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,17 +92,18 @@ def _check_names(options: argparse.Namespace) -> None:
 
 
 def _begin_and_train(options: argparse.Namespace) -> int:
+    from spike_ctrl.learn import start_training
     from spike_ctrl.learn.run import Run
 
     named = {name: getattr(options, name) for name in NAMED}
     given = {name: value for name, value in named.items() if value is not None}
-    about: dict[str, Any] = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
     if options.from_bag:
-        begun = _run_from_bags(options.from_bag, options.online, given, about)
+        begun = _run_from_bags(options.from_bag, options.online, given)
     elif options.resume:
-        begun = Run.resume(options.resume, named, **about)
+        about = {"command": provenance.command(), "commit": provenance.commit()}
+        begun = Run.resume(options.resume, named, clock=time.monotonic, **about)
     else:
-        begun = _new_run(**given, about=about)
+        begun = start_training.start(**given)
     print(f"run {begun.folder}: recipe {begun.learner.recipe.name}", flush=True)
     return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
 
@@ -128,10 +128,11 @@ def _train(run: Run, offline_steps: int) -> int:
     return 0
 
 
-def _run_from_bags(bags: list[Path], online: int, given: dict[str, Any], about: dict[str, Any]) -> Run:
-    """A run whose method has what the bags recorded, and at its end `online` steps to fly. Raises as `_new_run` does."""
+def _run_from_bags(bags: list[Path], online: int, given: dict[str, Any]) -> Run:
+    """A run whose method has what the bags recorded, and at its end `online` steps to fly. Raises UsageError."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.learn import start_training
     from spike_ctrl.recordings import recorded_transitions
 
     plan = recipes.find(given.setdefault("recipe", "offline"))
@@ -146,19 +147,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict[str, Any], about: 
     for line in recorded.words:
         print(line)
     steps = given.get("steps") or plan.schedule.steps
-    run = _new_run(**given | {"steps": steps + online}, bags=bags, about=about)
+    run = start_training.start(**given | {"steps": steps + online}, bags=bags)
     method: Any = run.learner.method
     method.learn_from(held, recorded.blind)
     return run
-
-
-def _new_run(
-    *, about: dict[str, Any], recipe: str = "default", airframe: str = "crazyflie", vehicles: int = 256, seed: int = 0,
-    steps: int = 0, run: Path | None = None, device: str | None = None, bags: Sequence[Path] = (),
-) -> Run:  # fmt: skip
-    """The run that these arguments ask for. Raises UsageError."""
-    from spike_ctrl.learn import start_training
-    from spike_ctrl.learn.run import folder_for
-
-    folder = run or (lambda plan: folder_for(plan, time.strftime("%Y%m%d-%H%M%S")))
-    return start_training.start(folder, recipe, airframe, vehicles, steps, seed, bags, device=device, prefix="--", **about)

@@ -24,7 +24,6 @@ class Guide(Protocol):
 
     def initial_state(self, vehicles: int) -> Any:
         """What it remembers before the first step."""
-        ...
 
     def act(
         self,
@@ -40,11 +39,9 @@ class Guide(Protocol):
         (N, 4) normalised; disturbance (N, 6), force N in the world and torque N m in the body; plant (N, PLANT_SIZE), the
         true parameters as `dynamics.nominal_plant` orders them, None also for the nominal ones.
         """
-        ...
 
     def reset_rows(self, state: Any, mask: NDArray[Any]) -> Any:
         """The state with the vehicles of the mask (N,) back at the initial state: they begin a new episode."""
-        ...
 
 
 def make(named: NamedObject, key: str, airframe: Airframe) -> Guide:

@@ -33,11 +33,9 @@ class Controller(Protocol):
 
     def begin(self, vehicles: int) -> None:
         """Forget what was flown; N vehicles start."""
-        ...
 
     def act(self, observation: Array, environment: Environment | None) -> Array:
         """Actions (N, 4) in [-1, 1] for observations (N, 18)."""
-        ...
 
 
 class PolicyController:

@@ -73,10 +73,6 @@ class Envelope:
         """Whether tilt or body rate is beyond that share of its limit."""
         return tilt(sample.quaternion) > share * self.tilt or math.hypot(*sample.rates) > share * self.rate
 
-    def is_tumbling(self, sample: Sample) -> bool:
-        """Whether tilt or body rate is farther out than a sound guide ever flies, whose tilt ends at 60 degrees."""
-        return self.is_upset(sample, self.tumbling)
-
     def is_settled(self, sample: Sample) -> bool:
         """Whether a recovery is over: body rate, speed and tilt are small.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from spike_ctrl.flight.answer_checks import AnswerLimits, AnswerSource
+from spike_ctrl.flight.answer_checks import AnswerLimits
 from spike_ctrl.flight.command_choice import Command
 from spike_ctrl.flight.supervisor_state import SupervisorState
 
@@ -71,13 +71,9 @@ class HeldBack(NamedTuple):
         A source that has not answered for longer than `limits.silent` is not waited for.
         """
         newest, tick = command or self.held, -1 if state.sample is None else state.sample.tick
-        computes = any(_computes(source, now, limits) for source in (state.policy, state.guide))
-        if computes and (newest is None or newest.tick == tick):
+        since = [source.waiting_since for source in (state.policy, state.guide) if source.waiting_since is not None]
+        if any(now - begun <= limits.silent for begun in since) and (newest is None or newest.tick == tick):
             return self._replace(held=newest), None, None
         if newest is not None:
             return HeldBack(None, newest.tick), newest, None
         return (self, None, None) if tick in (-1, self.told) else (HeldBack(None, tick), None, tick)
-
-
-def _computes(source: AnswerSource, now: float, limits: AnswerLimits) -> bool:
-    return source.waiting_since is not None and now - source.waiting_since <= limits.silent

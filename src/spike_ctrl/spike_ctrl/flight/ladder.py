@@ -87,7 +87,9 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     rung, worst = max(demanding, key=lambda pair: pair[0])
     if facts.lost is not None and rung is Rung.LAND and facts.airborne:
         rung = Rung.GUIDE  # it lands, and the autopilot's own controllers cannot
-    if rung is Rung.HOLD or (ladder.rung is Rung.SNN and rung is Rung.GUIDE and facts.airborne and facts.stirred):
+    if ladder.rung is Rung.SNN and rung is Rung.GUIDE and facts.airborne and facts.upset(facts.envelope.guided):
+        rung = Rung.HOLD  # it turns or leans too much for a guide to take over
+    if rung is Rung.HOLD:
         rung = facts.hold_or_land
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
     grounded = ladder.rung is Rung.GUIDE and not ladder.armed
@@ -103,12 +105,13 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
         moved = Move(ladder)
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
-        if guided and facts.upset:  # it took over a vehicle that lay well: whoever upsets that one cannot recover it
+        if guided and facts.upset():  # it took over a vehicle that lay well: whoever upsets that one cannot recover it
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself upset the vehicle: {worst}")
             return fall_to(facts.hold_or_land, ladder, finding, facts)
         settling = [finding for _, finding in demanding if finding.fault.settles]
         if settling and facts.sample is not None:
-            return _begin_recovery(moved, settling, facts.sample, facts, guided or not facts.tumbling, limits)
+            tumbling = facts.upset(facts.envelope.tumbling)
+            return _begin_recovery(moved, settling, facts.sample, facts, guided or not tumbling, limits)
     return moved
 
 
@@ -195,7 +198,7 @@ def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     """From GUIDE to HOLD: once the vehicle is at rest, when that takes too long, or when the guide makes it tumble."""
     if ladder.rung is not Rung.GUIDE or ladder.recovering is None:
         return None
-    if ladder.guide_suspect and facts.tumbling:
+    if ladder.guide_suspect and facts.upset(facts.envelope.tumbling):
         finding = Finding(Fault.NOT_RECOVERED, "under the guide the vehicle began to tumble")
         return fall_to(facts.hold_or_land, ladder, finding, facts)
     if facts.now - ladder.since > limits.recover_timeout:
@@ -218,12 +221,13 @@ def hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     ready = ladder.rung is Rung.GUIDE and ladder.wanted and ladder.confirmed and not ladder.taking_off
     if not ready or not facts.airborne:
         return None
-    if facts.agrees and (who := facts.monitor.identity) is not None and not facts.blocking:
-        ladder = ladder._replace(approved=who)
-        return change_rung(ladder, Rung.SNN, EventKind.HANDED_OVER, who, facts, detail=facts.agreement)
+    monitor, answers = facts.monitor, facts.limits
+    if monitor.agrees_but_for_trim(answers) and (who := monitor.identity) is not None and not facts.blocking:
+        detail = monitor.describe_agreement(answers)
+        return change_rung(ladder._replace(approved=who), Rung.SNN, EventKind.HANDED_OVER, who, facts, detail=detail)
     if facts.now - ladder.wanted_since <= limits.engage_timeout:
         return None
-    finding = Finding(Fault.DISAGREEMENT, facts.agreement)
+    finding = Finding(Fault.DISAGREEMENT, monitor.describe_agreement(answers))
     event = Event(facts.now, EventKind.DROPPED, finding, Rung.GUIDE)
     return Move(ladder._replace(wanted=False, latched=finding), events=(event,))
 

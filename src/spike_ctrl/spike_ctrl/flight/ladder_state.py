@@ -130,31 +130,9 @@ class Facts(NamedTuple):
         strayed = any(finding.fault.strays for finding in self.found)
         return self.sample is not None and not strayed and self.envelope.is_settled(self.sample)
 
-    @property
-    def upset(self) -> bool:
-        """Whether tilt or body rate is outside the envelope."""
-        return self.sample is not None and self.lost is None and self.envelope.is_upset(self.sample)
-
-    @property
-    def stirred(self) -> bool:
-        """Whether it turns or leans too much for a guide to take over."""
-        limit = self.envelope.guided
-        return self.sample is not None and self.lost is None and self.envelope.is_upset(self.sample, limit)
-
-    @property
-    def tumbling(self) -> bool:
-        """Whether tilt or body rate is far outside the envelope."""
-        return self.sample is not None and self.lost is None and self.envelope.is_tumbling(self.sample)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the policy in shadow agrees with the guide, but for what is steady where that is allowed."""
-        return self.monitor.agrees_but_for_trim(self.limits)
-
-    @property
-    def agreement(self) -> str:
-        """How far it agrees, in words."""
-        return self.monitor.describe_agreement(self.limits)
+    def upset(self, share: float = 1.0) -> bool:
+        """Whether tilt or body rate is beyond that share of its limit in the envelope."""
+        return self.sample is not None and self.lost is None and self.envelope.is_upset(self.sample, share)
 
     @property
     def airborne(self) -> bool:

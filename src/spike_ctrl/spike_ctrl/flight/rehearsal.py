@@ -19,24 +19,7 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
 from spike_ctrl.sim.battery import BatteryConstants
-from spike_ctrl.sim.dynamics import (
-    COMMAND,
-    FORCE,
-    LANES,
-    MASS,
-    MOMENT,
-    POSITION,
-    QUATERNION,
-    RATE_SETPOINT,
-    RATES,
-    ROTOR_ROWS,
-    ROWS,
-    THRUST,
-    VELOCITY,
-    VOLTAGE,
-    rk4_lane,
-    unpack_arms,
-)
+from spike_ctrl.sim.dynamics import LANES, ROWS, rk4_lane, unpack_arms
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
 VEHICLES, SEED = LANES, 0
@@ -58,28 +41,22 @@ class PlantChange(NamedTuple):
 
     def write(self, buffer: Floats) -> None:
         """Change VEHICLES in a buffer of `dynamics`."""
-        for row, factor in ((MASS, self.mass), *((THRUST + i, self.thrust) for i in range(3))):
+        for row, factor in ((dynamics.MASS, self.mass), *((dynamics.THRUST + i, self.thrust) for i in range(3))):
             rows = slice(row, row + 1)
             dynamics.write(buffer, rows, factor * dynamics.read(buffer, rows, VEHICLES))
-        dynamics.write(buffer, slice(FORCE, FORCE + 3), np.tile(np.array(self.force, np.float32), (VEHICLES, 1)))
+        force = np.tile(np.array(self.force, np.float32), (VEHICLES, 1))
+        dynamics.write(buffer, slice(dynamics.FORCE, dynamics.FORCE + 3), force)
         if any(self.moment):
-            rows = slice(MOMENT, MOMENT + 3)
+            rows = slice(dynamics.MOMENT, dynamics.MOMENT + 3)
             dynamics.write(buffer, rows, dynamics.read(buffer, rows, VEHICLES) + np.array(self.moment, np.float32))
 
 
-def rehearse(
-    policy: Policy,
-    airframe: Airframe,
-    rate_hz: float,
-    rest: Callable[[], object] = lambda: None,
-    change: PlantChange = PlantChange(),
-) -> str | None:
+def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None) -> str | None:
     """Fly VEHICLES of the airframe to the set-point. Why the policy must not fly, in words, or None.
 
     rest: called after each step, so that a thread may let others run.
-    change: how the plant that flies differs from the airframe.
     """
-    for seen in fly(policy, airframe, rate_hz, change):
+    for seen in fly(policy, airframe, rate_hz):
         last = seen
         rest()
     return refusal(last)
@@ -96,7 +73,10 @@ def refusal(last: Floats) -> str | None:
 
 
 def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()) -> Iterator[Floats]:
-    """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer."""
+    """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer.
+
+    change: how the plant that flies differs from the airframe.
+    """
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)
     change.write(buffer)
@@ -107,14 +87,14 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange 
     state = policy.initial_state(VEHICLES)
     for _ in range(round(LIMITS.seconds * rate_hz)):
         yield (seen := _observe(buffer))
-        voltage = dynamics.read(buffer, VOLTAGE, VEHICLES) if airframe.battery else None
+        voltage = dynamics.read(buffer, dynamics.VOLTAGE, VEHICLES) if airframe.battery else None
         action, state = policy.step(complete(policy, seen, voltage), state)
         _advance(buffer, late, *plant)
         action = np.clip(action, -1.0, 1.0)
         if rates:
-            dynamics.write(buffer, slice(RATE_SETPOINT, RATE_SETPOINT + 4), action)
+            dynamics.write(buffer, slice(dynamics.RATE_SETPOINT, dynamics.RATE_SETPOINT + 4), action)
         else:
-            dynamics.write(buffer, slice(COMMAND, COMMAND + 4), action_mapping.command(action))
+            dynamics.write(buffer, slice(dynamics.COMMAND, dynamics.COMMAND + 4), action_mapping.command(action))
             if airframe.dead_time:
                 dynamics.delay(buffer, rate_hz)
         _advance(buffer, SUBSTEPS - late, *plant)
@@ -130,13 +110,13 @@ def _start(buffer: Floats, airframe: Airframe) -> None:
     half, heading = dice.uniform(0, LIMITS.start_tilt / 2, VEHICLES), dice.uniform(-np.pi, np.pi, VEHICLES)
     zero = np.zeros(VEHICLES)
     quaternions = np.stack([np.sin(half) * np.cos(heading), np.sin(half) * np.sin(heading), zero, np.cos(half)], axis=1)
-    for row, values in ((POSITION, positions), (QUATERNION, quaternions), (VELOCITY, velocities)):
+    for row, values in ((dynamics.POSITION, positions), (dynamics.QUATERNION, quaternions), (dynamics.VELOCITY, velocities)):
         dynamics.write(buffer, slice(row, row + values.shape[1]), values)
-    dynamics.write(buffer, ROTOR_ROWS, np.full((VEHICLES, 4), airframe.hover))
+    dynamics.write(buffer, dynamics.ROTOR_ROWS, np.full((VEHICLES, 4), airframe.hover))
 
 
 def _observe(buffer: Floats) -> Floats:
-    parts = [(POSITION, 3), (QUATERNION, 4), (VELOCITY, 3), (RATES, 3)]
+    parts = [(dynamics.POSITION, 3), (dynamics.QUATERNION, 4), (dynamics.VELOCITY, 3), (dynamics.RATES, 3)]
     columns = [dynamics.read(buffer, slice(row, row + size), VEHICLES) for row, size in parts]
     return np.stack([observation.build(*row) for row in zip(*columns, strict=True)])
 

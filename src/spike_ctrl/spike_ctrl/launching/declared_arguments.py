@@ -55,7 +55,12 @@ def of_node(settings: Any, names: str = "", only: str = "", **defaults: object) 
 
 def of_launch(settings: Any) -> Arguments:
     """All fields of a dataclass of `ranges.setting` fields. The launch refuses what is not among the choices of one."""
-    return {field.name: _argument(field) for field in dataclasses.fields(settings)}
+    return {
+        one.name: LaunchArgument(
+            type(one.default), _text(one.default), ranges.described(one.metadata), one.metadata.get("choices")
+        )
+        for one in dataclasses.fields(settings)
+    }
 
 
 def declarations(*groups: Arguments) -> list[Any]:
@@ -82,11 +87,6 @@ def parameters(arguments: Arguments) -> dict[str, Any]:
 def typed(arguments: Arguments, context: Any) -> dict[str, Any]:
     """The values of these arguments with their types, by name. Raises an error of the launch for one of another type."""
     return {name: value.evaluate(context) for name, value in parameters(arguments).items()}
-
-
-def _argument(field: dataclasses.Field[Any]) -> LaunchArgument:
-    words = ranges.described(field.metadata)
-    return LaunchArgument(type(field.default), _text(field.default), words, field.metadata.get("choices"))
 
 
 def _text(value: object) -> str | None:

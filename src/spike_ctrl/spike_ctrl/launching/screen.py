@@ -1,4 +1,4 @@
-"""Shows the output of one or several processes: lines, and one progress line that stays at the bottom of a terminal."""
+"""Shows the output of a program: lines, and one progress line that stays at the bottom of a terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-LIVE_PERIOD = 10.0  # s between two progress lines of a process, if the stream is not a terminal
-COLOURS = (36, 32, 33, 35, 34, 31)
+LIVE_PERIOD = 10.0  # s between two progress lines, if the stream is not a terminal
 PLAIN = "progress comes in plain lines: rich is not installed (pip install rich)"
 SHARE = re.compile(r" *(?:(\d+) ?%|(\d+)(?:/| of )(\d+)\b)")  # what a progress line begins with, where it tells how far
 LINE = 80  # characters that a progress line needs; what a wider terminal has left is for its bar
@@ -33,29 +32,30 @@ class Screen:
         self.stream, self.clock = stream, clock
         self.terminal = redrawn and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self.colour = self.terminal and "NO_COLOR" not in os.environ
-        self._colours: dict[str, int] = {}
         self._drawn: Live | None = None  # while a progress line stands
-        self._whose = ""  # the process of that line
         self._printed: dict[str, float] = {}
 
-    def line(self, name: str, text: str) -> None:
-        """Print a line of the process `name` ("" for none), above the progress line."""
-        self._try(self._above if self._drawn else self._write, self._prefixed(name, text))
+    def line(self, text: str) -> None:
+        """Print a line, above the progress line."""
+        self._try(self._above if self._drawn else self._write, text)
 
-    def live(self, name: str, text: str) -> None:
-        """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
+    def live(self, text: str, before: str = "") -> None:
+        """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD.
+
+        before: whose line it is, where several share the screen.
+        """
         if self.terminal and not _rich():
             self.terminal = False
-            self.line("", PLAIN)
+            self.line(PLAIN)
         if self.terminal:
-            self._try(self._draw, name, text)
-        elif self.clock() - self._printed.get(name, float("-inf")) >= LIVE_PERIOD:
-            self._printed[name] = self.clock()
-            self.line(name, text)
+            self._try(self._draw, before, text)
+        elif self.clock() - self._printed.get(before, float("-inf")) >= LIVE_PERIOD:
+            self._printed[before] = self.clock()
+            self.line(before + text)
 
-    def withdraw(self, name: str) -> None:
-        """Erase the progress line of a process, if it stands."""
-        if self._drawn and self._whose == name:
+    def withdraw(self) -> None:
+        """Erase the progress line, if it stands."""
+        if self._drawn:
             self._drawn.transient = True
             self.settle()
 
@@ -65,7 +65,7 @@ class Screen:
             self._try(self._drawn.stop)
             self._drawn = None
 
-    def _draw(self, name: str, text: str) -> None:
+    def _draw(self, before: str, text: str) -> None:
         from rich.console import Console
         from rich.live import Live
 
@@ -75,20 +75,13 @@ class Screen:
             drawn = self._drawn = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=errors)
             drawn.start()
             console.show_cursor()  # so that a program that is killed leaves one
-        self._whose, width = name, drawn.console.width
-        drawn.update(progress_picture(self._prefixed(name, ""), text, width), refresh=True)
+        drawn.update(progress_picture(before, text, drawn.console.width), refresh=True)
 
     def _above(self, text: str) -> None:
         from rich.text import Text
 
         if self._drawn:
             self._drawn.console.print(Text(text), soft_wrap=True)
-
-    def _prefixed(self, name: str, text: str) -> str:
-        if not self.colour or not name:
-            return prefix(name) + text
-        colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
-        return f"\x1b[{colour}m[{name}]\x1b[0m {text}"
 
     def _write(self, text: str) -> None:
         self.stream.write(f"{text}\n")
@@ -117,44 +110,6 @@ def progress_picture(before: str, text: str, width: int) -> RenderableType:
     row = Table.grid(padding=(0, 1, 0, 0))
     row.add_row(*([name] if before else []), bar, Text(text, **words))
     return row
-
-
-class LineSplitter:
-    """Splits the output of one process into lines for a screen. A part that ends in a carriage return is a progress line."""
-
-    def __init__(self, screen: Screen, name: str):
-        self.screen, self.name = screen, name
-        self._rest = b""
-        self._returned = b""  # the last progress line: a line feed that follows makes it an ordinary line
-
-    def feed(self, data: bytes) -> None:
-        """Show the lines that are complete with these bytes."""
-        *parts, self._rest = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\r\n").split(b"\n")
-        for part in parts:
-            if part.endswith(b"\r"):
-                self._returned = part[:-1] or self._returned
-                if part != b"\r":
-                    self.screen.live(self.name, _decoded(part[:-1]))
-            else:
-                if self._returned and not part:  # its last progress line becomes an ordinary one
-                    self.screen.withdraw(self.name)
-                self.screen.line(self.name, _decoded(part or self._returned))
-                self._returned = b""
-
-    def end(self) -> None:
-        """Show what is left, as a line."""
-        if self._rest:
-            self.screen.line(self.name, _decoded(self._rest))
-            self._rest = b""
-
-
-def prefix(name: str) -> str:
-    """What stands before each line of a process."""
-    return f"[{name}] " if name else ""
-
-
-def _decoded(data: bytes) -> str:
-    return data.decode("utf-8", errors="replace")
 
 
 @functools.lru_cache(maxsize=1)

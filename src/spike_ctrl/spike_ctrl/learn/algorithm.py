@@ -26,7 +26,6 @@ class Algorithm(Protocol):
 
     def receive(self, rows: Rows) -> None:
         """Take what N vehicles saw and did at one tick. All numbers are finite."""
-        ...
 
     def update(self, progress: float, slope: float, average: AveragedNetwork) -> dict[str, float]:
         """The updates of one iteration, and what there is to log: {} where there is not enough flight yet.
@@ -34,23 +33,18 @@ class Algorithm(Protocol):
         progress: share of the training that is done, 0 to 1. slope: k of the surrogate derivative. Call
         `average.follow(actor)` after each update of the actor.
         """
-        ...
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Modules beside the actor that a resumed run needs, by name."""
-        ...
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers that a resumed run needs, by name."""
-        ...
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays, and values that JSON can hold, that a resumed run needs beside modules and optimisers."""
-        ...
 
     def restore(self, arrays: dict[str, NDArray[Any]], info: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-        ...
 
 
 @runtime_checkable
@@ -66,4 +60,3 @@ class Exploring(Algorithm, Protocol):
 
         They are clipped to [-1, 1]; the `Rows` that `receive` gets next hold them as they were applied.
         """
-        ...

@@ -20,40 +20,30 @@ from torch.nn.functional import binary_cross_entropy as cross_entropy
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn import device
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.off_policy import geometric
-from spike_ctrl.learn.ppo import Critic, columns, generalised_advantages
+from spike_ctrl.learn.ppo import OnPolicy, columns, generalised_advantages
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
-from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
-from spike_ctrl.snn.network_state import State, each
+from spike_ctrl.snn.network_state import each
 
 
-class Dagger:
+class Dagger(OnPolicy):
     """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `distillation` of the recipe."""
 
     def __init__(
         self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator
     ) -> None:
-        self.settings, self.schedule = recipe.distillation, recipe.schedule
-        self.actor, self.generator, self.vehicles = actor, generator, vehicles
-        self.step_worth = recipe.task.floored(airframe.hover, self.settings.exponent)
+        super().__init__(recipe, recipe.distillation.exponent, airframe, vehicles, actor, generator)
+        self.settings = recipe.distillation
         self.best = self.step_worth.scale / (1 - self.settings.gamma)
-        with actors.seeded(generator):
-            self.critic = Critic(recipe.critic_width).to(device.of(actor))
         self.actor_optimiser = Adam(actor.parameters(), foreach=True)
         self.critic_optimiser = Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
-        self.hidden: State = actor.initial_state(vehicles)
-        self.ticks: list[tuple[torch.Tensor, ...]] = []
 
     def receive(self, rows: Rows) -> None:
         """Keep the tick."""
-        seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
-        flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
-        reward, label = torch.from_numpy(self.step_worth(rows.reward)), torch.from_numpy(rows.guide_action)
-        self.ticks.append((seen, *flags, reward, label))
+        self.keep(rows, torch.from_numpy(rows.guide_action))
 
     def update(self, progress: float, slope: float, average: AveragedNetwork) -> dict[str, float]:
         """Some passes over the flight since the last update; its last tick stays, as the first of the next flight."""
@@ -103,13 +93,6 @@ class Dagger:
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser}
-
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Nothing else: a resumed run begins with new episodes."""
-        return {}, {}
-
-    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
-        """Nothing was kept."""
 
 
 def divergence(action: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,34 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.snn.network_state import State, each
 
 
-class PPO:
+class OnPolicy:
+    """What algorithms share that learn from the flight since their last update: the ticks of it, and a critic of returns."""
+
+    def __init__(
+        self, recipe: Recipe, exponent: float, airframe: Airframe, vehicles: int, actor: Any, generator: torch.Generator
+    ) -> None:
+        self.schedule, self.actor, self.generator, self.vehicles = recipe.schedule, actor, generator, vehicles
+        self.step_worth = recipe.task.floored(airframe.hover, exponent)
+        with actors.seeded(generator):
+            self.critic = Critic(recipe.critic_width).to(device.of(actor))
+        self.hidden: State = actor.initial_state(vehicles)
+        self.ticks: list[tuple[torch.Tensor, ...]] = []
+
+    def keep(self, rows: Rows, *more: torch.Tensor) -> None:
+        """Keep the tick: what was seen, the flags, what the step was worth, and these columns."""
+        seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
+        flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
+        self.ticks.append((seen, *flags, torch.from_numpy(self.step_worth(rows.reward)), *more))
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Nothing but modules and optimisers: a resumed run begins with new episodes."""
+        return {}, {}
+
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+        """Nothing was kept."""
+
+
+class PPO(OnPolicy):
     """An `Exploring` algorithm, see `spike_ctrl.learn.algorithm`; its constants are the block `ppo` of the recipe."""
 
     def __init__(
@@ -36,16 +63,11 @@ class PPO:
     ) -> None:
         if recipe.jump_start.horizon or recipe.jump_start.rest:
             raise UsageError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
-        self.settings, self.schedule = recipe.ppo, recipe.schedule
-        self.actor, self.generator, self.vehicles = actor, generator, vehicles
-        self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.exponent)
-        with actors.seeded(generator):
-            self.critic = Critic(recipe.critic_width).to(device.of(actor))
+        super().__init__(recipe, recipe.ppo.exponent, airframe, vehicles, actor, generator)
+        self.settings = recipe.ppo
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))]).to(device.of(actor))
         learned = [] if recipe.ppo.deviation_end else list(self.noise)
         self.optimiser = Adam([*actor.parameters(), *self.critic.parameters(), *learned])
-        self.hidden: State = actor.initial_state(vehicles)
-        self.ticks: list[tuple[torch.Tensor, ...]] = []
         self.samples: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     # --- flying ---
@@ -61,9 +83,7 @@ class PPO:
 
     def receive(self, rows: Rows) -> None:
         """Keep the tick; the action that belongs to it was explored before."""
-        seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
-        flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
-        self.ticks.append((seen, *flags, torch.from_numpy(self.step_worth(rows.reward)), *self.samples.pop()))
+        self.keep(rows, *self.samples.pop())
 
     # --- learning ---
 
@@ -120,13 +140,6 @@ class PPO:
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"optimiser": self.optimiser}
-
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Nothing else: a resumed run begins with new episodes."""
-        return {}, {}
-
-    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
-        """Nothing was kept."""
 
 
 def columns(ticks: list[tuple[torch.Tensor, ...]], module: nn.Module) -> list[torch.Tensor]:

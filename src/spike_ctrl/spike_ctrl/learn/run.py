@@ -293,8 +293,3 @@ def _write_json(path: Path, data: Mapping[str, object]) -> None:
     text = (json.dumps(data, indent=2) + "\n").encode()
     with refused(f"{path}: cannot be written", "; what was saved before still stands"):
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, text))
-
-
-def folder_for(recipe: Recipe, stamp: str) -> Path:
-    """Where a run goes that is given no folder."""
-    return Path("runs") / f"{recipe.name}-{stamp}"

@@ -56,39 +56,36 @@ def train(
     >>> policy.outputs, evaluation.starts
     (4, 1024)
     """
+    require_run(vehicles, steps, seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if run is None else Path(run)
-        about: dict[str, Any] = {"clock": clock, "command": provenance.command(), "commit": provenance.commit()}
-        begun = start(folder, recipe, airframe, vehicles, steps, seed, device=device, **about)
+        begun = start(folder, recipe, airframe, vehicles, steps, seed, device=device, clock=clock)
         learn(begun, 0, progress or (lambda line: None), lambda: False)
         evaluation = begun.finish()
         return Trained(checkpoint.load(begun.policy_path).policy, evaluation)
 
 
 def start(
-    folder: Path | Callable[[Recipe], Path],
-    recipe: str | Path | Recipe,
-    airframe: str | Path | Airframe,
-    vehicles: int,
-    steps: int,
-    seed: int,
+    run: Path | None = None,
+    recipe: str | Path | Recipe = "default",
+    airframe: str | Path | Airframe = "crazyflie",
+    vehicles: int = 256,
+    steps: int = 0,
+    seed: int = 0,
     bags: Sequence[Path] = (),
     *,
     device: str | None = None,
-    prefix: str = "",
-    clock: Callable[[], float],
-    command: str,
-    commit: str,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Run:
-    """A new run in a folder that is given or follows from the recipe; see `train`. prefix: what users write before a name.
+    """A new run of the command that was typed, see `train`. run: its folder; None: runs/RECIPE-TIME. bags: see `Run.start`.
 
     Raises what `train` raises.
     """
-    require_run(vehicles, steps, seed, prefix)
     craft = airframes.load(airframe)
     plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps).on(device)
-    place = folder if isinstance(folder, Path) else folder(plan)
-    return Run.start(place, plan, craft, vehicles, seed, bags, clock=clock, command=command, commit=commit)
+    folder = run or Path("runs") / f"{plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    about: dict[str, Any] = {"clock": clock, "command": provenance.command(), "commit": provenance.commit()}
+    return Run.start(folder, plan, craft, vehicles, seed, bags, **about)
 
 
 def learn(run: Run, offline_steps: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:

@@ -13,6 +13,7 @@ import socket
 import termios
 import threading
 import tty
+from contextlib import suppress
 
 from spike_ctrl._files.errors import UsageError, refused
 
@@ -75,10 +76,8 @@ class Connection:
         if self._waited < REOPEN:
             return
         self._waited = 0.0
-        try:
+        with suppress(UsageError):  # not back yet
             self._line = _serial(self.text)
-        except UsageError:
-            pass  # not back yet
 
     def believes(self, sender: Sender, now: float) -> bool:
         """Whether packets of this sender may be the autopilot's."""
@@ -91,7 +90,7 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send to the autopilot, once it is known. Bytes that the system cannot take are lost, as on any such link."""
-        try:
+        with suppress(OSError):
             if self._socket is not None:
                 if self._remote is not None:
                     self._socket.sendto(data, self._remote)
@@ -99,8 +98,6 @@ class Connection:
                 with self._lock:
                     if self._line is not None:
                         os.write(self._line, data)
-        except OSError:
-            pass
 
     @property
     def outlet(self) -> tuple[int | None, Sender | None]:

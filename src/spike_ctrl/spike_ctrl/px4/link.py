@@ -16,25 +16,9 @@ import numpy as np
 
 from spike_ctrl._files.printable import printable
 from spike_ctrl.airframe import GRAVITY, Airframe
-from spike_ctrl.px4 import dialect, frames
+from spike_ctrl.px4 import dialect, frames, link_events
 from spike_ctrl.px4.dialect import CommandResult, Landed, messages
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.px4.link_events import (
-    Acknowledged,
-    ClockOffset,
-    EstimatorReset,
-    EstimatorStatus,
-    Event,
-    FlightMode,
-    GroundTruth,
-    LandedState,
-    Odometry,
-    ParameterReading,
-    PowerStatus,
-    SpecificForce,
-    StatusText,
-    Version,
-)
 from spike_ctrl.px4.mavlink import Reader, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim import action_mapping
@@ -66,16 +50,16 @@ class Link:
         """Received packets: those used, and the others by reason."""
         return self._reader.counts
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
+    def receive(self, data: bytes, now: float) -> list[link_events.Event]:
         """The events in these bytes, in order. Nothing raises; dropped packets are counted."""
-        events: list[Event] = []
+        events: list[link_events.Event] = []
         for message, system, component in self._reader.read(data, now):
             if (system, component) != (self.system, dialect.COMPONENT):
                 self.counts["foreign"] += 1
                 self.others |= {system} if component == dialect.COMPONENT else set()
             elif (event := _EVENTS[message.get_msgId()](self, message, now)) is not None:
                 events.append(event)
-                if isinstance(event, Odometry):
+                if isinstance(event, link_events.Odometry):
                     events += self._watch_resets(event)
         return events
 
@@ -198,13 +182,13 @@ class Link:
 
     # --- what is received -------------------------------------------------------------------------------------------
 
-    def _watch_resets(self, event: Odometry) -> list[Event]:
+    def _watch_resets(self, event: link_events.Odometry) -> list[link_events.Event]:
         before, self._resets = self._resets, event.reset_counter
         if before is None or before == event.reset_counter:
             return []
-        return [EstimatorReset(event.now, before, event.reset_counter)]
+        return [link_events.EstimatorReset(event.now, before, event.reset_counter)]
 
-    def _odometry(self, m: Any, now: float) -> Odometry | None:
+    def _odometry(self, m: Any, now: float) -> link_events.Odometry | None:
         velocity, quaternion = (m.vx, m.vy, m.vz), frames.enu_flu_from_ned_frd(tuple(m.q))
         u, v, w = (m.velocity_covariance[index] for index in VARIANCES[:3])
         if m.frame_id != messages.MAV_FRAME_LOCAL_NED:
@@ -220,73 +204,73 @@ class Link:
             return None
         position, rates = frames.enu_from_ned((m.x, m.y, m.z)), frames.flu_from_frd((m.rollspeed, m.pitchspeed, m.yawspeed))
         x, y, z, *turned = (m.pose_covariance[index] for index in VARIANCES)
-        return Odometry(
+        return link_events.Odometry(
             now, m.time_usec * 1e-6, position, quaternion, velocity, rates, m.reset_counter,
             _deviation(x + y), _deviation(z), m.quality < 0, (y, x, z, *turned, v, u, w),
         )  # fmt: skip
 
-    def _estimator_status(self, m: Any, now: float) -> EstimatorStatus:
-        return EstimatorStatus(now, m.flags, (m.vel_ratio, m.pos_horiz_ratio, m.pos_vert_ratio, m.mag_ratio))
+    def _estimator_status(self, m: Any, now: float) -> link_events.EstimatorStatus:
+        return link_events.EstimatorStatus(now, m.flags, (m.vel_ratio, m.pos_horiz_ratio, m.pos_vert_ratio, m.mag_ratio))
 
-    def _highres_imu(self, m: Any, now: float) -> SpecificForce:
-        return SpecificForce(now, frames.flu_from_frd((m.xacc, m.yacc, m.zacc)))
+    def _highres_imu(self, m: Any, now: float) -> link_events.SpecificForce:
+        return link_events.SpecificForce(now, frames.flu_from_frd((m.xacc, m.yacc, m.zacc)))
 
-    def _scaled_imu(self, m: Any, now: float) -> SpecificForce:
+    def _scaled_imu(self, m: Any, now: float) -> link_events.SpecificForce:
         x, y, z = (1e-3 * GRAVITY * a for a in (m.xacc, m.yacc, m.zacc))  # it tells thousandths of g
-        return SpecificForce(now, frames.flu_from_frd((x, y, z)))
+        return link_events.SpecificForce(now, frames.flu_from_frd((x, y, z)))
 
-    def _heartbeat(self, m: Any, now: float) -> FlightMode:
+    def _heartbeat(self, m: Any, now: float) -> link_events.FlightMode:
         armed = bool(m.base_mode & messages.MAV_MODE_FLAG_SAFETY_ARMED)
-        return FlightMode(now, dialect.mode_of(m.custom_mode), armed)
+        return link_events.FlightMode(now, dialect.mode_of(m.custom_mode), armed)
 
-    def _current_mode(self, m: Any, now: float) -> FlightMode:
-        return FlightMode(now, dialect.mode_of(m.custom_mode), None)
+    def _current_mode(self, m: Any, now: float) -> link_events.FlightMode:
+        return link_events.FlightMode(now, dialect.mode_of(m.custom_mode), None)
 
-    def _sys_status(self, m: Any, now: float) -> PowerStatus:
+    def _sys_status(self, m: Any, now: float) -> link_events.PowerStatus:
         ready = bool(m.onboard_control_sensors_health & dialect.PREARM_CHECK)
         voltage = None if m.voltage_battery == 0xFFFF else m.voltage_battery * 1e-3
         charge = None if m.battery_remaining < 0 else m.battery_remaining * 1e-2
         heard = m.onboard_control_sensors_present & m.onboard_control_sensors_health & dialect.REMOTE_CONTROL
-        return PowerStatus(now, ready, voltage, charge, bool(heard))
+        return link_events.PowerStatus(now, ready, voltage, charge, bool(heard))
 
-    def _extended_sys_state(self, m: Any, now: float) -> LandedState:
+    def _extended_sys_state(self, m: Any, now: float) -> link_events.LandedState:
         known = m.landed_state in Landed.__members__.values()
-        return LandedState(now, Landed(m.landed_state) if known else Landed.UNDEFINED)
+        return link_events.LandedState(now, Landed(m.landed_state) if known else Landed.UNDEFINED)
 
-    def _command_ack(self, m: Any, now: float) -> Acknowledged:
+    def _command_ack(self, m: Any, now: float) -> link_events.Acknowledged:
         final = True
         if m.command == messages.MAV_CMD_DO_SET_MODE and self._first_answers and m.result == CommandResult.ACCEPTED:
             self._first_answers -= 1
             final = False
         known = m.result in CommandResult.__members__.values()
-        return Acknowledged(now, m.command, CommandResult(m.result) if known else m.result, final)
+        return link_events.Acknowledged(now, m.command, CommandResult(m.result) if known else m.result, final)
 
-    def _param_value(self, m: Any, now: float) -> ParameterReading | None:
+    def _param_value(self, m: Any, now: float) -> link_events.ParameterReading | None:
         value = dialect.parameter_from_wire(m.param_value, m.param_type)
         if value is None or not PARAMETER_NAME.fullmatch(m.param_id):
             self.counts["parameter type" if value is None else "parameter name"] += 1
             return None
-        return ParameterReading(now, m.param_id, value, m.param_index, m.param_count)
+        return link_events.ParameterReading(now, m.param_id, value, m.param_index, m.param_count)
 
-    def _statustext(self, m: Any, now: float) -> StatusText:
+    def _statustext(self, m: Any, now: float) -> link_events.StatusText:
         text = m.text.rstrip()  # PX4 ends texts that it also sends as events with a tab
-        return StatusText(now, m.severity, printable(text))
+        return link_events.StatusText(now, m.severity, printable(text))
 
-    def _timesync(self, m: Any, now: float) -> ClockOffset | None:
+    def _timesync(self, m: Any, now: float) -> link_events.ClockOffset | None:
         if m.tc1 == 0:  # the autopilot's own question
             return None
         sent, there = m.ts1 * 1e-9, m.tc1 * 1e-9
         if not 0 <= now - sent < 10:
             self.counts["timesync"] += 1
             return None
-        return ClockOffset(now, there - (sent + now) / 2, now - sent)
+        return link_events.ClockOffset(now, there - (sent + now) / 2, now - sent)
 
-    def _autopilot_version(self, m: Any, now: float) -> Version:
+    def _autopilot_version(self, m: Any, now: float) -> link_events.Version:
         major, minor, patch = (m.flight_sw_version >> shift & 0xFF for shift in (24, 16, 8))
-        return Version(now, major, minor, patch, bytes(m.flight_custom_version) == dialect.TAKES_MOTORS)
+        return link_events.Version(now, major, minor, patch, bytes(m.flight_custom_version) == dialect.TAKES_MOTORS)
 
-    def _hil_state(self, m: Any, now: float) -> GroundTruth:
-        return GroundTruth(
+    def _hil_state(self, m: Any, now: float) -> link_events.GroundTruth:
+        return link_events.GroundTruth(
             now, m.lat * 1e-7, m.lon * 1e-7, m.alt * 1e-3,
             frames.enu_flu_from_ned_frd(tuple(m.attitude_quaternion)),
             frames.enu_from_ned((m.vx * 1e-2, m.vy * 1e-2, m.vz * 1e-2)),
@@ -294,7 +278,7 @@ class Link:
         )  # fmt: skip
 
 
-_EVENTS: dict[int, Callable[[Link, Any, float], Event | None]] = {  # pymavlink's messages have no types
+_EVENTS: dict[int, Callable[[Link, Any, float], link_events.Event | None]] = {  # pymavlink's messages have no types
     messages.MAVLINK_MSG_ID_ODOMETRY: Link._odometry,
     messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: Link._estimator_status,
     messages.MAVLINK_MSG_ID_HIGHRES_IMU: Link._highres_imu,

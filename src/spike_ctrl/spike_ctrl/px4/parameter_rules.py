@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -67,6 +68,12 @@ def parse_version(text: str) -> PX4Version | None:
     return None if found is None else (int(found[1]), int(found[2]))
 
 
+def require_version(text: str, what: str) -> None:
+    """Raises UsageError, which begins with `what`, unless the text is empty or a version that the preflight knows."""
+    if text and parse_version(text) not in KNOWN_VERSIONS:
+        raise UsageError(f"{what}: found '{text}', wanted one of {', '.join(map(_words, KNOWN_VERSIONS))}")
+
+
 def audit_version(told: PX4Version | None, wanted: Wanted) -> list[Unmet]:
     """Whether the preflight knows the parameters and failsafes of this version. told: by the autopilot, None: not yet."""
     if wanted.assume:
@@ -87,23 +94,14 @@ def _words(version: PX4Version) -> str:
     return ".".join(map(str, version))
 
 
-def parameter_names(
-    settings: FlightSettings, airframe: Airframe, wanted: Wanted, version: PX4Version | None = None
-) -> tuple[str, ...]:
-    """The parameters of an autopilot of this version that the preflight reads."""
-    return tuple(dict.fromkeys(rule.name for rule in _rules(settings, airframe, wanted, version=version)))
+def parameter_names(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """The parameters that these rules are about."""
+    return tuple(dict.fromkeys(rule.name for rule in rules))
 
 
-def to_set(
-    found: Mapping[str, float],
-    settings: FlightSettings,
-    airframe: Airframe,
-    wanted: Wanted,
-    home: Sequence[float] | None = None,
-    version: PX4Version | None = None,
-) -> dict[str, float]:
-    """New values for those of the autopilot's parameters that bar a flight. Arguments as of audit_parameters."""
-    barring = [rule for rule in _rules(settings, airframe, wanted, home, version) if rule.blocks and rule.name in found]
+def to_set(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float]:
+    """New values for those of the autopilot's parameters that bar a flight by these rules. found: values by name."""
+    barring = [rule for rule in rules if rule.blocks and rule.name in found]
     values = {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
     if "COM_RCL_EXCEPT" in values and math.isfinite(found["COM_RCL_EXCEPT"]):
         values["COM_RCL_EXCEPT"] = float(int(found["COM_RCL_EXCEPT"]) ^ 4)  # the other bits stay as the user set them
@@ -127,7 +125,9 @@ def simulated(airframe: Airframe) -> dict[str, float]:
     return SIMULATED | {"COM_OF_LOSS_T": LOSS_TIME[airframe.action_layout]}
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
+    """Which values of a parameter are met, in words, the one to set, and why."""
+
     name: str
     met: Callable[[float], bool]
     wanted: str
@@ -139,22 +139,11 @@ class _Rule(NamedTuple):
         return math.isfinite(value) and self.met(float(f"{value:.6g}"))  # the value came as a float of 32 bits
 
 
-def audit_parameters(
-    found: Mapping[str, float],
-    settings: FlightSettings,
-    airframe: Airframe,
-    wanted: Wanted,
-    home: Sequence[float] | None = None,
-    version: PX4Version | None = None,
-) -> list[Unmet]:
-    """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
-    return unmet_rules(found, _rules(settings, airframe, wanted, home, version))
+FORWARDED = Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points")
 
 
-FORWARDED = _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points")
-
-
-def unmet_rules(found: Mapping[str, float], rules: Sequence[_Rule]) -> list[Unmet]:
+def unmet_rules(found: Mapping[str, float], rules: Sequence[Rule]) -> list[Unmet]:
+    """The rules that the autopilot's parameters do not meet. found: values by name."""
     unmet: list[Unmet] = []
     missing: dict[str, Unmet] = {}  # by name, of which there may be two rules
     for rule in rules:
@@ -167,13 +156,14 @@ def unmet_rules(found: Mapping[str, float], rules: Sequence[_Rule]) -> list[Unme
     return [*missing.values(), *unmet]
 
 
-def _rules(
+def rules_for(
     settings: FlightSettings,
     airframe: Airframe,
     wanted: Wanted,
     home: Sequence[float] | None = None,
     version: PX4Version | None = None,
-) -> list[_Rule]:
+) -> list[Rule]:
+    """What a flight wants of the parameters of an autopilot of this version. home: m, ENU; None: the origin."""
     version = parse_version(wanted.assume) or version or KNOWN_VERSIONS[-2]
     new = version >= STICK_SPEED
     may_hold = new and not wanted.remote_control
@@ -181,56 +171,33 @@ def _rules(
     tilt, cage = math.degrees(settings.envelope.tilt), settings.cage.laid((x, y, z))
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
     vertical = cage.high[2] - z
+    wander = vertical + HOME_WANDER
+    far, high, corner = math.ceil(horizontal + 1), math.ceil(wander), f"more than {horizontal:.1f} m, the cage's far corner"
+    fence = "0 is no fence, and the fence around home must lie outside the cage"
+    moves = f"PX4 moves its home's altitude by up to {HOME_WANDER} m in the first two minutes of a flight"
+    station = "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected"
     stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
     lost, flown = LOSS_TIME[airframe.action_layout], "rates" if airframe.action_layout == "rates" else "motor commands"
+    held = f"for this time PX4 keeps flying the last {flown}"
     rules = [
         FORWARDED,
-        _Rule(
-            "COM_OF_LOSS_T",
-            lambda v: 0 < v <= lost,
-            f"at most {lost} s",
-            str(lost),
-            f"for this time PX4 keeps flying the last {flown}",
+        Rule("COM_OF_LOSS_T", lambda v: 0 < v <= lost, f"at most {lost} s", str(lost), held),
+        Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
+        Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
+        Rule("GF_ACTION", lambda v: v in (2, 3, 5), "2 (hold), 3 (return) or 5 (land)", "5", "the outer fence must act"),
+        Rule("GF_MAX_HOR_DIST", lambda v: v > horizontal, corner, str(far), fence),
+        Rule("GF_MAX_VER_DIST", lambda v: v > vertical, f"more than {vertical:.1f} m, the cage's ceiling", str(high), fence),
+        # The rule above speaks of what is lower.
+        Rule(
+            "GF_MAX_VER_DIST", lambda v: v >= wander or not v > vertical, f"at least {wander:.1f} m", str(high), moves, False
         ),
-        _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
-        _Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
-        _Rule("GF_ACTION", lambda v: v in (2, 3, 5), "2 (hold), 3 (return) or 5 (land)", "5", "the outer fence must act"),
-        _Rule(
-            "GF_MAX_HOR_DIST",
-            lambda v: v > horizontal,
-            f"more than {horizontal:.1f} m, the cage's far corner",
-            f"{math.ceil(horizontal + 1)}",
-            "0 is no fence, and the fence around home must lie outside the cage",
-        ),
-        _Rule(
-            "GF_MAX_VER_DIST",
-            lambda v: v > vertical,
-            f"more than {vertical:.1f} m, the cage's ceiling",
-            f"{math.ceil(vertical + HOME_WANDER)}",
-            "0 is no fence, and the fence around home must lie outside the cage",
-        ),
-        _Rule(
-            "GF_MAX_VER_DIST",
-            lambda v: v >= vertical + HOME_WANDER or not v > vertical,  # the rule above speaks of what is lower
-            f"at least {vertical + HOME_WANDER:.1f} m",
-            f"{math.ceil(vertical + HOME_WANDER)}",
-            f"PX4 moves its home's altitude by up to {HOME_WANDER} m in the first two minutes of a flight",
-            False,
-        ),
-        _Rule(
-            "NAV_DLL_ACT",
-            lambda v: v > 0,
-            "more than 0",
-            "3",
-            "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected",
-            False,
-        ),
-        _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
+        Rule("NAV_DLL_ACT", lambda v: v > 0, "more than 0", "3", station, False),
+        Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
         *(
-            _Rule(name, partial(operator.le, least), f"at least {least} m/s^{3 if 'JERK' in name else 2}", str(least), stops)
+            Rule(name, partial(operator.le, least), f"at least {least} m/s^{3 if 'JERK' in name else 2}", str(least), stops)
             for name, least in BRAKES.items()
         ),
-        _Rule(
+        Rule(
             "NAV_RCL_ACT",
             lambda v: v in (1, 2, 3) or (v == 7 and may_hold),
             "1 (hold), 2 (return) or 3 (land)" + (", or 7 (hold without failsafe)" if may_hold else ""),
@@ -240,54 +207,42 @@ def _rules(
     ]
     if wanted.remote_control:
         why = "with another value the pilot's remote control is not used"
-        rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in REMOTE_CONTROL, "0, 2, 3 or 5 to 8", "0", why))
+        rules.append(Rule("COM_RC_IN_MODE", lambda v: v in REMOTE_CONTROL, "0, 2, 3 or 5 to 8", "0", why))
         if new:
             why = "with a negative one only the mode switch, and no stick, takes over from OFFBOARD"
-            rules.append(_Rule("MAN_OVERRIDE_SPD", lambda v: v > 0, "more than 0", "1", why, False))
+            rules.append(Rule("MAN_OVERRIDE_SPD", lambda v: v > 0, "more than 0", "1", why, False))
         else:
             why = "without it only the mode switch, and no stick, takes over from OFFBOARD"
-            rules.append(_Rule("COM_RC_OVERRIDE", lambda v: int(v) & 2 == 2, "bit 1 set", "3", why, False))
+            rules.append(Rule("COM_RC_OVERRIDE", lambda v: int(v) & 2 == 2, "bit 1 set", "3", why, False))
         why = "a lost remote control must end OFFBOARD"
-        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
+        rules.append(Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
     else:
         why = "without it OFFBOARD ends, because there is no remote control"
-        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
+        rules.append(Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
     why = "with another value PX4 stops the motors in the air when it detects a failure"
-    rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
+    rules.append(Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
+    why, least, value = "PX4 must not give up while the guide can still recover", tilt + 5, str(math.ceil(tilt + 5))
     for name in ("FD_FAIL_R", "FD_FAIL_P"):
-        rules.append(
-            _Rule(
-                name,
-                lambda v: v == 0 or v >= tilt + 5,
-                f"0 or at least {tilt + 5:.0f} degrees",
-                f"{math.ceil(tilt + 5)}",
-                "PX4 must not give up while the guide can still recover",
-            )
-        )
+        rules.append(Rule(name, lambda v: v == 0 or v >= least, f"0 or at least {least:.0f} degrees", value, why))
     return rules + thrust_rules(airframe)
 
 
-def thrust_rules(airframe: Airframe) -> list[_Rule]:
+def thrust_rules(airframe: Airframe) -> list[Rule]:
     """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
     hover, curved = px4_parameters.thrust_model(airframe).values()
     airmode = px4_parameters.airmode(airframe)
-    allowed = (1,) if airmode else (0, 1)
+    allowed, words = ((1,), "1 (roll and pitch)") if airmode else ((0, 1), "0 (disabled) or 1 (roll and pitch)")
+    mixes = f"airframe {airframe.name} counts on that mixer when the thrust is small"
     return [
-        _Rule(
-            "MC_AIRMODE",
-            lambda v: v in allowed,
-            "1 (roll and pitch)" if airmode else "0 (disabled) or 1 (roll and pitch)",
-            str(airmode),
-            f"airframe {airframe.name} counts on that mixer when the thrust is small",
-        ),
-        _Rule(
+        Rule("MC_AIRMODE", lambda v: v in allowed, words, str(airmode), mixes),
+        Rule(
             "MPC_THR_HOVER",
             lambda v: abs(v - hover) <= px4_parameters.HOVER_WITHIN,
             f"{hover:.2f} within {px4_parameters.HOVER_WITHIN:g}, the hover thrust of airframe {airframe.name}",
             f"{hover:.2f}",
             "with another value the vehicle jumps when PX4 takes over",
         ),
-        _Rule(
+        Rule(
             "THR_MDL_FAC",
             lambda v: abs(v - curved) <= 0.1,
             f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}",

@@ -16,7 +16,7 @@ from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, EstimateLimits, Es
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Contract
-from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, audit_parameters, audit_version
+from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, audit_version, rules_for, unmet_rules
 from spike_ctrl.sim.observation import LAYOUT
 
 
@@ -73,7 +73,7 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
     airborne = heard.status.airborne
     return [
         *audit_version(heard.version, wanted),
-        *audit_parameters(heard.parameters, settings, airframe, wanted, heard.home, heard.version),
+        *unmet_rules(heard.parameters, rules_for(settings, airframe, wanted, heard.home, heard.version)),
         *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne, heard.parameters.get("NAV_DLL_ACT", 0.0)),
         *audit_quality(heard.estimator, settings.estimate, airborne),
         *audit_battery(heard.status, settings),

@@ -16,7 +16,6 @@ from spike_ctrl.recordings.repair import is_mcap, whole_records
 
 TYPES = "spike_ctrl_msgs/msg/"
 Timed = list[tuple[int, Any]]  # messages with the time of their receipt, ns
-Named = tuple[str, int, Callable[[], Any]]
 
 
 def messages(path: Path, notes: list[str]) -> Iterator[tuple[str, str, int, Callable[[], Any]]]:
@@ -59,8 +58,9 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple[str, str, int, Call
     notes.append(f"not closed: {unread}; to restore the bag: spike-ctrl repair {path}")
 
 
-def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str], graph: str | None = None) -> Iterator[Named]:
-    """Iterate over (name, received, decode) of topics, given by name and type, in the namespace `graph` or the first."""
+def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str], graph: str | None = None) -> dict[str, Timed]:
+    """The messages of topics, given by name and type, by name, in the namespace `graph` or the first."""
+    found: dict[str, Timed] = {name: [] for name in topics}
     namespace = None if graph is None else f"/{graph.strip('/')}/".replace("//", "/")
     for topic, kind, received, message in messages(path, notes):
         name = next((n for n in topics if topic.endswith(f"/{n}") or topic == n), None)
@@ -69,9 +69,10 @@ def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str], graph:
         space = topic[: -len(name)]
         namespace = space if namespace is None and kind.startswith(TYPES) else namespace
         if namespace in (None, space):
-            yield name, received, message
+            found[name].append((received, message()))
         else:
             notes.append(f"{printable(topic)}: left out, the flight read is that of {namespace or '/'}")
+    return found
 
 
 def _checked(path: Path, topic: str, decode: Callable[..., object], *arguments: object) -> Callable[[], object]:

@@ -83,9 +83,7 @@ class FlightLog:
 
 def read_log(path: str | os.PathLike[str], namespace: str | None = None) -> FlightLog | None:
     """Read the log of the flight in a bag, as `reader.read`. None if it holds no states or no reports. Raises BagError."""
-    found: dict[str, Timed] = {name: [] for name in TOPICS}
-    for name, received, message in of_one_graph(Path(path), TOPICS, [], namespace):
-        found[name].append((received, message()))
+    found = of_one_graph(Path(path), TOPICS, [], namespace)
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:
         return None

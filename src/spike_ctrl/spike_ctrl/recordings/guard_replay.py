@@ -40,19 +40,13 @@ class GuardVerdict(NamedTuple):
 
 
 def judge(
-    recording: Recording,
-    rate_hz: float,
-    *,
-    vehicle: int = 0,
-    spike_rates: np.ndarray | None = None,
-    limits: StateLimits = StateLimits(),
-    answer_limits: AnswerLimits = AnswerLimits(),
+    recording: Recording, rate_hz: float, *, vehicle: int = 0, spike_rates: np.ndarray | None = None
 ) -> list[GuardVerdict]:
-    """Judge one vehicle of a recording. Gives one verdict for each of its T ticks.
+    """Judge one vehicle of a recording by the usual limits. Gives one verdict for each of its T ticks.
 
     rate_hz: control steps per second. spike_rates (T, layers): share of spiking neurons of the vehicle's policy, if known.
     """
-    states, period = recording.states, 1 / rate_hz
+    states, period, limits, answer_limits = recording.states, 1 / rate_hz, StateLimits(), AnswerLimits()
     received = states.received * 1e-9 if in_real_time(recording, rate_hz) else states.tick * period
     samples = _samples(recording, vehicle, period, received)
     first = (states.flags[:, vehicle] & FIRST) > 0

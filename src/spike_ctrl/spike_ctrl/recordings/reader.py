@@ -57,15 +57,13 @@ def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS), 
     """
     path = Path(path)
     notes: list[str] = []
-    found: dict[str, Timed] = {name: [] for name in TOPICS}
-    for name, received, message in of_one_graph(path, {name: TOPICS[name] for name in topics}, notes, namespace):
-        found[name].append((received, message()))
-    if not found["state"]:
+    found = of_one_graph(path, {name: TOPICS[name] for name in topics}, notes, namespace)
+    if not found.get("state"):
         others = {f"{topic} ({kind})" for topic, kind, *_ in messages(path, [])}
         there = ", ".join(sorted(others)) or "no message"
         raise BagError(f"{path}: found {there}; wanted a topic {Path(namespace or '', 'state')} ({TYPES}VehicleState)")
     try:
-        return _recording(path, {name: found[name] for name in topics}, list(dict.fromkeys(notes)))
+        return _recording(path, found, list(dict.fromkeys(notes)))
     except AttributeError as error:
         raise BagError(f"{path}: the bag's message types are of another version: {error}") from None
 
@@ -203,13 +201,12 @@ def _applied(found: Timed | None, states: States) -> Applied | None:
     shapes = {"action": 4, "guide_action": 4, "rotor_speed": 4, "disturbance": 6}
     arrays = {name: np.full((ticks, vehicles, size), np.nan, np.float32) for name, size in shapes.items()}
     arrays["reward"] = np.full((ticks, vehicles), np.nan, np.float32)
-    flags = np.zeros((ticks, vehicles), np.uint8)
+    arrays["flags"] = np.zeros((ticks, vehicles), np.uint8)
     for row, _, message in _rows(found, states):
         if message.vehicles == vehicles:
-            flags[row] = message.flags
             for name, array in arrays.items():
                 array[row] = getattr(message, name).reshape(array.shape[1:])
-    return Applied(flags=flags, **arrays)
+    return Applied(**arrays)
 
 
 def _commands(found: Timed | None, states: States, notes: list[str]) -> Commands | None:

@@ -80,12 +80,6 @@ def _read_only(copy: Floats) -> Floats:
     return copy
 
 
-def _statistics(episode: Floats) -> dict[str, Floats]:
-    """Return, summed costs and length of the episodes that ended; 0 where one goes on."""
-    named = dict(zip(STATISTICS, episode, strict=True))
-    return named | {"l": named["l"].astype(np.int64)}
-
-
 class Environment(VectorEnv[Floats, Floats, Any]):
     """N vehicles flying the position task, each in episodes of its own: a Gymnasium vector environment.
 
@@ -235,7 +229,9 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             finished = episode_kernels.finish(self.buffer, *rules, results, self._extension)
         self._exchange(begun)
         terminated, truncated = ends
-        flight = _statistics(episode) if finished else {}
+        flight = dict(zip(STATISTICS, episode, strict=True)) if finished else {}  # 0 where an episode goes on
+        if finished:
+            flight["l"] = flight["l"].astype(np.int64)
         if self._terms:
             charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
             reward -= charge

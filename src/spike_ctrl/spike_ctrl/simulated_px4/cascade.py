@@ -94,7 +94,8 @@ def without_place(
 
 def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: AutopilotParameters) -> RateCommand:
     """The body rates that turn from attitude `found` to attitude `wanted`, within PX4's limits."""
-    x, y, z, w = _times(_conjugate(found), wanted)
+    (x, y, z), w = found[:3], found[3]
+    x, y, z, w = _times((-x, -y, -z, w), wanted)
     sign = 2.0 if w >= 0 else -2.0
     p = parameters
     a, b, c = (math.radians(p["MC_ROLLRATE_MAX"]), math.radians(p["MC_PITCHRATE_MAX"]), math.radians(p["MC_YAWRATE_MAX"]))
@@ -109,10 +110,6 @@ def facing(up: Vector, yaw: float) -> Quaternion:
     # The shortest turn from the world's z axis to `up`, after a turn by yaw.
     w = math.sqrt(max(0.5 * (1 + uz), 1e-9))
     return _times((-uy / (2 * w), ux / (2 * w), 0.0, w), frames.from_yaw(yaw))
-
-
-def _conjugate(q: Quaternion) -> Quaternion:
-    return -q[0], -q[1], -q[2], q[3]
 
 
 def _times(a: Quaternion, b: Quaternion) -> Quaternion:

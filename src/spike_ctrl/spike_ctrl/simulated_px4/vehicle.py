@@ -177,7 +177,8 @@ class Vehicle:
         due = [entry for entry in self._arrived if entry[0] <= self.now]
         self._arrived = [entry for entry in self._arrived if entry[0] > self.now]
         for _, port, received in due:
-            _HANDLERS[received.message.get_msgId()](self, port, received)
+            if self._for_us(received.message):
+                _HANDLERS[received.message.get_msgId()](self, port, received)
 
     @property
     def seen(self) -> CommanderInputs:
@@ -277,19 +278,18 @@ class Vehicle:
     # --- what is received -------------------------------------------------------------------------------------------
 
     def _for_us(self, m: messages.MAVLink_message) -> bool:
-        """Whether a message is for this vehicle. PX4 does not answer others."""
-        return m.target_system in (0, self.system) and m.target_component in (0, dialect.COMPONENT)
+        """Whether a message is for this vehicle or, as HEARTBEAT, for all. PX4 does not answer others."""
+        system, component = getattr(m, "target_system", 0), getattr(m, "target_component", 0)
+        return system in (0, self.system) and component in (0, dialect.COMPONENT)
 
     def _set_attitude_target(self, port: str, received: Received) -> None:
-        if self._for_us(received.message):
-            self.take(offboard_setpoints.of_attitude_target(received.message))
+        self.take(offboard_setpoints.of_attitude_target(received.message))
 
     def _set_position_target(self, port: str, received: Received) -> None:
-        if self._for_us(received.message):
-            self.take(offboard_setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
+        self.take(offboard_setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
 
     def _set_actuator_target(self, port: str, received: Received) -> None:
-        if self._for_us(received.message) and self._takes_motors:
+        if self._takes_motors:
             self.take(offboard_setpoints.of_actuator_target(received.message))
 
     def take(self, setpoint: offboard_setpoints.Setpoint | None) -> None:
@@ -303,8 +303,6 @@ class Vehicle:
 
     def _command_long(self, port: str, received: Received) -> None:
         m = received.message
-        if not self._for_us(m):
-            return
         if m.command == messages.MAV_CMD_DO_SET_MODE:
             self._acknowledge(port, received, CommandResult.ACCEPTED, self._answers)  # the true result follows
             self._acknowledge(port, received, vehicle_commands.set_mode(self, m), self.late_answers)
@@ -318,16 +316,13 @@ class Vehicle:
         queue.append((port, messages.MAVLink_command_ack_message(command, result, 0, 0, *to)))
 
     def _param_request_read(self, port: str, received: Received) -> None:
-        if self._for_us(received.message) and (answer := self._parameter_service.read(received.message)):
+        if answer := self._parameter_service.read(received.message):
             self._answers.append((port, answer))
 
     def _param_request_list(self, port: str, received: Received) -> None:
-        if self._for_us(received.message):
-            self._parameter_service.begin_list(port)
+        self._parameter_service.begin_list(port)
 
     def _param_set(self, port: str, received: Received) -> None:
-        if not self._for_us(received.message):
-            return
         answer, complaint = self._parameter_service.set(received.message)
         if complaint:
             self.commander.said.append((3, complaint))

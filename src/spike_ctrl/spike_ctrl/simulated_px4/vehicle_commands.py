@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from spike_ctrl.px4 import dialect
 from spike_ctrl.px4.dialect import CommandResult, PX4Mode, messages
-from spike_ctrl.simulated_px4.battery_monitor import Battery
-from spike_ctrl.simulated_px4.cascade import StateEstimate
-from spike_ctrl.simulated_px4.commander import Commander, CommanderInputs
-from spike_ctrl.simulated_px4.estimator import Estimator
-from spike_ctrl.simulated_px4.navigator import Navigator
-from spike_ctrl.simulated_px4.plant import Plant
-from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
-from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
+from spike_ctrl.simulated_px4.telemetry import STREAMS
+
+if TYPE_CHECKING:
+    from spike_ctrl.simulated_px4.vehicle import Vehicle
 
 Answers = list[tuple[str, messages.MAVLink_message]]  # by port
 Command: TypeAlias = messages.MAVLink_command_long_message
@@ -23,29 +19,7 @@ JUMP = (1.0, -0.5, 0.2)  # m, jump of the estimate when the GPS is made wrong
 _MODE_COMMANDS = {messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL, messages.MAV_CMD_NAV_LAND: PX4Mode.AUTO_LAND}
 
 
-class CommandedVehicle(Protocol):
-    """What commands read and change, see `Vehicle`."""
-
-    now: float
-    armed_at: float
-    estimate: StateEstimate
-    radio_works: bool
-    late_answers: Answers
-    parameters: AutopilotParameters
-    plant: Plant
-    estimator: Estimator
-    battery: Battery
-    commander: Commander
-    navigator: Navigator
-    schedules: dict[str, Schedule]
-
-    @property
-    def seen(self) -> CommanderInputs: ...
-
-    def snapshot(self) -> Snapshot: ...
-
-
-def set_mode(vehicle: CommandedVehicle, m: Command) -> CommandResult:
+def set_mode(vehicle: Vehicle, m: Command) -> CommandResult:
     """DO_SET_MODE."""
     if not int(m.param1 if math.isfinite(m.param1) else 0) & messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED:
         return CommandResult.DENIED
@@ -55,11 +29,11 @@ def set_mode(vehicle: CommandedVehicle, m: Command) -> CommandResult:
     return vehicle.commander.request_mode(mode, vehicle.seen)
 
 
-def _mode_command(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+def _mode_command(vehicle: Vehicle, port: str, m: Command) -> CommandResult:
     return vehicle.commander.request_mode(_MODE_COMMANDS[m.command], vehicle.seen)
 
 
-def arm(vehicle: CommandedVehicle) -> CommandResult:
+def arm(vehicle: Vehicle) -> CommandResult:
     """A request to arm."""
     was, result = vehicle.commander.armed, vehicle.commander.arm(vehicle.seen, vehicle.now)
     if vehicle.commander.armed and not was:
@@ -67,20 +41,20 @@ def arm(vehicle: CommandedVehicle) -> CommandResult:
     return result
 
 
-def _arm_disarm(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+def _arm_disarm(vehicle: Vehicle, port: str, m: Command) -> CommandResult:
     if m.param1 == 0:
         return vehicle.commander.disarm(vehicle.seen, force=m.param2 == dialect.FORCE)
     return arm(vehicle) if m.param1 == 1 else CommandResult.DENIED
 
 
-def _set_message_interval(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+def _set_message_interval(vehicle: Vehicle, port: str, m: Command) -> CommandResult:
     if not (math.isfinite(m.param1) and math.isfinite(m.param2)):
         return CommandResult.FAILED
     known = vehicle.schedules[port].set_interval(round(m.param1), m.param2 * 1e-6)
     return CommandResult.ACCEPTED if known else CommandResult.FAILED
 
 
-def _request_message(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+def _request_message(vehicle: Vehicle, port: str, m: Command) -> CommandResult:
     stream = STREAMS.get(round(m.param1)) if math.isfinite(m.param1) else None
     if stream is None:
         return CommandResult.UNSUPPORTED
@@ -88,7 +62,7 @@ def _request_message(vehicle: CommandedVehicle, port: str, m: Command) -> Comman
     return CommandResult.ACCEPTED
 
 
-def _inject_failure(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+def _inject_failure(vehicle: Vehicle, port: str, m: Command) -> CommandResult:
     """Switch battery gauge, remote control or GPS off and on; a wrong GPS makes the estimate jump."""
     if vehicle.parameters["SYS_FAILURE_EN"] != 1:
         return CommandResult.DENIED
@@ -108,7 +82,7 @@ def _inject_failure(vehicle: CommandedVehicle, port: str, m: Command) -> Command
     return CommandResult.ACCEPTED
 
 
-def _restart(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
+def _restart(vehicle: Vehicle, port: str, m: Command) -> CommandResult:
     """Reboot and shutdown end PX4's process, whose next start stands level. Here the vehicle stands level at once."""
     if m.param1 not in (1, 2):
         return CommandResult.UNSUPPORTED
@@ -118,7 +92,7 @@ def _restart(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     return CommandResult.ACCEPTED
 
 
-COMMANDS: dict[int, Callable[[CommandedVehicle, str, Command], CommandResult]] = {
+COMMANDS: dict[int, Callable[[Vehicle, str, Command], CommandResult]] = {
     messages.MAV_CMD_COMPONENT_ARM_DISARM: _arm_disarm,
     messages.MAV_CMD_SET_MESSAGE_INTERVAL: _set_message_interval,
     messages.MAV_CMD_REQUEST_MESSAGE: _request_message,
