@@ -81,19 +81,23 @@ def _pilot(text: str) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    from spike_ctrl.certification import monte_carlo
-    from spike_ctrl.flight.flight_settings import for_adaptation
-    from spike_ctrl.learn.training_process import training_process
-    from spike_ctrl.policy import checkpoint
-    from spike_ctrl_adaptation import adapted_flight
-    from spike_ctrl_adaptation.fine_tuning import require_tunable
-
     options.who, options.changes = (list(dict.fromkeys(names)) for names in (options.who, options.changes))
     ranges.require(vars(options), {"flights": (1, 10**5), "noise": (0.01, 10.0)}, "--")
     folder = options.folder or Path("runs/adapt") / options.model.stem
     output_paths.require_folder("--folder", folder)
-    who, settings = monte_carlo.competitors(options.model)
+
+    from spike_ctrl.policy import checkpoint
+
     data = checkpoint.read(options.model)
+    checkpoint.about(data, str(options.model))  # no checkpoint is refused before torch is imported
+
+    from spike_ctrl.certification import monte_carlo
+    from spike_ctrl.flight.flight_settings import for_adaptation
+    from spike_ctrl.learn.training_process import training_process
+    from spike_ctrl_adaptation import adapted_flight
+    from spike_ctrl_adaptation.fine_tuning import require_tunable
+
+    who, settings = monte_carlo.competitors(options.model)
     if "adapted" in options.who:
         require_tunable(checkpoint.loads(data), who.airframe)
     for name in {*options.who} - {*WHO}:  # a class that cannot fly is told at once

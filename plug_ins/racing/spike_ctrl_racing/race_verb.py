@@ -95,8 +95,9 @@ def _items(items: list[str]) -> tuple[list[str], list[str]]:
         elif item in models or item.endswith(".safetensors"):
             found[1].append(item)
         else:
-            known = f"a course ({', '.join(sorted(courses))}, a .yaml file) or a model"
-            raise UsageError(f"'{item}': found neither, wanted {known} ({', '.join(sorted(models))}, a .safetensors file)")
+            wanted = f"a course ({', '.join(sorted(courses))}, a .yaml file)"
+            wanted += f" or a model ({', '.join(sorted(models))}, a .safetensors file)"
+            raise UsageError(f"'{item}' is no course and no model: wanted {wanted}")
     return found
 
 

@@ -54,7 +54,7 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(model):
     [
         (["split_s"], "MODEL: found none"),
         (["models/crazyflie.safetensors", "split_s"], "observation: found setpoint_frame_18"),
-        (["split", "x.safetensors"], "'split': found neither, wanted a course"),
+        (["split", "x.safetensors"], "'split' is no course and no model: wanted a course"),
         (["x.safetensors"], "TRACK: found none, wanted a course or --drawn N"),
         (["split_s", "x.safetensors", "--rounds", "0"], "--rounds: found 0, wanted 1 to 100"),
         (["train"], "-o: found none"),
