@@ -66,7 +66,7 @@ MISTAKES = {
     ("film", "nosuch"): "nosuch",
     ("export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"): "nosuch.safetensors",
     ("train", "mine.yaml"): "did you mean 'alpha'?",
-    ("train", "terms.yaml"): "wanted none for model_gradient, whose costs are fixed; base: td3bc, td3",
+    ("train", "terms.yaml"): "wanted none for bptt, whose costs are fixed; base: td3bc, td3",
     ("train", "--run", "there"): "run there: exists already",
     ("train", "--resume", "nosuch"): "run nosuch: run.json is missing",
     ("train", "--resume", "there"): "run there: is finished; its policy is there/policy.safetensors",

@@ -25,7 +25,7 @@ from spike_ctrl.flight.rehearsal import PlantChange
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.bptt import ModelGradient, VehicleTile
+from spike_ctrl.learn.bptt import BPTT, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
@@ -116,7 +116,7 @@ def draw_plants(
     return mass, thrust, drawn[:, FORCE] * (craft.mass * mass)[:, None], _moment(drawn[:, TRIM], craft)
 
 
-class AroundEstimate(ModelGradient):
+class AroundEstimate(BPTT):
     """The model gradient on plants drawn around an estimate. turned: yaw (rad) of the set-point, in whose frame it flies."""
 
     def __init__(self, recipe: Recipe, craft: Airframe, seed: int, actor: Any, estimate: PlantEstimate, turned: float):
@@ -255,5 +255,5 @@ def _plan(layout: str) -> Recipe:
         found,
         task=replace(found.task, randomisation=SPREAD[layout]),
         schedule=replace(found.schedule, learning_rate=LEARNING_RATE, learning_rate_end=LEARNING_RATE_END),
-        model_gradient=replace(found.model_gradient, updates=AT_ONCE, vehicles=VEHICLES, pool=2 * VEHICLES, segment=SEGMENT),
+        bptt=replace(found.bptt, updates=AT_ONCE, vehicles=VEHICLES, pool=2 * VEHICLES, segment=SEGMENT),
     )

@@ -74,7 +74,7 @@ def test_flights_by_motors_train_by_the_recipe_real_within_what_was_found():
     assert (around.sensors, around.charge_low, around.moment_z) == (before.sensors, before.charge_low, before.moment_z)
     assert around.inertia == pytest.approx(0.125) and around.force == pytest.approx(before.force)
     assert around.moment == pytest.approx(4e-4)  # more than twice the deviation of the trims
-    assert TRUTH.dead_time + around.dead_time <= 0.04 and plan.model_gradient == base.model_gradient
+    assert TRUTH.dead_time + around.dead_time <= 0.04 and plan.bptt == base.bptt
     recipes.from_dict(recipes.to_dict(plan))
     dark = identification.recipe(of(dataclasses.replace(TRUTH, battery=None), *told), base).task.randomisation
     assert dark.charge_low == 1.0

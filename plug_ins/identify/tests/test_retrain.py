@@ -20,9 +20,9 @@ from spike_ctrl_identify.acceptance import Check
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE = airframe.load("crazyflie")
 TINY = {
-    "name": "tiny", "algorithm": "model_gradient", "task": {"box": 1.5, "episode_steps": 100, "reward": "end"},
+    "name": "tiny", "algorithm": "bptt", "task": {"box": 1.5, "episode_steps": 100, "reward": "end"},
     "network": {"hidden": [16, 8], "slope": {"kind": "fixed", "k": 2}}, "jump_start": {"horizon": 0, "rest": 0},
-    "model_gradient": {"updates": 1, "vehicles": 32, "pool": 32, "segment": 20},
+    "bptt": {"updates": 1, "vehicles": 32, "pool": 32, "segment": 20},
     "schedule": {"steps": 4096, "iteration_steps": 2048, "evaluations": 1, "averaging": 1},
 }  # fmt: skip
 

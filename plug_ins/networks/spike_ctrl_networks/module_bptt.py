@@ -1,4 +1,4 @@
-"""The method `model_gradient` for any torch module: torch differentiates the network, our kernels the vehicles."""
+"""The method `bptt` for any torch module: torch differentiates the network, our kernels the vehicles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import device
-from spike_ctrl.learn.bptt import Job, ModelGradient, VehicleTile
+from spike_ctrl.learn.bptt import BPTT, Job, VehicleTile
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.snn.network_state import State, detach, each, restart
 from spike_ctrl_networks import module_gradient
@@ -26,7 +26,7 @@ class ModuleTile(VehicleTile):
         return super().arrays() | {f"memory{index}": part.numpy() for index, part in enumerate(leaves(self.memory))}
 
 
-class ModuleGradient(ModelGradient):
+class ModuleGradient(BPTT):
     """Learns by flying a model of the airframe, with one tile of all vehicles of an update."""
 
     fuses = False

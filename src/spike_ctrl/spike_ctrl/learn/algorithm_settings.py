@@ -71,7 +71,7 @@ class PPOSettings:
 
 
 @dataclass(frozen=True)
-class DistillationSettings:
+class DaggerSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 0.9999, "Discount per step.")
@@ -86,7 +86,7 @@ class DistillationSettings:
 
 
 @dataclass(frozen=True)
-class ModelGradientSettings:
+class BPTTSettings:
     """Constants of the method; see the recipes for their values and reasons."""
 
     updates: int = within(4, 1, 1000, "Updates per iteration.")

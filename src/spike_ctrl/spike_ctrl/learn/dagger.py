@@ -32,12 +32,12 @@ from spike_ctrl.snn.network_state import State, each
 
 
 class Dagger:
-    """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `distillation` of the recipe."""
+    """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `dagger` of the recipe."""
 
     def __init__(
         self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator
     ) -> None:
-        self.settings, self.schedule = recipe.distillation, recipe.schedule
+        self.settings, self.schedule = recipe.dagger, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
         self.step_worth = recipe.task.floored(airframe.hover, self.settings.exponent)
         self.best = self.step_worth.scale / (1 - self.settings.gamma)
