@@ -39,5 +39,5 @@ class SupervisorParameters(FlightOptions):
     duration: float = within(20.0, 0.1, 3600.0, "Time that the policy flies each trajectory.", "s")
     east: float = within(0.0, -1e5, 1e5, "Where `odom` begins in the frame `map` that all flights of the domain share.", "m")
     north: float = within(0.0, -1e5, 1e5, "The same to the north; cages that overlap in `map` are not flown.", "m")
-    adapt: bool = setting(False, "A successor that was tuned in flight may steadily differ from the guide.")
+    adapt: bool = setting(False, "A candidate that was tuned in flight may steadily differ from the guide.")
     record: bool = setting(False, "A recorder belongs to this flight, and its loss is reported.")

@@ -111,7 +111,7 @@ class AnswerLimits:
     agree: int = within(50, 1, 10_000, "Compared answers before the policy may fly.", "")
     disagreement: float = within(0.25, 0.001, 2.0, "In shadow: largest mean difference from the guide's action.", "")
     # The guide in shadow does not know what has changed about the vehicle, and a policy that was tuned for it does.
-    trim: float = within(0.0, 0.0, 1.0, "Steady difference that a successor may have in addition.", "")
+    trim: float = within(0.0, 0.0, 1.0, "Steady difference that a candidate may have in addition.", "")
     contradiction: float = within(0.8, 0.001, 2.0, "In flight: largest difference from the guide over the last answers.", "")
     contradiction_away: float = within(1.0, 0.001, 2.0, "The same far from the set-point.", "")
     contradiction_first: float = within(1.0, 0.001, 2.0, "The same there of an action's first number.", "")
