@@ -1,4 +1,4 @@
-"""Random flights with faults beside Betaflight, and how often they broke what a policy promises."""
+"""Random flights with faults beside Betaflight, and how often they violated the safety property."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fly(seed: int, model: Path, family: str | None = None, fresh: bool = True) -
     return flight_outcome.outcome(core), core
 
 
-def campaign(model: Path, seeds: range, family: str | None = None, fresh: bool = True) -> Iterator[FlightOutcome]:
+def fly_seeds(model: Path, seeds: range, family: str | None = None, fresh: bool = True) -> Iterator[FlightOutcome]:
     """The outcomes, one after the other."""
     for seed in seeds:
         yield fly(seed, model, family, fresh)[0]
@@ -37,6 +37,6 @@ def table(outcomes: list[FlightOutcome]) -> str:
 
 
 def broken(outcomes: list[FlightOutcome]) -> list[FlightOutcome]:
-    """Those that broke the promise, the worst first."""
+    """Those that violated the safety property, the worst first."""
     found = [o for o in outcomes if o.family != "unseen" and (o.left or o.crashed or o.alarm)]
     return sorted(found, key=lambda o: o.badness, reverse=True)

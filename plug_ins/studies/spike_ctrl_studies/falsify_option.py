@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int | None:
-    """Search, where it is asked for. Exit code 1: one of the flights broke the promise."""
+    """Search, where it is asked for. Exit code 1: one of the flights violated the safety property."""
     if not options.falsify:
         return None
     from spike_ctrl.certification import flight_outcome, monte_carlo, moving_scenario

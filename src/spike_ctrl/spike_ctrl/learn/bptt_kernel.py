@@ -320,7 +320,7 @@ def pull(
         else:
             spiked[:] = tape.spike[0]
             tile_network.mark(spiked, marked_before)
-        tile_network.step_back(
+        tile_network.step_vjp(
             network, backward, policy.hard, slope, tape.observation[t], tape.membrane[t], spiked, marked_before,
             tape.membrane[t + 1], spike, marked, by_output, incoming, later, found, by_observation,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The promise, kept in motion: the vehicle stays in its cage and lands softly, whatever strikes it on its way.
+"""The safety property in motion: the vehicle stays in its cage and lands softly, whatever strikes it on its way.
 
 - flights that once broke it, and those that still do
 - what watches a policy and a guide in flight, and what a set-point may do
@@ -179,7 +179,7 @@ def test_the_first_flights_of_a_certification_keep_the_promise(who, first):
     assert len(flown) >= 17 and not [one for one in flown if one.left or one.crashed or one.alarm]
 
 
-@pytest.mark.xfail(strict=True, reason="breaks the promise, and is not mended yet: docs/safety.md")
+@pytest.mark.xfail(strict=True, reason="violates the safety property, and is not mended yet: docs/safety.md")
 @pytest.mark.parametrize("seed", OPEN)
 def test_flights_that_break_the_promise_are_known(who, seed):
     flown = flight_outcome.fly(monte_carlo.scenario_of(seed, *who), *who)[0]
