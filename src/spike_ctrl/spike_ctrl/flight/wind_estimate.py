@@ -22,7 +22,7 @@ from spike_ctrl.flight.state_checks import Sample
 class WindLimits:
     """How the wind is averaged."""
 
-    memory: float = within(2.0, 0.1, 100.0, "Time over which it is averaged.", "s")
+    memory: float = within(2.0, 0.1, 100.0, "Time over which the wind is averaged.", "s")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis at which the wind is estimated.", "")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states that the estimate bridges.", "s")
 
