@@ -55,7 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whirl",
         action="store_true",
-        help="instead: the air whirls about the set-point; beside adapted one more learns from its transitions",
+        help="fly instead in air that whirls about the set-point; one more policy learns from its transitions",
     )
     parser.add_argument(
         "--who",
@@ -176,8 +176,8 @@ def _tell(flown: Sequence[ChangedFlight]) -> int:
         )
     print(text_table(lines, named=2))
     print("errors in m, medians: before the change, the largest, and 8 to 10 s after it; less the estimator's own error")
-    print("80 %: flights in which what the change brought is down by so much then; of all: the whole error is")
-    print("fell: until what the change brought is down by 80 %, for good")
+    print("80 %: flights whose added error has fallen by 80 % then; of all: whose total error has")
+    print("fell: time until the added error has fallen by 80 % for good")
     return 1 if bad else 0
 
 

@@ -1,4 +1,4 @@
-"""A flight in virtual time in which the vehicle changes, with or without adaptation, and what became of it by the truth.
+"""A flight in virtual time whose plant changes, with or without adaptation, scored on the true state.
 
 The error of a hover is how far the true place is from the set-point, less the estimator's error at that moment. The
 estimator wanders by centimetres, which no pilot can see. Without noise the error is the true distance.
@@ -77,17 +77,17 @@ class ChangedFlight(NamedTuple):
 
     @property
     def down(self) -> bool:
-        """Whether what the change brought, beyond `before`, is down by 80 % 8 to 10 s after it."""
+        """Whether the added error has fallen by 80 % 8 to 10 s after the change."""
         return self.after <= fallen(self.before, self.worst) < math.inf
 
     @property
     def all_down(self) -> bool:
-        """Whether the whole error is, with what it was before the change."""
+        """Whether the total error has."""
         return self.after <= FALLEN * self.worst < math.inf
 
 
 def fallen(before: float, worst: float) -> float:
-    """The error (m) that is left when what a change brought, from `before` to `worst`, has fallen by 80 %."""
+    """The error (m) when the added error, `worst` less `before`, has fallen by 80 %."""
     return before + FALLEN * max(worst - before, 0.0)
 
 

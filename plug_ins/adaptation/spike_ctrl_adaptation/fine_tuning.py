@@ -1,9 +1,9 @@
-"""A policy tuned in flight: seconds of the model gradient on plants around an estimate, from the weights in command.
+"""Tunes a policy in flight: seconds of BPTT on plants around an estimate, from the weights in command.
 
     child = fine_tune(data, craft, estimate, yaw=setpoint_yaw, seed=1, name="sih_quadx+1")
 
-The plants are drawn from the estimate's distribution: what it does not know varies as widely as it is unknown, and what is
-known only as a sum varies together. Whether thrust fell or mass grew is drawn as well, since flight does not show it.
+Parameters are drawn from the estimate's covariance, correlations included. Whether thrust fell or mass grew is drawn as
+well, since flight does not show it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RECIPES = {"rates": "rates", "motors": "robust"}
 UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and of one call
 LEARNING_RATE, LEARNING_RATE_END = 8e-4, 1e-5
 STARTS, NEAR, TILTED = 512, 0.25, 0.15  # states that flights begin from; m and m/s; rad
-# What is left of the recipe's spread for what the estimate says nothing about.
+# Randomisation of the parameters that the estimate does not cover.
 SPREAD = {
     "rates": Randomisation(inertia=0.05, torque=0.05, lag=0.1, gains=0.1, filters=0.1, delay=2, noise=0.5),
     "motors": Randomisation(inertia=0.05, torque=0.05, lag=0.1, delay=2, noise=0.5),
