@@ -93,7 +93,7 @@ def main() -> int:
     broken = total = 0
     for seed in options.seeds:
         for letter, flight in flights(seed, options.letters):
-            found, core = flight_outcome.fly(flight, who, settings)
+            found, core = flight_outcome.fly_scenario(flight, who, settings)
             breaks = found.left or found.crashed
             broken, total = broken + breaks, total + 1
             story = ", ".join(f"{time:.1f} s {rung.name}" for time, rung, _ in core.moves)

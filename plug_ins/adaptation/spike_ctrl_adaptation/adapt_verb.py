@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         file.truncate(whole)
         for number, key in enumerate(missing, 1):
             who_flies = [name for name in options.who if (*key, name) not in known]
-            for found in adapted_flight.fly(*key, options.noise, who, for_adaptation(settings), data, who_flies):
+            for found in adapted_flight.fly_change(*key, options.noise, who, for_adaptation(settings), data, who_flies):
                 known[(*key, found.flying)] = found
                 file.write(json.dumps(found._asdict() | {"about": about[found.flying]}) + "\n")
             file.flush()
@@ -143,7 +143,7 @@ def _fly_in_a_whirl(options: argparse.Namespace, who: Any, settings: Any, data: 
         for flying in (*(["learning"] if "adapted" in options.who else []), *options.who):
             for seed in range(options.flights):
                 show_progress(f"{flying}, flight {seed + 1}/{options.flights}")
-                one = whirl_flight.fly(flying, seed, options.noise, who, settings, data)
+                one = whirl_flight.fly_whirl(flying, seed, options.noise, who, settings, data)
                 off = (f"{distance:.3f}" for distance in one.off)
                 counts = (str(one.kept), str(one.rolled_back), one.lost or "-")
                 lines.append([flying, str(seed), f"{one.before:.3f}", *off, *counts])

@@ -197,7 +197,7 @@ def draw(change: str, seed: int, noise: float, craft: Airframe) -> Scenario:
     )  # fmt: skip
 
 
-def fly(
+def fly_change(
     change: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes, flying: Sequence[str]
 ) -> list[ChangedFlight]:
     """The flight of `draw` by each of `flying`, and what became of it. data: the policy's checkpoint.
@@ -209,13 +209,13 @@ def fly(
     if {"adapted", "policy"} & {*flying}:
         policy = _flown(FlightCore(scenario, who, settings))
         if "adapted" in flying:
-            found.append(measure(change, "adapted", _flown(AdaptedFlight(scenario, who, settings, data)), policy))
+            found.append(measure_change(change, "adapted", _flown(AdaptedFlight(scenario, who, settings, data)), policy))
         if "policy" in flying:
-            found.append(measure(change, "policy", policy, policy))
+            found.append(measure_change(change, "policy", policy, policy))
     for name in flying:
         if name not in ("adapted", "policy"):
             guide = _flown(GuidedFlight(scenario, led_by(name, who, settings), settings))
-            found.append(measure(change, name, guide, guide))
+            found.append(measure_change(change, name, guide, guide))
     return found
 
 
@@ -249,7 +249,7 @@ class _Path:
         return float(np.linalg.norm(self.place[rows].mean(0))) if rows.any() else math.inf
 
 
-def measure(change: str, flying: str, core: FlightCore, policy: FlightCore) -> ChangedFlight:
+def measure_change(change: str, flying: str, core: FlightCore, policy: FlightCore) -> ChangedFlight:
     """What became of a flight. policy: who flies the same change unadapted."""
     path, plain, at = _Path(core), _Path(policy), core.scenario.begin
     seconds = np.arange(0.0, LASTS - 1.0, 0.1)

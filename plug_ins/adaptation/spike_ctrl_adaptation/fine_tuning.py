@@ -244,7 +244,7 @@ def _centred(weights: dict[str, np.ndarray], flown: np.ndarray) -> dict[str, np.
 
 def _last_second(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> np.ndarray:
     """Places (steps, vehicles, 3) beside the set-point, in m, in the last second of a rehearsal."""
-    seen = list(rehearsal.fly(policy, craft, rate_hz, plant))
+    seen = list(rehearsal.fly_rehearsal(policy, craft, rate_hz, plant))
     return np.array([step[:, :3] for step in seen[-round(rate_hz) :]])
 
 

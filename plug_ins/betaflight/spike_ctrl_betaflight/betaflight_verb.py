@@ -90,7 +90,7 @@ def _certify(options: argparse.Namespace) -> int:
         outcomes.append(outcome)
         show(f"{len(outcomes)}/{options.flights} flights", len(outcomes) / options.flights)
     end_progress()
-    print(certified_flights.table(outcomes))
+    print(certified_flights.class_table(outcomes))
     worst = certified_flights.broken(outcomes)
     for o in worst[:10]:
         print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {o.outside:.2f} m outside, {o.hit:.2f} m/s")

@@ -102,7 +102,7 @@ def identified(options: argparse.Namespace, name: str):
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     print(f"airframe {prior.name}: {found.windows} windows of {found.steps / 100:g} s are compared")
-    print(identification.table(found, prior))
+    print(identification.parameter_table(found, prior))
     base = recipes.find(options.recipe or identification.base_of(found))
     base.require_fit(prior)
     return found, identification.recipe(found, base)

@@ -46,8 +46,8 @@ def test_a_line_is_met_at_its_limit_and_the_table_counts_those_that_are_not():
         Check("hover", "identified", "share", 0.05, 0.05),
         Check("1024 starts", "around it", "survival", 0.9, 0.9, True),
     ]
-    assert "all lines are met" in acceptance.table(checks)
-    text = acceptance.table([*checks, Check("step", "identified", "seconds", float("inf"), 3.0)])
+    assert "all lines are met" in acceptance.check_table(checks)
+    text = acceptance.check_table([*checks, Check("step", "identified", "seconds", float("inf"), 3.0)])
     assert text.splitlines()[-2].split() == ["step", "identified", "seconds", "inf", "<=", "3", "FAIL"]
     assert text.endswith("1 of 3 lines are not met")
 

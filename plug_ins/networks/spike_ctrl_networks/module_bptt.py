@@ -30,7 +30,7 @@ class ModuleGradient(BPTT):
     """Learns by flying a model of the airframe, with one tile of all vehicles of an update."""
 
     fuses = False
-    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly`
+    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly_module`
 
     def _tile(self) -> ModuleTile:
         sensors = self.recipe.task.randomisation.sensors
@@ -43,7 +43,7 @@ class ModuleGradient(BPTT):
         assert isinstance(tile, ModuleTile)
         place = device.of(self.actor)
         memory = each(lambda part: part.to(place), tile.memory)
-        flown = module_gradient.fly(
+        flown = module_gradient.fly_module(
             lambda observation, state: self.step(observation, state, k),
             memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
         )  # fmt: skip

@@ -196,7 +196,7 @@ def follow(
             alive[b] = False
 
 
-def fly(
+def fly_gates(
     step: Step, memory: State, vehicles: Vehicles, gates: Floats, counts: Integers, gate: Integers, radius: float,
     steps: int, noise: torch.Tensor, decay: float,
 ) -> FlownRaces:  # fmt: skip

@@ -126,7 +126,7 @@ class RaceTrainer:
             return actors.step(actor, seen / scale, state, k)
 
         vehicles, courses = Vehicles(world.buffer, self.moves, s.vehicles), world.field.of
-        flown = flight_gradient.fly(
+        flown = flight_gradient.fly_gates(
             step, self.memory, vehicles, world.field.gates[courses], world.field.counts[courses], self.gate,
             self.task.radius, s.segment, noise, s.decay,
         )  # fmt: skip

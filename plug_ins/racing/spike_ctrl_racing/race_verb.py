@@ -127,7 +127,7 @@ def _race(options: argparse.Namespace) -> int:
         race_flights.require(loaded.policy, contract.observation, name)
         craft = airframes.load(contract.airframe)
         checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
-        flown = race_flights.fly(
+        flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
             spread=options.spread, show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
         )  # fmt: skip

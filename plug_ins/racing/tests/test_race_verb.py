@@ -76,7 +76,7 @@ def test_a_training_writes_a_policy_that_races(tmp_path, capsys):
 def test_the_shipped_policy_flies_courses_that_it_has_never_seen():
     loaded = checkpoint.load(race_verb.find_model("racer_gates"))
     courses = [track_sampler.draw(race_verb.HELD_OUT, number) for number in range(24)]
-    races = [race for race, _ in race_flights.fly(loaded.policy, courses, airframe.load("racer"), rounds=1)]
+    races = [race for race, _ in race_flights.fly_race(loaded.policy, courses, airframe.load("racer"), rounds=1)]
     found = race_flights.summary(races)
     assert found.completed > 0.8 and found.speed > 5.5
 

@@ -44,7 +44,12 @@ def run(options: argparse.Namespace) -> int | None:
     for name in dict.fromkeys(asked):
         tell = partial(_show, name, options.flights)
         worst = falsifier.search(
-            *known[name], options.flights, lambda s: flight_outcome.fly(s, who, settings)[0], options.first, tell, off
+            *known[name],
+            options.flights,
+            lambda s: flight_outcome.fly_scenario(s, who, settings)[0],
+            options.first,
+            tell,
+            off,
         )
         found[name] = worst._asdict() | {"outcome": worst.outcome._asdict()}
         file.write_text(json.dumps(found, indent=2) + "\n")

@@ -64,7 +64,7 @@ class FlightOutcome(NamedTuple):
         return max(self.outside / FAR, self.hit / HARD)
 
 
-def fly(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple[FlightOutcome, FlightCore]:
+def fly_scenario(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple[FlightOutcome, FlightCore]:
     """The flight of a scenario, and its outcome."""
     with _without_collector():
         core = FlightCore(scenario, who, settings)

@@ -195,7 +195,7 @@ def _fly(
     found = []
     for seed in seeds:
         begin = clock()
-        outcome = flight_outcome.fly(scenario_of(seed, who, settings, family, table), who, settings)[0]
+        outcome = flight_outcome.fly_scenario(scenario_of(seed, who, settings, family, table), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 

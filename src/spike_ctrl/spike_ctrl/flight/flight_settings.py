@@ -1,6 +1,6 @@
 """Settings of a flight: the limits of all checks, the cage, the ladder, and the actions at rest, in one validated tree.
 
-`table` lists all of them for the reference page, and `as_json` writes what a bag holds.
+`setting_table` lists all of them for the reference page, and `as_json` writes what a bag holds.
 """
 
 from __future__ import annotations
@@ -254,12 +254,12 @@ class Setting(NamedTuple):
         return f"{self.group}.{self.name}" if self.group else self.name
 
 
-def table(settings: Any, group: str = "") -> Iterator[Setting]:
+def setting_table(settings: Any, group: str = "") -> Iterator[Setting]:
     """All numbers of a flight, group by group."""
     for one in fields(settings):
         value, about = getattr(settings, one.name), one.metadata
         if is_dataclass(value):
-            yield from table(value, f"{group}.{one.name}" if group else one.name)
+            yield from setting_table(value, f"{group}.{one.name}" if group else one.name)
         elif "low" in about:
             yield Setting(group, one.name, value, about.get("unit", ""), about["low"], about["high"], about["description"])
 
@@ -273,7 +273,7 @@ def as_json(settings: FlightSettings, paced: bool = False) -> str:
         f"cage.{name}": getattr(settings.cage, name) for name in ("low", "high", "relative")
     }
     chosen |= {"paced": True} if paced else {}
-    return json.dumps(chosen | {one.path: one.value for one in table(settings)})
+    return json.dumps(chosen | {one.path: one.value for one in setting_table(settings)})
 
 
 def parsed(found: Sequence[tuple[int, Any]]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def rehearse(
     rest: called after each step, so that a thread may let others run.
     change: how the plant that flies differs from the airframe.
     """
-    for seen in fly(policy, airframe, rate_hz, change):
+    for seen in fly_rehearsal(policy, airframe, rate_hz, change):
         last = seen
         rest()
     return refusal(last)
@@ -95,7 +95,9 @@ def refusal(last: Floats) -> str | None:
     return None
 
 
-def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()) -> Iterator[Floats]:
+def fly_rehearsal(
+    policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()
+) -> Iterator[Floats]:
     """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer."""
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)

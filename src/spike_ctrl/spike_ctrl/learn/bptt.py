@@ -217,7 +217,7 @@ class BPTT:
         tape.begin(tile.membrane, tile.spike, tile.command)
         for array in _flat(gradient):
             array[:] = 0
-        errors = bptt_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
+        errors = bptt_kernel.fly_segment(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
         end = tile.buffer.copy()
         bptt_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
         tile.buffer[:] = end

@@ -194,7 +194,7 @@ def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(
+def fly_segment(
     buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
     late: int, policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
     sight: Sight | None, volts: Scalars,
