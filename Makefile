@@ -123,6 +123,8 @@ reference: setup ## write docs/parameters.md, messages.md, fault_codes.md, what_
 	$(VENV)/bin/python docs/reference.py
 	for kind in airframe recipe; do $(VENV)/bin/spike-ctrl schema $$kind -o config/schemas/$$kind.json; done
 	$(VENV)/bin/spike-ctrl schema map -o plug_ins/identify/spike_ctrl_identify/maps/map.json
+	$(VENV)/bin/spike-ctrl schema course -o plug_ins/racing/spike_ctrl_racing/courses/course.json
+	$(VENV)/bin/spike-ctrl schema race_recipe -o plug_ins/racing/spike_ctrl_racing/recipes/race_recipe.json
 	$(VENV)/bin/python docs/sros2.py
 	$(VENV)/bin/python docs/house.py
 

@@ -283,7 +283,7 @@ def settings_page() -> str:
         "values follow from the vehicle and from node parameters ([parameters](parameters.md)). A bag holds those of its\n"
         f"flight, in `{flight_settings.TOPIC}`. [Fault codes](fault_codes.md) says who flies after a fault.\n"
     )
-    for group, members in itertools.groupby(flight_settings.table(FlightSettings()), lambda one: one.group):
+    for group, members in itertools.groupby(flight_settings.setting_table(FlightSettings()), lambda one: one.group):
         rows = [(f"`{m.path}`", f"{m.value:.4g}", m.unit, f"{m.low:.4g} to {m.high:.4g}", m.about) for m in members]
         lines += [f"## {group or 'flight'}\n", *_table(("setting", "default", "unit", "range", "meaning"), rows)]
     return "\n".join(lines)

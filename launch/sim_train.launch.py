@@ -25,11 +25,11 @@ from spike_ctrl_sim.simulator_parameters import SimulatorParameters
 class Training(LaunchSettings):
     """Arguments of the launch itself."""
 
-    algorithm: str = setting("", "Train by the standard recipe of an algorithm: td3bc or model_gradient.")
+    algorithm: str = setting("", "Train by the standard recipe of an algorithm: td3bc, ppo, dagger or bptt.")
     record: bool = setting(False, "Also record the topics of the graph to a bag.")
 
 
-STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
+STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "dagger": "learned_teacher", "bptt": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
 OWN = of_launch(Training)
 LEARNER = of_node(LearnerParameters)
@@ -61,6 +61,7 @@ def from_algorithm(context):
     if wanted and not values.get("resume"):
         from spike_ctrl.learn import recipe
 
+        wanted = recipe.present_name(wanted, "algorithm")
         if wanted not in STANDARD:
             raise UsageError(f"algorithm: found '{wanted}', wanted one of {', '.join(STANDARD)}")
         found = recipe.find(values.setdefault("recipe", STANDARD[wanted])).algorithm

@@ -47,7 +47,7 @@ def measure(seconds: float = SECONDS) -> dict[str, float]:
             figures[f"device_{name}_environment_{vehicles}_steps_per_s"] = rate
         for vehicles in FLOWN[kind]:
             student = _student(name, vehicles)
-            steps = vehicles * student.recipe.model_gradient.segment
+            steps = vehicles * student.recipe.bptt.segment
             figures[f"device_{name}_training_{vehicles}_steps_per_s"] = _rate(student.iterate, steps, seconds)
     return figures
 
@@ -88,9 +88,9 @@ def _environment(name: str, vehicles: int) -> Callable[[], Any]:
 def _student(name: str, vehicles: int) -> Learner:
     """A learner of one update per iteration that has seen where episodes begin."""
     plan = recipe.find("default").on(name)
-    settings = dataclasses.replace(plan.model_gradient, updates=1, vehicles=vehicles, pool=max(vehicles, 512))
+    settings = dataclasses.replace(plan.bptt, updates=1, vehicles=vehicles, pool=max(vehicles, 512))
     craft = airframe.load("crazyflie")
-    student, environment = Learner(dataclasses.replace(plan, model_gradient=settings), craft, 64, 0), Environment(craft, 64)
+    student, environment = Learner(dataclasses.replace(plan, bptt=settings), craft, 64, 0), Environment(craft, 64)
     observation, _ = environment.reset(seed=0)
     still, flags = np.zeros((64, 4), np.float32), np.full(64, FIRST, np.uint8)
     seen = (observation, environment.rotor_speed, environment.disturbance)

@@ -72,14 +72,14 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
 
     def kernel() -> None:
         buffer = environment.buffer.copy()
-        bptt_kernel.fly(buffer, *model, tape, *flight[:4], *sees)
+        bptt_kernel.fly_segment(buffer, *model, tape, *flight[:4], *sees)
         bptt_kernel.pull(buffer, *model, tape, *flight[2:4], OBJECTIVE, np.float32(SLOPE), gradient, *sees)
 
     def module() -> None:
         network.zero_grad()
         step, state = functools.partial(network.step, slope=SLOPE), network.initial_state(VEHICLES)
         buffer = environment.buffer.copy()
-        module_gradient.fly(step, state, buffer, moves, rest, commands, flight, OBJECTIVE).cost.backward()
+        module_gradient.fly_module(step, state, buffer, moves, rest, commands, flight, OBJECTIVE).cost.backward()
 
     return {"kernel": kernel, "module": module}
 

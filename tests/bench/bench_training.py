@@ -30,8 +30,8 @@ PARTS = {
     "critics": ("td3bc.py", "update_critics"),
     "actor": ("td3bc.py", "update_actor"),
     "ppo": ("ppo.py", "update"),
-    "distillation": ("dagger.py", "update"),
-    "model_gradient": ("bptt.py", "update"),
+    "dagger": ("dagger.py", "update"),
+    "bptt": ("bptt.py", "update"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Faults that once broke the promise, flown again: how far outside and how hard. Run it by hand.
+"""Faults that once violated the safety property, flown again: how far outside and how hard. Run it by hand.
 
     python tests/bench/known_breaks.py [MODEL] [--seeds 20 101] [--letters ABCDEFG]
 
@@ -83,7 +83,7 @@ def flights(seed: int, letters: str) -> Iterator[tuple[str, Scenario]]:
 
 
 def main() -> int:
-    """A line for each. Exit code 1: one breaks the promise."""
+    """A line for each. Exit code 1: one violates the safety property."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, nargs="?", default=resources.find("models", "sih_quadx.safetensors"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[20], help="of the motions and of the noise (default: 20)")
@@ -93,13 +93,13 @@ def main() -> int:
     broken = total = 0
     for seed in options.seeds:
         for letter, flight in flights(seed, options.letters):
-            found, core = flight_outcome.fly(flight, who, settings)
+            found, core = flight_outcome.fly_scenario(flight, who, settings)
             breaks = found.left or found.crashed
             broken, total = broken + breaks, total + 1
             story = ", ".join(f"{time:.1f} s {rung.name}" for time, rung, _ in core.moves)
             told = f"{flight.phase:12}{found.faults:60}{found.outside:6.2f} m outside {found.hit:5.2f} m/s  {story}"
             print(f"{'BREAKS' if breaks else 'keeps':7}{seed:4} {letter} {told}", flush=True)
-    print(f"{broken} of {total} flights break the promise")
+    print(f"{broken} of {total} flights violate the safety property")
     return 1 if broken else 0
 
 

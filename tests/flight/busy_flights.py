@@ -30,7 +30,7 @@ FAULT = re.compile(r"(?:SNN|GUIDE|HOLD) -> \w+: ([A-Z]+_?[A-Z_]+ .*)")
 
 
 def tutorial() -> dict[str, str]:
-    """The launch arguments of tutorial 1, without those that a campaign sets itself."""
+    """The launch arguments of tutorial 1, without those that busy_flights sets itself."""
     page = (ROOT / "docs" / "tutorial_fly.md").read_text()
     words = shlex.split(re.search(r"^spike-ctrl launch flight .*$", page, re.MULTILINE)[0])[3:]
     return dict(word.split(":=", 1) for word in words)

@@ -64,7 +64,7 @@ class Flight:
             key, arguments = ["--signing-key", "key"], (*arguments, "signing_key:=key")
         if tampered:
             port = free_port()
-            link = (Path(__file__).parent / "tampering_link.py", bridge, port, *(["key"] if signed else []))
+            link = (Path(__file__).parent / "fault_injecting_link.py", bridge, port, *(["key"] if signed else []))
             self.link = self.start(*self.chrt(VEHICLE), sys.executable, *link)
             self.link.wait_for(lambda: "ready" in self.link.lines, 20)
         set_up = PARAMETERS | MORE[airframe.load(craft).action_layout] | parameters

@@ -17,7 +17,7 @@ from rehearsal import FAST, GUIDE
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.certification import monte_carlo, moving_scenario
-from spike_ctrl.certification.flight_outcome import fly
+from spike_ctrl.certification.flight_outcome import fly_scenario
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.policy import checkpoint
 
@@ -68,7 +68,7 @@ def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, see
     Commands that come 50 ms late are flown; 62 ms are too many at this level (docs/flight.md)."""
     drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0))  # its thrust is 1.37 of its weight, no less
     fault = InjectedFault(place, kind, AT, until, size, (1.0, 0.0, 0.0), 0, 7)
-    flown, core = fly(drawn._replace(family=place, faults=(fault,), duration=9.0), *who)
+    flown, core = fly_scenario(drawn._replace(family=place, faults=(fault,), duration=9.0), *who)
     assert not flown.left and not flown.crashed, flown
     assert any(step.time < AT and step.rung.name == "SNN" for step in core.steps)
     if limit is not None:
@@ -80,7 +80,7 @@ def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, see
 def test_a_rotor_that_loses_two_fifths_of_its_thrust_is_found_and_the_vehicle_landed(reaction, seed):
     drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0), family="rotor", duration=25.0)
     lost = InjectedFault("rotor", "weakened", AT, EVER, 0.4, (1.0, 0.0, 0.0), 1, 7)
-    flown, _ = fly(
+    flown, _ = fly_scenario(
         drawn._replace(faults=(lost,)), *monte_carlo.competitors(resources.find("models", "crazyflie_robust.safetensors"))
     )
     assert not flown.left and not flown.crashed and flown.last == "LAND", flown

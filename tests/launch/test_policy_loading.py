@@ -4,7 +4,7 @@
 - a checkpoint that is not in the list of allowed files does not fly, neither the model given nor one that arrives
 - once it flies no collection of garbage goes through what the model brought
 - in real time each runtime adds in one order
-- in flight it is ready for a successor of either kind before it answers: nothing is compiled or imported beside the control
+- in flight it is ready for a candidate of either kind before it answers: nothing is compiled or imported beside the control
 """
 
 import hashlib

@@ -26,10 +26,10 @@ IMITATION = {
     "schedule": {"steps": 6400, "iteration_steps": 320, "learning_rate": 5e-3, "evaluations": 1},
 }  # fmt: skip
 GRADIENT = {
-    "algorithm": "model_gradient",
+    "algorithm": "bptt",
     "task": {"box": 1.5, "episode_steps": 25, "reward": "end"},
     "jump_start": {"horizon": 0, "rest": 0, "noise": 0.1},
-    "model_gradient": {"updates": 10, "vehicles": 32, "pool": 32, "segment": 20},
+    "bptt": {"updates": 10, "vehicles": 32, "pool": 32, "segment": 20},
     "schedule": {"steps": 3200, "iteration_steps": 320, "learning_rate": 1e-2, "evaluations": 1},
 }
 OWN = {

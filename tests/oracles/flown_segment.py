@@ -45,7 +45,7 @@ class Situation:
 
     def fly(self, step, state, objective=OBJECTIVE, beyond=None):
         buffer = self.buffer.copy()
-        flown = module_gradient.fly(
+        flown = module_gradient.fly_module(
             step, state, buffer, self.motion, self.rest, self.command, self.flight, objective, beyond
         )
         return flown, dynamics.read(buffer, STATE_ROWS, LANES)

@@ -11,7 +11,7 @@ def fault(place, kind, at=1.0, until=math.inf, size=0.5):
 
 
 def fly(who, scenario):
-    """who: competitors and settings, as of certification.campaign.competitors."""
+    """who: competitors and settings, as of certification.monte_carlo.competitors."""
     core = FlightCore(scenario, *who)
     core.fly()
     return core

@@ -22,16 +22,16 @@ pytestmark = pytest.mark.slow
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 
 
-def recipe(**model_gradient):
-    settings = {"updates": 2, "vehicles": 2 * TILE, "pool": 4 * TILE, "segment": 20, "action_rate": 0.1} | model_gradient
+def recipe(**bptt):
+    settings = {"updates": 2, "vehicles": 2 * TILE, "pool": 4 * TILE, "segment": 20, "action_rate": 0.1} | bptt
     return recipes.from_dict(
         {
             "name": "tiny",
-            "algorithm": "model_gradient",
+            "algorithm": "bptt",
             "task": {"box": 1.5, "episode_steps": 20, "reward": "start"},
             "network": {"hidden": [32, 16], "slope": {"kind": "fixed", "k": 2}},
             "jump_start": {"horizon": 0, "rest": 0},
-            "model_gradient": settings,
+            "bptt": settings,
             "schedule": {"steps": 16000, "iteration_steps": 320, "averaging": 1, "learning_rate": 3e-3},
         }
     )
@@ -127,8 +127,8 @@ def test_a_gradient_that_is_not_finite_changes_nothing_and_is_counted():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"vehicles": TILE + 16}, f"model_gradient.vehicles: found {TILE + 16}, wanted a multiple of {TILE}"),
-        ({"pool": 3 * TILE}, f"model_gradient.pool: found {3 * TILE}, wanted a multiple of {2 * TILE}"),
+        ({"vehicles": TILE + 16}, f"bptt.vehicles: found {TILE + 16}, wanted a multiple of {TILE}"),
+        ({"pool": 3 * TILE}, f"bptt.pool: found {3 * TILE}, wanted a multiple of {2 * TILE}"),
     ],
 )
 def test_numbers_that_do_not_divide_are_refused(settings, message):

@@ -93,7 +93,7 @@ class Segment:
 
     def fly(self):
         noise = (self.noise, self.seen_noise, self.delay, self.course, *AT_ONCE)
-        return bptt_kernel.fly(self.environment.buffer, *self.model, self.tape, *noise)
+        return bptt_kernel.fly_segment(self.environment.buffer, *self.model, self.tape, *noise)
 
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
@@ -244,7 +244,7 @@ def test_two_halves_with_the_state_carried_over_are_one_segment(name):
     first.begin(*half.before, half.tape.command[:MAX_DELAY])
     for tape, part in ((first, slice(10)), (second, slice(10, 20))):
         noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part], *AT_ONCE)
-        bptt_kernel.fly(half.environment.buffer, *half.model, tape, *noise)
+        bptt_kernel.fly_segment(half.environment.buffer, *half.model, tape, *noise)
         second.begin(*first.end())
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
     for parts, at_once in zip(second.end(), whole.tape.end(), strict=True):

@@ -1,9 +1,9 @@
-"""The certification: seeds replay a flight, the bound is exact, a campaign goes on, and what it flies is what it says.
+"""The certification: seeds replay a flight, the bound is exact, a run goes on, and what it flies is what it says.
 
 - the bound agrees with the binomial distribution itself
 - the same seed gives the same flight, to the last bit
 - faults do what their names say: a cut link is silent, a stopped process wakes, a flipped velocity is flipped
-- a campaign that was interrupted flies only what is missing; a cluster flies the same, with the same code only
+- a Monte-Carlo run that was interrupted flies only what is missing; a cluster flies the same, with the same code only
 """
 
 import gc
@@ -27,7 +27,7 @@ from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FIRST_FAMILIES, KINDS, SEEDED, struck_rows
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
-from spike_ctrl.certification.monte_carlo import Campaign
+from spike_ctrl.certification.monte_carlo import MonteCarloRun
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
 from spike_ctrl.certification.signal_injection import OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
@@ -122,13 +122,13 @@ def test_a_killed_policy_is_followed_by_the_guide_within_its_deadline(who):
 
 
 def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
-    begun = Campaign(tmp_path, MODEL)
+    begun = MonteCarloRun(tmp_path, MODEL)
     flown = [found.outcome for found in begun.fly(2, 1, lambda: 0.0)]
     (tmp_path / "flights.jsonl").open("a").write('{"seed": 2, "fam')  # killed while it wrote
-    again = Campaign(tmp_path, MODEL)
+    again = MonteCarloRun(tmp_path, MODEL)
     assert again.missing(3) == [2] and list(map(repr, again.outcomes.values())) == list(map(repr, flown))
     list(again.fly(3, 1, lambda: 0.0))
-    assert Campaign(tmp_path, MODEL).missing(3) == []
+    assert MonteCarloRun(tmp_path, MODEL).missing(3) == []
 
 
 def test_workers_end_with_a_campaign_that_is_killed(tmp_path):
@@ -164,38 +164,38 @@ def test_a_flight_that_is_over_is_not_kept():
 
 
 def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):
-    here = [found.outcome for found in Campaign(tmp_path / "here", MODEL).fly(2, 1, lambda: 0.0)]
+    here = [found.outcome for found in MonteCarloRun(tmp_path / "here", MODEL).fly(2, 1, lambda: 0.0)]
 
     def elsewhere(function, tasks):
         return (function(*arguments) for arguments in tasks.values())
 
-    there = [found.outcome for found in Campaign(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, elsewhere)]
+    there = [found.outcome for found in MonteCarloRun(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, elsewhere)]
     assert list(map(repr, there)) == list(map(repr, here))
     monkeypatch.setattr(monte_carlo, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
     with pytest.raises(UsageError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
-        list(Campaign(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, elsewhere))
+        list(MonteCarloRun(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, elsewhere))
 
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):
-    Campaign(tmp_path, MODEL)
+    MonteCarloRun(tmp_path, MODEL)
     with pytest.raises(UsageError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
-        Campaign(tmp_path, MODEL, first=5)
+        MonteCarloRun(tmp_path, MODEL, first=5)
 
 
 def test_a_campaign_of_one_family_flies_that_family_and_its_folder_takes_no_other(tmp_path):
-    flown = [found.outcome for found in Campaign(tmp_path, MODEL, 1, "none").fly(2, 1, lambda: 0.0)]
+    flown = [found.outcome for found in MonteCarloRun(tmp_path, MODEL, 1, "none").fly(2, 1, lambda: 0.0)]
     assert [outcome.family for outcome in flown] == ["none", "none"]
     assert repr(monte_carlo.refly(2, MODEL, family="none")[0]) == repr(flown[1])
     with pytest.raises(UsageError, match=r"campaign.json: family: found none, wanted None: give another folder"):
-        Campaign(tmp_path, MODEL, 1)
+        MonteCarloRun(tmp_path, MODEL, 1)
 
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path):
-    Campaign(tmp_path, MODEL)
+    MonteCarloRun(tmp_path, MODEL)
     good = json.dumps(FlightOutcome(0, "none", "walls", "none", "", -1.0, 0.0, math.nan, "", "SNN", 9.0)._asdict())
     (tmp_path / "flights.jsonl").write_text(f"{good}\nnonsense\n{good}\n")
     with pytest.raises(UsageError, match=r"flights.jsonl: line 2: found no flight"):
-        Campaign(tmp_path, MODEL)
+        MonteCarloRun(tmp_path, MODEL)
 
 
 def test_a_family_that_broke_the_promise_is_counted_once():

@@ -90,7 +90,7 @@ def test_only_a_command_of_another_in_answer_to_the_last_state_is_told(policy, t
     assert differ == ({"another's", "nobody's"} if told else set())
 
 
-def test_a_successor_in_shadow_is_told_what_the_policy_in_command_commands(policy):
+def test_a_candidate_in_shadow_is_told_what_the_policy_in_command_commands(policy):
     membranes = []
     for commanded in (None, Commanded(2, np.full((1, 4), 0.4, np.float32), ("first", 0))):
         pilot = Pilot(warm_up=5, judged=True)
@@ -99,7 +99,7 @@ def test_a_successor_in_shadow_is_told_what_the_policy_in_command_commands(polic
         pilot.warm(Flown("second", policy, 1))
         pilot.step(2, np.array([False]), seen(), lockstep=True)
         pilot.step(3, np.array([False]), seen(), lockstep=True, commanded=commanded)
-        membranes.append((pilot.state.membrane, pilot._successor_state.membrane))
+        membranes.append((pilot.state.membrane, pilot._candidate_state.membrane))
     assert np.array_equal(membranes[0][0], membranes[1][0]) and not np.array_equal(membranes[0][1], membranes[1][1])
 
 

@@ -106,7 +106,7 @@ def test_the_final_state_of_an_episode_teaches_nothing():
 
 def test_the_critic_learns_the_return_of_the_policy():
     """A reward that never changes is worth itself over 1 - gamma."""
-    plan = recipe(distillation={"gamma": 0.8, "critic_rate": 1e-2, "epochs": 4, "sequences": 16})
+    plan = recipe(dagger={"gamma": 0.8, "critic_rate": 1e-2, "epochs": 4, "sequences": 16})
     learner = Learner(plan, AIRFRAME, VEHICLES, 0)
     method, reward = learner.method, -1.0
     for iteration in range(60):
@@ -120,6 +120,6 @@ def test_the_critic_learns_the_return_of_the_policy():
     assert method.critic(seen).detach().mean().item() == pytest.approx(wanted, rel=0.05)
 
 
-def test_a_recipe_for_distillation_takes_no_block_of_another_algorithm():
-    with pytest.raises(UsageError, match=r"ppo: found in a recipe for distillation, wanted only for ppo"):
+def test_a_recipe_for_dagger_takes_no_block_of_another_algorithm():
+    with pytest.raises(UsageError, match=r"ppo: found in a recipe for dagger, wanted only for ppo"):
         recipe(ppo={"epochs": 3})

@@ -4,7 +4,7 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle, answering
-from spike_ctrl.flight.event_words import Recognised, recognised, sentence, told
+from spike_ctrl.flight.event_words import Recognised, reason, recognised, sentence, told
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.swap_trial import TrialEnd, TrialVerdict
@@ -64,8 +64,9 @@ def test_what_is_read_from_a_bag_is_the_kind_that_was_told_with_its_request_and_
         if kind not in (EventKind.PLACED, EventKind.TAKEN_OVER, EventKind.HANDED_OVER, EventKind.STARTED_IN_THE_AIR):
             assert found.kind is kind, sentence(event)
         assert found.request is (Request.TAKE_OFF if kind in (EventKind.ASKED, EventKind.REFUSED) else None)
+        assert (found.before, found.why) == ("SILENT" if changed else "", reason(event))
         assert not found.checkpoint or found.checkpoint in (CHILD.checkpoint_id, PARENT.checkpoint_id)
-    assert recognised("what no supervisor says") == Recognised(None)
+    assert recognised("what no supervisor says") == Recognised(None, why="what no supervisor says")
 
 
 def test_a_request_is_answered_by_its_own_events_whatever_else_happens_in_the_step():

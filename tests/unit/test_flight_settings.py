@@ -93,7 +93,7 @@ def test_an_impossible_cage_is_refused(change, message):
 
 
 def test_every_number_of_a_flight_has_bounds_around_its_default_and_a_sentence():
-    for one in flight_settings.table(FlightSettings()):
+    for one in flight_settings.setting_table(FlightSettings()):
         assert one.low <= one.value <= one.high and one.about.endswith((".", ",")), one.path
 
 
@@ -106,7 +106,7 @@ def test_a_new_number_out_of_range_is_refused_by_name():
 def test_a_bag_holds_all_numbers_that_a_flight_was_flown_with_as_json():
     settings = settings_for(airframe.load("crazyflie"), 100.0, cage="absolute:-1,-1,0,1,1,2")
     found = json.loads(flight_settings.as_json(settings), parse_constant=pytest.fail)
-    assert all(found[one.path] == one.value for one in flight_settings.table(settings))
+    assert all(found[one.path] == one.value for one in flight_settings.setting_table(settings))
     assert (found["layout"], found["cage.high"], found["cage.relative"]) == ("motors", [1.0, 1.0, 2.0], False)
     assert found["answers.course.height_off"] == 0.4 and found["farewell"] == 0.05
     assert json.loads(flight_settings.as_json(settings, paced=True)) == found | {"paced": True}

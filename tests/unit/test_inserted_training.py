@@ -118,7 +118,7 @@ METHODS = {
     "td3bc": {"replay": {"capacity": 8192, "window": 10, "critic_batch": 8, "actor_batch": 16},
               "td3bc": {"burn_in": 2, "critic_updates": 1, "actor_updates": 2}, "critic_width": 16},
     "ppo": {"jump_start": {"horizon": 0, "rest": 0, "noise": 0}, "ppo": {"sequences": 8}, "critic_width": 16},
-    "distillation": {"critic_width": 16},
+    "dagger": {"critic_width": 16},
 }  # fmt: skip
 
 
@@ -186,10 +186,10 @@ def test_a_privileged_guide_is_told_the_plant_that_an_insertion_may_change(mine)
     assert plain.plant is None and blown.plant.shape == (N, dynamics.PLANT_SIZE)
 
 
-def test_the_model_gradient_refuses_in_words(mine):
-    told = "task.insert: found wind: own_wind:gust, wanted none for model_gradient, which differentiates"
+def test_bptt_refuses_in_words(mine):
+    told = "task.insert: found wind: own_wind:gust, wanted none for bptt, which differentiates"
     with pytest.raises(UsageError, match=told):
-        Learner(recipe({"wind": "own_wind:gust"}, algorithm="model_gradient"), CRAZYFLIE, N, 0)
+        Learner(recipe({"wind": "own_wind:gust"}, algorithm="bptt"), CRAZYFLIE, N, 0)
 
 
 def test_rewards_that_are_recomputed_from_flights_refuse_a_reward_of_ones_own(mine):

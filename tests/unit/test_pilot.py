@@ -159,7 +159,7 @@ def test_in_lockstep_neither_gaps_nor_pauses_count_and_each_episode_starts_from_
     np.testing.assert_array_equal(action[1], flight.fresh(4)[1])
 
 
-def test_a_successor_flies_in_shadow_and_then_takes_over_with_its_own_state():
+def test_a_candidate_flies_in_shadow_and_then_takes_over_with_its_own_state():
     flight, other = Flight(), a_policy(2)
     flight.step(ALL)
     flight.pilot.warm(Flown("two", other, 7))
@@ -207,12 +207,12 @@ def test_the_answer_waits_for_no_shadow_and_each_shadow_sees_each_state_once(by_
     assert flown == [["old"]] * len(flown) if by_hand else [["old"], *[["new", "old"]] * (len(flown) - 1)]
     assert pilot.accept("new", 1)
     assert step(WARM_UP + 3)[-1] == "new"
-    assert step(WARM_UP + 4)[-1] == "new" and pilot.predecessor is old
+    assert step(WARM_UP + 4)[-1] == "new" and pilot.parent is old
     pilot.fly_shadows()
     assert steps.count("old") == steps.count("new") == WARM_UP + 4
 
 
-def test_a_gap_starts_the_warm_up_of_a_successor_anew():
+def test_a_gap_starts_the_warm_up_of_a_candidate_anew():
     flight, other = Flight(), a_policy(2)
     flight.step(ALL)
     flight.pilot.warm(Flown("two", other, 7))

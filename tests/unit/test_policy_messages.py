@@ -42,7 +42,7 @@ def test_a_policy_that_begins_anew_has_no_tick_before():
     assert status(PilotAnswer(None, False, Reason.STALE_STATE)).previous_tick == 12
 
 
-def test_a_successor_in_shadow_is_named():
+def test_a_candidate_in_shadow_is_named():
     found = status(candidate=CHILD)
     assert (found.candidate_epoch, found.candidate_id) == (4, "run/4")
 

@@ -59,11 +59,14 @@ MISTAKES = {
     ("retrain", "nosuch"): "nosuch: no such bag",
     ("identify", "nosuch", "--recipe", "nope"): "recipe 'nope' not found",
     ("identify", "nosuch"): "nosuch: no such bag",
+    ("identify", "empty"): "empty: found no .mcap file, wanted a bag",
+    ("retrain", "empty"): "empty: found no .mcap file, wanted a bag",
+    ("adapt", "nosuch"): "model 'nosuch' not found",
     ("report", "nosuch"): "nosuch",
     ("film", "nosuch"): "nosuch",
     ("export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"): "nosuch.safetensors",
     ("train", "mine.yaml"): "did you mean 'alpha'?",
-    ("train", "terms.yaml"): "wanted none for model_gradient, whose costs are fixed; base: td3bc, td3",
+    ("train", "terms.yaml"): "wanted none for bptt, whose costs are fixed; base: td3bc, td3",
     ("train", "--run", "there"): "run there: exists already",
     ("train", "--resume", "nosuch"): "run nosuch: run.json is missing",
     ("train", "--resume", "there"): "run there: is finished; its policy is there/policy.safetensors",
@@ -74,6 +77,7 @@ def test_a_mistake_is_refused_before_torch_is_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("name: mine\nbase: td3bc\ntd3bc: {alfa: 1}\n")
     (tmp_path / "terms.yaml").write_text("name: terms\nbase: default\ntask: {terms: {level: {function: a:b, weight: 1}}}\n")
+    (tmp_path / "empty").mkdir()
     run = tmp_path / "there"
     run.mkdir()
     about = {"airframe_hash": airframe.load("crazyflie").hash, "vehicles": 256, "seed": 0, "environment_steps": 40000}

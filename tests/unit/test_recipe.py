@@ -153,7 +153,7 @@ def test_a_key_given_twice_is_refused(tmp_path):
     assert "box" in refused("name: a\ntask: {box: 1, box: 2}", tmp_path)
 
 
-@pytest.mark.parametrize(("algorithm", "block"), [("td3bc", "model_gradient"), ("model_gradient", "replay")])
+@pytest.mark.parametrize(("algorithm", "block"), [("td3bc", "bptt"), ("bptt", "replay")])
 def test_a_block_of_another_algorithm_is_refused(algorithm, block, tmp_path):
     message = refused(f"name: a\nalgorithm: {algorithm}\n{block}: {{}}", tmp_path)
     assert message.startswith(f"{block}: found in a recipe for {algorithm}, wanted only for ")
@@ -174,7 +174,7 @@ def test_every_number_of_a_recipe_and_of_the_starts_has_a_range():
         recipes.ReplaySettings,
         recipes.ScheduleSettings,
         recipes.TD3BCSettings,
-        recipes.ModelGradientSettings,
+        recipes.BPTTSettings,
         recipes.Gains,
         Randomisation,
         InitialStates,
@@ -220,8 +220,8 @@ def test_recipes_that_are_each_others_base_are_refused(tmp_path):
 FORMER = {
     "td3bc": {"change": "action_rate", "root": "exponent"},
     "ppo": {"root": "exponent"},
-    "distillation": {"root": "exponent", "least_stake": "least_importance"},
-    "model_gradient": {
+    "dagger": {"root": "exponent", "least_stake": "least_importance"},
+    "bptt": {
         "wall": "boundary", "wall_at": "boundary_at", "haste": "speed", "haste_at": "speed_at", "lean": "tilt",
         "lean_at": "tilt_at", "spin": "body_rate", "spin_at": "body_rate_at", "change": "action_rate",
     },
@@ -249,6 +249,20 @@ def test_a_former_key_says_the_same_and_a_warning_names_file_and_both_keys(tmp_p
         UsageError, match=rf"^recipe \S+: {block}.{old}: found beside {block}.{new}, .*wanted {block}.{new} alone"
     ):
         recipes.load(written(new, old))
+
+
+@pytest.mark.parametrize(("old", "new"), recipes.FORMER.items())
+def test_a_former_name_of_an_algorithm_says_the_same_and_is_named_with_its_block(tmp_path, old, new):
+    key = "action_rate" if new == "bptt" else "gamma"
+    (tmp_path / "mine.yaml").write_text(f"name: mine\nalgorithm: {old}\n{old}: {{{key}: 0.4}}\n")
+    with pytest.warns(FutureWarning) as told:
+        found = recipes.load(tmp_path / "mine.yaml")
+    assert found.algorithm == new and recipes.to_dict(found)["algorithm"] == new and new in recipes.to_dict(found)
+    source = f"recipe {tmp_path / 'mine.yaml'}"
+    assert [str(one.message) for one in told] == [
+        f"{source}: {old} is now called {new}; the next version refuses {old}",
+        f"{source}: algorithm: {old} is now called {new}; the next version refuses {old}",
+    ]
 
 
 def test_a_former_key_changes_the_base_that_has_the_present_one():

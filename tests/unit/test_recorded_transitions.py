@@ -191,7 +191,7 @@ def test_the_verb_learns_offline_to_answer_as_the_guide_did(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["default", "--from-bag", "{}"], "algorithm: found model_gradient, wanted td3bc: it learns from recorded flight"),
+        (["default", "--from-bag", "{}"], "algorithm: found bptt, wanted td3bc: it learns from recorded flight"),
         (["--online", "5000"], "--online: found without --from-bag, wanted with it"),
         (["--from-bag", "{}", "--resume", "run"], "--from-bag: found with --resume, wanted one of them"),
         (["--from-bag", "{}", "--online", "-1"], "--online: found -1, wanted 0 to"),

@@ -73,7 +73,7 @@ def test_it_flies_as_the_environment_does(name, tolerance):
         dynamics.write(environment.buffer, rows, dynamics.read(fresh, rows, rehearsal.VEHICLES))
     begin_some(environment.buffer, np.ones(rehearsal.VEHICLES, bool))
     state, theirs = policy.initial_state(rehearsal.VEHICLES), environment.true_observation
-    for step, seen in enumerate(islice(rehearsal.fly(policy, craft, 100.0), 100)):
+    for step, seen in enumerate(islice(rehearsal.fly_rehearsal(policy, craft, 100.0), 100)):
         if step:
             np.testing.assert_allclose(seen[:, :3], theirs[:, :3], atol=tolerance)
         action, state = policy.step(seen, state)

@@ -53,7 +53,7 @@ def test_a_bag_tells_the_airframe_and_whether_it_flew_in_real_time(tmp_path):
     assert replay.flown(tmp_path / "flight", "models/sih_quadx.safetensors") == ("sih_quadx", True)
 
 
-SWAP_TICKS = (100, 180)  # the successor begins in shadow; it takes over
+SWAP_TICKS = (100, 180)  # the candidate begins in shadow; it takes over
 
 
 def swap(path, files, tell=True):
@@ -78,7 +78,7 @@ def swap(path, files, tell=True):
         about = {"tick": tick, "epoch": pilot.flown.epoch, "checkpoint_id": pilot.flown.name}
         bag.write("/policy/action", "VehicleAction", tick, vehicles=1, layout="motors", action=answer.action, **about)
         if tell and tick % 100 == 0:
-            shadow = pilot.successor
+            shadow = pilot.candidate
             more = {"candidate_epoch": shadow.epoch, "candidate_id": shadow.name} if shadow else {}
             bag.write("/policy/status", "PolicyStatus", tick, **about, **more, previous_tick=max(tick - 1, 0))
     bag.writer.close()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 AIRFRAME = airframe.load("crazyflie")
 HOVER = AIRFRAME.hover
 SHIPPED = (resources.folder("config") / "recipes").glob("*.yaml")
-FROM_REWARDS = sorted(path.stem for path in SHIPPED if recipes.load(path).algorithm != "model_gradient")
+FROM_REWARDS = sorted(path.stem for path in SHIPPED if recipes.load(path).algorithm != "bptt")
 
 
 def crashes(environment, steps=400, seed=0):

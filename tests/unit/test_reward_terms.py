@@ -163,10 +163,10 @@ def test_rewards_that_are_recomputed_from_flights_refuse_terms():
 # --- through the model ---
 
 
-def test_the_model_gradient_takes_weights_and_refuses_terms():
-    plan = recipe(algorithm="model_gradient", task={"reward": {"position": 2, "attitude": 0.5}})
+def test_bptt_takes_weights_and_refuses_terms():
+    plan = recipe(algorithm="bptt", task={"reward": {"position": 2, "attitude": 0.5}})
     objective = Learner(plan, AIRFRAME, VEHICLES, 0).method._objective(0.0)
     assert (objective.position, objective.attitude) == (2, 0.5)
     terms = {"smooth": {"function": "examples.reward_terms:smooth", "weight": 0.5}}
-    with pytest.raises(ValueError, match=r"task\.terms: found smooth, wanted none for model_gradient"):
-        Learner(recipe(algorithm="model_gradient", task={"terms": terms}), AIRFRAME, VEHICLES, 0)
+    with pytest.raises(ValueError, match=r"task\.terms: found smooth, wanted none for bptt"):
+        Learner(recipe(algorithm="bptt", task={"terms": terms}), AIRFRAME, VEHICLES, 0)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = resources.folder("config")
 FILES = [path for kind in ("airframes", "recipes") for path in sorted((CONFIG / kind).glob("*.yaml"))]
+EXAMPLES = sorted((CONFIG.parent / "examples").glob("*.yaml"))
 PARSE = {"recipe": recipe.from_dict, "airframe": airframe.from_dict}
 CRAFT = airframe.to_dict(airframe.load("x500"))
 
@@ -40,6 +41,12 @@ def test_a_shipped_file_names_its_schema_and_fits_it(path):
     assert first == f"# yaml-language-server: $schema=../schemas/{kind}.json"
     assert (path.parent / first.partition("=")[2]).is_file()
     validator(kind).validate(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_recipe_of_an_example_names_its_schema_and_fits_it(path):
+    assert path.read_text().splitlines()[0] == "# yaml-language-server: $schema=../config/schemas/recipe.json"
+    validator("recipe").validate(yaml.safe_load(path.read_text()))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def learner(shadow, recurrent=True, seed=0):
             "name": "tiny",
             "base": "any_quad",
             "network": {"hidden": [32, 32], "recurrent": recurrent},
-            "model_gradient": {"updates": 2, "vehicles": TILE, "pool": 2 * TILE, "segment": 30, "shadow": shadow},
+            "bptt": {"updates": 2, "vehicles": TILE, "pool": 2 * TILE, "segment": 30, "shadow": shadow},
             "schedule": {"steps": 16000, "iteration_steps": 320},
         }
     )
@@ -125,5 +125,5 @@ def test_training_begins_some_episodes_with_a_hand_over():
 
 
 def test_only_a_network_that_hears_itself_can_begin_in_shadow():
-    with pytest.raises(ValueError, match=r"model_gradient\.shadow: found 0\.5, wanted 0 but for a recurrent"):
+    with pytest.raises(ValueError, match=r"bptt\.shadow: found 0\.5, wanted 0 but for a recurrent"):
         learner(0.5, recurrent=False)

@@ -2,7 +2,7 @@
 
 - a vehicle that is steered as its set-point asks is not astray, in wind neither; one that leans away is
 - the guide falls only where it steers astray and the policy objects; a policy that is faulty in shadow ends no flight
-- flights under a guide that is stuck, biased or flipped keep the promise, and so does a take-off on a state that stays
+- flights under a guide that is stuck, biased or flipped stay safe, and so does a take-off on a state that stays
 """
 
 import math

@@ -156,7 +156,7 @@ def test_the_pilot_does_not_step_without_the_voltage_and_says_so():
 
 def test_a_training_moves_the_weights_of_the_voltage():
     small = {"updates": 1, "vehicles": 2 * TILE, "pool": 2 * TILE, "segment": 10}
-    plan = {"name": "seen", "base": "real", "network": {"hidden": [16, 8], "voltage": True}, "model_gradient": small}
+    plan = {"name": "seen", "base": "real", "network": {"hidden": [16, 8], "voltage": True}, "bptt": small}
     student = Learner(recipes.from_dict(plan), REAL, vehicles=16, seed=0)
     before = student.flying_weights()["layer0.weight"].copy()
     told_where_to_start(student)
@@ -170,7 +170,7 @@ def test_the_recipe_real_voltage_is_real_but_for_the_voltage():
     assert seen.network == dataclasses.replace(blind.network, voltage=True)
     sensors = dataclasses.replace(blind.task.randomisation.sensors, voltage=0.02)
     assert seen.task.randomisation == dataclasses.replace(blind.task.randomisation, sensors=sensors)
-    assert (seen.schedule, seen.model_gradient) == (blind.schedule, blind.model_gradient)
+    assert (seen.schedule, seen.bptt) == (blind.schedule, blind.bptt)
 
 
 def test_the_numbers_of_a_flight_count_the_voltage_after_it_has_settled_and_until_it_is_too_old():

@@ -97,4 +97,4 @@ def test_near_a_wall_in_a_wind_towards_it_hold_and_a_lost_companion_end_inside(p
         family=place, factors=(1.2, 0.9, 1.2), noise=1.0, wind=(1.9, 0.0, 0.0), start=(-0.5, 0.0, 1.5), aims=(aim,),
         faults=(struck,), duration=13.0,
     )  # fmt: skip
-    assert flight_outcome.fly(flight, who, settings)[0].outside < 0.15
+    assert flight_outcome.fly_scenario(flight, who, settings)[0].outside < 0.15

@@ -117,6 +117,6 @@ def test_position_and_velocity_that_lie_together_lead_to_a_landing_by_the_autopi
     who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
     drawn = monte_carlo.scenario_of(20, who, settings, "none")
     lie = InjectedFault("unseen", "drifts_as_its_velocity", 2.0, math.inf, 1.0, (1.0, 0.0, 0.0), 0, 7)
-    flown, core = flight_outcome.fly(drawn._replace(family="unseen", faults=(lie,), duration=9.0), who, settings)
+    flown, core = flight_outcome.fly_scenario(drawn._replace(family="unseen", faults=(lie,), duration=9.0), who, settings)
     assert any("ESTIMATE_DOUBTFUL" in why and "innovation of velocity" in why for _, _, why in core.moves)
     assert flown.reaction < 0.6 and flown.outside < 0 and flown.hit < 1.0

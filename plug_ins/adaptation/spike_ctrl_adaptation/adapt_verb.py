@@ -55,7 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whirl",
         action="store_true",
-        help="instead: the air whirls about the set-point; beside adapted one more learns from its transitions",
+        help="fly instead in air that whirls about the set-point; one more policy learns from its transitions",
     )
     parser.add_argument(
         "--who",
@@ -81,19 +81,23 @@ def _pilot(text: str) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    from spike_ctrl.certification import monte_carlo
-    from spike_ctrl.flight.flight_settings import for_adaptation
-    from spike_ctrl.learn.training_process import training_process
-    from spike_ctrl.policy import checkpoint
-    from spike_ctrl_adaptation import adapted_flight
-    from spike_ctrl_adaptation.fine_tuning import require_tunable
-
     options.who, options.changes = (list(dict.fromkeys(names)) for names in (options.who, options.changes))
     ranges.require(vars(options), {"flights": (1, 10**5), "noise": (0.01, 10.0)}, "--")
     folder = options.folder or Path("runs/adapt") / options.model.stem
     output_paths.require_folder("--folder", folder)
-    who, settings = monte_carlo.competitors(options.model)
+
+    from spike_ctrl.policy import checkpoint
+
     data = checkpoint.read(options.model)
+    checkpoint.about(data, str(options.model))  # no checkpoint is refused before torch is imported
+
+    from spike_ctrl.certification import monte_carlo
+    from spike_ctrl.flight.flight_settings import for_adaptation
+    from spike_ctrl.learn.training_process import training_process
+    from spike_ctrl_adaptation import adapted_flight
+    from spike_ctrl_adaptation.fine_tuning import require_tunable
+
+    who, settings = monte_carlo.competitors(options.model)
     if "adapted" in options.who:
         require_tunable(checkpoint.loads(data), who.airframe)
     for name in {*options.who} - {*WHO}:  # a class that cannot fly is told at once
@@ -116,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         file.truncate(whole)
         for number, key in enumerate(missing, 1):
             who_flies = [name for name in options.who if (*key, name) not in known]
-            for found in adapted_flight.fly(*key, options.noise, who, for_adaptation(settings), data, who_flies):
+            for found in adapted_flight.fly_change(*key, options.noise, who, for_adaptation(settings), data, who_flies):
                 known[(*key, found.flying)] = found
                 file.write(json.dumps(found._asdict() | {"about": about[found.flying]}) + "\n")
             file.flush()
@@ -139,7 +143,7 @@ def _fly_in_a_whirl(options: argparse.Namespace, who: Any, settings: Any, data: 
         for flying in (*(["learning"] if "adapted" in options.who else []), *options.who):
             for seed in range(options.flights):
                 show_progress(f"{flying}, flight {seed + 1}/{options.flights}")
-                one = whirl_flight.fly(flying, seed, options.noise, who, settings, data)
+                one = whirl_flight.fly_whirl(flying, seed, options.noise, who, settings, data)
                 off = (f"{distance:.3f}" for distance in one.off)
                 counts = (str(one.kept), str(one.rolled_back), one.lost or "-")
                 lines.append([flying, str(seed), f"{one.before:.3f}", *off, *counts])
@@ -172,8 +176,8 @@ def _tell(flown: Sequence[ChangedFlight]) -> int:
         )
     print(text_table(lines, named=2))
     print("errors in m, medians: before the change, the largest, and 8 to 10 s after it; less the estimator's own error")
-    print("80 %: flights in which what the change brought is down by so much then; of all: the whole error is")
-    print("fell: until what the change brought is down by 80 %, for good")
+    print("80 %: flights whose added error has fallen by 80 % then; of all: whose total error has")
+    print("fell: time until the added error has fallen by 80 % for good")
     return 1 if bad else 0
 
 

@@ -1,4 +1,4 @@
-"""A flight in virtual time in which the vehicle changes, with or without adaptation, and what became of it by the truth.
+"""A flight in virtual time whose plant changes, with or without adaptation, scored on the true state.
 
 The error of a hover is how far the true place is from the set-point, less the estimator's error at that moment. The
 estimator wanders by centimetres, which no pilot can see. Without noise the error is the true distance.
@@ -77,17 +77,17 @@ class ChangedFlight(NamedTuple):
 
     @property
     def down(self) -> bool:
-        """Whether what the change brought, beyond `before`, is down by 80 % 8 to 10 s after it."""
+        """Whether the added error has fallen by 80 % 8 to 10 s after the change."""
         return self.after <= fallen(self.before, self.worst) < math.inf
 
     @property
     def all_down(self) -> bool:
-        """Whether the whole error is, with what it was before the change."""
+        """Whether the total error has."""
         return self.after <= FALLEN * self.worst < math.inf
 
 
 def fallen(before: float, worst: float) -> float:
-    """The error (m) that is left when what a change brought, from `before` to `worst`, has fallen by 80 %."""
+    """The error (m) when the added error, `worst` less `before`, has fallen by 80 %."""
     return before + FALLEN * max(worst - before, 0.0)
 
 
@@ -197,7 +197,7 @@ def draw(change: str, seed: int, noise: float, craft: Airframe) -> Scenario:
     )  # fmt: skip
 
 
-def fly(
+def fly_change(
     change: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes, flying: Sequence[str]
 ) -> list[ChangedFlight]:
     """The flight of `draw` by each of `flying`, and what became of it. data: the policy's checkpoint.
@@ -209,13 +209,13 @@ def fly(
     if {"adapted", "policy"} & {*flying}:
         policy = _flown(FlightCore(scenario, who, settings))
         if "adapted" in flying:
-            found.append(measure(change, "adapted", _flown(AdaptedFlight(scenario, who, settings, data)), policy))
+            found.append(measure_change(change, "adapted", _flown(AdaptedFlight(scenario, who, settings, data)), policy))
         if "policy" in flying:
-            found.append(measure(change, "policy", policy, policy))
+            found.append(measure_change(change, "policy", policy, policy))
     for name in flying:
         if name not in ("adapted", "policy"):
             guide = _flown(GuidedFlight(scenario, led_by(name, who, settings), settings))
-            found.append(measure(change, name, guide, guide))
+            found.append(measure_change(change, name, guide, guide))
     return found
 
 
@@ -249,7 +249,7 @@ class _Path:
         return float(np.linalg.norm(self.place[rows].mean(0))) if rows.any() else math.inf
 
 
-def measure(change: str, flying: str, core: FlightCore, policy: FlightCore) -> ChangedFlight:
+def measure_change(change: str, flying: str, core: FlightCore, policy: FlightCore) -> ChangedFlight:
     """What became of a flight. policy: who flies the same change unadapted."""
     path, plain, at = _Path(core), _Path(policy), core.scenario.begin
     seconds = np.arange(0.0, LASTS - 1.0, 0.1)

@@ -1,7 +1,7 @@
 """adapter: tunes the policy in command for a vehicle that has changed in flight, and offers it as a checkpoint.
 
 It listens to states, commands and set-points, and commands nothing: supervisor and policy decide about what it offers as
-about any successor. Service: adapt (std_srvs/Trigger), to tune now. It computes in the time that nobody else wants; where it
+about any candidate. Service: adapt (std_srvs/Trigger), to tune now. It computes in the time that nobody else wants; where it
 is stopped or ends, the flight goes on as if it had never been.
 
 A thread computes, and shares nothing with the node: what it needs is given to it, and what came of it waits in a queue until

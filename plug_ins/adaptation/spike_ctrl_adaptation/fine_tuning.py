@@ -1,9 +1,9 @@
-"""A policy tuned in flight: seconds of the model gradient on plants around an estimate, from the weights in command.
+"""Tunes a policy in flight: seconds of BPTT on plants around an estimate, from the weights in command.
 
     child = fine_tune(data, craft, estimate, yaw=setpoint_yaw, seed=1, name="sih_quadx+1")
 
-The plants are drawn from the estimate's distribution: what it does not know varies as widely as it is unknown, and what is
-known only as a sum varies together. Whether thrust fell or mass grew is drawn as well, since flight does not show it.
+Parameters are drawn from the estimate's covariance, correlations included. Whether thrust fell or mass grew is drawn as
+well, since flight does not show it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spike_ctrl.flight.rehearsal import PlantChange
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.bptt import ModelGradient, VehicleTile
+from spike_ctrl.learn.bptt import BPTT, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
@@ -42,7 +42,7 @@ RECIPES = {"rates": "rates", "motors": "robust"}
 UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and of one call
 LEARNING_RATE, LEARNING_RATE_END = 8e-4, 1e-5
 STARTS, NEAR, TILTED = 512, 0.25, 0.15  # states that flights begin from; m and m/s; rad
-# What is left of the recipe's spread for what the estimate says nothing about.
+# Randomisation of the parameters that the estimate does not cover.
 SPREAD = {
     "rates": Randomisation(inertia=0.05, torque=0.05, lag=0.1, gains=0.1, filters=0.1, delay=2, noise=0.5),
     "motors": Randomisation(inertia=0.05, torque=0.05, lag=0.1, delay=2, noise=0.5),
@@ -116,7 +116,7 @@ def draw_plants(
     return mass, thrust, drawn[:, FORCE] * (craft.mass * mass)[:, None], _moment(drawn[:, TRIM], craft)
 
 
-class AroundEstimate(ModelGradient):
+class AroundEstimate(BPTT):
     """The model gradient on plants drawn around an estimate. turned: yaw (rad) of the set-point, in whose frame it flies."""
 
     def __init__(self, recipe: Recipe, craft: Airframe, seed: int, actor: Any, estimate: PlantEstimate, turned: float):
@@ -244,7 +244,7 @@ def _centred(weights: dict[str, np.ndarray], flown: np.ndarray) -> dict[str, np.
 
 def _last_second(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> np.ndarray:
     """Places (steps, vehicles, 3) beside the set-point, in m, in the last second of a rehearsal."""
-    seen = list(rehearsal.fly(policy, craft, rate_hz, plant))
+    seen = list(rehearsal.fly_rehearsal(policy, craft, rate_hz, plant))
     return np.array([step[:, :3] for step in seen[-round(rate_hz) :]])
 
 
@@ -255,5 +255,5 @@ def _plan(layout: str) -> Recipe:
         found,
         task=replace(found.task, randomisation=SPREAD[layout]),
         schedule=replace(found.schedule, learning_rate=LEARNING_RATE, learning_rate_end=LEARNING_RATE_END),
-        model_gradient=replace(found.model_gradient, updates=AT_ONCE, vehicles=VEHICLES, pool=2 * VEHICLES, segment=SEGMENT),
+        bptt=replace(found.bptt, updates=AT_ONCE, vehicles=VEHICLES, pool=2 * VEHICLES, segment=SEGMENT),
     )

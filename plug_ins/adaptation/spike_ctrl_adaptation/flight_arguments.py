@@ -38,7 +38,7 @@ def prepare(context):
 
 
 def parameters(context):
-    """The supervisor expects successors that were tuned in flight."""
+    """The supervisor expects candidates that were tuned in flight."""
     return {"supervisor": {"adapt": context.launch_configurations["adapt"] == "true"}}
 
 

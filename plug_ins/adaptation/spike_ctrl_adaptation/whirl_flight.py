@@ -68,8 +68,8 @@ class WhirlFlight(NamedTuple):
     told: tuple[str, ...]
 
 
-def fly(flying: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes) -> WhirlFlight:
-    """One flight. flying: learning, or as of `adapted_flight.fly`. data: the policy's checkpoint. Raises UsageError."""
+def fly_whirl(flying: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes) -> WhirlFlight:
+    """One flight. flying: learning, or as of `fly_change`. data: the policy's checkpoint. Raises UsageError."""
     calm = draw("wind", seed, noise, who.airframe)
     at = calm.begin
     fault = calm.faults[0]._replace(kind="whirl", size=SIZE)

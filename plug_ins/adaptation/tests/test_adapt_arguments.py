@@ -32,7 +32,7 @@ def test_an_adapter_asks_for_real_time_where_the_user_leaves_it_open(arguments, 
 
 
 @pytest.mark.parametrize("adapt", [True, False])
-def test_the_supervisor_knows_whether_successors_are_tuned_in_flight(arguments, adapt):
+def test_the_supervisor_knows_whether_candidates_are_tuned_in_flight(arguments, adapt):
     context = SimpleNamespace(launch_configurations={"adapt": str(adapt).lower()})
     assert arguments.parameters(context) == {"supervisor": {"adapt": adapt}}
 

@@ -147,8 +147,8 @@ def test_a_guide_of_yours_flies_the_changes_and_is_flown_again_once_its_file_is_
     (tmp_path / "mine.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(adapted_flight, "LASTS", 3.0)
-    flown, fly = [], adapted_flight.fly
-    monkeypatch.setattr(adapted_flight, "fly", lambda *about: flown.append(about[-1]) or fly(*about))
+    flown, fly = [], adapted_flight.fly_change
+    monkeypatch.setattr(adapted_flight, "fly_change", lambda *about: flown.append(about[-1]) or fly(*about))
     command = ["adapt", str(MODEL), "--who", "indi", "mine:Mine", "mine:Mine", "--changes", "wind", "--flights", "1"]
     assert main(command) == main(command) == 0
     assert flown == [["indi", "mine:Mine"]]

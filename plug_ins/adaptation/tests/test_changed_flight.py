@@ -11,7 +11,7 @@ from spike_ctrl.certification.flight_parts import FlownStep
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl_adaptation.adapted_flight import CHANGES, LASTS, SEVERE, draw, measure
+from spike_ctrl_adaptation.adapted_flight import CHANGES, LASTS, SEVERE, draw, measure_change
 
 AT, CRAFT = 6.0, airframe.load("sih_quadx")
 SCENARIO = draw("wind", 0, 0.5, CRAFT)._replace(faults=(draw("wind", 0, 0.5, CRAFT).faults[0]._replace(at=AT),))
@@ -43,7 +43,7 @@ def stays(by):
 
 
 def test_the_error_is_that_of_the_place_whatever_the_estimator_errs():
-    found = measure("wind", "policy", flown(stays(0.1)), flown(stays(0.1)))
+    found = measure_change("wind", "policy", flown(stays(0.1)), flown(stays(0.1)))
     assert found.worst == pytest.approx(0.1) and found.after == pytest.approx(0.1)
     assert found.fell == math.inf and found.worse == 0
     assert found.before == pytest.approx(0.0)
@@ -53,7 +53,7 @@ def test_the_error_is_that_of_the_place_whatever_the_estimator_errs():
 def test_four_fifths_are_of_what_the_change_brought_or_of_the_whole_error(left, down, all_down):
     """1 cm off before the change, 9 cm at most after it: of the 8 cm it brought, 1.6 cm may be left; of all 9 cm, 1.8 cm."""
     path = flown(lambda t: 0.09 if t < 3 else left, off=0.01)
-    found = measure("wind", "policy", path, path)
+    found = measure_change("wind", "policy", path, path)
     assert (found.before, found.worst, found.after) == pytest.approx((0.01, 0.09, left))
     assert (found.down, found.all_down) == (down, all_down)
     assert found.fell == (pytest.approx(3.0, abs=0.15) if down else math.inf)
@@ -61,21 +61,21 @@ def test_four_fifths_are_of_what_the_change_brought_or_of_the_whole_error(left, 
 
 def test_it_has_fallen_where_four_fifths_of_it_are_gone_for_good():
     adapted = flown(lambda t: 0.1 if t < 5 else 0.015, kept=[8.5])
-    found = measure("wind", "adapted", adapted, flown(stays(0.1)))
+    found = measure_change("wind", "adapted", adapted, flown(stays(0.1)))
     assert found.fell == pytest.approx(5.0, abs=0.15)  # means over the second that follows
     assert (found.kept, found.worse, found.first_swap) == (1, 0, pytest.approx(5.0))
-    again = measure("wind", "adapted", flown(lambda t: 0.1 if t < 5 or t > 11 else 0.0), flown(stays(0.1)))
+    again = measure_change("wind", "adapted", flown(lambda t: 0.1 if t < 5 or t > 11 else 0.0), flown(stays(0.1)))
     assert again.fell == math.inf
 
 
 def test_a_policy_that_was_kept_is_worse_where_the_one_as_it_is_flies_the_changed_vehicle_better():
     for off, worse in ((0.025, 0), (0.035, 1)):
-        found = measure("wind", "adapted", flown(stays(off), kept=[8.5]), flown(stays(0.02)))
+        found = measure_change("wind", "adapted", flown(stays(off), kept=[8.5]), flown(stays(0.02)))
         assert found.worse == worse
 
 
 def test_a_flight_that_ends_before_its_time_has_not_got_rid_of_its_error():
-    found = measure("wind", "adapted", flown(stays(0.0), until=AT + 6.0), flown(stays(0.1)))
+    found = measure_change("wind", "adapted", flown(stays(0.0), until=AT + 6.0), flown(stays(0.1)))
     assert found.fell == math.inf and found.worst == math.inf and not found.down and not found.all_down
 
 

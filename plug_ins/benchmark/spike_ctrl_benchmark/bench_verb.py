@@ -31,10 +31,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return measure(options.parts)
+    return measure_parts(options.parts)
 
 
-def measure(parts: list[str]) -> int:
+def measure_parts(parts: list[str]) -> int:
     """Measure the named parts, or all. Raises UsageError for an unknown part and outside of a checkout.
 
     build/bench.json is written only where all were measured, so that all its figures are of one run.

@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     figures = {}
     for number, (name, one) in enumerate(entered.items(), 1):
         print(f"{number} of {len(entered)}: {name} ...", flush=True)
-        figures[name] = leaderboard.fly(one, vehicle, starts)
-    print(f"airframe {vehicle.name}, {starts} starts; return (survival)\n{leaderboard.table(figures)}")
+        figures[name] = leaderboard.fly_entries(one, vehicle, starts)
+    print(f"airframe {vehicle.name}, {starts} starts; return (survival)\n{leaderboard.entry_table(figures)}")
     output_paths.write_json("--output", options.output, leaderboard.result(figures, vehicle, starts))
     print(f"written: {options.output}")
     return 0

@@ -48,12 +48,12 @@ def _fly(
         for label, controller in controllers.items():
             done = index * len(controllers) + len(found)
             shown = shares(f"{simulator.name}, {label}", done, len(makers) * len(controllers), begun)
-            found[label] = other_simulators.fly(controller, simulator, seed, shown)
+            found[label] = other_simulators.fly_simulator(controller, simulator, seed, shown)
         ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
         end_progress()
         print(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
         print("\n".join(f"  assumed: {line}" for line in simulator.assumptions))
-        print(other_simulators.table(found))
+        print(other_simulators.simulator_table(found))
         about = {"thrust_to_weight": simulator.rotors.thrust_to_weight, "assumptions": list(simulator.assumptions)}
         kinds = {label: {kind: one.to_dict() for kind, one in kinds.items()} for label, kinds in found.items()}
         flights[simulator.name] = about | {"flights": kinds}

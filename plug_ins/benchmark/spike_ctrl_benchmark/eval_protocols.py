@@ -107,7 +107,7 @@ def _guides_of_airframes(vehicle: Airframe) -> Controllers:
 def _fly_airframes(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
     """With l2f: in ours too, without drag."""
     fly = functools.partial(_fly_sets, controllers, vehicle, options)
-    return l2f_flights.fly(fly, vehicle, options.drawn_by == "raptor") if options.in_l2f else fly("")
+    return l2f_flights.fly_l2f(fly, vehicle, options.drawn_by == "raptor") if options.in_l2f else fly("")
 
 
 def _fly_sets(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace, where: str, **how: Any) -> Figures:

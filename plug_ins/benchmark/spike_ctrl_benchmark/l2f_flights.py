@@ -13,7 +13,7 @@ from spike_ctrl_benchmark.l2f_airframes import draw_as_raptor, without_air
 from spike_ctrl_benchmark.l2f_environment import L2fEnvironment
 
 
-def fly(fly_sets: Callable[..., dict[str, dict[str, Any]]], vehicle: Airframe, drawn_by_raptor: bool) -> dict[str, Any]:
+def fly_l2f(fly_sets: Callable[..., dict[str, dict[str, Any]]], vehicle: Airframe, drawn_by_raptor: bool) -> dict[str, Any]:
     """The figures of each controller in l2f; of airframes that we draw, also in our simulator without drag.
 
     fly_sets: flies the controllers through sets of airframes: words for the table, `ranges` and `simulator`.

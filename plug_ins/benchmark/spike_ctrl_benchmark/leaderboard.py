@@ -61,7 +61,7 @@ def baseline(name: str, airframe: Airframe) -> Controller:
     return kind(airframe)
 
 
-def fly(entered: Entry, airframe: Airframe, starts: int = STARTS) -> dict[str, Any]:
+def fly_entries(entered: Entry, airframe: Airframe, starts: int = STARTS) -> dict[str, Any]:
     """The figures of an entry as plain numbers: `nominal`, `randomised`, and `complexity`, null where nothing spikes."""
     nominal: Evaluation = evaluate(entered.controller, airframe, starts=starts, randomisation=Randomisation())
     cost = None
@@ -97,7 +97,7 @@ def result(entries: dict[str, dict[str, Any]], airframe: Airframe, starts: int =
     }
 
 
-def table(entries: dict[str, dict[str, Any]]) -> str:
+def entry_table(entries: dict[str, dict[str, Any]]) -> str:
     """A line for each entry: returns, survival, hover error (cm) and what a step costs."""
     rows = [["entry", "nominal", "randomised", "hover cm", "MACs", "ACs", "sparsity", "bytes"]]
     for name, found in entries.items():

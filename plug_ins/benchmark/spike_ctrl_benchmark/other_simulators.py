@@ -84,7 +84,7 @@ def starts(kind: str, seed: int, vehicles: int = VEHICLES) -> FlownStates:
     return FlownStates(position, np.stack(turned, axis=1), none, none.copy())
 
 
-def fly(
+def fly_simulator(
     controller: Controller, simulator: OtherSimulator, seed: int, shown: Callable[[float], None] = lambda share: None
 ) -> dict[str, OtherFlight]:
     """Fly VEHICLES from each kind of start for STEPS control steps; `shown` is told the share that is flown."""
@@ -127,7 +127,7 @@ def _figures(crashed: Array, late: Array, changes: Array) -> OtherFlight:
     return OtherFlight(float(crashed.mean()), {"median": float(median), "p95": float(p95)}, float(changes[flown].mean()))
 
 
-def table(flights: dict[str, dict[str, OtherFlight]]) -> str:
+def simulator_table(flights: dict[str, dict[str, OtherFlight]]) -> str:
     """One line per controller: error and crashes from each kind of start."""
     heads = [f"{kind}{figure}" for kind in KINDS for figure in (", p95", " crashes", " |du|")]
     rows = [["last second, cm", *heads]]

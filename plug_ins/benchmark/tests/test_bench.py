@@ -26,17 +26,17 @@ def checkout(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("parts", [[], ["slow", "fast"]])
 def test_all_parts_are_written(parts, checkout, capsys):
-    assert bench.measure(parts) == 0
+    assert bench.measure_parts(parts) == 0
     assert json.loads((checkout / "build/bench.json").read_text()) == {"slow": 1.0, "fast": 2.0}
     assert "written: " in capsys.readouterr().out
 
 
 def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys):
-    bench.measure([])
+    bench.measure_parts([])
     before = (checkout / "build/bench.json").read_bytes()
     (checkout / "tests/bench/bench_slow.py").write_text("def measure():\n    return {'slow': 9.25}\n")
     capsys.readouterr()
-    assert bench.measure(["slow"]) == 0
+    assert bench.measure_parts(["slow"]) == 0
     shown = capsys.readouterr().out
     assert "9" in shown and "bench.json: fast not measured" in shown
     assert (checkout / "build/bench.json").read_bytes() == before
@@ -44,7 +44,7 @@ def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys)
 
 def test_an_unknown_part_is_named(checkout):
     with pytest.raises(UsageError, match="bench: found part 'quick', wanted among fast, slow"):
-        bench.measure(["quick"])
+        bench.measure_parts(["quick"])
 
 
 def test_every_part_of_a_training_run_is_a_function_of_the_library():

@@ -73,7 +73,7 @@ def test_neurobench_counts_the_same_of_the_same_flights(monkeypatch):
     from examples import neurobench_task, snntorch_policy
 
     vehicle = airframe.load("crazyflie")
-    wanted = leaderboard.fly(leaderboard.entry("crazyflie", vehicle), vehicle, starts=64)
+    wanted = leaderboard.fly_entries(leaderboard.entry("crazyflie", vehicle), vehicle, starts=64)
     found, cost = neurobench_task.measured(snntorch_policy.policy().module), wanted["complexity"]
     ours, theirs = cost["synaptic_operations"], found["SynapticOperations"]
     assert theirs["Dense"] / 500 == ours["dense"]

@@ -127,7 +127,7 @@ class Frozen:
 
 def test_error_and_crashes_are_those_of_the_flight():
     simulator = Frozen()
-    found = other_simulators.fly(FunctionController(lambda o: np.full((len(o), 4), 0.5)), simulator, seed=1)
+    found = other_simulators.fly_simulator(FunctionController(lambda o: np.full((len(o), 4), 0.5)), simulator, seed=1)
     assert found["near"].error_m["median"] == pytest.approx(0.05) and found["near"].crashes == 0
     assert found["tilted"].crashes == 1 / other_simulators.VEHICLES
     assert found["near"].action_change == 0 and (simulator.seen == 0.75).all()  # u of the action .5
@@ -135,7 +135,7 @@ def test_error_and_crashes_are_those_of_the_flight():
 
 def test_a_guide_that_wants_to_know_the_plant_does_not_fly_elsewhere():
     with pytest.raises(ValueError, match="a privileged guide: found a vehicle that others simulate"):
-        other_simulators.fly(GuideController(GeometricGuide("crazyflie")), Frozen(), seed=1)
+        other_simulators.fly_simulator(GuideController(GeometricGuide("crazyflie")), Frozen(), seed=1)
 
 
 @pytest.mark.parametrize(

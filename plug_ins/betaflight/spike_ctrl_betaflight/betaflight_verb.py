@@ -9,7 +9,8 @@ preflight asks a flight controller, names what bars a flight, and what to type i
 what changes nothing of how the pilot's sticks fly, and says what was there before.
 
 certify flies random flights with faults in virtual time, as `spike-ctrl certify` beside PX4, by the firmware's rules: who
-flies when override frames, poses or the pilot's switch stop. The firmware itself is not run. Exit code 1: a promise broke.
+flies when override frames, poses or the pilot's switch stop. The firmware itself is not run. Exit code 1: the
+safety property was violated.
 """
 
 from __future__ import annotations
@@ -78,18 +79,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _certify(options: argparse.Namespace) -> int:
-    """Fly, show progress, print the table. 1 where a promise broke."""
+    """Fly, show progress, print the table. 1 where the safety property was violated."""
     from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
     from spike_ctrl_betaflight import certified_flights, virtual_betaflight
 
     if options.family not in (None, *virtual_betaflight.FAMILIES):
         raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(virtual_betaflight.FAMILIES)}")
     seeds, show, outcomes = range(options.first, options.first + options.flights), progress_with_time_left(), []
-    for outcome in certified_flights.campaign(options.model, seeds, options.family, not options.holds_last):
+    for outcome in certified_flights.fly_seeds(options.model, seeds, options.family, not options.holds_last):
         outcomes.append(outcome)
         show(f"{len(outcomes)}/{options.flights} flights", len(outcomes) / options.flights)
     end_progress()
-    print(certified_flights.table(outcomes))
+    print(certified_flights.class_table(outcomes))
     worst = certified_flights.broken(outcomes)
     for o in worst[:10]:
         print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {o.outside:.2f} m outside, {o.hit:.2f} m/s")

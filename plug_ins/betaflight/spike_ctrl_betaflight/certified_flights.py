@@ -1,4 +1,4 @@
-"""Random flights with faults beside Betaflight, and how often they broke what a policy promises."""
+"""Random flights with faults beside Betaflight, and how often they violated the safety property."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from spike_ctrl_betaflight import virtual_betaflight
 from spike_ctrl_betaflight.virtual_betaflight import VirtualBetaflight
 
 
-def fly(seed: int, model: Path, family: str | None = None, fresh: bool = True) -> tuple[FlightOutcome, VirtualBetaflight]:
+def fly_seed(
+    seed: int, model: Path, family: str | None = None, fresh: bool = True
+) -> tuple[FlightOutcome, VirtualBetaflight]:
     """The flight of a seed; the same again for the same seed. family: one of FAMILIES. fresh: as of PlayedFirmware."""
     who, settings = monte_carlo.competitors(model)
     core = VirtualBetaflight(virtual_betaflight.scenario(seed, who, settings, family), who, settings, fresh=fresh)
@@ -21,13 +23,13 @@ def fly(seed: int, model: Path, family: str | None = None, fresh: bool = True) -
     return flight_outcome.outcome(core), core
 
 
-def campaign(model: Path, seeds: range, family: str | None = None, fresh: bool = True) -> Iterator[FlightOutcome]:
+def fly_seeds(model: Path, seeds: range, family: str | None = None, fresh: bool = True) -> Iterator[FlightOutcome]:
     """The outcomes, one after the other."""
     for seed in seeds:
-        yield fly(seed, model, family, fresh)[0]
+        yield fly_seed(seed, model, family, fresh)[0]
 
 
-def table(outcomes: list[FlightOutcome]) -> str:
+def class_table(outcomes: list[FlightOutcome]) -> str:
     """A row for each family: flights, exits by more than .3 m, touch-downs over 1 m/s, alarms, the worst, the bound."""
     lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
     for r in by_family(outcomes):
@@ -37,6 +39,6 @@ def table(outcomes: list[FlightOutcome]) -> str:
 
 
 def broken(outcomes: list[FlightOutcome]) -> list[FlightOutcome]:
-    """Those that broke the promise, the worst first."""
+    """Those that violated the safety property, the worst first."""
     found = [o for o in outcomes if o.family != "unseen" and (o.left or o.crashed or o.alarm)]
     return sorted(found, key=lambda o: o.badness, reverse=True)

@@ -137,7 +137,7 @@ class FineFlight(NamedTuple):
     error: Floats
 
 
-def fly(
+def fly_ticks(
     commander: DutyCommander,
     vehicle: FineVehicle,
     estimator: StateEstimator,

@@ -99,7 +99,7 @@ def follow(
     flights = []
     for number, rows in enumerate(fine_flight.plants(airframe, SPREAD, vehicles)):
         vehicle = FineVehicle(airframe, rows, path.position[0])
-        flights.append(fine_flight.fly(commander, vehicle, estimator(number), path.position, path.velocity, LOST))
+        flights.append(fine_flight.fly_ticks(commander, vehicle, estimator(number), path.position, path.velocity, LOST))
         shown()
     lead = round(RATE_HZ * LEAD)
     errors = np.array([flight.error for flight in flights])[:, lead:].reshape(-1, 3)
@@ -119,7 +119,7 @@ def judged(flights: Floats, path: Reference) -> Followed:
     return Followed(float(alive.mean()), *lagged_rmse(flights[alive, :count].swapaxes(0, 1), wanted[:count, None]))
 
 
-def table(found: dict[str, dict[str, Followed]]) -> str:
+def reference_table(found: dict[str, dict[str, Followed]]) -> str:
     """For each flight by its name, and each who followed it: RMSE in cm, and with the best lag taken out; lost vehicles."""
     who = list(next(iter(found.values())))
     rows = [["RMSE cm / with the lag taken out", *who]]

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         f"airframe {vehicle.name}, {options.plants} plants, {_words(options.estimator)}; "
         f"vehicles {flown_again.LOST:g} m off are lost"
     )
-    print(flown_again.table(found))
+    print(flown_again.reference_table(found))
     print(flown_again.estimates(found))
     if options.json:
         figures = {name: {label: one.to_dict() for label, one in followed.items()} for name, followed in found.items()}

@@ -95,7 +95,9 @@ def test_the_real_filter_knows_where_a_vehicle_flies(positioning):
     firmware = firmware_bindings.load(Path(CHECKOUT))
     policy = PolicyOnBoard(checkpoint.load(resources.folder("models") / "crazyflie_real.safetensors").compiled(), CRAFT)
     estimator = FirmwareKalman(firmware, positioning, SensorSettings(gyro=0.045, gyro_yaw=0.007), seed=0)
-    found = fine_flight.fly(policy, vehicle(), estimator, np.tile([1.0, 2.0, 1.0], (3000, 1)), np.zeros((3000, 3)), 1.0)
+    found = fine_flight.fly_ticks(
+        policy, vehicle(), estimator, np.tile([1.0, 2.0, 1.0], (3000, 1)), np.zeros((3000, 3)), 1.0
+    )
     position, velocity, attitude = np.sqrt((found.error[100:] ** 2).mean(0))
     assert position < (0.15 if positioning == "flow" else 0.03) and velocity < 0.15 and attitude < math.radians(3)
 

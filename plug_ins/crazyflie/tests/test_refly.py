@@ -97,10 +97,10 @@ def test_a_policy_hovers_as_the_app_would_fly_it(craft):
     (rows,) = fine_flight.plants(craft, Randomisation(), 1)
     point = np.tile([0.0, 0.0, 1.0], (3000, 1))
     vehicle, exact = FineVehicle(craft, rows, point[0]), ErringEstimate(SensorSettings(), 0)
-    flown = fine_flight.fly(PolicyOnBoard(policy, craft), vehicle, exact, point, np.zeros_like(point), lost=1.0)
+    flown = fine_flight.fly_ticks(PolicyOnBoard(policy, craft), vehicle, exact, point, np.zeros_like(point), lost=1.0)
     assert np.linalg.norm(flown.position[-50:] - point[0], axis=1).max() < 0.03
     assert np.nanmax(flown.error) < 1e-3
-    fallen = fine_flight.fly(Falling(), vehicle, exact, point, np.zeros_like(point), lost=0.5)
+    fallen = fine_flight.fly_ticks(Falling(), vehicle, exact, point, np.zeros_like(point), lost=0.5)
     assert np.isfinite(fallen.position[0]).all() and np.isnan(fallen.position[-1]).all()
 
 

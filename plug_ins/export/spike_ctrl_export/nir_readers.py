@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl import airframe
-from spike_ctrl.flight.rehearsal import VEHICLES, PlantChange, fly
+from spike_ctrl.flight.rehearsal import VEHICLES, PlantChange, fly_rehearsal
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl_export.nir import PLAIN, READERS, graph
 
@@ -126,7 +126,7 @@ def flights(found: Checkpoint) -> tuple[np.ndarray, np.ndarray]:
     """Observations [STEPS, VEHICLES, in] of flights that the policy flew, on three plants, and its answers in one go."""
     contract = found.manifest.contract
     vehicle = airframe.load(contract.airframe)
-    seen = np.concatenate([list(fly(found.policy, vehicle, contract.rate_hz, plant)) for plant in _PLANTS])[:STEPS]
+    seen = np.concatenate([list(fly_rehearsal(found.policy, vehicle, contract.rate_hz, plant)) for plant in _PLANTS])[:STEPS]
     answers, state = [], found.policy.initial_state(VEHICLES)
     for observation in seen:
         action, state = found.policy.step(observation, state)

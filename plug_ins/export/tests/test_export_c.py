@@ -107,7 +107,7 @@ def test_in_closed_loop_it_is_harmless_that_each_runtime_adds_in_an_order_of_its
     found, _, _, native = exported(model, "float32")
     craft = airframe.load(found.manifest.contract.airframe)
     runtimes = (found.policy, OneByOne(found.policy), OneByOne(found.compiled()), native)
-    flights = [np.stack(list(rehearsal.fly(policy, craft, 100.0)))[:, :, :3] for policy in runtimes]
+    flights = [np.stack(list(rehearsal.fly_rehearsal(policy, craft, 100.0)))[:, :, :3] for policy in runtimes]
     errors = [float(np.sqrt((flight[-100:] ** 2).sum(axis=2).mean())) for flight in flights]
     assert max(errors) - min(errors) < 0.005 and max(errors) < 0.03
     for flight in flights[1:]:

@@ -56,7 +56,7 @@ def checks(policy: Policy, airframe: Airframe, around: Randomisation, starts: in
     return found
 
 
-def table(found: list[Check]) -> str:
+def check_table(found: list[Check]) -> str:
     """One line per check, then the verdict."""
     rows = [["flown", "plants", "figure", "found", "line", ""]]
     for check in found:

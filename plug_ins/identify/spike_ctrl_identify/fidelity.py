@@ -86,7 +86,7 @@ def straight(at: Starts) -> np.ndarray:
     return found
 
 
-def table(ways: Sequence[Errors]) -> str:
+def fidelity_table(ways: Sequence[Errors]) -> str:
     """For the terminal: one line for each way to predict and horizon."""
     heads = [f"{name}, {unit}" for name, unit in zip(GROUPS, UNITS, strict=True)]
     rows = [["", "horizon", *heads]]

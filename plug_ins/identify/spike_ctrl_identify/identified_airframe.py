@@ -121,7 +121,7 @@ def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Show) ->
     return found
 
 
-def table(found: Identification, prior: Airframe) -> str:
+def parameter_table(found: Identification, prior: Airframe) -> str:
     """A table for the user: the parameters with their intervals, what was not identified, and the error of prediction."""
     rows = [["parameter", "prior", "found", "95 % interval"]]
     for e in found.estimates:

@@ -14,6 +14,7 @@ from pathlib import Path
 from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left, show_line
+from spike_ctrl.recordings import segment
 from spike_ctrl_identify import Show
 
 GROUP = "recordings"
@@ -77,10 +78,12 @@ def require_names(options: argparse.Namespace) -> None:
 
 
 def require_bags(options: argparse.Namespace) -> None:
-    """Refuse a bag that is not there. Raises UsageError."""
+    """Refuse what is no bag before anything slow is imported. Raises UsageError."""
     for bag in options.bags:
         if not bag.exists():
             raise UsageError(f"{bag}: no such bag")
+        if bag.is_dir() and not (segment.finished(bag) or segment.unfinished(bag) or (bag / "metadata.yaml").exists()):
+            raise UsageError(f"{bag}: found no .mcap file, wanted a bag")
 
 
 def identified(options: argparse.Namespace, name: str):
@@ -99,7 +102,7 @@ def identified(options: argparse.Namespace, name: str):
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     print(f"airframe {prior.name}: {found.windows} windows of {found.steps / 100:g} s are compared")
-    print(identification.table(found, prior))
+    print(identification.parameter_table(found, prior))
     base = recipes.find(options.recipe or identification.base_of(found))
     base.require_fit(prior)
     return found, identification.recipe(found, base)

@@ -26,7 +26,7 @@ STATE = 13  # position, quaternion, velocity, body rates
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
-def fly(
+def fly_observed(
     buffer: Floats,
     seen: Floats,
     command: Floats,

@@ -1,4 +1,4 @@
-"""What the second before a start tells of it: state and disturbance, by a Kalman filter around the simulation.
+"""A Kalman filter over the second before a prediction: state and disturbance at its start.
 
 For rotation (attitude, rates) and translation (position, velocity) alike, on each axis a chain of four numbers:
 

@@ -17,7 +17,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import POSITION, QUATERNION, RATES, ROTORS, VELOCITY
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_identify.observed_flight import HISTORY, ObservedFlight
-from spike_ctrl_identify.observed_step import fly
+from spike_ctrl_identify.observed_step import fly_observed
 from spike_ctrl_identify.observer import ROTATION, TRANSLATION, TRUST, gains
 
 GROUPS = ("position", "velocity", "attitude", "rates")
@@ -80,7 +80,9 @@ def predict(craft: Airframe, at: Starts, horizons: Sequence[int]) -> Predicted:
     volts = at.voltage if battery else np.zeros_like(at.voltage)
     shape = dynamics.geometry(craft), dynamics.extension(craft, 1 / RATE_HZ, late=True)
     ends = np.array(horizons)
-    fly(buffer, at.state, at.command, volts, TRANSLATION_GAINS, ROTATION_GAINS, FADES, ends, tick, *shape, push, found)
+    fly_observed(
+        buffer, at.state, at.command, volts, TRANSLATION_GAINS, ROTATION_GAINS, FADES, ends, tick, *shape, push, found
+    )
     return Predicted(found, push[:, :6])
 
 

@@ -66,6 +66,6 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
     print("evaluating ...", flush=True)
     policy = checkpoint.load(run.policy_path).policy
     checks = acceptance.checks(policy, found.airframe, run.learner.recipe.task.randomisation)
-    print(acceptance.table(checks))
+    print(acceptance.check_table(checks))
     print(f"policy: {run.policy_path}\nairframe: {run.folder / 'airframe.yaml'}")
     return 0 if all(check.passed for check in checks) else 1

@@ -73,7 +73,7 @@ def _authority(craft: Airframe) -> np.ndarray:
     return np.array([*craft.inertia[:2], craft.torque_per_thrust])
 
 
-def fly(
+def fly_plants(
     controller: Controller, craft: Airframe, trims: np.ndarray, speed: float, volts: float, drag: float, vehicles: int,
     seconds: float, joint: float,
 ) -> tuple[float, float]:  # fmt: skip
@@ -108,13 +108,13 @@ def judged(
             for path, speed in SPEEDS.items():
                 for volts in VOLTAGES:
                     for number, craft in enumerate(crafts):
-                        told = fly(controller, craft, trims, speed, volts, drag, vehicles, seconds, joint)
+                        told = fly_plants(controller, craft, trims, speed, volts, drag, vehicles, seconds, joint)
                         found[model, word, path, volts, number] = told
-            print(table(found, model, word), flush=True)
+            print(plant_table(found, model, word), flush=True)
     return found
 
 
-def table(found: dict, model: str, drag: str) -> str:
+def plant_table(found: dict, model: str, drag: str) -> str:
     """Mean over the plants: kept / RMSE in cm; a row for each reference, a column for each voltage."""
     rows = [[f"{model}, angular drag {drag}", *(f"{volts:g} V" for volts in VOLTAGES)]]
     for path in SPEEDS:

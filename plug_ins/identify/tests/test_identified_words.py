@@ -25,7 +25,7 @@ def of(craft, *estimates, trims=TRIMS):
 )
 def test_prior_kept_is_said_of_values_that_are_the_prior(value, in_table, in_file, tmp_path):
     found = of(TRUTH, ParameterEstimate("battery.exponent", "1", 0.75, value, 1.0, 0.0, False))
-    assert in_table in identification.table(found, CRAZYFLIE)
+    assert in_table in identification.parameter_table(found, CRAZYFLIE)
     path = tmp_path / "mine.yaml"
     identification.write(path, found, [], recipes.find("real"))
     assert in_file in path.read_text() and ("prior kept" in path.read_text()) is (value == 0.75)
@@ -56,8 +56,8 @@ def test_the_time_left_counts_from_the_first_line_of_progress(monkeypatch):
 
 def test_without_voltage_the_missing_battery_is_told(tmp_path):
     dark = of(dataclasses.replace(TRUTH, battery=None))
-    assert identification.NO_VOLTAGE in identification.table(dark, CRAZYFLIE)
-    assert identification.NO_VOLTAGE not in identification.table(of(TRUTH), CRAZYFLIE)
+    assert identification.NO_VOLTAGE in identification.parameter_table(dark, CRAZYFLIE)
+    assert identification.NO_VOLTAGE not in identification.parameter_table(of(TRUTH), CRAZYFLIE)
     path = tmp_path / "mine.yaml"
     identification.write(path, dark, [], recipes.find("real"))
     assert identification.NO_VOLTAGE in path.read_text()
@@ -74,7 +74,7 @@ def test_flights_by_motors_train_by_the_recipe_real_within_what_was_found():
     assert (around.sensors, around.charge_low, around.moment_z) == (before.sensors, before.charge_low, before.moment_z)
     assert around.inertia == pytest.approx(0.125) and around.force == pytest.approx(before.force)
     assert around.moment == pytest.approx(4e-4)  # more than twice the deviation of the trims
-    assert TRUTH.dead_time + around.dead_time <= 0.04 and plan.model_gradient == base.model_gradient
+    assert TRUTH.dead_time + around.dead_time <= 0.04 and plan.bptt == base.bptt
     recipes.from_dict(recipes.to_dict(plan))
     dark = identification.recipe(of(dataclasses.replace(TRUTH, battery=None), *told), base).task.randomisation
     assert dark.charge_low == 1.0

@@ -111,7 +111,7 @@ def test_a_hover_tells_the_thrust_and_names_what_it_cannot_tell():
         estimate = found.estimate(name)
         assert not estimate.identified and estimate.value == estimate.prior
     kept = "inertia_x: the flight hardly depends on it (it could be anything), so the prior's value is kept"
-    assert kept in identification.table(found, CRAZYFLIE)
+    assert kept in identification.parameter_table(found, CRAZYFLIE)
     around = identification.ranges(found)
     assert around.inertia == around.torque == 0.2 and around.thrust >= 0.05
 

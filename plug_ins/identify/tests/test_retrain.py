@@ -20,9 +20,9 @@ from spike_ctrl_identify.acceptance import Check
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE = airframe.load("crazyflie")
 TINY = {
-    "name": "tiny", "algorithm": "model_gradient", "task": {"box": 1.5, "episode_steps": 100, "reward": "end"},
+    "name": "tiny", "algorithm": "bptt", "task": {"box": 1.5, "episode_steps": 100, "reward": "end"},
     "network": {"hidden": [16, 8], "slope": {"kind": "fixed", "k": 2}}, "jump_start": {"horizon": 0, "rest": 0},
-    "model_gradient": {"updates": 1, "vehicles": 32, "pool": 32, "segment": 20},
+    "bptt": {"updates": 1, "vehicles": 32, "pool": 32, "segment": 20},
     "schedule": {"steps": 4096, "iteration_steps": 2048, "evaluations": 1, "averaging": 1},
 }  # fmt: skip
 
@@ -46,8 +46,8 @@ def test_a_line_is_met_at_its_limit_and_the_table_counts_those_that_are_not():
         Check("hover", "identified", "share", 0.05, 0.05),
         Check("1024 starts", "around it", "survival", 0.9, 0.9, True),
     ]
-    assert "all lines are met" in acceptance.table(checks)
-    text = acceptance.table([*checks, Check("step", "identified", "seconds", float("inf"), 3.0)])
+    assert "all lines are met" in acceptance.check_table(checks)
+    text = acceptance.check_table([*checks, Check("step", "identified", "seconds", float("inf"), 3.0)])
     assert text.splitlines()[-2].split() == ["step", "identified", "seconds", "inf", "<=", "3", "FAIL"]
     assert text.endswith("1 of 3 lines are not met")
 

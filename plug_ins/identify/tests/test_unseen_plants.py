@@ -35,6 +35,6 @@ def test_a_guide_keeps_a_hover_at_a_full_battery_and_none_survives_a_torque_beyo
     guide = next(iter(nominal_guides(TRUTH).values()))
     still, beyond = np.zeros((1, 3)), np.array([[2000.0, 0.0, 0.0]])
     assert isinstance(guide, GuideController)
-    kept, rmse = unseen_plants.fly(guide, TRUTH, still, 0.0, 3.75, math.nan, 4, 1.0, 0.0)
+    kept, rmse = unseen_plants.fly_plants(guide, TRUTH, still, 0.0, 3.75, math.nan, 4, 1.0, 0.0)
     assert kept == 1.0 and rmse < 0.3
-    assert unseen_plants.fly(guide, TRUTH, beyond, 0.0, 3.75, math.nan, 4, 1.0, 0.0)[0] == 0.0
+    assert unseen_plants.fly_plants(guide, TRUTH, beyond, 0.0, 3.75, math.nan, 4, 1.0, 0.0)[0] == 0.0

@@ -1,4 +1,4 @@
-"""The method `model_gradient` for any torch module: torch differentiates the network, our kernels the vehicles."""
+"""The method `bptt` for any torch module: torch differentiates the network, our kernels the vehicles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import device
-from spike_ctrl.learn.bptt import Job, ModelGradient, VehicleTile
+from spike_ctrl.learn.bptt import BPTT, Job, VehicleTile
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.snn.network_state import State, detach, each, restart
 from spike_ctrl_networks import module_gradient
@@ -26,11 +26,11 @@ class ModuleTile(VehicleTile):
         return super().arrays() | {f"memory{index}": part.numpy() for index, part in enumerate(leaves(self.memory))}
 
 
-class ModuleGradient(ModelGradient):
+class ModuleGradient(BPTT):
     """Learns by flying a model of the airframe, with one tile of all vehicles of an update."""
 
     fuses = False
-    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly`
+    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly_module`
 
     def _tile(self) -> ModuleTile:
         sensors = self.recipe.task.randomisation.sensors
@@ -43,7 +43,7 @@ class ModuleGradient(ModelGradient):
         assert isinstance(tile, ModuleTile)
         place = device.of(self.actor)
         memory = each(lambda part: part.to(place), tile.memory)
-        flown = module_gradient.fly(
+        flown = module_gradient.fly_module(
             lambda observation, state: self.step(observation, state, k),
             memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
         )  # fmt: skip

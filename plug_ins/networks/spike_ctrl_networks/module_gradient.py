@@ -35,12 +35,12 @@ class FlownSegment(NamedTuple):
     """What a segment leaves behind."""
 
     cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `bptt_kernel.pull`
-    errors: np.ndarray  # [5] as `bptt_kernel.fly` returns them
+    errors: np.ndarray  # [5] as `bptt_kernel.fly_segment` returns them
     command: Floats  # [MAX_DELAY, 4, B] u of the last steps
     state: Any  # what the policy remembers, without history
 
 
-def fly(
+def fly_module(
     step: Step, state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: SegmentConditions,
     objective: Objective, beyond: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> FlownSegment:  # fmt: skip

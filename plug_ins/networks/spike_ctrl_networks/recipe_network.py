@@ -21,7 +21,7 @@ from spike_ctrl_networks.module_policy import ModulePolicy
 from spike_ctrl_networks.onnx_graph import graph_of
 from spike_ctrl_networks.state_parts import leaves
 
-METHODS: dict[str, Callable[..., Algorithm]] = {"model_gradient": ModuleGradient}
+METHODS: dict[str, Callable[..., Algorithm]] = {"bptt": ModuleGradient}
 """Methods of learning that a module needs its own of; the others take any network."""
 
 

@@ -51,7 +51,7 @@ def test_a_network_learns_through_the_model(network, tmp_path):
     assert all(not np.array_equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("settings", [IMITATION, GRADIENT, OWN], ids=["td3bc", "model_gradient", "own"])
+@pytest.mark.parametrize("settings", [IMITATION, GRADIENT, OWN], ids=["td3bc", "bptt", "own"])
 def test_a_run_with_code_of_its_own_goes_on_where_it_stopped(settings, tmp_path):
     run = run_of(tmp_path / "run", settings, network=NETWORKS["GRU"])
     flown(run, iterations=6)

@@ -121,7 +121,7 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
         tape.command[:MAX_DELAY] = command
         policy = _views(network, lambda parameter: parameter.detach().numpy())
         model, buffer = (m.arms, m.extension, m.dt, rest, m.loop, m.late, policy), environment.buffer.copy()
-        bptt_kernel.fly(buffer, *model, tape, *flight[:4], sights[0], told)
+        bptt_kernel.fly_segment(buffer, *model, tape, *flight[:4], sights[0], told)
         states = dynamics.read(buffer, STATE_ROWS, LANES), dynamics.read(buffer, BATTERY_ROWS, LANES)
         gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0], told
@@ -131,7 +131,7 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
             break
     else:
         pytest.fail("found no segment without a membrane at its threshold")
-    module_gradient.fly(
+    module_gradient.fly_module(
         lambda seen, state: network.step(seen, state, 2.0), network.initial_state(LANES), environment.buffer, m, rest,
         command, flight._replace(sight=sights[1]), OBJECTIVE,
     ).cost.backward()  # fmt: skip
@@ -155,7 +155,7 @@ def test_the_cost_of_a_flight_by_the_voltage_alone_changes_with_the_policy_as_it
     )  # fmt: skip
 
     def cost(gain):
-        flown = module_gradient.fly(
+        flown = module_gradient.fly_module(
             lambda seen, state: (torch.tanh(0.2 + gain * seen[:, 18:]).tile(1, 4), state), (), environment.buffer.copy(), m,
             np.float32(MOTORS.hover), np.full((MAX_DELAY, 4, LANES), 0.5, np.float32), flight, OBJECTIVE,
         )  # fmt: skip

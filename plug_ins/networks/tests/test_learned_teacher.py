@@ -37,7 +37,7 @@ def small(tmp_path, **teacher_keys):
         "base": "learned_teacher",
         "guide": {"recipe": str(tmp_path / "small_teacher.yaml"), "steps": 3200, "vehicles": 64},
         "network": {"hidden": [16, 8]},
-        "distillation": {"sequences": 16},
+        "dagger": {"sequences": 16},
         "critic_width": 16,
         "schedule": schedule,
     }

@@ -66,7 +66,7 @@ def test_a_recipe_may_name_the_dense_network_where_it_was():
 def test_a_module_that_sees_the_voltage_is_trained_to_use_it():
     small = {"updates": 1, "vehicles": 2 * TILE, "pool": 2 * TILE, "segment": 10}
     network = {"class": "plain_networks:Linear", "voltage": True}
-    plan = recipes.from_dict({"name": "seen", "base": "real", "network": network, "model_gradient": small})
+    plan = recipes.from_dict({"name": "seen", "base": "real", "network": network, "bptt": small})
     student = Learner(plan, airframe.load("crazyflie_real"), vehicles=16, seed=0)
     assert isinstance(student.method, ModuleGradient)
     before = student.flying_weights()["readout.weight"].copy()

@@ -91,7 +91,7 @@ def closed_loop():
     policy, gradient = (_views(network, view) for view in (
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))
     model = (moves.arms, moves.extension, moves.dt, rest, None, 0, policy)
-    bptt_kernel.fly(buffer, *model, tape, *nothing[:2], delay, nothing[2], *sees)
+    bptt_kernel.fly_segment(buffer, *model, tape, *nothing[:2], delay, nothing[2], *sees)
     bptt_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient, *sees)
     return torch.cat([torch.from_numpy(array).flatten() for array in _flat(gradient)])
 
@@ -101,7 +101,7 @@ def through_autograd():
     command = np.full((MAX_DELAY, 4, LANES), rest, np.float32)
     step = functools.partial(network.step, slope=SLOPE)
     state = network.initial_state(LANES)
-    module_gradient.fly(step, state, start.copy(), moves, rest, command, flight, objective).cost.backward()
+    module_gradient.fly_module(step, state, start.copy(), moves, rest, command, flight, objective).cost.backward()
     return gradients()
 
 

@@ -33,14 +33,14 @@ class Weights:
     """What a step of the gradient's flight costs; see `cost`."""
 
     speed: float = setting(4.0, unwritten=True)  # m/s, which a training sets
-    velocity: float = within(0.02, 0.0, 10.0, "Of the squared difference of the velocity.", "s^2/m^2")
-    centre: float = within(6.0, 0.0, 1000.0, "Of the squared distance of a crossing from the centre.", "1/m^2")
-    edge: float = within(100.0, 0.0, 10000.0, "Of its square beyond `inside`.", "1/m^2")
-    inside: float = within(0.3, 0.0, 5.0, "From the centre, to the side and upwards.", "m")
-    most: float = within(20.0, 0.0, 10000.0, "Of a crossing; a tenth of what is beyond counts.")
-    rates: float = within(0.0004, 0.0, 10.0, "Of squared body rates.", "s^2/rad^2")
-    action_rate: float = within(0.05, 0.0, 10.0, "Of squared changes of the action.")
-    floor: float = within(0.3, 0.0, 100.0, "Of the squared height below `low`.", "1/m^2")
+    velocity: float = within(0.02, 0.0, 10.0, "Cost of the squared difference of the velocity.", "s^2/m^2")
+    centre: float = within(6.0, 0.0, 1000.0, "Cost of a crossing's squared distance from the gate's centre.", "1/m^2")
+    edge: float = within(100.0, 0.0, 10000.0, "Cost of the square of that distance beyond `inside`.", "1/m^2")
+    inside: float = within(0.3, 0.0, 5.0, "Distance to the side and upwards from which `edge` counts.", "m")
+    most: float = within(20.0, 0.0, 10000.0, "Largest cost of a crossing; beyond it a tenth counts.")
+    rates: float = within(0.0004, 0.0, 10.0, "Cost of squared body rates.", "s^2/rad^2")
+    action_rate: float = within(0.05, 0.0, 10.0, "Cost of squared changes of the action.")
+    floor: float = within(0.3, 0.0, 100.0, "Cost of the squared height below `low`.", "1/m^2")
     low: float = within(0.7, 0.0, 10.0, "Height below which flight costs.", "m")
 
 
@@ -196,7 +196,7 @@ def follow(
             alive[b] = False
 
 
-def fly(
+def fly_gates(
     step: Step, memory: State, vehicles: Vehicles, gates: Floats, counts: Integers, gate: Integers, radius: float,
     steps: int, noise: torch.Tensor, decay: float,
 ) -> FlownRaces:  # fmt: skip

@@ -79,7 +79,7 @@ def require(policy: Any, layout: str, name: str) -> None:
         raise UsageError(f"{name}: observation: {found}, wanted {LAYOUT} with {SIZE} and 4, of `spike-ctrl race train`")
 
 
-def fly(
+def fly_race(
     policy: Policy,
     tracks: Sequence[Track],
     airframe: Airframe,

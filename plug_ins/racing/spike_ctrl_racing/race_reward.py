@@ -19,11 +19,11 @@ DETOUR = np.float32(2.0)  # see `way_left`
 class RaceReward:
     """Weights of what a step earns: progress + passing - body rates - roughness - what ends a flight."""
 
-    progress: float = within(1.0, 0.0, 100.0, "For each metre by which the way to the next gate gets shorter.", "1/m")
-    gate: float = within(2.0, 0.0, 1000.0, "For a gate that is passed.")
-    body_rates: float = within(0.0005, 0.0, 10.0, "For the squared body rate, in each step.", "s^2/rad^2")
-    roughness: float = within(0.005, 0.0, 10.0, "For the squared change of the action, in each step.")
-    end: float = within(10.0, 0.0, 1000.0, "For a flight that ends by a hit or outside the arena.")
+    progress: float = within(1.0, 0.0, 100.0, "Reward for each metre nearer to the next gate.", "1/m")
+    gate: float = within(2.0, 0.0, 1000.0, "Reward for a gate that is passed.")
+    body_rates: float = within(0.0005, 0.0, 10.0, "Cost of the squared body rate, in each step.", "s^2/rad^2")
+    roughness: float = within(0.005, 0.0, 10.0, "Cost of the squared change of the action, in each step.")
+    end: float = within(10.0, 0.0, 1000.0, "Cost of a flight that ends by a hit or outside the arena.")
 
     def array(self) -> Floats:
         return np.array([self.progress, self.gate, self.body_rates, self.roughness, self.end], np.float32)

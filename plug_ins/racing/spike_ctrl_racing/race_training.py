@@ -46,18 +46,18 @@ class RaceTraining:
     """How a policy for races comes about, or one stage of that."""
 
     updates: int = within(3000, 1, 10**6, "Steps of Adam.")
-    vehicles: int = within(128, 16, 4096, "That fly at once; a multiple of 16.")
+    vehicles: int = within(128, 16, 4096, "Vehicles that fly at once; a multiple of 16.")
     segment: int = within(80, 10, 400, "Control steps through which the gradient flows.")
-    segments: int = within(12, 1, 1000, "Of a flight, at most.")
+    segments: int = within(12, 1, 1000, "Most segments of a flight.")
     rate: float = within(2e-3, 1e-6, 1.0, "Learning rate at the start.")
-    rate_end: float = within(5e-5, 0.0, 1.0, "At the end, along half a cosine.")
-    slow: float = within(3.0, 0.5, 30.0, "Speed that is asked for at the start.", "m/s")
-    fast: float = within(9.0, 0.5, 30.0, "At the end of the growth.", "m/s")
+    rate_end: float = within(5e-5, 0.0, 1.0, "Learning rate at the end, along half a cosine.")
+    slow: float = within(3.0, 0.5, 30.0, "Speed of the reference at the start.", "m/s")
+    fast: float = within(9.0, 0.5, 30.0, "Speed of the reference at the end of the growth.", "m/s")
     growth: float = within(0.6, 0.0, 1.0, "Share of the training over which the speed grows.")
     noise: float = within(0.03, 0.0, 1.0, "Deviation of the actions' noise.")
-    decay: float = within(0.99, 0.5, 1.0, "Of the gradient with respect to the state, per step.")
-    slope: float = within(2.0, 0.1, 100.0, "Of the surrogate derivative at the start.")
-    slope_end: float = within(4.0, 0.1, 100.0, "At the end.")
+    decay: float = within(0.99, 0.5, 1.0, "Factor on the gradient with respect to the state, per step.")
+    slope: float = within(2.0, 0.1, 100.0, "Slope of the surrogate derivative at the start.")
+    slope_end: float = within(4.0, 0.1, 100.0, "Slope of the surrogate derivative at the end.")
     spread: float = within(0.1, 0.0, 0.5, "Mass, thrust, inertia and lag of the plants: factors 1 - x to 1 + x.")
     cost: Weights = Weights()
 
@@ -126,7 +126,7 @@ class RaceTrainer:
             return actors.step(actor, seen / scale, state, k)
 
         vehicles, courses = Vehicles(world.buffer, self.moves, s.vehicles), world.field.of
-        flown = flight_gradient.fly(
+        flown = flight_gradient.fly_gates(
             step, self.memory, vehicles, world.field.gates[courses], world.field.counts[courses], self.gate,
             self.task.radius, s.segment, noise, s.decay,
         )  # fmt: skip

@@ -95,8 +95,9 @@ def _items(items: list[str]) -> tuple[list[str], list[str]]:
         elif item in models or item.endswith(".safetensors"):
             found[1].append(item)
         else:
-            known = f"a course ({', '.join(sorted(courses))}, a .yaml file) or a model"
-            raise UsageError(f"'{item}': found neither, wanted {known} ({', '.join(sorted(models))}, a .safetensors file)")
+            wanted = f"a course ({', '.join(sorted(courses))}, a .yaml file)"
+            wanted += f" or a model ({', '.join(sorted(models))}, a .safetensors file)"
+            raise UsageError(f"'{item}' is no course and no model: wanted {wanted}")
     return found
 
 
@@ -126,7 +127,7 @@ def _race(options: argparse.Namespace) -> int:
         race_flights.require(loaded.policy, contract.observation, name)
         craft = airframes.load(contract.airframe)
         checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
-        flown = race_flights.fly(
+        flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
             spread=options.spread, show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
         )  # fmt: skip

@@ -21,16 +21,16 @@ from spike_ctrl.control.trajectory import Vector
 class Stopping:
     """What a vehicle that stops can do, and what its old commands can do before."""
 
-    dead: float = within(0.03, 0.0, 1.0, "For so long commands act that were given before.", "s")
-    lag: float = within(0.033, 0.0, 1.0, "Of the rotors.", "s")
-    swing: float = within(0.15, 0.0, 1.0, "Beyond angle over rate, for a turn to begin and to settle.", "s")
+    dead: float = within(0.03, 0.0, 1.0, "Time for which earlier commands still act.", "s")
+    lag: float = within(0.033, 0.0, 1.0, "Lag of the rotors.", "s")
+    swing: float = within(0.15, 0.0, 1.0, "Time of a turn in addition to angle / rate.", "s")
     rate: float = within(5.43, 0.1, 50.0, "Body rate, of all axes together.", "rad/s")
-    weak: float = within(4.0, 1.05, 20.0, "Thrust/weight, at least.")
-    strong: float = within(5.0, 1.05, 20.0, "Thrust/weight, at most.")
-    tilt: float = within(0.95, 0.05, 1.2, "Of the braking axis.", "rad")
+    weak: float = within(4.0, 1.05, 20.0, "Least thrust/weight.")
+    strong: float = within(5.0, 1.05, 20.0, "Largest thrust/weight.")
+    tilt: float = within(0.95, 0.05, 1.2, "Tilt of the braking axis.", "rad")
     ease: float = within(0.3, 0.05, 0.95, "Share of gravity by which a climb is braked.")
-    idle: float = within(0.3, 0.0, 1.0, "Thrust/weight while it turns, at most.")
-    soft: float = within(0.15, 0.0, 1.0, "Below deceleration times this a velocity is braked in proportion.", "s")
+    idle: float = within(0.3, 0.0, 1.0, "Largest thrust/weight during a turn.")
+    soft: float = within(0.15, 0.0, 1.0, "A velocity below deceleration times this is braked in proportion.", "s")
 
     @classmethod
     def of(cls, craft: Airframe, dead: float = 0.03, spread: float = 0.1) -> Stopping:

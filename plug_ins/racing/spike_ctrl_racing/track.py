@@ -42,8 +42,8 @@ class Gate:
     )
     yaw: float = within(0.0, -360.0, 360.0, "Direction of the passage, counter-clockwise from east.", "deg")
     pitch: float = within(0.0, -90.0, 90.0, "How far the direction of the passage points upwards.", "deg")
-    width: float = within(1.5, 0.2, 10.0, "Of the opening.", "m")
-    height: float = within(1.5, 0.2, 10.0, "Of the opening.", "m")
+    width: float = within(1.5, 0.2, 10.0, "Width of the opening.", "m")
+    height: float = within(1.5, 0.2, 10.0, "Height of the opening.", "m")
     frame: float = within(0.2, 0.0, 2.0, "Breadth of the frame around the opening.", "m")
 
 
@@ -64,7 +64,7 @@ class Track:
         read=_gates,
         schema=lambda: {"type": "array", "minItems": FEWEST, "maxItems": MOST, "items": settings.schema(Gate)},
     )
-    source: str = setting("", "Where the coordinates are from, and what is not from there.")
+    source: str = setting("", "Source of the coordinates, and what differs from it.")
 
     def rows(self) -> Floats:
         """The gates as the kernels take them, float32 (gates, `GATE_ROWS`): see `gate_row`."""

@@ -42,8 +42,8 @@ class TrackRanges:
     size: float = within(1.5, 0.6, 5.0, "Width and height of the openings; near the ground they are lower.", "m")
     frame: float = within(0.2, 0.0, 1.0, "Breadth of the frames.", "m")
     facing: float = within(0.4, 0.1, 1.0, "Least cosine of the angle between the way to a gate and its normal.")
-    lower: float = within(0.0, 0.0, 1.0, "By so much the lower gate of a pair may stand below `low`.", "m")
-    closer: float = within(0.0, 0.0, 1.0, "By so much gates of a pair may be closer than others.", "m")
+    lower: float = within(0.0, 0.0, 1.0, "Largest distance of the lower gate of a pair below `low`.", "m")
+    closer: float = within(0.0, 0.0, 1.0, "Distance by which the gates of a pair may be closer than others.", "m")
 
     def array(self) -> Floats:
         """What `draw_rows` takes. Raises UsageError where a largest is below a least."""

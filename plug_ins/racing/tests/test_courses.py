@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from spike_ctrl._files import settings
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl_racing import race_recipe, track, track_sampler
 from spike_ctrl_racing.track_sampler import CLEAR, GROUND, TrackRanges
@@ -18,6 +19,9 @@ GATE = {"position": [0, 0, 2]}
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_course_names_its_source_and_fits_the_schema(path):
     assert track.load(path.stem).source
+    schema = track.COURSES / "course.json"
+    assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema={schema.name}"
+    assert schema.read_text() == settings.text("course", track.schema())
     jsonschema.validate(yaml.safe_load(path.read_text()), track.schema())
 
 

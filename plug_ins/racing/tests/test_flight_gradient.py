@@ -60,7 +60,7 @@ def test_the_cost_falls_along_its_gradient(racer):
 
     def flown():
         environment, _, gate, vehicles = _world(racer)
-        segment = flight_gradient.fly(
+        segment = flight_gradient.fly_gates(
             lambda seen, state: actor.step(seen / torch.from_numpy(SCALE), state), actor.initial_state(32), vehicles,
             environment.field.gates, environment.field.counts, gate, 0.2, 25, torch.zeros(25, 32, 4), 1.0,
         )  # fmt: skip
@@ -88,13 +88,13 @@ def test_a_training_is_a_function_of_its_seed(racer):
 
 
 def test_a_segment_begins_where_the_one_before_ended(racer, monkeypatch):
-    flown, fly = [], flight_gradient.fly
+    flown, fly = [], flight_gradient.fly_gates
 
     def kept(*given):
         flown.append(fly(*given))
         return flown[-1]
 
-    monkeypatch.setattr(flight_gradient, "fly", kept)
+    monkeypatch.setattr(flight_gradient, "fly_gates", kept)
     settings = RaceTraining(vehicles=16, updates=2, segment=12, segments=100)
     race_training.train(settings, racer, 0, race_training.network((16, 16), racer, 0))
     alive = torch.from_numpy(~flown[0].lost)

@@ -54,7 +54,7 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(model):
     [
         (["split_s"], "MODEL: found none"),
         (["models/crazyflie.safetensors", "split_s"], "observation: found setpoint_frame_18"),
-        (["split", "x.safetensors"], "'split': found neither, wanted a course"),
+        (["split", "x.safetensors"], "'split' is no course and no model: wanted a course"),
         (["x.safetensors"], "TRACK: found none, wanted a course or --drawn N"),
         (["split_s", "x.safetensors", "--rounds", "0"], "--rounds: found 0, wanted 1 to 100"),
         (["train"], "-o: found none"),
@@ -76,7 +76,7 @@ def test_a_training_writes_a_policy_that_races(tmp_path, capsys):
 def test_the_shipped_policy_flies_courses_that_it_has_never_seen():
     loaded = checkpoint.load(race_verb.find_model("racer_gates"))
     courses = [track_sampler.draw(race_verb.HELD_OUT, number) for number in range(24)]
-    races = [race for race, _ in race_flights.fly(loaded.policy, courses, airframe.load("racer"), rounds=1)]
+    races = [race for race, _ in race_flights.fly_race(loaded.policy, courses, airframe.load("racer"), rounds=1)]
     found = race_flights.summary(races)
     assert found.completed > 0.8 and found.speed > 5.5
 

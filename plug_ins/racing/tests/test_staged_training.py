@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from spike_ctrl._files import settings
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_racing import race_recipe, race_training
@@ -33,6 +34,9 @@ def _weights(path):
 @pytest.mark.parametrize("path", sorted(race_recipe.RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_shipped_recipe_fits_the_schema(path):
     assert race_recipe.load(path.stem).name == path.stem
+    schema = race_recipe.RECIPES / "race_recipe.json"
+    assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema={schema.name}"
+    assert schema.read_text() == settings.text("race_recipe", race_recipe.schema())
     jsonschema.validate(yaml.safe_load(path.read_text()), race_recipe.schema())
 
 

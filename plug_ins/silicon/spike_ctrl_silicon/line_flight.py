@@ -24,7 +24,7 @@ class LineFlight(NamedTuple):
     took: tuple[float, ...]
 
 
-def fly(
+def fly_line(
     found: Checkpoint, network: IntegerNetwork, line: SerialPolicy, flights: int, clock: Callable[[], float]
 ) -> list[LineFlight]:
     """Fly 5 s from so many random starts. Raises UsageError at the first action that is not the network's, bit by bit."""

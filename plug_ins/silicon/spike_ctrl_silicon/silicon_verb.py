@@ -196,7 +196,7 @@ def _tell_flights(found: Any, network: Any, policy: Any, flights: int) -> int:
 
     from spike_ctrl_silicon import line_flight
 
-    flown = line_flight.fly(found, network, policy, flights, time.perf_counter)
+    flown = line_flight.fly_line(found, network, policy, flights, time.perf_counter)
     took = 1e3 * np.concatenate([one.took for one in flown])
     hover = 100 * np.array([one.hover for one in flown])
     print(f"{len(took)} actions equal to the integer network bit by bit")

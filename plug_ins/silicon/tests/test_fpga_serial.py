@@ -163,11 +163,11 @@ def test_the_core_behind_a_pseudo_terminal_flies_a_crazyflie_to_its_set_point():
     network = quantised(found)
     with SimulatedLine(network) as simulated:
         policy = SerialPolicy(simulated.port)
-        (flown,) = line_flight.fly(found, network, policy, 1, time.perf_counter)
+        (flown,) = line_flight.fly_line(found, network, policy, 1, time.perf_counter)
         assert flown.hover < 0.02 and len(flown.took) == 500 and policy.status is ReplyStatus.READY
         other = quantised(found, NumberWidths(4))
         with pytest.raises(UsageError, match="flight 0, step"):
-            line_flight.fly(found, other, policy, 1, time.perf_counter)
+            line_flight.fly_line(found, other, policy, 1, time.perf_counter)
         policy.close()
 
 

@@ -42,11 +42,11 @@ def fly_plants(
     noise: float,
     seed: int,
 ) -> Iterator[SweptPlant]:
-    """Each plant in turn. kinds: of the paths; duration: s of each; noise, seed: as in `virtual_flight.fly`."""
+    """Each plant in turn. kinds: of the paths; duration: s of each; noise, seed: as in `virtual_flight.fly_legs`."""
     cage = Cage()
     corners = [DESCRIBED, *itertools.product((1 - OFF, 1 + OFF), repeat=3)]
     for latency, factors in itertools.product((0.0, LATENCY), corners):
         plant = airframes.altered(craft, *factors)
-        flown = virtual_flight.fly(policy, craft, plant, paths, duration, latency=latency, noise=noise, seed=seed)
+        flown = virtual_flight.fly_legs(policy, craft, plant, paths, duration, latency=latency, noise=noise, seed=seed)
         inside = not any(cage.check(position) for position in flown.true)
         yield SweptPlant(factors, latency, path_error.legs(flown, kinds, duration), inside)

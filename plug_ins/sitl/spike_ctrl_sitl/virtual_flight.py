@@ -31,7 +31,7 @@ READY, CLIMB = 3.0, 8.0  # s on the ground, and for the climb
 FENCE = Cage((-50.0, -50.0, -1.0), (50.0, 50.0, 50.0))  # too large to clamp any set-point
 
 
-def fly(
+def fly_legs(
     policy: Policy,
     described: Airframe,
     plant: Airframe,

@@ -58,7 +58,7 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
     ("arguments", "complaint"),
     [
         (["backend:=px4", "vehicles:=2"], "backend:=px4: vehicles: found 2, wanted 1"),
-        (["backend:=px4", "recipe:=default"], "backend:=px4: recipe default: algorithm: found model_gradient, wanted td3bc"),
+        (["backend:=px4", "recipe:=default"], "backend:=px4: recipe default: algorithm: found bptt, wanted td3bc"),
         (["backend:=px4", "recipe:=td3bc"], "backend:=px4: recipe td3bc: schedule.hover_trim: found true, wanted false"),
         (["backend:=px4", "simulation:=embedded", "connection:=serial:/dev/null:57600"], "wanted udpin:HOST:PORT"),
         (["backend:=px4", "simulation:=embedded", "connection:=udpin:127.0.0.1:0"], "wanted udpin:HOST:PORT with a port of"),

@@ -31,7 +31,7 @@ def policy():
 
 def fly(policy, legs, duration, plant=CRAFT, **options):
     paths = trajectory.several(legs, (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, duration)
-    return virtual_flight.fly(policy, CRAFT, plant, paths, duration, **options)
+    return virtual_flight.fly_legs(policy, CRAFT, plant, paths, duration, **options)
 
 
 def test_hover_and_figure_eight_reach_their_goals(policy):
@@ -64,7 +64,7 @@ def test_the_shipped_policy_hovers_and_flies_a_figure_eight_by_motor_commands():
     craft = airframe.load("crazyflie")
     policy = checkpoint.load(resources.find("models", "crazyflie.safetensors")).policy
     paths = trajectory.several("hover,figure8:1:8", (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, 6.0)
-    flown = virtual_flight.fly(policy, craft, craft, paths, 6.0, noise=0.5)
+    flown = virtual_flight.fly_legs(policy, craft, craft, paths, 6.0, noise=0.5)
     legs = path_error.legs(flown, ("hover", "figure8"), 6.0)
     assert all(leg.passed for leg in legs), legs
 
@@ -72,7 +72,7 @@ def test_the_shipped_policy_hovers_and_flies_a_figure_eight_by_motor_commands():
 def test_the_shipped_policy_is_not_behind_a_set_point_on_its_way():
     craft = airframe.load("sih_quadx")  # its drag is 1 N s/m
     policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy
-    track = virtual_flight.fly(policy, craft, craft, [Trajectory("circle", (0.0, 0.0, 1.2), period=8.0)], 12.0)
+    track = virtual_flight.fly_legs(policy, craft, craft, [Trajectory("circle", (0.0, 0.0, 1.2), period=8.0)], 12.0)
     rows = track.time > 3
     way = np.gradient(track.set_point[rows], track.time[rows], axis=0)
     error = (track.estimate - track.set_point)[rows]

@@ -62,7 +62,7 @@ ADDITIONS = {
     "population-coded inputs": Addition({"network": {"class": f"{HERE}.population_coding:PopulationCoded"}}),
     "model gradient": Addition({}, "default", "model gradient"),
     "short-horizon actor-critic": Addition(
-        {"algorithm": f"{HERE}.short_horizon:ShortHorizon", "model_gradient": {"segment": 32, "episode_segments": 6}},
+        {"algorithm": f"{HERE}.short_horizon:ShortHorizon", "bptt": {"segment": 32, "episode_segments": 6}},
         "default",
         "model gradient",
     ),

@@ -1,8 +1,8 @@
 """The falsifier: a search for the plant, the motion and the moment in which a fault of one kind does most harm.
 
-Random flights tell how often the promise is broken; the search tells whether it can be. Differential evolution (Storn and
-Price, Journal of Global Optimization 11, 1997) minimises the robustness of "always inside, never harder than 1 m/s": what
-is left to the nearer of the two limits, negative where it is crossed.
+Random flights tell how often the safety property is violated; the search tells whether it can be. Differential evolution
+(Storn and Price, Journal of Global Optimization 11, 1997) minimises the robustness of "always inside, never harder than
+1 m/s": the distance to the nearer of the two limits, negative beyond it.
 
     found = search("policy", "frozen", 200, fly)     # fly: the outcome of a scenario
 """
@@ -103,7 +103,7 @@ def search(
     tell: Callable[[int, float], None] = lambda flown, worst: None,
     off: float = OFF,
 ) -> Falsified:
-    """The worst of so many flights, each better aimed than the last; it ends early where the promise is broken.
+    """The worst of so many flights, each better aimed than the last; it ends early where the safety property is violated.
 
     off: as of `moving_scenario.spread`. tell: called after each flight with their number and the least robustness so far.
     """

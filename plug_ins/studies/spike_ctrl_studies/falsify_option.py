@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int | None:
-    """Search, where it is asked for. Exit code 1: one of the flights broke the promise."""
+    """Search, where it is asked for. Exit code 1: one of the flights violated the safety property."""
     if not options.falsify:
         return None
     from spike_ctrl.certification import flight_outcome, monte_carlo, moving_scenario
@@ -44,7 +44,12 @@ def run(options: argparse.Namespace) -> int | None:
     for name in dict.fromkeys(asked):
         tell = partial(_show, name, options.flights)
         worst = falsifier.search(
-            *known[name], options.flights, lambda s: flight_outcome.fly(s, who, settings)[0], options.first, tell, off
+            *known[name],
+            options.flights,
+            lambda s: flight_outcome.fly_scenario(s, who, settings)[0],
+            options.first,
+            tell,
+            off,
         )
         found[name] = worst._asdict() | {"outcome": worst.outcome._asdict()}
         file.write_text(json.dumps(found, indent=2) + "\n")

@@ -89,7 +89,7 @@ def units(options: StudyOptions) -> list[Unit]:
 def variants(plans: Sequence[recipes.Recipe], quick: bool) -> list[tuple[str, recipes.Recipe]]:
     """The methods of reinforcement learning, each with its recipe."""
     of_td3 = ("TD3",) if quick else ("TD3", "TD3BC")
-    return [(name, plan) for plan in plans for name in (("MG",) if plan.algorithm == "model_gradient" else of_td3)]
+    return [(name, plan) for plan in plans for name in (("MG",) if plan.algorithm == "bptt" else of_td3)]
 
 
 def with_schedule(method: str, plan: recipes.Recipe, schedule: dict) -> recipes.Recipe:

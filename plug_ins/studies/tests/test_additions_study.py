@@ -166,9 +166,9 @@ def test_what_comes_after_a_segment_pulls_on_the_policy_as_finite_differences_sa
 
 def short_learner():
     recipe = additions_study.plan(SHORT, additions_study.ADDITIONS[SHORT], CRAFT)
-    small = dataclasses.replace(recipe.model_gradient, vehicles=64, pool=64, updates=1)
+    small = dataclasses.replace(recipe.bptt, vehicles=64, pool=64, updates=1)
     network_small = dataclasses.replace(recipe.network, hidden=(16, 8))
-    return Learner(dataclasses.replace(recipe, model_gradient=small, network=network_small), CRAFT, 8, 0)
+    return Learner(dataclasses.replace(recipe, bptt=small, network=network_small), CRAFT, 8, 0)
 
 
 def test_a_short_horizon_trains_policy_and_critic():

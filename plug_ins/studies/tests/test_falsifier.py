@@ -14,7 +14,7 @@ from spike_ctrl_studies import falsifier
 
 
 def test_the_falsifier_finds_a_needle_that_random_flights_hardly_meet():
-    def fly(drawn):  # the promise breaks only near one start and moment
+    def fly(drawn):  # the safety property is violated only near one start and moment
         far = abs(drawn.start[0] - 1.5) + abs(drawn.start[2] - 2.0) + abs(drawn.faults[0].at - 2.0)
         return FlightOutcome(0, "policy", "searched", "", "", 0.6 - far, 0.0, math.nan, "", "HOLD", 9.0)
 

@@ -65,5 +65,5 @@ def test_the_report_has_a_row_for_each_variant_and_the_papers_levels_in_its_figu
 
 
 def test_a_recipe_without_critics_is_refused():
-    with pytest.raises(UsageError, match="--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"):
+    with pytest.raises(UsageError, match="--recipe default: algorithm: found 'bptt', wanted 'td3bc'"):
         published_study.units(StudyOptions(recipe="default"))

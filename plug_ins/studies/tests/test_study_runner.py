@@ -320,8 +320,8 @@ def refused(capsys, *arguments):
         (["headline", "--seeds", "-1"], "--seeds: found -1, wanted 0 to 1000"),
         (["headline", "--recipe", "tdbc"], "recipe 'tdbc' not found; known: "),
         (["headline", "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
-        (["ablation", "--recipe", "default"], "--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"),
-        (["critics", "--recipe", "default"], "--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"),
+        (["ablation", "--recipe", "default"], "--recipe default: algorithm: found 'bptt', wanted 'td3bc'"),
+        (["critics", "--recipe", "default"], "--recipe default: algorithm: found 'bptt', wanted 'td3bc'"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_folder_is_made(arguments, message, capsys, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.flight.event_words import recognised
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, read_log
 from spike_ctrl.recordings.reader import read
@@ -75,8 +76,9 @@ def flight(path: Path) -> FilmedFlight:
 
 def _newest(events: tuple[FlightEvent, ...], now: float) -> str:
     """What was said last up to `now` (ns), in short: without figures."""
-    told = [event.text for event in events if event.received <= now and " -> " in event.text]
-    return told[-1].split(":")[0 if told[-1].count(":") == 0 else 1].split("(")[-1].rstrip(")").strip() if told else ""
+    said = [recognised(event.text) for event in events if event.received <= now]
+    changes = [says.why for says in said if says.before]
+    return changes[-1].partition(":")[0].split("(")[-1].rstrip(")").strip() if changes else ""
 
 
 def film(path: Path) -> Iterator[np.ndarray]:

@@ -42,7 +42,7 @@ class LossFlight(NamedTuple):
     rotor: int
 
 
-def fly(path: Path, share: float) -> LossFlight:
+def fly_loss(path: Path, share: float) -> LossFlight:
     """Fly a figure-eight of +-1 m in 5.5 s, in which one rotor loses a share of its thrust. Raises UsageError."""
     loaded = checkpoint.load(path)
     craft = airframe.load(loaded.manifest.contract.airframe)
@@ -70,7 +70,7 @@ def fly(path: Path, share: float) -> LossFlight:
 
 def film(path: Path, share: float) -> Iterator[np.ndarray]:
     """The frames of the film. Raises as `fly` does."""
-    return frames(fly(path, share), share)
+    return frames(fly_loss(path, share), share)
 
 
 def frames(flown: LossFlight, share: float, every: int = EVERY) -> Iterator[np.ndarray]:

@@ -18,7 +18,7 @@ from spike_ctrl.policy.pilot import Reason
 STALE = 0.1  # s; an older message of a fast topic is late
 LATE = 3.0  # s; the same for a topic below SLOW
 SLOW = 20.0  # Hz
-REASON_SHOWN = 20.0  # s after a change of the rung: what led there is no news for long
+REASON_SHOWN = 20.0  # s after a change of the rung: the reason is shown for that long
 LOW_BATTERY = 0.3
 AXES = {"motors": ("FR", "BR", "BL", "FL"), "rates": ("thrust", "roll", "pitch", "yaw")}
 MODES = dict(enumerate(("offboard", "hold", "land", "return", "a pilot's")))
@@ -117,7 +117,7 @@ def doing(supervisor: Any) -> str:
 
 
 def reason(seen: SeenGraph) -> str:
-    """Why the present rung was taken; empty when that is no news any more."""
+    """Why the present rung was taken; empty after REASON_SHOWN."""
     return printable(seen.supervisor.reason) if seen.now - seen.rung_since <= REASON_SHOWN else ""
 
 

@@ -63,7 +63,7 @@ def _when(path: Path) -> str:
     return f"{100 * share:.0f} % trained" if share else "untrained"
 
 
-def fly(stage: TrainingStage, vehicles: int) -> ThrownVehicles:
+def fly_stage(stage: TrainingStage, vehicles: int) -> ThrownVehicles:
     """Throw so many vehicles into the air, the same for each stage. Raises UsageError."""
     loaded = checkpoint.load(stage.path)
     craft = airframe.load(_described(stage.path, loaded.manifest.contract.airframe))
@@ -95,7 +95,7 @@ def _described(path: Path, name: str) -> str | Path:
 def film(path: Path, vehicles: int) -> Iterator[np.ndarray]:
     """The frames of the film of a run or a model. Raises as `fly` does."""
     shown = stages(path)
-    flights = [fly(stage, vehicles) for stage in shown]
+    flights = [fly_stage(stage, vehicles) for stage in shown]
     chosen = telling(flights)
     return frames([shown[i] for i in chosen], [flights[i] for i in chosen])
 

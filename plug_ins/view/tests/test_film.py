@@ -78,7 +78,7 @@ def test_the_command_writes_a_gif_that_repeats_and_lasts_as_long_as_the_flight(b
 
 
 def test_a_model_catches_all_of_its_vehicles():
-    flown = training_film.fly(training_film.TrainingStage(MODEL, "model"), 8)
+    flown = training_film.fly_stage(training_film.TrainingStage(MODEL, "model"), 8)
     frames = len(flown.position)
     assert (flown.lost_at == frames).all()
     assert np.abs(flown.position[-1]).max() < 0.2 < np.abs(flown.position[0]).max()
@@ -107,7 +107,7 @@ def test_of_many_stages_the_film_shows_those_in_which_something_is_learned():
 
 def test_a_film_of_a_lost_rotor_shows_it_from_the_failure_on_with_spikes_and_yaw_rate():
     lost = resources.folder("models") / "crazyflie_any_rotor.safetensors"
-    flown = loss_film.fly(lost, 0.8)
+    flown = loss_film.fly_loss(lost, 0.8)
     fails = int(loss_film.FAILS_AT * 100)
     assert flown.spikes.shape == (1000, 2) and 0 < flown.spikes.mean() < 1
     assert np.abs(flown.yaw_rate[:fails]).max() < 3 < np.abs(flown.yaw_rate[-1])  # it can hover only by turning

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.learn.bptt import Job, ModelGradient
+from spike_ctrl.learn.bptt import BPTT, Job
 from spike_ctrl.learn.bptt_kernel import SegmentConditions, Sight
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics
@@ -24,8 +24,8 @@ from spike_ctrl_warp.device_segment import DeviceSegment
 Errors: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class DeviceGradient(ModelGradient):
-    """`ModelGradient` whose vehicles fly on a device, such as "cpu" or "cuda:0"."""
+class DeviceGradient(BPTT):
+    """`BPTT` whose vehicles fly on a device, such as "cpu" or "cuda:0"."""
 
     def __init__(self, *given: Any, device: str) -> None:
         self.device = device

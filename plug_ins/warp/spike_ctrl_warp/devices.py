@@ -17,7 +17,7 @@ def methods(name: str) -> dict[str, Callable[..., Algorithm]]:
     place = warp_device(name)
     from spike_ctrl_warp.device_gradient import DeviceGradient
 
-    return {"model_gradient": functools.partial(DeviceGradient, device=place)}
+    return {"bptt": functools.partial(DeviceGradient, device=place)}
 
 
 def warp_device(name: str) -> str:

@@ -15,7 +15,7 @@ from spike_ctrl import airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.bptt import TILE, ModelGradient
+from spike_ctrl.learn.bptt import BPTT, TILE
 from spike_ctrl.sim import dynamics
 from spike_ctrl_warp import vehicle_equations as vehicle
 from spike_ctrl_warp.devices import methods
@@ -42,15 +42,15 @@ def plan(name, changes, **more):
     found = recipes.find(name)
     settings = ALL_TERMS | {"updates": 1, "vehicles": 2 * TILE, "pool": 2 * TILE, "segment": 12, "shadow": 0.0} | more
     network = dataclasses.replace(found.network, hidden=(24, 12), **changes)
-    gradient = dataclasses.replace(found.model_gradient, **settings)
-    return dataclasses.replace(found, network=network, model_gradient=gradient, weights="")
+    gradient = dataclasses.replace(found.bptt, **settings)
+    return dataclasses.replace(found, network=network, bptt=gradient, weights="")
 
 
 def pair(name, craft, changes, **more):
     """The method on the processor, and with Warp there, of one seed; and the actors of both."""
     recipe, craft = plan(name, changes, **more), airframe.load(craft)
     students = []
-    for make in (ModelGradient, methods("warp")["model_gradient"]):
+    for make in (BPTT, methods("warp")["bptt"]):
         actor = actors.make(recipe.network, craft, torch.Generator().manual_seed(0))
         method = make(recipe, craft, 32, 0, actor, torch.Generator())
         rng = np.random.default_rng(3)

@@ -22,12 +22,12 @@ from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.queued_states import QueueWatch
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
+from spike_ctrl_policy.candidate_loader import YIELD, CandidateLoader
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
 from spike_ctrl_policy.policy_messages import refusal_message, status_message
 from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_policy.spikes import SpikeView
-from spike_ctrl_policy.successor import YIELD, Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, action_message, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import declare
@@ -50,14 +50,14 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.answer: VehicleAction | None = None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
         self.step_times, self.queue = Latencies("step"), QueueWatch()
-        self.candidate: Flown | None = None
+        self.reported_candidate: Flown | None = None
         self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
         self.battery = BatteryVoltage(self, heard=self.loader.expect["observation"] == voltage_input.LAYOUT)
-        self.successor = Successor(self, self.pilot, self.layout, self.load) if p.flight else None
+        self.candidates = CandidateLoader(self, self.pilot, self.layout, self.load) if p.flight else None
         self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
@@ -97,8 +97,8 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         return super().on_deactivate(state)
 
     def on_checkpoint(self, message: Checkpoint) -> None:
-        if self.successor is not None and self.pilot.flown is not None:
-            self.successor.begin(message)  # control must not wait
+        if self.candidates is not None and self.pilot.flown is not None:
+            self.candidates.begin(message)  # control must not wait
         elif (found := self.load(message)) is not None:
             if self.parameters.flight:  # the first one: nothing commands yet
                 realtime_scheduling.freeze_objects()
@@ -133,7 +133,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
             return
         if self.pilot.tick == message.tick:
             return  # the same in shadow
-        self.swap(message.epoch) if self.successor is None or self.pilot.flown is None else self.successor.take()
+        self.swap(message.epoch) if self.candidates is None or self.pilot.flown is None else self.candidates.take()
         if self.pilot.flown is None or message.epoch not in (0, self.pilot.flown.epoch):
             self.pending, self.reason = message, Reason.NO_CHECKPOINT
             return
@@ -163,12 +163,12 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         if found.commands and found.action is not None:
             self.command(message, flown, found.action)
         self.pilot.fly_shadows()
-        if self.successor is not None:
-            self.successor.show(message)
+        if self.candidates is not None:
+            self.candidates.show(message)
         if found.action is not None:
             self.spikes.show(message, self.pilot)
-        told, skipped = (self.reason, self.candidate), previous is not None and message.tick - previous > 1
-        if (found.reason, self.pilot.successor) != told or skipped or begun - self.reported > STATUS_PERIOD:
+        told, skipped = (self.reason, self.reported_candidate), previous is not None and message.tick - previous > 1
+        if (found.reason, self.pilot.candidate) != told or skipped or begun - self.reported > STATUS_PERIOD:
             self.report(message, flown, found, begun, seen.observation[0], previous)
 
     def command(self, message: VehicleState, flown: Flown, action: NDArray[Any]) -> None:
@@ -195,10 +195,10 @@ class SnnPolicy(LifecycleNode, ProcessNode):
     ) -> None:
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
-        self.reason, self.reported, self.candidate = found.reason, begun, self.pilot.successor
+        self.reason, self.reported, self.reported_candidate = found.reason, begun, self.pilot.candidate
         rates = () if found.action is None else flown.policy.spike_rates(self.pilot.state)
         measured = observation, time.monotonic() - begun, self.inference, rates
-        self.status_out.publish(status_message(message, previous, flown, self.candidate, found, *measured))
+        self.status_out.publish(status_message(message, previous, flown, self.reported_candidate, found, *measured))
 
 
 def main() -> None:

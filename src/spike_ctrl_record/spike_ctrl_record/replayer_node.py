@@ -55,7 +55,7 @@ class Replayer(ProcessNode):
         kept = [(number, *recording.checkpoints[epoch]) for epoch, number in order.items() if epoch in recording.checkpoints]
         self.waiting = [(1, p.model, digest, data)] if model else kept
         self.epochs = np.array([order[epoch] for epoch in flown.tolist()])
-        # In the flight, a successor took over with the spiking state of its time in shadow, which this policy does not have.
+        # In the flight, a candidate took over with the spiking state of its time in shadow, which this policy does not have.
         self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
         started = np.isin(recording.states.tick, list(recorded_policy.started_ticks(recording)))
         self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)

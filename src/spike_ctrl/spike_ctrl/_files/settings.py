@@ -61,12 +61,16 @@ def renamed(kind: Any, data: Any, source: str, prefix: str = "") -> Any:
             old, new = f"{prefix}{former}", f"{prefix}{name}"
             if name in found:
                 raise UsageError(f"{source}: {old}: found beside {new}, which is its new name, wanted {new} alone")
-            told = f"{source}: {old} is now called {new}; the next version refuses {old}"
-            warnings.warn(told, FutureWarning, stacklevel=2)
+            warn_of(f"{source}: {old}", new, old)
             found[name] = found.pop(former)
         if name in found and dataclasses.is_dataclass(block := _not_none(hints[name])):
             found[name] = renamed(block, found[name], source, f"{prefix}{name}.")
     return found
+
+
+def warn_of(former: str, new: str, name: str) -> None:
+    """Warn that a former name is read for the last time. former: with its source, as an error would give it."""
+    warnings.warn(f"{former} is now called {new}; the next version refuses {name}", FutureWarning, stacklevel=3)
 
 
 def require_keys(

@@ -1,1 +1,1 @@
-"""The proof of the promise: thousands of moving flights in virtual time, each with a fault, and what became of them."""
+"""The proof of the safety property: thousands of flights in virtual time, each with a fault, and their outcomes."""

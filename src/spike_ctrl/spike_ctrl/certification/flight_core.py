@@ -244,7 +244,7 @@ class FlightCore:
     def _answer(self, names: tuple[str, ...], state: ShownState) -> None:
         now = self.clock.now
         found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
-        if "policy" in names and (shadow := self.pilot.candidate) is not None:
+        if "policy" in names and (shadow := self.pilot.candidate_answer) is not None:
             (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
             found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
         for name in names if self.processes.slow else ():

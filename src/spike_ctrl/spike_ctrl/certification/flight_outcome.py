@@ -20,7 +20,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
 HARD = 1.0  # m/s: a harder touchdown is a hit
-FAR = 0.3  # m: an exit by more breaks the promise; by less it is told
+FAR = 0.3  # m: an exit by more violates the safety property; by less it is told
 
 
 _KINDS = ("STEPPED_DOWN", "TAKEN_OVER", "DROPPED", "HOLD_NOT_TAKEN", "NOT_ARMED", "DISARMED", "RECOVERS")
@@ -64,7 +64,7 @@ class FlightOutcome(NamedTuple):
         return max(self.outside / FAR, self.hit / HARD)
 
 
-def fly(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple[FlightOutcome, FlightCore]:
+def fly_scenario(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple[FlightOutcome, FlightCore]:
     """The flight of a scenario, and its outcome."""
     with _without_collector():
         core = FlightCore(scenario, who, settings)

@@ -1,4 +1,4 @@
-"""A campaign: many flights on several processes, kept as they end, so that it goes on where it was interrupted."""
+"""A Monte-Carlo run: many flights on several processes, kept as they end, so that it goes on where it was interrupted."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competi
 def scenario_of(
     seed: int, who: Competitors, settings: FlightSettings, family: str | None = None, table: int = 1
 ) -> Scenario:
-    """The flight of a seed of whoever flies. table: as of Campaign."""
+    """The flight of a seed of whoever flies. table: as of MonteCarloRun."""
     draw = moving_scenario.draw if table == 1 else moving_scenario.draw_whole
     return draw(seed, settings.cage, settings.envelope, family, moving_scenario.spread(who.airframe))
 
@@ -94,14 +94,14 @@ def scenario_of(
 def refly(
     seed: int, model: Path, record: FlightBag | None = None, family: str | None = None, table: int = 1
 ) -> tuple[FlightOutcome, FlightCore]:
-    """The flight of a seed again, exactly. record: as of FlightCore. family, table: as of Campaign."""
+    """The flight of a seed again, exactly. record: as of FlightCore. family, table: as of MonteCarloRun."""
     who, settings = competitors(model)
     core = FlightCore(scenario_of(seed, who, settings, family, table), who, settings, record)
     core.fly()
     return flight_outcome.outcome(core), core
 
 
-class Campaign:
+class MonteCarloRun:
     """The flights with seeds from `first` on of a model, kept in a folder. Raises UsageError.
 
     family: one of FAMILIES, of which all flights are; None: each seed has its own. table: 1 draws as until November 2026: in
@@ -188,7 +188,7 @@ def _fly(
     found = []
     for seed in seeds:
         begin = clock()
-        outcome = flight_outcome.fly(scenario_of(seed, who, settings, family, table), who, settings)[0]
+        outcome = flight_outcome.fly_scenario(scenario_of(seed, who, settings, family, table), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 

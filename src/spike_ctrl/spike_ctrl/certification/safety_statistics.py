@@ -1,4 +1,4 @@
-"""From outcomes to a number: how often the promise was broken, and how often it may be at most, with 95 % confidence."""
+"""How often the safety property was violated in flights, and the upper bound of its probability with 95 % confidence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def upper_bound(broken: int, flights: int, confidence: float = CONFIDENCE) -> fl
 class FamilyRow(NamedTuple):
     """One family. exits: by more than .3 m; outs: by any length. worst: m outside; hardest: m/s. reaction: s, 99 % quantile.
 
-    bound: upper bound of the probability that such a flight breaks the promise.
+    bound: upper bound of the probability that such a flight violates the safety property.
     """
 
     family: str

@@ -4,7 +4,7 @@ Flies the whole flight core in virtual time: vehicle with its autopilot, bridge,
 is drawn from its seed: the plant, the cage, how it moves, and a fault of the table of what can fail that strikes in one of
 the phases from take-off to landing. The page tells for each family of faults how often the vehicle left the cage or met the
 ground, and how often at most with 95 % confidence. What was flown stays in the folder: the same command goes on where it was
-interrupted. Exit code 1: the promise was broken.
+interrupted. Exit code 1: the safety property was violated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spike_ctrl.cli._terminal import end_progress, show_progress
 
 if TYPE_CHECKING:
     from spike_ctrl.certification.flight_outcome import FlightOutcome
-    from spike_ctrl.certification.monte_carlo import Campaign
+    from spike_ctrl.certification.monte_carlo import MonteCarloRun
 
 GROUP = "fly"
 EXAMPLES = """
@@ -40,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, nargs="+", help="a checkpoint; of several, one after the other")
     parser.add_argument("--flights", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
-    parser.set_defaults(elsewhere=None)  # of `Campaign.fly`; an option of a plug-in may set it
+    parser.set_defaults(elsewhere=None)  # of `MonteCarloRun.fly`; an option of a plug-in may set it
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
     parser.add_argument("--family", metavar="FAMILY", help="faults of one family; none: healthy flights (default: all)")
     parser.add_argument("--table", type=int, choices=(1, 2), default=2, help="1: the flights of November 2026 (default: 2)")
@@ -50,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl.certification.injected_fault import FAMILIES
-    from spike_ctrl.certification.monte_carlo import Campaign
+    from spike_ctrl.certification.monte_carlo import MonteCarloRun
 
     ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
     if options.family not in (None, *FAMILIES):
@@ -65,10 +65,10 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_folder("--folder", folder)
         if options.replay is not None:
             return _replay(one, folder)
-        campaign = Campaign(folder, model, options.first, options.family, options.table)
-        _fly(campaign, one)
-        codes.append(_tell(campaign, one))
-        healthy[model.stem] = [o for o in campaign.outcomes.values() if o.family == "none"]
+        flown = MonteCarloRun(folder, model, options.first, options.family, options.table)
+        _fly(flown, one)
+        codes.append(_tell(flown, one))
+        healthy[model.stem] = [o for o in flown.outcomes.values() if o.family == "none"]
     if several and any(healthy.values()):
         _tell_alarms(healthy)
     return max(codes)
@@ -86,35 +86,35 @@ def _tell_alarms(healthy: dict[str, list[FlightOutcome]]) -> None:
     print(text_table(lines))
 
 
-def _fly(campaign: Campaign, options: argparse.Namespace) -> None:
+def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
     """All missing flights, with progress."""
-    missing, begin, shown = len(campaign.missing(options.flights)), time.monotonic(), -SHOW_PERIOD
+    missing, begin, shown = len(flown.missing(options.flights)), time.monotonic(), -SHOW_PERIOD
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
-        print(f"{campaign.folder}: {options.flights - missing} of {options.flights} flights are there")
-    for found in campaign.fly(options.flights, options.workers, time.process_time, options.elsewhere):
+        print(f"{flown.folder}: {options.flights - missing} of {options.flights} flights are there")
+    for found in flown.fly(options.flights, options.workers, time.process_time, options.elsewhere):
         done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:
             shown, left = now, (missing - done) * (now - begin) / done
-            broken = sum(o.left or o.crashed for o in campaign.outcomes.values())
+            broken = sum(o.left or o.crashed for o in flown.outcomes.values())
             show_progress(
                 f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, "
-                f"{broken} broke the promise, {seconds / cpu:.0f} virtual s per CPU s"
+                f"{broken} violated the safety property, {seconds / cpu:.0f} virtual s per CPU s"
             )
     end_progress()
 
 
-def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
+def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     """The table on the terminal, the page and the JSON."""
     from spike_ctrl import __version__
     from spike_ctrl._files import provenance
-    from spike_ctrl.certification import monte_carlo as campaigns
+    from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase
     from spike_ctrl.report import certificate_page, page
 
     seeds = range(options.first, options.first + options.flights)
-    outcomes = [campaign.outcomes[seed] for seed in seeds]
+    outcomes = [flown.outcomes[seed] for seed in seeds]
     rows, phases, struck = by_family(outcomes), by_phase(outcomes), by_fault_row(outcomes)
     lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
     for r in rows + phases:
@@ -122,10 +122,10 @@ def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
         lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
     print(text_table(lines))
     worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
-    drawn = [campaigns.refly(outcome.seed, options.model, None, options.family, options.table) for outcome in worst]
+    drawn = [monte_carlo.refly(outcome.seed, options.model, None, options.family, options.table) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)
     about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
-    written = campaign.folder / "certificate.html"
+    written = flown.folder / "certificate.html"
     text = page.page("Certificate of flight safety", certificate_page.sections(rows, phases, struck, drawn, seconds), about)
     written.write_text(text, encoding="utf-8")
     broken = [o._asdict() for o in outcomes if o.left or o.crashed or o.alarm]
@@ -135,8 +135,8 @@ def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
         "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows],
         "phases": [row._asdict() for row in phases], "fault_table": [row._asdict() for row in struck], "broken": broken,
     }  # fmt: skip
-    (campaign.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"page: {written}; figures: {campaign.folder / 'certificate.json'}")
+    (flown.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"page: {written}; figures: {flown.folder / 'certificate.json'}")
     for one in broken[:WORST]:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
         print(f"{what}: {one['outside']:.2f} m outside, {one['hit']:.2f} m/s")
@@ -150,7 +150,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     from threadpoolctl import threadpool_limits
 
     from spike_ctrl import report
-    from spike_ctrl.certification import monte_carlo as campaigns
+    from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.flight_bag import FlightBag
     from spike_ctrl.flight.event_words import told
     from spike_ctrl.policy import checkpoint
@@ -158,7 +158,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     bag = folder / f"seed-{options.replay}"
     output_paths.require_bag(bag)
     record = FlightBag(bag, options.model.stem, checkpoint.read(options.model))
-    outcome, core = campaigns.refly(options.replay, options.model, record, options.family, options.table)
+    outcome, core = monte_carlo.refly(options.replay, options.model, record, options.family, options.table)
     record.close()
     print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
     for event in core.events:

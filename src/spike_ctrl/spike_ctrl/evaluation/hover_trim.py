@@ -1,4 +1,4 @@
-"""Trims a policy: one that comes to rest beside its set-point is told that it is as much farther, and rests on it.
+"""Removes a policy's steady hover offset by adding it to the bias of the first layer.
 
 Nothing in the flight depends on where the set-point is. A policy that rests at p from it, as the policy sees it, therefore
 rests at 0 when p is added to what it sees. With a spiking network that is a change of the first bias alone:

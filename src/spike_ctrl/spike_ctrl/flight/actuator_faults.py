@@ -42,10 +42,10 @@ class RateResidualLimits:
     """fastest: rad/s that an action of 1 commands about each axis; None where actions command no rates."""
 
     fastest: tuple[float, ...] | None = None
-    apart: float = within(0.15, 0.01, 100.0, "Largest turn otherwise than commanded, of roll and pitch.", "rad")
-    share: float = within(0.25, 0.0, 1.0, "Allowed in addition: this share of the commanded turn.", "")
+    apart: float = within(0.15, 0.01, 100.0, "Largest turn in roll and pitch that was not commanded.", "rad")
+    share: float = within(0.25, 0.0, 1.0, "Share of the commanded turn that is allowed in addition.", "")
     memory: float = within(0.3, 0.15, 10.0, "Time in which a turn is forgotten.", "s")
-    lag: float = within(0.1, 0.001, 1.0, "From a command to the rates: link and rate loop.", "s")
+    lag: float = within(0.1, 0.001, 1.0, "Delay from a command to the body rates: link and rate loop.", "s")
     full: float = within(
         0.98, 0.5, 1.0, "From this size of an action on it is at its limit, and the turn is not judged.", ""
     )
@@ -126,9 +126,9 @@ class TorqueResidualLimits:
     """turned: by whose motors; None where actions command rates."""
 
     turned: Turned | None = None
-    apart: float = within(1.7, 0.1, 1000.0, "Largest gain of rates otherwise than commanded, of roll and pitch.", "rad/s")
-    share: float = within(0.3, 0.0, 1.0, "Allowed in addition: this share of the commanded change of rates.", "")
-    memory: float = within(0.1, 0.01, 10.0, "Time in which a gain is forgotten.", "s")
+    apart: float = within(1.7, 0.1, 1000.0, "Largest change of roll and pitch rate that was not commanded.", "rad/s")
+    share: float = within(0.3, 0.0, 1.0, "Share of the commanded change of rates that is allowed in addition.", "")
+    memory: float = within(0.1, 0.01, 10.0, "Time in which such a change is forgotten.", "s")
     learns: float = within(0.3, 0.01, 10.0, "Time in which a steady torque is learnt.", "s")
     late: float = within(0.01, 0.0, 1.0, "Delay of the link, in addition to the one state for which a command waits.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")

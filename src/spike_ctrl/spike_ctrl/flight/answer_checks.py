@@ -68,53 +68,53 @@ class BehaviourLimits:
     fall_action: float = within(
         -0.9, -1.0, 0.0, "A guide that asks for a lower collective action lets the vehicle fall.", ""
     )
-    fall_answers: int = within(10, 1, 1000, "Such answers in a row from which the guide counts as silent.", "")
-    level: float = within(0.5, 0.0, 3.2, "Such answers count at a smaller tilt only.", "rad")
+    fall_answers: int = within(10, 1, 1000, "After so many such answers in a row the guide counts as silent.", "")
+    level: float = within(0.5, 0.0, 3.2, "Answers that let the vehicle fall count only below this tilt.", "rad")
     equal: float = within(0.01, 0.0, 1.0, "Actions that differ by less count as equal.", "")
-    moved: float = within(0.1, 0.0, 100.0, "By this a state must change for equal actions to be a fault.", "m/s, rad/s")
-    moved_far: float = within(0.5, 0.0, 100.0, "The same of the velocity for equal actions of the guide.", "m/s")
+    moved: float = within(0.1, 0.0, 100.0, "Equal actions are a fault if the state changes by more than this.", "m/s, rad/s")
+    moved_far: float = within(0.5, 0.0, 100.0, "The same of the guide's equal actions and the velocity.", "m/s")
 
 
 @dataclass(frozen=True)
 class CourseLimits:
     """When a policy that flies keeps off its set-point, and where a larger difference from the guide is allowed."""
 
-    recent: int = within(4, 1, 1000, "Answers over which a difference in flight is averaged.", "")
-    away: float = within(1.0, 0.01, 100.0, "From this way to the set-point on the largest difference is allowed.", "m")
-    braking_time: float = within(0.6, 0.0, 10.0, "A speed adds the distance of this time to that way.", "s")
+    recent: int = within(4, 1, 1000, "Answers over which the difference from the guide is averaged in flight.", "")
+    away: float = within(1.0, 0.01, 100.0, "From this distance to the set-point on, contradiction_away holds in full.", "m")
+    braking_time: float = within(0.6, 0.0, 10.0, "Time of flight whose distance is added to that distance.", "s")
     mean_answers: int = within(150, 1, 100_000, "Answers over which the distance from the set-point is averaged.", "")
     far: float = within(1.0, 0.01, 100.0, "Largest mean distance from the set-point.", "m")
     # Healthy flights stay within .25 m; a vehicle that has too little thrust does not.
-    height_off: float = within(0.4, 0.01, 100.0, "Largest mean difference of its height.", "m")
+    height_off: float = within(0.4, 0.01, 100.0, "Largest mean difference in height from the set-point.", "m")
 
 
 @dataclass(frozen=True)
 class AnswerLimits:
     """When an answer is late, extreme, oscillating or stuck. Sizes are in units of the action, -1 to 1."""
 
-    late: float = within(0.01, 0.001, 0.1, "An answer that comes later after its state counts as a miss.", "s")
-    silent: float = within(0.025, 0.002, 0.2, "Without an answer for longer the policy is silent.", "s")
-    guide_silent: float = within(0.08, 0.002, 1.0, "The same of the guide, which need not land for a short pause.", "s")
-    misses: int = within(20, 1, 99, "Most misses of the last 100 answers.", "")
-    saturation: float = within(0.98, 0.5, 1.0, "From this size on an action sits at its limit.", "")
-    saturated: int = within(60, 1, 99, "Most of the last 100 answers with two or more of four numbers at their limits.", "")
+    late: float = within(0.01, 0.001, 0.1, "An answer that comes later than this after its state is a miss.", "s")
+    silent: float = within(0.025, 0.002, 0.2, "If no answer comes for longer, the policy is silent.", "s")
+    guide_silent: float = within(0.08, 0.002, 1.0, "If no answer comes for longer, the guide is silent.", "s")
+    misses: int = within(20, 1, 99, "Most misses among the last 100 answers.", "")
+    saturation: float = within(0.98, 0.5, 1.0, "A number of an action of at least this size is at its limit.", "")
+    saturated: int = within(60, 1, 99, "Most answers with two or more numbers at their limits, of the last 100.", "")
     full: int = within(8, 1, 99, "Most answers in a row with all four at their limits; layout rates only.", "")
     slew: float = within(1.0, 0.01, 2.0, "Largest change of an action from one command to the next.", "")
     reversal: float = within(0.8, 0.01, 2.0, "Largest mean size, per answer, of changes that reverse the one before.", "")
     shaking: float = within(8.0, 0.5, 100.0, "Largest root mean square of the body rates.", "rad/s")
-    memory: int = within(50, 2, 1000, "Answers that these two means reach back.", "")
+    memory: int = within(50, 2, 1000, "Answers over which reversal and shaking are averaged.", "")
     stuck: int = within(25, 2, 1000, "Most equal answers to changing states.", "")
     spike_low: float = within(1e-3, 0.0, 1.0, "Least share of neurons of a layer that spike.", "")
     spike_high: float = within(0.6, 0.0, 1.0, "Largest share of neurons of a layer that spike.", "")
-    spike_ticks: int = within(25, 1, 1000, "Answers in a row outside that band from which it is a fault.", "")
+    spike_ticks: int = within(25, 1, 1000, "So many answers in a row outside spike_low to spike_high are a fault.", "")
     warm_up: int = within(50, 0, 10_000, "Answers in shadow before the policy is compared with the guide.", "")
-    agree: int = within(50, 1, 10_000, "Compared answers before the policy may fly.", "")
+    agree: int = within(50, 1, 10_000, "Answers compared with the guide's before the policy may fly.", "")
     disagreement: float = within(0.25, 0.001, 2.0, "In shadow: largest mean difference from the guide's action.", "")
     # The guide in shadow does not know what has changed about the vehicle, and a policy that was tuned for it does.
-    trim: float = within(0.0, 0.0, 1.0, "Steady difference that a successor may have in addition.", "")
+    trim: float = within(0.0, 0.0, 1.0, "Steady difference from the guide that a candidate may have in addition.", "")
     contradiction: float = within(0.8, 0.001, 2.0, "In flight: largest difference from the guide over the last answers.", "")
-    contradiction_away: float = within(1.0, 0.001, 2.0, "The same far from the set-point.", "")
-    contradiction_first: float = within(1.0, 0.001, 2.0, "The same there of an action's first number.", "")
+    contradiction_away: float = within(1.0, 0.001, 2.0, "The same limit far from the set-point.", "")
+    contradiction_first: float = within(1.0, 0.001, 2.0, "Limit far from the set-point, of an action's first number.", "")
     behaviour: BehaviourLimits = BehaviourLimits()
     course: CourseLimits = CourseLimits()
     likeness: LikenessLimits = LikenessLimits()

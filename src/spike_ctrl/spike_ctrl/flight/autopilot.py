@@ -64,7 +64,7 @@ class AutopilotLimits:
     mode_age: float = within(2.5, 0.1, 10.0, "Longest time without news of the mode; a heartbeat comes once a second.", "s")
     battery_low: float = within(0.3, 0.0, 1.0, "Below this share of the charge nothing is engaged.", "")
     battery_critical: float = within(0.15, 0.0, 1.0, "Below this share of the charge the vehicle lands.", "")
-    voltage_low: float = within(2.5, 0.1, 100.0, "A lower voltage is implausible.", "V")
+    voltage_low: float = within(2.5, 0.1, 100.0, "A voltage below this is implausible.", "V")
 
 
 def check_autopilot(status: Autopilot | None, dropped_before: int, now: float, limits: AutopilotLimits) -> Findings:

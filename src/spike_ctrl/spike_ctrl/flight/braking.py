@@ -26,23 +26,19 @@ class Braking:
     down are one pair of numbers.
     """
 
-    gap: float = within(0.25, 0.0, 10.0, "Without commands it flies the old rates until its loss time is over.", "s")
+    gap: float = within(0.25, 0.0, 10.0, "Time for which the autopilot flies the old rates if commands stop.", "s")
     time: float = within(0.85, 0.0, 10.0, "Extra delay before the vehicle brakes.", "s")
-    deceleration: float = within(3.5, 0.1, 50.0, "By this it brakes to the side.", "m/s^2")
-    vertical_time: float = within(0.28, 0.0, 10.0, "The same time, up and down.", "s")
-    vertical_deceleration: float = within(10.0, 0.1, 50.0, "By this it brakes up and down.", "m/s^2")
-    nearing: float = within(0.1, 0.0, 10.0, "The guide takes over where it would stop so far outside the cage.", "m")
-    closing: float = within(
-        0.2, 0.0, 10.0, "The autopilot is asked to hold where it would, and the guide had its time.", "m"
-    )
-    drag: float = within(1.0, 0.01, 100.0, "Of the vehicle on which the way was measured.", "1/s")
+    deceleration: float = within(3.5, 0.1, 50.0, "Deceleration of the autopilot to the side.", "m/s^2")
+    vertical_time: float = within(0.28, 0.0, 10.0, "Extra delay before the vehicle brakes up and down.", "s")
+    vertical_deceleration: float = within(10.0, 0.1, 50.0, "Deceleration of the autopilot up and down.", "m/s^2")
+    nearing: float = within(0.1, 0.0, 10.0, "The guide takes over if the vehicle would stop so far outside the cage.", "m")
+    closing: float = within(0.2, 0.0, 10.0, "HOLD is asked for if the guide had its time and it would stop so far out.", "m")
+    drag: float = within(1.0, 0.01, 100.0, "Drag of the vehicle whose braking distance was measured.", "1/s")
     slipping: float = within(0.27, 0.0, 10.0, "Extra braking delay of a sideways motion without drag.", "s")
-    slipping_upright: float = within(0.12, 0.0, 10.0, "The same, up and down.", "s")
+    slipping_upright: float = within(0.12, 0.0, 10.0, "Extra braking delay of a vertical motion without drag.", "s")
     catching: float = within(12.0, 0.1, 100.0, "Deceleration of a fall for each unit of thrust/weight.", "m/s^2")
-    least: float = within(
-        1.15, 1.0, 10.0, "Thrust/weight beyond which it is slowed, of a plant that is a tenth too weak.", ""
-    )
-    slowest: float = within(0.5, 0.1, 50.0, "By this a fall is slowed at least.", "m/s^2")
+    least: float = within(1.15, 1.0, 10.0, "Thrust/weight from which on a fall is slowed; for a plant a tenth too weak.", "")
+    slowest: float = within(0.5, 0.1, 50.0, "Least deceleration of a fall.", "m/s^2")
 
     @classmethod
     def of(cls, craft: Airframe) -> Braking:

@@ -21,17 +21,17 @@ class Envelope:
     rate: float = within(12.0, 0.5, 100.0, "Largest body rate.", "rad/s")
     speed: float = within(5.0, 0.1, 50.0, "Largest speed.", "m/s")
     error: float = within(4.0, 0.1, 100.0, "Largest distance from the set-point.", "m")
-    catching: float = within(7.0, 0.1, 50.0, "By this a fall is slowed at least.", "m/s^2")
-    catch_share: float = within(0.7, 0.01, 1.0, "The share of the thrust beyond the weight by which it is slowed.", "")
-    catch_time: float = within(0.12, 0.0, 10.0, "After this, guide or autopilot have taken over a falling vehicle.", "s")
-    crash_height: float = within(0.15, 0.0, 10.0, "No vehicle that flies is lower above the ground.", "m")
-    tumbling: float = within(1.3, 1.0, 10.0, "Beyond this factor of tilt or rate no sound guide flies, it tumbles.", "")
+    catching: float = within(7.0, 0.1, 50.0, "Least deceleration of a fall.", "m/s^2")
+    catch_share: float = within(0.7, 0.01, 1.0, "Share of the spare thrust that slows a fall.", "")
+    catch_time: float = within(0.12, 0.0, 10.0, "Time until guide or autopilot have taken over a falling vehicle.", "s")
+    crash_height: float = within(0.15, 0.0, 10.0, "Least height above the ground of a vehicle that flies.", "m")
+    tumbling: float = within(1.3, 1.0, 10.0, "Beyond this multiple of largest tilt or rate the vehicle tumbles.", "")
     # A guide that commands motors closes the loop of the attitude over the link, later than the autopilot's own.
-    guided: float = within(100.0, 0.0, 1000.0, "Beyond this share of tilt or rate it holds, and no guide takes over.", "")
-    settled_tilt: float = within(3.0, 1.0, 100.0, "A recovery is over below the largest tilt by this divisor.", "")
-    settled_motion: float = within(5.0, 1.0, 100.0, "The same of body rate and speed.", "")
+    guided: float = within(100.0, 0.0, 1000.0, "Beyond this share of tilt or rate HOLD follows, not GUIDE.", "")
+    settled_tilt: float = within(3.0, 1.0, 100.0, "A recovery is over below the largest tilt divided by this.", "")
+    settled_motion: float = within(5.0, 1.0, 100.0, "A recovery is over below rate and speed divided by this.", "")
     trajectory: float = within(0.8, 0.1, 1.0, "Share of tilt and speed that a trajectory may ask for.", "")
-    reachable: float = within(0.9, 0.1, 1.0, "Share of the error: the vehicle's largest distance from a new set-point.", "")
+    reachable: float = within(0.9, 0.1, 1.0, "Largest distance from a new set-point, as a share of `error`.", "")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> Envelope:

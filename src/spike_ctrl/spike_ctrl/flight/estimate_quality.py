@@ -56,10 +56,10 @@ class EstimateLimits:
 
     horizontal: float = within(0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position.", "m")
     vertical: float = within(1.0, 0.01, 100.0, "Largest standard deviation of the height.", "m")
-    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts.", "")
-    time: float = within(0.5, 0.0, 10.0, "Beyond a limit for longer, the autopilot must land.", "s")
-    climbing: float = within(0.1, 0.0, 10.0, "The same of a velocity in a take-off, which may stand as on the ground.", "s")
-    leaving: float = within(1.0, 0.0, 10.0, "The same in a take-off, of PX4's word that the vehicle stands.", "s")
+    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of the estimator's own limit.", "")
+    time: float = within(0.5, 0.0, 10.0, "An estimate beyond a limit for longer leads to LAND.", "s")
+    climbing: float = within(0.1, 0.0, 10.0, "The same in a take-off, of a velocity that contradicts the force.", "s")
+    leaving: float = within(1.0, 0.0, 10.0, "The same in a take-off, while PX4 still says that the vehicle stands.", "s")
 
 
 class Sign(Enum):

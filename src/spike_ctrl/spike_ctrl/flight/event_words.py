@@ -65,25 +65,31 @@ def verdict_words(verdict: TrialVerdict) -> str:
 
 
 class Recognised(NamedTuple):
-    """What a sentence says. kind: None where it is none of ours. request, checkpoint: that it names; None and "": none."""
+    """What a sentence says. kind: None where it is none of ours. request, checkpoint: that it names; None and "": none.
+
+    before: the rung that ended, empty where none did. why: the sentence without its rungs.
+    """
 
     kind: EventKind | None
     request: Request | None = None
     checkpoint: str = ""
+    before: str = ""
+    why: str = ""
 
 
 def recognised(text: str) -> Recognised:
     """What a sentence in a bag says: the messages have no other field for it."""
+    before = ""
     if change := _CHANGE.match(text):
-        text = text[change.end() :]
+        before, text = change["before"] or "", text[change.end() :]
     for kind, pattern in _PATTERNS.items():
         if found := pattern.fullmatch(text):
             named = found.groupdict()
             request = Request(named["request"]) if "request" in named else None
-            return Recognised(kind, request, named.get("checkpoint", ""))
+            return Recognised(kind, request, named.get("checkpoint", ""), before, text)
     if text.partition(" ")[0] in Fault.__members__:
-        return Recognised(EventKind.STEPPED_DOWN if change else EventKind.FAULT)
-    return Recognised(None)
+        return Recognised(EventKind.STEPPED_DOWN if change else EventKind.FAULT, None, "", before, text)
+    return Recognised(None, None, "", before, text)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -95,7 +101,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-_CHANGE = re.compile(rf"(\w+ -> )?({'|'.join(Rung.__members__)}): ")
+_CHANGE = re.compile(rf"((?P<before>\w+) -> )?({'|'.join(Rung.__members__)}): ")
 _CHECKPOINT = r"(?P<checkpoint>.+) \(epoch \d+\) "
 _PATTERNS = {kind: _pattern(kind.words) for kind in EventKind if not kind.words.startswith("{")} | {
     EventKind.KEPT: re.compile(_CHECKPOINT + "kept: .*", re.DOTALL),

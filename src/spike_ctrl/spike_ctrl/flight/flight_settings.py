@@ -1,6 +1,6 @@
 """Settings of a flight: the limits of all checks, the cage, the ladder, and the actions at rest, in one validated tree.
 
-`table` lists all of them for the reference page, and `as_json` writes what a bag holds.
+`setting_table` lists all of them for the reference page, and `as_json` writes what a bag holds.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around 
 class BridgeLimits:
     """When the bridge begins a new episode, and whom it obeys."""
 
-    landed_time: float = within(1.0, 0.0, 60.0, "Time that an armed vehicle is landed before a new episode begins.", "s")
+    landed_time: float = within(1.0, 0.0, 60.0, "Time landed and armed after which a new episode begins.", "s")
     succession_time: float = within(1.0, 0.1, 60.0, "Time without a command, after which another supervisor is obeyed.", "s")
-    guided_periods: float = within(3, 1, 100, "Control periods after its last command for which the guide flies.", "")
+    guided_periods: float = within(3, 1, 100, "Control periods for which a guide that has commanded still flies.", "")
 
 
 @dataclass(frozen=True)
 class RehearsalLimits:
     """The rehearsal in simulation of a policy before it may fly in shadow."""
 
-    seconds: float = within(4.0, 0.1, 60.0, "Its time.", "s")
-    start_position: float = within(0.5, 0.0, 10.0, "Largest distance at its start, per axis.", "m")
-    start_tilt: float = within(0.3, 0.0, 3.0, "Largest tilt at its start.", "rad")
-    start_speed: float = within(0.5, 0.0, 10.0, "Largest speed at its start, per axis.", "m/s")
-    end_distance: float = within(0.5, 0.01, 10.0, "Largest distance from the set-point at its end.", "m")
+    seconds: float = within(4.0, 0.1, 60.0, "Length of the rehearsal.", "s")
+    start_position: float = within(0.5, 0.0, 10.0, "Largest distance from the set-point at the start, per axis.", "m")
+    start_tilt: float = within(0.3, 0.0, 3.0, "Largest tilt at the start.", "rad")
+    start_speed: float = within(0.5, 0.0, 10.0, "Largest speed at the start, per axis.", "m/s")
+    end_distance: float = within(0.5, 0.01, 10.0, "Largest distance from the set-point at the end.", "m")
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class VehicleShares:
     spool_up_thrust: float = within(0.08, 0.0, 1.0, "Share of the full thrust while the rotors spool up.", "")
     # Until guide and policy have learnt the weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ
     # by up to 1.01 in it, and by less in rates.
-    collective_away: float = within(1.2, 0.001, 2.0, "Of layout rates: answers.contradiction_first.", "")
-    adapted_trim: float = within(1.0, 0.0, 1.0, "With adaptation: answers.trim. 4 m/s^2 of wind differ by .96.", "")
+    collective_away: float = within(1.2, 0.001, 2.0, "answers.contradiction_first of layout rates.", "")
+    adapted_trim: float = within(1.0, 0.0, 1.0, "answers.trim with adaptation; 4 m/s^2 of wind need .96.", "")
     # Old motor commands turn a vehicle over until the loss time is over, and one command may be lost.
-    motor_farewell: float = within(0.05, 0.0, 1.0, "Of layout motors: farewell.", "s")
-    motor_rate: float = within(9.0, 0.5, 100.0, "Of layout motors: envelope.rate.", "rad/s")
-    motor_guided: float = within(0.5, 0.0, 100.0, "Of layout motors: envelope.guided.", "")
-    silent_periods: float = within(2.5, 1.0, 3.0, "Control periods of answers.silent.", "")
-    take_off_spare: float = within(10.0, 0.0, 100.0, "The take-off's timeout beyond the time of the climb.", "s")
+    motor_farewell: float = within(0.05, 0.0, 1.0, "farewell of layout motors.", "s")
+    motor_rate: float = within(9.0, 0.5, 100.0, "envelope.rate of layout motors.", "rad/s")
+    motor_guided: float = within(0.5, 0.0, 100.0, "envelope.guided of layout motors.", "")
+    silent_periods: float = within(2.5, 1.0, 3.0, "answers.silent in control periods.", "")
+    take_off_spare: float = within(10.0, 0.0, 100.0, "Time that a take-off may take beyond its climb.", "s")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class FlightSettings:
     farewell: float = within(0.0, 0.0, 1.0, "Time for which the last command in the air is repeated.", "s")
     stall: float = within(0.1, 0.01, 0.2, "Longest time between two steps of the supervisor.", "s")
     pause: float = within(2.0, 1.1, 60.0, "In a paced flight: time without a state, after which silence counts.", "s")
-    stalls: int = within(20, 1, 99, "Most of the last 100 control periods without a step.", "")
+    stalls: int = within(20, 1, 99, "Most control periods without a step, of the last 100.", "")
     state: StateLimits = StateLimits()
     estimate: EstimateLimits = EstimateLimits()
     force: ForceLimits = ForceLimits()
@@ -254,12 +254,12 @@ class Setting(NamedTuple):
         return f"{self.group}.{self.name}" if self.group else self.name
 
 
-def table(settings: Any, group: str = "") -> Iterator[Setting]:
+def setting_table(settings: Any, group: str = "") -> Iterator[Setting]:
     """All numbers of a flight, group by group."""
     for one in fields(settings):
         value, about = getattr(settings, one.name), one.metadata
         if is_dataclass(value):
-            yield from table(value, f"{group}.{one.name}" if group else one.name)
+            yield from setting_table(value, f"{group}.{one.name}" if group else one.name)
         elif "low" in about:
             yield Setting(group, one.name, value, about.get("unit", ""), about["low"], about["high"], about["description"])
 
@@ -273,7 +273,7 @@ def as_json(settings: FlightSettings, paced: bool = False) -> str:
         f"cage.{name}": getattr(settings.cage, name) for name in ("low", "high", "relative")
     }
     chosen |= {"paced": True} if paced else {}
-    return json.dumps(chosen | {one.path: one.value for one in table(settings)})
+    return json.dumps(chosen | {one.path: one.value for one in setting_table(settings)})
 
 
 def parsed(found: Sequence[tuple[int, Any]]) -> dict[str, Any]:

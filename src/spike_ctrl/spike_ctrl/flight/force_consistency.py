@@ -27,10 +27,10 @@ from spike_ctrl.flight.state_checks import Sample
 class ForceLimits:
     """When a velocity contradicts the force."""
 
-    velocity: float = within(0.8, 0.01, 100.0, "Largest change of velocity otherwise than the force says.", "m/s")
-    memory: float = within(0.2, 0.02, 10.0, "Time in which it is forgotten.", "s")
-    told: float = within(1.0, 0.0, 60.0, "Time for which a doubt lasts.", "s")
-    old: float = within(0.1, 0.01, 10.0, "Largest age of a force.", "s")
+    velocity: float = within(0.8, 0.01, 100.0, "Largest change of velocity that the measured force does not explain.", "m/s")
+    memory: float = within(0.2, 0.02, 10.0, "Time in which such a change is forgotten.", "s")
+    told: float = within(1.0, 0.0, 60.0, "Time for which such a doubt lasts.", "s")
+    old: float = within(0.1, 0.01, 10.0, "Oldest force that is compared.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 

@@ -28,16 +28,16 @@ class Cage:
 
     low: Vector = (-3.0, -3.0, -0.5)
     high: Vector = (3.0, 3.0, 3.0)
-    margin: float = within(0.5, 0.0, 20.0, "Distance of set-points from the walls; at half of it the guide takes over.", "m")
+    margin: float = within(0.5, 0.0, 20.0, "Distance of set-points from the walls; the guide takes over at half of it.", "m")
     ground: float = -math.inf
     relative: bool = True
-    narrowest: float = within(2.5, 0.1, 100.0, "In a narrower one healthy flights were taken for leaving it.", "m")
+    narrowest: float = within(2.5, 0.1, 100.0, "Narrowest cage that is accepted.", "m")
     set_point_height: float = within(0.5, 0.0, 20.0, "Height of the lowest set-point above the ground.", "m")
     recovery_height: float = within(0.8, 0.0, 20.0, "Height of the lowest end of a recovery above the ground.", "m")
-    stopping_time: float = within(0.6, 0.01, 10.0, "A controller follows a velocity by the distance of this time.", "s")
-    wind_drift: float = within(0.7, 0.0, 10.0, "The wind (m/s^2) carries a vehicle that begins to hold by this.", "s^2")
-    wind_share: float = within(0.4, 0.0, 0.49, "Most of the room within the margins that is left out for the wind.", "")
-    doubt_share: float = within(0.9, 0.0, 0.99, "Most of it that is left out where the position is in doubt.", "")
+    stopping_time: float = within(0.6, 0.01, 10.0, "Time in which a controller stops a velocity.", "s")
+    wind_drift: float = within(0.7, 0.0, 10.0, "Drift of a vehicle that begins to hold, for each m/s^2 of wind.", "s^2")
+    wind_share: float = within(0.4, 0.0, 0.49, "Largest share of the cage, without margins, that is given up for wind.", "")
+    doubt_share: float = within(0.9, 0.0, 0.99, "Largest share of it that is given up where the position is in doubt.", "")
 
     def __post_init__(self) -> None:
         ranges.check(self, "cage")

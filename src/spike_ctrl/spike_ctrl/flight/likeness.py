@@ -21,12 +21,12 @@ ZERO: Three = (0.0, 0.0, 0.0)
 class LikenessLimits:
     """When answers are alike that differ by more than `disagreement` of AnswerLimits."""
 
-    disagreement: float = within(0.45, 0.001, 2.0, "Largest mean difference from the guide's action even so.", "")
-    answers: int = within(250, 1, 100_000, "Answers before that.", "")
-    slow: int = within(15, 1, 1000, "A change is what differs from the mean of so many answers.", "")
-    memory: int = within(300, 1, 100_000, "Answers over which changes are correlated, and that mean is taken.", "")
-    first: float = within(0.3, -1.0, 1.0, "Least correlation of the first number.", "")
-    turns: float = within(0.1, -1.0, 1.0, "The same of the second, and of the third.", "")
+    disagreement: float = within(0.45, 0.001, 2.0, "In noise: largest mean difference from the guide's action.", "")
+    answers: int = within(250, 1, 100_000, "In noise: answers before the policy may fly.", "")
+    slow: int = within(15, 1, 1000, "Answers whose mean is subtracted to give an answer's change.", "")
+    memory: int = within(300, 1, 100_000, "Answers over which the changes' correlation is taken.", "")
+    first: float = within(0.3, -1.0, 1.0, "Least correlation of the actions' first numbers.", "")
+    turns: float = within(0.1, -1.0, 1.0, "Least correlation of the second numbers, and of the third.", "")
 
 
 class Likeness(NamedTuple):

@@ -56,7 +56,7 @@ def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[
 
     rest: called after each step, so that a thread may let others run.
     """
-    for seen in fly(policy, airframe, rate_hz):
+    for seen in fly_rehearsal(policy, airframe, rate_hz):
         last = seen
         rest()
     return refusal(last)
@@ -72,7 +72,9 @@ def refusal(last: Floats) -> str | None:
     return None
 
 
-def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()) -> Iterator[Floats]:
+def fly_rehearsal(
+    policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()
+) -> Iterator[Floats]:
     """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer.
 
     change: how the plant that flies differs from the airframe.

@@ -35,17 +35,17 @@ class RotorLimits:
 
     turned: Turned | None = None
     flown: bool = False
-    lost: float = within(0.2, 0.05, 1.0, "Share of its thrust from which on a rotor counts as lost.", "")
-    apart: float = within(0.6, 0.1, 1000.0, "Least gain of rates, roll, pitch and yaw, that is judged.", "rad/s")
-    explained: float = within(0.95, 0.0, 1.0, "Share of the gain that the lost rotor has to explain.", "")
-    memory: float = within(0.1, 0.01, 10.0, "Time in which a gain is forgotten.", "s")
-    time: float = within(0.08, 0.0, 1.0, "Time for which the same rotor has to be suspected.", "s")
-    suspected: float = within(0.04, 0.0, 1.0, "Share of a rotor's thrust, over `memory`, from which on it is suspected.", "")
+    lost: float = within(0.2, 0.05, 1.0, "A rotor that lacks at least this share of its thrust counts as lost.", "")
+    apart: float = within(0.6, 0.1, 1000.0, "Least change of body rates that is judged.", "rad/s")
+    explained: float = within(0.95, 0.0, 1.0, "Share of that change that the lost rotor has to explain.", "")
+    memory: float = within(0.1, 0.01, 10.0, "Time in which such a change is forgotten.", "s")
+    time: float = within(0.08, 0.0, 1.0, "Time for which the same rotor must be suspected.", "s")
+    suspected: float = within(0.04, 0.0, 1.0, "A rotor that lacks this share of its thrust over `memory` is suspected.", "")
     waits: float = within(0.15, 0.0, 1.0, "Longest time for which other faults wait for a suspicion.", "s")
-    steady: float = within(0.4, 0.01, 100.0, "Time in which a steady gain is learnt, for which no rotor is blamed.", "s")
+    steady: float = within(0.4, 0.01, 100.0, "Time in which a steady torque is learnt, which is no rotor's fault.", "s")
     learns: float = within(0.1, 0.01, 10.0, "Time in which the share of a lost rotor is learnt.", "s")
-    least: float = within(0.3, 0.0, 1.0, "Learnt from at least this share of the hover's thrust.", "")
-    thrust: float = within(5.0, 0.0, 100.0, "Weight of a gain of velocity along the body, beside one of rates.", "rad/m")
+    least: float = within(0.3, 0.0, 1.0, "Least share of the hover's thrust from which a loss is learnt.", "")
+    thrust: float = within(5.0, 0.0, 100.0, "Weight of a change of velocity along the body against one of rates.", "rad/m")
     late: float = within(0.01, 0.0, 1.0, "Delay of the link, in addition to the one state for which a command waits.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 

@@ -22,20 +22,20 @@ from spike_ctrl.flight.geofence import Cage
 class SetPointLimits:
     """How a granted set-point moves. A vehicle does not follow exactly, so part of the largest speed is left for that."""
 
-    speed_share: float = within(0.5, 0.01, 1.0, "Share of the speed that can be braked, on the way to a set-point.", "")
-    path_share: float = within(0.72, 0.01, 1.0, "The same on a trajectory.", "")
-    acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration.", "m/s^2")
+    speed_share: float = within(0.5, 0.01, 1.0, "Share of the speed that can be braked, to a set-point.", "")
+    path_share: float = within(0.72, 0.01, 1.0, "Share of the speed that can be braked, on a trajectory.", "")
+    acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration of the granted set-point.", "m/s^2")
     # The rest is for plants that differ, for wind, and to catch up: with its rotors at their limits it could not be steered.
-    spare: float = within(0.2, 0.01, 1.0, "Largest share of the thrust beyond the weight for it.", "")
-    turn: float = within(0.5, 0.01, 10.0, "Largest yaw rate.", "rad/s")
+    spare: float = within(0.2, 0.01, 1.0, "Largest share of the spare thrust for that acceleration.", "")
+    turn: float = within(0.5, 0.01, 10.0, "Largest yaw rate of the granted set-point.", "rad/s")
     closing: float = within(4.0, 0.1, 100.0, "Proportional gain on the remaining distance.", "1/s")
-    arrived: float = within(1e-3, 1e-6, 1.0, "Within this distance it has arrived.", "m")
+    arrived: float = within(1e-3, 1e-6, 1.0, "Within this distance the granted set-point has arrived.", "m")
     caught_up: float = within(0.03, 1e-6, 10.0, "Largest distance from a trajectory that counts as caught up with.", "m")
-    beside: float = within(0.25, 1e-6, 10.0, "Largest difference from its velocity,", "m/s")
+    beside: float = within(0.25, 1e-6, 10.0, "Largest difference from the trajectory's velocity that counts so,", "m/s")
     steepest: float = within(9.0, 0.1, 100.0, "and this much more for each second of the step.", "m/s^2")
     longest: float = within(0.1, 0.001, 10.0, "Longest step of time; a longer pause counts as this.", "s")
-    looks: int = within(100, 2, 10_000, "Points of a trajectory at which its speed is looked at before it is granted.", "")
-    stream_timeout: float = within(0.2, 0.01, 10.0, "Without a set-point for longer, a stream has stopped.", "s")
+    looks: int = within(100, 2, 10_000, "Points of a trajectory whose speed is checked before it is granted.", "")
+    stream_timeout: float = within(0.2, 0.01, 10.0, "If no set-point comes for longer, the stream has stopped.", "s")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> SetPointLimits:

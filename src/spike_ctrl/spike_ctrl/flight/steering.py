@@ -23,14 +23,14 @@ from spike_ctrl.flight.wind_estimate import Wind
 class SteeringLimits:
     """What a sound controller does, and when a guide is none. Healthy guides reach 3.6 m/s^2, up and down 5.3 m/s^2."""
 
-    stiffness: float = within(5.8, 0.0, 100.0, "By so much of its distance it accelerates to the set-point.", "1/s^2")
-    damping: float = within(4.3, 0.0, 100.0, "By so much of the difference of velocities it brakes.", "1/s")
-    reach: float = within(1.0, 0.01, 100.0, "Largest distance that counts, per axis.", "m")
+    stiffness: float = within(5.8, 0.0, 100.0, "Expected acceleration for each metre to the set-point.", "1/s^2")
+    damping: float = within(4.3, 0.0, 100.0, "Expected deceleration for each m/s beside the set-point's velocity.", "1/s")
+    reach: float = within(1.0, 0.01, 100.0, "Largest distance to the set-point that counts, per axis.", "m")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
-    answers: int = within(8, 1, 1000, "Answers over which what is otherwise is averaged.", "")
-    astray: float = within(5.0, 0.1, 100.0, "Largest mean acceleration otherwise, to the side.", "m/s^2")
-    sinking: float = within(6.0, 0.1, 100.0, "The same, up and down.", "m/s^2")
-    apart: float = within(0.3, 0.0, 2.0, "Beyond this difference from the guide's action the policy objects.", "")
+    answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
+    astray: float = within(5.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
+    sinking: float = within(6.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
+    apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
 
 
 def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Vector:

@@ -26,15 +26,15 @@ from spike_ctrl.flight.answer_checks import Identity
 class TrialLimits:
     """How a checkpoint that has taken over is judged. In a hover, equal policies differ by .01 m at most."""
 
-    memory: float = within(1.5, 0.1, 100.0, "Time over which the distance is averaged.", "s")
-    step: float = within(0.1, 0.001, 10.0, "Most of a pause between states that counts as flown.", "s")
-    settles: float = within(1.5, 0.0, 100.0, "After the swap, before it is judged.", "s")
-    judged: float = within(2.0, 0.1, 100.0, "Time in which it is judged.", "s")
-    latest: float = within(15.0, 0.1, 1000.0, "By then after the swap it must have been judged.", "s")
-    worse: float = within(0.02, 0.0, 10.0, "Its distance may exceed the parent's by this,", "m")
+    memory: float = within(1.5, 0.1, 100.0, "Time over which the distance from the set-point is averaged.", "s")
+    step: float = within(0.1, 0.001, 10.0, "Longest pause between states that counts as flown.", "s")
+    settles: float = within(1.5, 0.0, 100.0, "Time from the swap to the start of the trial.", "s")
+    judged: float = within(2.0, 0.1, 100.0, "Length of the trial.", "s")
+    latest: float = within(15.0, 0.1, 1000.0, "Longest time from the swap to the end of the trial.", "s")
+    worse: float = within(0.02, 0.0, 10.0, "The candidate's mean distance may exceed the parent's by this,", "m")
     worse_share: float = within(0.25, 0.0, 10.0, "or by this share of the parent's.", "")
-    away: float = within(0.4, 0.01, 100.0, "Farther off than the parent by more, it is rolled back at once.", "m")
-    returning: float = within(1.0, 0.1, 100.0, "By then the parent must have taken over again.", "s")
+    away: float = within(0.4, 0.01, 100.0, "A candidate farther off than its parent by more is rolled back at once.", "m")
+    returning: float = within(1.0, 0.1, 100.0, "Longest time until the parent has taken over again.", "s")
 
 
 class TrialEnd(Enum):

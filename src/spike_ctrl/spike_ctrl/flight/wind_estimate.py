@@ -4,8 +4,8 @@ Rotors push along the body's z axis. They carry the weight, so they push sideway
 whatever mass and thrust are. What the velocity changes beyond that is wind, and drag against it. It is averaged.
 
 The autopilot begins to hold with empty integrals: it levels the vehicle, and the wind carries it on. Our vehicle is carried
-by up to `Cage.wind_drift` times the wind, and already rests a little to the lee of its set-point. By so much less of the
-cage is granted on that side (`Cage.in_wind`).
+by up to `Cage.wind_drift` times the wind, and already rests a little to the lee of its set-point. The keep-in box
+shrinks by that distance on the downwind side (`Cage.in_wind`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spike_ctrl.flight.state_checks import Sample
 class WindLimits:
     """How the wind is averaged."""
 
-    memory: float = within(2.0, 0.1, 100.0, "Time over which it is averaged.", "s")
+    memory: float = within(2.0, 0.1, 100.0, "Time over which the wind is averaged.", "s")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis at which the wind is estimated.", "")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states that the estimate bridges.", "s")
 

@@ -51,7 +51,7 @@ class TD3BCSettings:
     critic_updates: int = within(3, 0, 1000, "Updates of the critics per iteration.")
     actor_updates: int = within(2, 0, 1000, "Updates of the actor per iteration.")
     bc: float = within(0.2, 0.0, 100.0, "Weight of the label's error at the start of the training.")
-    bc_end: float = within(0.05, 0.0, 100.0, "The same at the end; it changes by equal factors.")
+    bc_end: float = within(0.05, 0.0, 100.0, "Weight of the label's error at the end; it falls exponentially.")
     q_from: float = within(0.0, 0.0, 1.0, "Share of the training at which the critic's value begins to count.")
     q_full: float = within(0.0, 0.0, 1.0, "Share of the training from which the critic's value counts in full.")
 
@@ -71,7 +71,7 @@ class PPOSettings:
 
 
 @dataclass(frozen=True)
-class DistillationSettings:
+class DaggerSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 0.9999, "Discount per step.")
@@ -86,7 +86,7 @@ class DistillationSettings:
 
 
 @dataclass(frozen=True)
-class ModelGradientSettings:
+class BPTTSettings:
     """Constants of the method; see the recipes for their values and reasons."""
 
     updates: int = within(4, 1, 1000, "Updates per iteration.")

@@ -95,24 +95,24 @@ class VehicleTile:
 Job = tuple[VehicleTile, SegmentConditions]
 
 
-class ModelGradient:
+class BPTT:
     """Learns by flying a model of the airframe; the flight it receives only says where to start."""
 
     fuses = True  # tiles of TILE vehicles fly in `bptt_kernel`; a subclass that flies by itself has one tile of all
 
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator):
-        s = recipe.model_gradient
+        s = recipe.bptt
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
-                raise UsageError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
+                raise UsageError(f"bptt.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         recipe.require_fit(airframe)
-        recipe.task.require_no_inserts("model_gradient, which differentiates kernels that call no Python")
+        recipe.task.require_no_inserts("bptt, which differentiates kernels that call no Python")
         if self.fuses and actor.neuron.detach_reset:
-            raise UsageError("network.detach_reset: found true, wanted false for model_gradient")
+            raise UsageError("network.detach_reset: found true, wanted false for bptt")
         hears = self.fuses and actor.neuron.recurrent and not recipe.network.voltage
         if s.shadow and not (hears and airframe.action_layout == "motors"):
             wanted = "wanted 0 but for a recurrent spiking network that commands motors and sees no voltage"
-            raise UsageError(f"model_gradient.shadow: found {s.shadow:g}, {wanted}")
+            raise UsageError(f"bptt.shadow: found {s.shadow:g}, {wanted}")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])
@@ -217,7 +217,7 @@ class ModelGradient:
         tape.begin(tile.membrane, tile.spike, tile.command)
         for array in _flat(gradient):
             array[:] = 0
-        errors = bptt_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
+        errors = bptt_kernel.fly_segment(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
         end = tile.buffer.copy()
         bptt_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
         tile.buffer[:] = end

@@ -194,7 +194,7 @@ def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(
+def fly_segment(
     buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
     late: int, policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
     sight: Sight | None, volts: Scalars,
@@ -320,7 +320,7 @@ def pull(
         else:
             spiked[:] = tape.spike[0]
             tile_network.mark(spiked, marked_before)
-        tile_network.step_back(
+        tile_network.step_vjp(
             network, backward, policy.hard, slope, tape.observation[t], tape.membrane[t], spiked, marked_before,
             tape.membrane[t + 1], spike, marked, by_output, incoming, later, found, by_observation,
         )  # fmt: skip

@@ -30,13 +30,13 @@ from spike_ctrl.snn.network_state import each
 
 
 class Dagger(OnPolicy):
-    """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `distillation` of the recipe."""
+    """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `dagger` of the recipe."""
 
     def __init__(
         self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator
     ) -> None:
-        super().__init__(recipe, recipe.distillation.exponent, airframe, vehicles, actor, generator)
-        self.settings = recipe.distillation
+        super().__init__(recipe, recipe.dagger.exponent, airframe, vehicles, actor, generator)
+        self.settings = recipe.dagger
         self.best = self.step_worth.scale / (1 - self.settings.gamma)
         self.actor_optimiser = Adam(actor.parameters(), foreach=True)
         self.critic_optimiser = Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)

@@ -28,7 +28,7 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm, device
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.bptt import ModelGradient
+from spike_ctrl.learn.bptt import BPTT
 from spike_ctrl.learn.dagger import Dagger
 from spike_ctrl.learn.early_end import EarlyEndWatch
 from spike_ctrl.learn.off_policy import OffPolicy
@@ -51,8 +51,8 @@ MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the 
 METHODS: dict[str, Callable[..., Algorithm]] = {
     "td3bc": OffPolicy,
     "ppo": PPO,
-    "distillation": Dagger,
-    "model_gradient": ModelGradient,
+    "dagger": Dagger,
+    "bptt": BPTT,
 }
 
 
@@ -98,12 +98,12 @@ class Learner:
 
     def _on_device(self) -> Mapping[str, Callable[..., Algorithm]]:
         """The methods that bring kernels of their own for the device; for the others the actor moves there."""
-        if self._others is None and self.recipe.algorithm == "model_gradient":
+        if self._others is None and self.recipe.algorithm == "bptt":
             kernels: Any = plug_ins.load("devices", self.device.partition(":")[0], "device")
             found: Mapping[str, Callable[..., Algorithm]] = kernels.methods(self.device)
             return found
         if self.device == "warp":
-            wanted = "wanted cpu: only model_gradient of a spiking network has kernels there"
+            wanted = "wanted cpu: only bptt of a spiking network has kernels there"
             raise UsageError(f"device: found 'warp' in recipe {self.recipe.name}, {wanted}")
         self.actor.to(self.device)
         return {}

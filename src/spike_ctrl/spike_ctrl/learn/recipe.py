@@ -13,7 +13,7 @@ from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.learn.algorithm_settings import DistillationSettings, ModelGradientSettings, PPOSettings, TD3BCSettings
+from spike_ctrl.learn.algorithm_settings import BPTTSettings, DaggerSettings, PPOSettings, TD3BCSettings
 from spike_ctrl.learn.recipe_blocks import (
     JumpStartSettings,
     LearnedGuide,
@@ -30,9 +30,11 @@ from spike_ctrl.sim.sensor_noise import SensorSettings
 ALGORITHMS = {
     "td3bc": ("replay", "td3bc", "critic_width"),
     "ppo": ("ppo", "critic_width"),
-    "distillation": ("distillation", "critic_width"),
-    "model_gradient": ("model_gradient",),
+    "dagger": ("dagger", "critic_width"),
+    "bptt": ("bptt",),
 }
+
+FORMER = {"distillation": "dagger", "model_gradient": "bptt"}  # algorithms by their names in the version before
 
 BLOCKS = {key for blocks in ALGORITHMS.values() for key in blocks}
 
@@ -54,9 +56,16 @@ FIRST = {"motors": "default", "rates": "rates"}
 def _algorithm(value: Any, source: str, key: str) -> str | NamedObject:
     if code := code_of(value, source, key):
         return code
-    if not isinstance(value, str) or value not in ALGORITHMS:
+    if not isinstance(value, str) or FORMER.get(value, value) not in ALGORITHMS:
         raise UsageError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(ALGORITHMS)} or module:Name")
-    return value
+    return present_name(value, f"{source}: {key}")
+
+
+def present_name(algorithm: str, source: str) -> str:
+    """The name of an algorithm, with a warning where it is a former one. source: what the warning begins with."""
+    if (name := FORMER.get(algorithm, algorithm)) != algorithm:
+        settings.warn_of(f"{source}: {algorithm}", name, algorithm)
+    return name
 
 
 def _network(value: Any, source: str, key: str) -> NetworkSettings:
@@ -109,9 +118,9 @@ class Recipe:
     replay: ReplaySettings = setting(ReplaySettings(), "The replay buffer of td3bc.")
     td3bc: TD3BCSettings = setting(TD3BCSettings(), "Settings of td3bc.")
     ppo: PPOSettings = setting(PPOSettings(), "Settings of ppo.")
-    distillation: DistillationSettings = setting(DistillationSettings(), "Settings of distillation.")
+    dagger: DaggerSettings = setting(DaggerSettings(), "Settings of dagger.", formerly="distillation")
     critic_width: int = within(256, 8, 4096, "Width of the critic's hidden layers.")
-    model_gradient: ModelGradientSettings = setting(ModelGradientSettings(), "Settings of model_gradient.")
+    bptt: BPTTSettings = setting(BPTTSettings(), "Settings of bptt.", formerly="model_gradient")
 
     def with_steps(self, steps: int) -> Recipe:
         """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it, and a
@@ -136,8 +145,8 @@ class Recipe:
             wanted = f"'{airframe.action_layout}' for airframe {airframe.name}"
             hint = f"; made for it: recipe {FIRST[airframe.action_layout]}"
             raise UsageError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
-        if self.task.terms and self.algorithm == "model_gradient":
-            found = f"found {', '.join(self.task.terms)}, wanted none for model_gradient, whose costs are fixed"
+        if self.task.terms and self.algorithm == "bptt":
+            found = f"found {', '.join(self.task.terms)}, wanted none for bptt, whose costs are fixed"
             raise UsageError(f"task.terms: {found}; base: td3bc, td3, ppo or dagger takes them")
         if self.network.voltage and airframe.battery is None:
             found = f"found true for airframe {airframe.name}, which has no battery"
@@ -173,9 +182,9 @@ def from_dict(data: Any, source: str = "recipe") -> Recipe:
     for key in sorted(_foreign(recipe) & set(data)):
         users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
         raise UsageError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
-    if recipe.network.voltage and recipe.algorithm != "model_gradient":
+    if recipe.network.voltage and recipe.algorithm != "bptt":
         found = f"found true in a recipe for {recipe.algorithm}, whose observations have 18 numbers"
-        raise UsageError(f"{source}: network.voltage: {found}, wanted true only for model_gradient")
+        raise UsageError(f"{source}: network.voltage: {found}, wanted true only for bptt")
     if recipe.network.voltage and recipe.task.airframes:
         found = "found true beside task.airframes, whose batteries are not theirs"
         raise UsageError(f"{source}: network.voltage: {found}, wanted one of them")

@@ -224,8 +224,8 @@ class JumpStartSettings:
     horizon: int = within(
         500, 0, 100_000, "Steps at the start of an episode that the guide flies, at the start of the training.", "steps"
     )
-    rest: int = within(50, 0, 100_000, "The same from the share `until` of the training on.", "steps")
-    until: float = within(1.0, 0.0, 1.0, "Share of the training at which the guide has its rest.")
+    rest: int = within(50, 0, 100_000, "Steps that the guide flies from the share `until` on.", "steps")
+    until: float = within(1.0, 0.0, 1.0, "Share of the training from which the guide flies `rest` steps.")
     spread: bool = setting(False, "Whether each episode draws its share of these steps.")
     noise: float = within(0.1, 0.0, 2.0, "Deviation of the noise on the policy's actions.")
     noise_left: float = within(1.0, 0.0, 1.0, "Share of that deviation at the end of the training.")
@@ -260,7 +260,7 @@ class ScheduleSettings:
     learning_rate_end: float = within(1e-3, 1e-7, 1.0, "Learning rate at the end.")
     averaging: float = within(0.005, 1e-5, 1.0, "Rate at which the averaged weights follow.")
     evaluations: int = within(20, 1, 1000, "Evaluations during the training.")
-    hover_trim: bool = setting(False, "Whether the policy is shifted at the end by how far it hovers beside the set-point.")
+    hover_trim: bool = setting(False, "Whether the policy's steady hover offset is removed at the end.")
 
 
 def require_run(vehicles: int, steps: int, seed: int, prefix: str = "") -> None:

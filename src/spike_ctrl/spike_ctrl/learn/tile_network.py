@@ -213,7 +213,7 @@ def mark(spike: Floats, by_neuron: Words) -> None:
 
 
 @kernel(**OPTIONS)
-def step_back(
+def step_vjp(
     network: NetworkRows, backward: list[Floats], hard: bool, slope: Number, observation: Floats, before: Floats,
     spiked: Floats, marked_before: Words, after: Floats, spike: Floats, marked: Words, by_output: Floats, incoming: Floats,
     later: Floats, found: NetworkRows, by_observation: Floats,

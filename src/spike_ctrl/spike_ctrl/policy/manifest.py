@@ -86,7 +86,7 @@ class Manifest:
     format: int = setting(FORMAT, "1: a spiking network, 2: a graph.", choices=(FORMAT, GRAPH_FORMAT))
     sha256: str = setting("", "Of all arrays (names, shapes, types, values) and the rest of the manifest.")
     adaptation: dict[str, Any] = setting(dict, "How it was tuned in flight.")
-    learns_plant: bool = setting(False, "Whether a recurrent network learns its vehicle from what its commands do.")
+    learns_plant: bool = setting(False, "Whether a recurrent network identifies its vehicle in flight.")
 
     @property
     def parent(self) -> str:

@@ -31,7 +31,7 @@ class Reason(enum.IntEnum):
     """How a step went, with the numbers of PolicyStatus.msg.
 
     Only OK and WARMING_UP may command. WARMING_UP says one of two things: the policy warms up and does not command, or it
-    commands while a successor warms up.
+    commands while a candidate warms up.
     """
 
     OK = 0
@@ -65,8 +65,8 @@ class Flown(NamedTuple):
     period: float = 0.0
 
 
-class Candidate(NamedTuple):
-    """What a successor in shadow would have answered: action float32 (N, 4), spike rate of each layer."""
+class CandidateAnswer(NamedTuple):
+    """What a candidate in shadow would have answered: action float32 (N, 4), spike rate of each layer."""
 
     flown: Flown
     action: NDArray[Any]
@@ -74,20 +74,20 @@ class Candidate(NamedTuple):
 
 
 class Pilot:
-    """Flies one checkpoint, and a successor in shadow beside it.
+    """Flies one checkpoint, and a candidate in shadow beside it.
 
     warm_up: steps in shadow. max_age: seconds that may pass between two states; infinite in lockstep. skip: ticks in a row
-    that may be lost, because a state of so short a time ago is better than none. judged: a successor takes over when it is
-    accepted; otherwise after its warm-up. Where it is judged, its predecessor flies on in shadow for PROBATION steps, and
+    that may be lost, because a state of so short a time ago is better than none. judged: a candidate takes over when it is
+    accepted; otherwise after its warm-up. Where it is judged, its parent flies on in shadow for PROBATION steps, and
     takes over again where that is accepted. All checkpoints of a flight see the same numbers.
     """
 
     def __init__(self, warm_up: int, max_age: float = np.inf, skip: int = 0, judged: bool = False):
         self.warm_up, self.max_age, self.skip, self.judged = warm_up, max_age, skip, judged
         self.flown: Flown | None = None
-        self.successor: Flown | None = None
-        self.predecessor: Flown | None = None
-        self.candidate: Candidate | None = None  # of the last step
+        self.candidate: Flown | None = None
+        self.parent: Flown | None = None
+        self.candidate_answer: CandidateAnswer | None = None  # of the last step
         self.stop()
 
     def stop(self) -> None:
@@ -96,11 +96,11 @@ class Pilot:
         self._vehicles = 0  # of the states
         self.tick: int | None = None
         self._time, self._left, self._cause = 0.0, 0, ""
-        self._successor_state: Any = None
-        self._successor_steps = 0
+        self._candidate_state: Any = None
+        self._candidate_steps = 0
         self._accepted = self._returns = False
-        self._predecessor_state: Any = None
-        self._predecessor_steps = 0
+        self._parent_state: Any = None
+        self._parent_steps = 0
         self._answers: dict[tuple[str, int], NDArray[Any]] = {}  # of the last step, by name and epoch
         self._shown: tuple[NDArray[Any] | None, NDArray[Any], bool] | None = None  # what the shadows have yet to answer
 
@@ -116,17 +116,17 @@ class Pilot:
         if self.flown is None:
             self.take(found)
         else:
-            self.successor, self._successor_state, self._successor_steps = found, None, 0
+            self.candidate, self._candidate_state, self._candidate_steps = found, None, 0
             self._accepted = False
 
     def accept(self, name: str, epoch: int) -> bool:
-        """Let the successor or the predecessor of this name and epoch take over at the next tick; whether there is one."""
+        """Let the candidate or the parent of this name and epoch take over at the next tick; whether there is one."""
 
         def found(shadow: Flown | None) -> bool:
             return shadow is not None and (shadow.name, shadow.epoch) == (name, epoch)
 
-        self._accepted = found(self.successor)
-        self._returns = not self._accepted and found(self.predecessor)
+        self._accepted = found(self.candidate)
+        self._returns = not self._accepted and found(self.parent)
         return self._accepted or self._returns
 
     def step(
@@ -155,14 +155,14 @@ class Pilot:
         cause = "" if lockstep else self._broken(tick, len(first), all_first, now, waited)
         if cause:
             self._cause, self._left = cause, self.warm_up
-            self.state, self._successor_state, self._successor_steps = None, None, 0
-            self._accepted, self._predecessor_state = False, None
+            self.state, self._candidate_state, self._candidate_steps = None, None, 0
+            self._accepted, self._parent_state = False, None
         elif lockstep or all_first:
             self._left = 0
         if self._vehicles != len(first):
-            self.state, self._successor_state, self._vehicles = None, None, len(first)
-            self._predecessor_state = None
-        self.candidate = None
+            self.state, self._candidate_state, self._vehicles = None, None, len(first)
+            self._parent_state = None
+        self.candidate_answer = None
         fresh = lockstep or waited <= FRESH * self.flown.period or self.flown.period == 0
         counts = bool(cause) or (fresh and now - self._time >= self.flown.period / 2)
         finite = np.isfinite(observation)
@@ -188,8 +188,8 @@ class Pilot:
                 return PilotAnswer(action, False, Reason.STALE_STATE, cause)
             done = self.warm_up - self._left
             return PilotAnswer(action, False, Reason.WARMING_UP, f"step {done} of {self.warm_up} in shadow: {self._cause}")
-        if self.successor is not None:
-            return PilotAnswer(action, True, Reason.WARMING_UP, f"{self.successor.name} flies in shadow")
+        if self.candidate is not None:
+            return PilotAnswer(action, True, Reason.WARMING_UP, f"{self.candidate.name} flies in shadow")
         return PilotAnswer(action, True, Reason.OK)
 
     def _broken(self, tick: int, vehicles: int, all_first: bool, now: float, waited: float) -> str:
@@ -214,43 +214,43 @@ class Pilot:
         return f"tick {tick} waited {1e3 * waited:.0f} ms in a queue, wanted at most {1e3 * self.max_age:.0f} ms"
 
     def _take_over(self) -> None:
-        """Let the predecessor fly again, or the successor from now on, where that may be.
+        """Let the parent fly again, or the candidate from now on, where that may be.
 
-        A successor may after its warm-up; where successors are judged, once it has been accepted.
+        A candidate may after its warm-up; where candidates are judged, once it has been accepted.
         """
-        if self._returns and self.predecessor is not None:
-            self.flown, self.state = self.predecessor, self._predecessor_state
-            self.predecessor, self._returns = None, False
-        if self.successor is None or self._successor_steps < self.warm_up or (self.judged and not self._accepted):
+        if self._returns and self.parent is not None:
+            self.flown, self.state = self.parent, self._parent_state
+            self.parent, self._returns = None, False
+        if self.candidate is None or self._candidate_steps < self.warm_up or (self.judged and not self._accepted):
             return
         if self.judged:
-            self.predecessor, self._predecessor_state, self._predecessor_steps = self.flown, self.state, 0
-        self.flown, self.state, self._left = self.successor, self._successor_state, 0
-        self.successor, self._successor_state, self._accepted = None, None, False
+            self.parent, self._parent_state, self._parent_steps = self.flown, self.state, 0
+        self.flown, self.state, self._left = self.candidate, self._candidate_state, 0
+        self.candidate, self._candidate_state, self._accepted = None, None, False
 
     def fly_shadows(self) -> None:
-        """Let successor and predecessor answer the last step's state too; it is called once the answer is on its way.
+        """Let candidate and parent answer the last step's state too; it is called once the answer is on its way.
 
-        The next step does it where nobody has, so the arrays of a step have to stay as they are until then. A successor that
-        is judged and has warmed up is the `candidate` then. A predecessor flies on so that its state is there if it has to
-        take over again.
+        The next step does it where nobody has, so the arrays of a step have to stay as they are until then. A judged
+        candidate that has warmed up gives the `candidate_answer` then. A parent flies on so that its state is there if it
+        has to take over again.
         """
         if self._shown is None:
             return
         (starting, observation, counts), self._shown = self._shown, None
-        if (flown := self.successor) is not None:
-            warm = self._successor_steps >= self.warm_up
-            action, self._successor_state = self._stepped(flown, observation, starting, self._successor_state)
-            self._successor_steps += counts
+        if (flown := self.candidate) is not None:
+            warm = self._candidate_steps >= self.warm_up
+            action, self._candidate_state = self._stepped(flown, observation, starting, self._candidate_state)
+            self._candidate_steps += counts
             if warm and self.judged:
-                self.candidate = Candidate(flown, action, flown.policy.spike_rates(self._successor_state))
-        if self.predecessor is not None:
-            self._predecessor_steps += 1
-            if self._predecessor_steps > PROBATION:
-                self.predecessor, self._predecessor_state, self._returns = None, None, False
+                self.candidate_answer = CandidateAnswer(flown, action, flown.policy.spike_rates(self._candidate_state))
+        if self.parent is not None:
+            self._parent_steps += 1
+            if self._parent_steps > PROBATION:
+                self.parent, self._parent_state, self._returns = None, None, False
             else:
-                stepped = self._stepped(self.predecessor, observation, starting, self._predecessor_state)
-                _, self._predecessor_state = stepped
+                stepped = self._stepped(self.parent, observation, starting, self._parent_state)
+                _, self._parent_state = stepped
 
     def _stepped(
         self, flown: Flown, observation: NDArray[Any], starting: NDArray[Any] | None, state: Any
@@ -271,8 +271,8 @@ class Pilot:
             return policy.told(state, own, commanded.action)
 
         self.state = told(self.flown, self.state)
-        self._successor_state = told(self.successor, self._successor_state)
-        self._predecessor_state = told(self.predecessor, self._predecessor_state)
+        self._candidate_state = told(self.candidate, self._candidate_state)
+        self._parent_state = told(self.parent, self._parent_state)
 
 
 def same_state(one: Policy, other: Policy) -> bool:

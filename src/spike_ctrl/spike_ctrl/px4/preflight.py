@@ -175,7 +175,7 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
 
 
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
-    """Conditions that the autopilot's clock does not meet, and whose lateness it is. None: too few answers to TIMESYNC."""
+    """Checks of the autopilot's clock; says which computer was late. None: too few answers to TIMESYNC."""
     if wanted.paced:
         return []
     if clock is None:

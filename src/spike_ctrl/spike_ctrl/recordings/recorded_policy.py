@@ -74,8 +74,8 @@ class RecordedPolicy:
                 same = self.pilot.flown is None or same_state(self.pilot.flown.policy, policy)
                 self._sure = self._sure & (same and (self.pilot.flown is None or states.epoch[row] > 0))
                 self.pilot.take(Flown("", policy, epoch))
-        if tick in self._shadows and (successor := self._of_epoch(self._shadows[tick])) not in (None, self.policies):
-            self.pilot.warm(Flown("", successor, self._shadows[tick]))
+        if tick in self._shadows and (candidate := self._of_epoch(self._shadows[tick])) not in (None, self.policies):
+            self.pilot.warm(Flown("", candidate, self._shadows[tick]))
             self._shadow_sure = True
         self._sure = self._sure | first
         seen, voltage = states.observation[row], None if states.voltage is None else states.voltage[row]

@@ -51,7 +51,7 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespa
 
     told = {path: told_run.read(path) for path, found in kinds if found == "run"}
     gathered = [told_run.read(run) for path, found in kinds if found == "runs" for run in told_run.inside(path)]
-    models = [model_section.fly(path) for path, found in kinds if found == "model"]
+    models = [model_section.fly_model(path) for path, found in kinds if found == "model"]
     sections = [model_section.side_by_side(models)] if len(models) > 1 else []
     if len(told) + len(gathered) > 1:
         sections.append(runs_section.section([*told.values(), *gathered]))

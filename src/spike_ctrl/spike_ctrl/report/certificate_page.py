@@ -1,4 +1,4 @@
-"""The page of a certification: what was flown, what broke the promise, and the worst flights drawn."""
+"""The page of a certification: what was flown, what violated the safety property, and the worst flights drawn."""
 
 from __future__ import annotations
 

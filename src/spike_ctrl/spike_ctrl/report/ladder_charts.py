@@ -42,8 +42,9 @@ def ending(log: FlightLog, begun: int) -> Verdict:
         if band.name == Rung.SNN.name and end.severity == "ok":
             said = [event for event in log.events if 0 <= band.end - (event.received - begun) * 1e-9 < 0.1]
             flown, last = flown + band.end - band.begin, FlightEvent(0, "ok", "the bag ends")
-            end = max(said, key=lambda event: event.text.startswith("SNN -> "), default=last)
-    why, good = end.text.partition(": ")[2] if " -> " in end.text else end.text, None if end.severity == "ok" else False
+            end = max(said, key=lambda event: recognised(event.text).before == Rung.SNN.name, default=last)
+    says, good = recognised(end.text), None if end.severity == "ok" else False
+    why = says.why if says.before else end.text
     return Verdict(f"{'the policy flew' if good is None else 'taken away after'} {flown:.1f} s: {why}", good)
 
 

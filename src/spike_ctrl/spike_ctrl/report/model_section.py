@@ -44,7 +44,7 @@ class FlownModel:
         return self.path.stem if self.path.stem != "policy" else f"{self.path.parent.name}/policy"
 
 
-def fly(path: Path) -> FlownModel:
+def fly_model(path: Path) -> FlownModel:
     """Evaluate the model at `path` on the frozen starts, and fly it from FLIGHTS other starts.
 
     Raises CheckpointError, UsageError.

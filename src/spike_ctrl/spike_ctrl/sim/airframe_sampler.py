@@ -1,4 +1,4 @@
-"""Quadrotors that nobody has described: whole airframes drawn by scaling laws, and how one flies in a batch of others.
+"""Random airframes: drawn by scaling laws, and flown in a batch with others.
 
 Size follows from mass, everything else from size and weight (docs/any_quad.md has the sources). With m the mass, l the
 distance of a rotor from the centre, and each factor drawn from its range:
@@ -42,7 +42,7 @@ def _from(low: float, high: float, least: float, most: float, description: str, 
 
 @dataclass(frozen=True)
 class AirframeRanges:
-    """From where to where airframes are drawn. The first group is uniform in the logarithm, the second in the value.
+    """Ranges of random airframes; the first group log-uniform, the second uniform.
 
     The third group are bounds of what an episode adds: steady force and torque on each axis in [-x, x]. `vertical_drag` to
     `charge` count with the layout `motors` alone, the loop's and what follows them with `rates` alone.

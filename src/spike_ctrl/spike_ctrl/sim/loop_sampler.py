@@ -1,4 +1,4 @@
-"""The body-rate loop of a quadrotor that nobody has described, tuned as a pilot tunes it, and what its autopilot believes.
+"""Samples a rate controller for a random airframe, and the hover throttle its autopilot assumes.
 
 Rotors that follow with a lag, behind a gain, are an oscillator. So its tuner raises the gain P until a step swings, and
 damps it with D. With A the angular acceleration about roll (rad/s^2) that a normalised torque of 1 gives in the hover,

@@ -57,7 +57,7 @@ class _Step(torch.autograd.Function):
         by_current, by_membrane, by_spike = (np.empty_like(membrane) for _ in range(3))
         by_beta, by_theta = np.zeros_like(beta), np.zeros_like(beta)
         slope = membrane.dtype.type(ctx.slope)
-        _backward(
+        _vjp(
             _array(by_after), _array(by_fired), membrane, spike, beta, theta, ctx.after, slope, ctx.hard,
             by_current, by_membrane, by_spike, by_beta, by_theta,
         )  # fmt: skip
@@ -84,7 +84,7 @@ def _forward(current: Any, membrane: Any, spike: Any, beta: Any, theta: Any, har
 
 
 @kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _backward(
+def _vjp(
     by_after: Any, by_fired: Any, membrane: Any, spike: Any, beta: Any, theta: Any, after: Any, slope: Number, hard: bool,
     by_current: Any, by_membrane: Any, by_spike: Any, by_beta: Any, by_theta: Any,
 ) -> None:  # fmt: skip

@@ -132,7 +132,7 @@ class _Sequence(torch.autograd.Function):
                 u = tape[layer][part]
                 add_outer(_array(u.flatten(0, 1)), _array(thetas[layer]), _array(later), _array(by_weight[layer + 1]))
                 later = torch.mm(later, weights[layer + 1])
-                _backward(  # type: ignore[call-arg]  # as above
+                _vjp(  # type: ignore[call-arg]  # as above
                     *map(_array, (restarts[part], later.view_as(u), u, membranes[layer][part], spikes[layer][part])),  # type: ignore[arg-type]
                     *(_array(after[part]) for after in grad_after[layer::layers]),
                     *map(_array, (betas[layer], thetas[layer], *by_neuron[layer::layers])),
@@ -242,7 +242,7 @@ def _layer(
 
 
 @kernel(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _backward(
+def _vjp(
     first: Table, du: Table, membranes: Table, membrane: Table, spike: Table, grad_after: Table, grad_fired: Table,
     beta: Table, theta: Table, by_bias: Table, by_beta: Table, by_theta: Table, by_membrane: Table, by_spike: Table,
     slope: Number,

@@ -1,6 +1,6 @@
 """A link between vehicle and bridge. It passes everything on until a line on stdin tells it to tamper with the states.
 
-Usage: tampering_link.py TO_BRIDGE_PORT FROM_VEHICLE_PORT [KEY_FILE]
+Usage: fault_injecting_link.py TO_BRIDGE_PORT FROM_VEHICLE_PORT [KEY_FILE]
 
 honest          as they come
 drop            no state passes

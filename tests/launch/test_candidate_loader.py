@@ -12,7 +12,7 @@ import pytest
 from spike_ctrl_msgs.msg import Checkpoint
 
 from spike_ctrl.policy.pilot import Flown
-from spike_ctrl_policy.successor import Successor
+from spike_ctrl_policy.candidate_loader import CandidateLoader
 
 
 class QuietNode:
@@ -58,12 +58,12 @@ def until(condition):
 
 
 @pytest.fixture
-def successor():
-    """Give what loads checkpoints, and get a successor whose pilot is a Shadow."""
-    return lambda load: Successor(QuietNode(), Shadow(), "rates", load)
+def candidates():
+    """Give what loads checkpoints, and get a loader whose pilot is a Shadow."""
+    return lambda load: CandidateLoader(QuietNode(), Shadow(), "rates", load)
 
 
-def test_an_earlier_offer_that_loads_longer_does_not_replace_a_later_one(successor):
+def test_an_earlier_offer_that_loads_longer_does_not_replace_a_later_one(candidates):
     ended = []
 
     def load(message):
@@ -71,7 +71,7 @@ def test_an_earlier_offer_that_loads_longer_does_not_replace_a_later_one(success
         ended.append(message.name)
         return Flown(message.name, None, message.epoch)
 
-    found = successor(load)
+    found = candidates(load)
     found.begin(offer("earlier"))
     found.begin(offer("later"))
     until(lambda: len(ended) == 2)
@@ -79,7 +79,7 @@ def test_an_earlier_offer_that_loads_longer_does_not_replace_a_later_one(success
     assert found.pilot.warmed == ["earlier", "later"]
 
 
-def test_of_many_offers_that_come_while_one_is_loaded_only_the_newest_is(successor):
+def test_of_many_offers_that_come_while_one_is_loaded_only_the_newest_is(candidates):
     loaded, threads, first, go_on = [], set(), threading.Event(), threading.Event()
 
     def load(message):
@@ -89,7 +89,7 @@ def test_of_many_offers_that_come_while_one_is_loaded_only_the_newest_is(success
         loaded.append(message.epoch)
         return Flown(message.name, None, message.epoch)
 
-    found, before = successor(load), threading.active_count()
+    found, before = candidates(load), threading.active_count()
     found.begin(offer("a", 0))
     assert first.wait(20)
     for epoch in range(1, 200):
@@ -101,13 +101,13 @@ def test_of_many_offers_that_come_while_one_is_loaded_only_the_newest_is(success
     assert found.node.logged[-1] == "a (epoch 198) is not loaded: a newer one came"
 
 
-def test_an_offer_whose_loading_breaks_keeps_no_later_one_away(successor):
+def test_an_offer_whose_loading_breaks_keeps_no_later_one_away(candidates):
     def load(message):
         if message.name == "broken":
             raise ZeroDivisionError("by nothing")
         return Flown(message.name, None, message.epoch)
 
-    found = successor(load)
+    found = candidates(load)
     found.begin(offer("broken"))
     until(lambda: found.node.logged)
     found.begin(offer("sound"))

@@ -1,4 +1,4 @@
-"""The promise, kept in motion: the vehicle stays in its cage and lands softly, whatever strikes it on its way.
+"""The safety property in motion: the vehicle stays in its cage and lands softly, whatever strikes it on its way.
 
 - flights that once broke it, and those that still do
 - what watches a policy and a guide in flight, and what a set-point may do
@@ -175,27 +175,27 @@ CREPT = (1946, 2986, 3926, 5046, 5226, 6066, 6236, 7396, 7906, 18616)  # positio
 def test_the_first_flights_of_a_certification_keep_the_promise(who, first):
     """198 of the 2000 that `make certify` flies, 45 s of a processor: all but those with a fault that nothing sees."""
     drawn = [monte_carlo.scenario_of(seed, *who) for seed in range(first, first + 20)]
-    flown = [flight_outcome.fly(one, *who)[0] for one in drawn if one.family != "unseen" and one.seed not in OPEN]
+    flown = [flight_outcome.fly_scenario(one, *who)[0] for one in drawn if one.family != "unseen" and one.seed not in OPEN]
     assert len(flown) >= 17 and not [one for one in flown if one.left or one.crashed or one.alarm]
 
 
-@pytest.mark.xfail(strict=True, reason="breaks the promise, and is not mended yet: docs/safety.md")
+@pytest.mark.xfail(strict=True, reason="violates the safety property, and is not mended yet: docs/safety.md")
 @pytest.mark.parametrize("seed", OPEN)
 def test_flights_that_break_the_promise_are_known(who, seed):
-    flown = flight_outcome.fly(monte_carlo.scenario_of(seed, *who), *who)[0]
+    flown = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, *who), *who)[0]
     assert not flown.left and not flown.crashed
 
 
 @pytest.mark.parametrize("seed", CREPT)
 def test_a_position_that_creeps_too_slowly_to_be_found_does_not_lead_out_of_the_cage(who, seed):
     # .35 to 1.41 m outside, before less of the cage was granted to such a position
-    flown = flight_outcome.fly(monte_carlo.scenario_of(seed, *who), *who)[0]
+    flown = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, *who), *who)[0]
     assert "drifts" in flown.faults and not flown.left and not flown.crashed
 
 
 def test_a_recovery_from_a_wall_does_not_go_where_the_vehicle_coasts_because_it_also_sinks(who):
     # .52 m outside: the guide recovered from .02 m too far by a place nearer to the wall, in wind, on late states.
-    flown = flight_outcome.fly(monte_carlo.scenario_of(5333, *who), *who)[0]
+    flown = flight_outcome.fly_scenario(monte_carlo.scenario_of(5333, *who), *who)[0]
     assert "states late" in flown.faults and flown.outside < -0.5
 
 

@@ -14,7 +14,7 @@ from spike_ctrl_ros.convert import action_message
 YIELD = 5e-4  # s, instead of Python's 5 ms: the control may need the interpreter three times for a tick
 
 
-class Successor:
+class CandidateLoader:
     """load: gives the policy of a message, None where it is refused.
 
     It runs in a thread of its own, which has to hand over the interpreter within YIELD of being asked; the node's program
@@ -64,8 +64,8 @@ class Successor:
             self.pilot.warm(self._loaded.popleft())
 
     def show(self, message: VehicleState) -> None:
-        """Publish what the successor would have answered to this state."""
-        if (candidate := self.pilot.candidate) is None:
+        """Publish what the candidate would have answered to this state."""
+        if (candidate := self.pilot.candidate_answer) is None:
             return
         flown, action, rates = candidate.flown, candidate.action, candidate.spike_rate
         self.action_out.publish(action_message(message, flown.epoch, flown.name, self.layout, action, rates))
