@@ -32,6 +32,8 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import unpack
 
+NOW = np.int64(0)  # step of a tape of one step; no literal, for which numba would compile the step anew
+
 
 class Vehicles:
     """B vehicles with their true plants, which do not change; their states go through `advance` as tensors.
@@ -144,10 +146,10 @@ def _advance(
     delay = np.full(command.shape[2], np.float32(MAX_DELAY))  # entry 0 of the commands takes effect
     for block in range(buffer.size // (ROWS * LANES)):
         if loop is None:
-            apply_motors(buffer, block, command, 0, delay)
+            apply_motors(buffer, block, command, NOW, delay)
             advance_motors(buffer, block, dt, reach, extension, kept)
         else:
-            advance_rates(buffer, block, dt, reach, extension, unpack(loop), late, command, 0, delay, kept)
+            advance_rates(buffer, block, dt, reach, extension, unpack(loop), late, command, NOW, delay, kept)
         record(buffer, block, kept[len(kept) - 1, block])
 
 
@@ -169,9 +171,9 @@ def _retreat(
     delay = np.full(command.shape[2], np.float32(MAX_DELAY))
     for block in range(buffer.size // (ROWS * LANES)):
         if loop is None:
-            step_motors_vjp(buffer, block, dt, reach, extension, adjoint, command, 0, delay, kept, by_command)
+            step_motors_vjp(buffer, block, dt, reach, extension, adjoint, command, NOW, delay, kept, by_command)
         else:
-            step_rates_vjp(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, 0, delay, kept, by_command)
+            step_rates_vjp(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, NOW, delay, kept, by_command)
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)

@@ -7,7 +7,8 @@ the time of the flight.
 
 Delays are control steps [B]; between two steps, the mean of two commands in its proportion takes effect.
 
-Each function is compiled on its own: inlined into a whole segment, they would take minutes to compile.
+Each function becomes part of the kernel that calls it, whether that is compiled now or was kept: else one seed would give two
+trainings.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ SIZES = {"motors": STATE_SIZE + BATTERY_SIZE, "rates": STATE_SIZE + LOOP_SIZE + 
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
 _LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
-_STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP * LANES
-_BATTERY_BEGIN, _BATTERY_END, _BATTERY, _CLOCK = CHARGE * LANES, EARLIER * LANES, BATTERY_SIZE * LANES, CLOCK * LANES
+# Places in a block and in a record. As np.uint64 they are no literals, for each of which numba would compile anew.
+_BEGIN, _STATE, _BATTERY = np.uint64(0), np.uint64(STATE_SIZE * LANES), np.uint64(BATTERY_SIZE * LANES)
+_LOOP_BEGIN, _BATTERY_BEGIN, _CLOCK = np.uint64(COMMAND * LANES), np.uint64(CHARGE * LANES), np.uint64(CLOCK * LANES)
 
 
 class Motion(NamedTuple):
@@ -74,28 +76,33 @@ def motion(airframe: Airframe, tick: float, fails: bool = False) -> Motion:
     return Motion(layout, arms, np.float32(dt), loop, late, extension(airframe, dt, fails=fails))
 
 
+@inlined
+def _copy(to: Floats, at: Number, source: Floats, first: Number, count: Number) -> None:
+    # No assignment of slices: numba compiles the words of its errors with each one.
+    for i in range(count):
+        to[at + i] = source[first + i]
+
+
 @kernel(**BLOCKWISE)
 def record(buffer: Floats, block: int, kept: Floats) -> None:
     """Copy the state of one block and its battery to `kept`, and that of its rate loop if `kept` has room for it."""
-    base = block * ROWS * LANES
-    end = len(kept) - _BATTERY
-    kept[:_STATE_END] = buffer[base : base + _STATE_END]
-    kept[end:-LANES] = buffer[base + _BATTERY_BEGIN : base + _BATTERY_END]
-    kept[-LANES:] = buffer[base + _CLOCK : base + _CLOCK + LANES]
-    if end > _STATE_END:
-        kept[_STATE_END:end] = buffer[base + _LOOP_BEGIN : base + _LOOP_END]
+    base, end = np.uint64(block * ROWS * LANES), np.uint64(len(kept)) - _BATTERY
+    _copy(kept, _BEGIN, buffer, base, _STATE)
+    _copy(kept, end, buffer, base + _BATTERY_BEGIN, _BATTERY - _LANES)
+    _copy(kept, end + _BATTERY - _LANES, buffer, base + _CLOCK, _LANES)
+    if end > _STATE:
+        _copy(kept, _STATE, buffer, base + _LOOP_BEGIN, end - _STATE)
 
 
 @kernel(**BLOCKWISE)
 def load(buffer: Floats, block: int, kept: Floats) -> None:
     """Put back what `record` kept."""
-    base = block * ROWS * LANES
-    end = len(kept) - _BATTERY
-    buffer[base : base + _STATE_END] = kept[:_STATE_END]
-    buffer[base + _BATTERY_BEGIN : base + _BATTERY_END] = kept[end:-LANES]
-    buffer[base + _CLOCK : base + _CLOCK + LANES] = kept[-LANES:]
-    if end > _STATE_END:
-        buffer[base + _LOOP_BEGIN : base + _LOOP_END] = kept[_STATE_END:end]
+    base, end = np.uint64(block * ROWS * LANES), np.uint64(len(kept)) - _BATTERY
+    _copy(buffer, base, kept, _BEGIN, _STATE)
+    _copy(buffer, base + _BATTERY_BEGIN, kept, end, _BATTERY - _LANES)
+    _copy(buffer, base + _CLOCK, kept, end + _BATTERY - _LANES, _LANES)
+    if end > _STATE:
+        _copy(buffer, base + _LOOP_BEGIN, kept, _STATE, end - _STATE)
 
 
 @inlined
@@ -244,8 +251,8 @@ def step_rates_vjp(
     for substep in range(SUBSTEPS, -1, -1):
         if substep < SUBSTEPS:
             load(buffer, block, kept[substep, block])
-            first = base + AT[COMMAND]  # what the loop made of this state stands in the next record
-            buffer[first : first + 4 * _LANES] = kept[substep + 1, block, _STATE_END : _STATE_END + 4 * LANES]
+            # What the loop made of this state stands in the next record.
+            _copy(buffer, base + AT[COMMAND], kept[substep + 1, block], _STATE, np.uint64(4) * _LANES)
             _move_back(buffer, base, adjoint, at, dt, reach, extension)
             _turn_back(buffer, base, adjoint, at, loop, spin)
         if substep == late:
