@@ -69,7 +69,7 @@ flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figur
 	$(VENV)/bin/spike-ctrl demo $(ARGS)
 
 ##@ Check a change
-lint: setup $(DONE)/lint ## style, format and types: ruff and mypy
+lint: $(DONE)/index $(DONE)/lint ## style, format and types: ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy

@@ -8,6 +8,8 @@ Positions are relative to the set-point, whose yaw is 0. Forward and backward ar
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -32,7 +34,7 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import unpack
 
-NOW = np.int64(0)  # step of a tape of one step; no literal, for which numba would compile the step anew
+NOW: Any = np.int64(0)  # step of a tape of one step; no literal, for which numba would compile it anew
 
 
 class Vehicles:
