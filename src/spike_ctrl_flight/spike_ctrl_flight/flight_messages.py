@@ -118,10 +118,6 @@ def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> S
     )
 
 
-def set_point_message(wanted: trajectory.SetPoint, source: int, stamp: int) -> SetPoint:
-    return fill(SetPoint(), stamp=stamp, frame_id="odom", source=source, **wanted._asdict())
-
-
 def set_point(message: SetPoint) -> trajectory.SetPoint:
     return trajectory.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
 

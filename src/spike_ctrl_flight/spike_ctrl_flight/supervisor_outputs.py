@@ -45,7 +45,8 @@ class SupervisorOutputs:
     def publish_set_point(self, output: SupervisorOutput) -> None:
         """And, where a rotor is lost, what the guide has to know of the rotors."""
         if output.set_point is not None:
-            self._set_point_out.publish(flight_messages.set_point_message(output.set_point, self.source, time.time_ns()))
+            about = {"frame_id": "odom", "source": self.source, **output.set_point._asdict()}
+            self._set_point_out.publish(fill(SetPoint(), stamp=time.time_ns(), **about))
         if output.rotors is not None:
             self._rotors_out.publish(Float64MultiArray(data=[*output.rotors[0], *output.rotors[1]]))
 

@@ -79,6 +79,8 @@ def outcome(core: FlightCore) -> FlightOutcome:
     outside = float(np.maximum(low - flown, flown - high).max())
     flying = Rung.SNN if scenario.phase == FLIGHT and not scenario.grounded else Rung.GUIDE
     after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung > flying]
+    interrupted = (event for event in core.events if event.kind in INTERRUPTIONS and not scenario.faults)
+    alarm = next((f"{e.time:.2f} s: {e.rung.name if e.rung else 'GUIDE'}: {reason(e)}" for e in interrupted), "")
     return FlightOutcome(
         scenario.seed,
         scenario.family,
@@ -88,17 +90,11 @@ def outcome(core: FlightCore) -> FlightOutcome:
         round(outside, 4),
         round(core.vehicle.plant.hardest_touchdown, 4),
         round(after[0] - scenario.begin, 4) if after else math.nan,
-        "" if scenario.faults else _alarm(core),
+        alarm,
         core.state.ladder.rung.name,
         round(core.vehicle.now, 3),
         scenario.phase,
     )
-
-
-def _alarm(core: FlightCore) -> str:
-    """Why a healthy flight was interrupted."""
-    found = (event for event in core.events if event.kind in INTERRUPTIONS)
-    return next((f"{e.time:.2f} s: {e.rung.name if e.rung else 'GUIDE'}: {reason(e)}" for e in found), "")
 
 
 @contextmanager

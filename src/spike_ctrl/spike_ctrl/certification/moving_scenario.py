@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -240,13 +241,11 @@ def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np
     period = 2 * math.pi * size / (fastest * float(dice.uniform(0.2, 0.7)))
     lead = Trajectory.lead
     while True:
-        try:
+        with suppress(UsageError):
             path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5), lead=lead)
             path.within_reach(*envelope.trajectory_limits, envelope.reach)
             if too_fast(path, windy, Braking(), SetPointLimits()) is None:
                 return path
-        except UsageError:
-            pass
         period, lead = 1.1 * period, 1.1 * lead
 
 

@@ -126,7 +126,9 @@ def check_guide(monitor: Monitor, behaviour: Findings, sample: Sample, limits: B
     if monitor.falls >= limits.fall_answers:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
     stuck = [finding for finding in behaviour if finding.fault is Fault.ACTION_STUCK]
-    if not stuck or not (monitor.equal or _has_sped(monitor.stuck_in, sample, limits)):
+    since = monitor.stuck_in  # no guide would answer as before where the velocity has changed so much
+    sped = since is not None and math.dist(since.velocity, sample.velocity) > limits.moved_far
+    if not stuck or not (monitor.equal or sped):
         return ()
     return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
 
@@ -236,8 +238,3 @@ def _has_moved(before: Sample | None, now: Sample, limits: BehaviourLimits) -> b
     if before is None:
         return False
     return math.dist(before.velocity, now.velocity) > limits.moved or math.dist(before.rates, now.rates) > limits.moved
-
-
-def _has_sped(before: Sample | None, now: Sample, limits: BehaviourLimits) -> bool:
-    """Whether the velocity has changed so much that no guide would answer as before."""
-    return before is not None and math.dist(before.velocity, now.velocity) > limits.moved_far

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from contextlib import suppress
 
 PRIORITY = 50  # above all ordinary processes, below the kernel's own threads
 HIGHEST = PRIORITY + 2  # of bridge and supervisor; the policy is between them and the guide
@@ -15,11 +16,9 @@ def allowed(priority: int = HIGHEST) -> bool:
     found = []
 
     def attempt() -> None:
-        try:
+        with suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
             found.append(True)
-        except PermissionError:
-            pass
 
     thread = threading.Thread(target=attempt)
     thread.start()

@@ -47,15 +47,8 @@ def dds_profile(name: str) -> dict[str, str]:
 
 def profile_variables() -> list[str]:
     """The variables that Fast DDS may read the path of a profile from: both where it is not of our wheels."""
-    held = [variable for wheel, variable in DDS_PROFILES.items() if _installed(wheel)]
+    held = [variable for wheel, variable in DDS_PROFILES.items() if any(metadata.distributions(name=wheel))]
     return held or list(DDS_PROFILES.values())
-
-
-def _installed(wheel: str) -> bool:
-    try:
-        return bool(metadata.version(wheel))
-    except metadata.PackageNotFoundError:
-        return False
 
 
 def environment() -> dict[str, str]:

@@ -245,16 +245,13 @@ def _upon_base(data: Any, source: str, above: tuple[str, ...]) -> Any:
         raise UsageError(f"{source}: base: {error}") from None
     below = _upon_base(yaml_file.read(path, "recipe"), f"recipe {path}", (*above, name))
     rest = {key: value for key, value in data.items() if key != "base"}
-    network = rest.get("network")
-    if (
-        isinstance(network, dict)
-        and "class" in network
-        and isinstance(below, dict)
-        and isinstance(below.get("schedule"), dict)
-    ):
+    if not isinstance(below, dict):
+        return rest
+    network, schedule = rest.get("network"), below.get("schedule")
+    if isinstance(network, dict) and "class" in network and isinstance(schedule, dict):
         # A network of your own has no first bias that could be trimmed: the base's wish is for its own network.
-        below = below | {"schedule": {key: value for key, value in below["schedule"].items() if key != "hover_trim"}}
-    return _laid_over(below, rest) if isinstance(below, dict) else rest
+        below = below | {"schedule": {key: value for key, value in schedule.items() if key != "hover_trim"}}
+    return _laid_over(below, rest)
 
 
 def _laid_over(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:

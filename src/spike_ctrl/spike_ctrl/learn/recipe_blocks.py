@@ -63,10 +63,6 @@ def _terms(value: object, source: str, key: str) -> dict[str, TermSettings]:
     return {name: settings.convert(TermSettings, term, source, f"{key}.{name}.") for name, term in value.items()}
 
 
-def _airframes(value: object, source: str, key: str) -> AirframeRanges:
-    return airframe_sampler.from_dict(value, f"{source}: {key}")
-
-
 def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedObject | None:
     """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else. kind: class or function."""
     if named_object.is_name(value):
@@ -124,7 +120,9 @@ class TaskSettings:
     randomisation: Randomisation = setting(Randomisation(), "What differs from the airframe in each episode.")
     terms: dict[str, TermSettings] = setting(dict, "Costs of your own, by name.", read=_terms, schema=_terms_schema)
     airframes: AirframeRanges | None = setting(
-        None, "Ranges of whole airframes; arms and battery are those of the run's airframe.", read=_airframes
+        None,
+        "Ranges of whole airframes; arms and battery are those of the run's airframe.",
+        read=lambda value, source, key: airframe_sampler.from_dict(value, f"{source}: {key}"),
     )
     insert: dict[str, tuple[NamedObject, ...]] = setting(
         dict,

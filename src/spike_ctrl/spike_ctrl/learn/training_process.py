@@ -24,7 +24,9 @@ KEPT, AT_ONCE, LARGEST = 512 << 20, 64 << 20, 32 << 20  # bytes; glibc takes no 
 @contextmanager
 def training_process() -> Iterator[None]:
     """Within, torch and BLAS compute on one thread; afterwards on as many as before. Freed memory is kept from then on."""
-    _keep_freed_memory()
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # the C library is glibc
+        for option, size in ((M_MMAP_THRESHOLD, LARGEST), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, AT_ONCE)):
+            mallopt(option, size)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -32,11 +34,3 @@ def training_process() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-def _keep_freed_memory() -> None:
-    """Does nothing where the C library is not glibc."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, size in ((M_MMAP_THRESHOLD, LARGEST), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, AT_ONCE)):
-            mallopt(option, size)

@@ -27,7 +27,7 @@ from spike_ctrl._files import atomic_file, resources
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.policy import manifest as manifests
 from spike_ctrl.policy import self_test
-from spike_ctrl.policy.manifest import GRAPH_FORMAT, TOLERANCE, CheckpointError, Contract, Manifest, require
+from spike_ctrl.policy.manifest import FORMAT, GRAPH_FORMAT, TOLERANCE, CheckpointError, Contract, Manifest, require
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.ordered_runtime import OrderedPolicy
 from spike_ctrl.policy.policy_protocol import Policy
@@ -106,15 +106,12 @@ def dumps(
     kept = {key: np.asarray(value, order="C") for key, value in weights.items()}
     policy = _policy(kept, contract, graph, name)
     observation, action = self_test.flight(policy)
-    tensors = kept | {OBSERVATION: observation, ACTION: action}
-    if graph is not None:
-        tensors[GRAPH] = np.frombuffer(graph, np.uint8)
+    graphs = {} if graph is None else {GRAPH: np.frombuffer(graph, np.uint8)}
+    tensors = kept | {OBSERVATION: observation, ACTION: action} | graphs
     about = Manifest(
-        contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance, adaptation=dict(adaptation or {}),
-        learns_plant=learns_plant,
+        contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance, GRAPH_FORMAT if graphs else FORMAT,
+        adaptation=dict(adaptation or {}), learns_plant=learns_plant,
     )  # fmt: skip
-    if graph is not None:
-        about = dataclasses.replace(about, format=GRAPH_FORMAT)
     try:
         about = dataclasses.replace(about, sha256=_digest(tensors, about))
         text = manifests.text_of(about)

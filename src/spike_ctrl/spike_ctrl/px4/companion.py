@@ -189,11 +189,12 @@ class Companion:
         if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
             return None
         oldest = min(self._beat.now, self._landed.now)
+        modes = MODES | {dialect.PX4Mode.OFFBOARD: Mode.OTHER, self.commanded: Mode.OFFBOARD}
         power = self._fresh_power or link_events.PowerStatus(0.0, False, None, None)
         return Autopilot(
             heard=self.heard,
             mode_heard=self._mode.now if self.heard - oldest <= STATUS_AGE else min(self._mode.now, oldest),
-            mode=_meaning(self._mode.mode, self.commanded),
+            mode=modes.get(self._mode.mode, Mode.OTHER),
             armed=not self._disarmed,
             landed=self._landed.state is Landed.ON_GROUND,
             battery=math.nan if power.charge is None else power.charge,
@@ -325,12 +326,6 @@ class Companion:
 
 
 _NO_WORD = link_events.EstimatorStatus(-math.inf, UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS)
-
-
-def _meaning(mode: int, commanded: int) -> Mode:
-    if mode == commanded:
-        return Mode.OFFBOARD
-    return Mode.OTHER if mode == dialect.PX4Mode.OFFBOARD else MODES.get(mode, Mode.OTHER)
 
 
 def _rate(times: deque[float], now: float) -> float:

@@ -179,6 +179,8 @@ def rules_for(
     stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
     lost, flown = LOSS_TIME[airframe.action_layout], "rates" if airframe.action_layout == "rates" else "motor commands"
     held = f"for this time PX4 keeps flying the last {flown}"
+    acts = "1 (hold), 2 (return) or 3 (land)" + (", or 7 (hold without failsafe)" if may_hold else "")
+    drops = "5 and 6 drop the vehicle" + ("; with 7 a lost remote control does not end OFFBOARD" if new else "")
     rules = [
         FORWARDED,
         Rule("COM_OF_LOSS_T", lambda v: 0 < v <= lost, f"at most {lost} s", str(lost), held),
@@ -197,13 +199,7 @@ def rules_for(
             Rule(name, partial(operator.le, least), f"at least {least} m/s^{3 if 'JERK' in name else 2}", str(least), stops)
             for name, least in BRAKES.items()
         ),
-        Rule(
-            "NAV_RCL_ACT",
-            lambda v: v in (1, 2, 3) or (v == 7 and may_hold),
-            "1 (hold), 2 (return) or 3 (land)" + (", or 7 (hold without failsafe)" if may_hold else ""),
-            "3",
-            "5 and 6 drop the vehicle" + ("; with 7 a lost remote control does not end OFFBOARD" if new else ""),
-        ),
+        Rule("NAV_RCL_ACT", lambda v: v in (1, 2, 3) or (v == 7 and may_hold), acts, "3", drops),
     ]
     if wanted.remote_control:
         why = "with another value the pilot's remote control is not used"
@@ -233,20 +229,13 @@ def thrust_rules(airframe: Airframe) -> list[Rule]:
     airmode = px4_parameters.airmode(airframe)
     allowed, words = ((1,), "1 (roll and pitch)") if airmode else ((0, 1), "0 (disabled) or 1 (roll and pitch)")
     mixes = f"airframe {airframe.name} counts on that mixer when the thrust is small"
+    near = px4_parameters.HOVER_WITHIN
+    hovers = f"{hover:.2f} within {near:g}, the hover thrust of airframe {airframe.name}"
+    jumps = "with another value the vehicle jumps when PX4 takes over"
+    learned = "the policy has learned how commands change the thrust"
+    bends = f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}"
     return [
         Rule("MC_AIRMODE", lambda v: v in allowed, words, str(airmode), mixes),
-        Rule(
-            "MPC_THR_HOVER",
-            lambda v: abs(v - hover) <= px4_parameters.HOVER_WITHIN,
-            f"{hover:.2f} within {px4_parameters.HOVER_WITHIN:g}, the hover thrust of airframe {airframe.name}",
-            f"{hover:.2f}",
-            "with another value the vehicle jumps when PX4 takes over",
-        ),
-        Rule(
-            "THR_MDL_FAC",
-            lambda v: abs(v - curved) <= 0.1,
-            f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}",
-            f"{curved:.2f}",
-            "the policy has learned how commands change the thrust",
-        ),
+        Rule("MPC_THR_HOVER", lambda v: abs(v - hover) <= near, hovers, f"{hover:.2f}", jumps),
+        Rule("THR_MDL_FAC", lambda v: abs(v - curved) <= 0.1, bends, f"{curved:.2f}", learned),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,8 @@ class BagWriter:
     def abandon(self) -> None:
         """Close the open segment unfinished. `repair` can restore it; the finished segments stay readable."""
         if self._writer is not None:
-            try:
+            with suppress(OSError):  # the disk is full: the buffer of the file cannot be written either
                 self._writer.abort()
-            except OSError:  # the disk is full: the buffer of the file cannot be written either
-                pass
             self._writer = None
 
     def _begin(self) -> None:

@@ -53,11 +53,10 @@ def fly_model(path: Path) -> FlownModel:
     contract = loaded.manifest.contract
     vehicle = airframe.load(contract.airframe)
     checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
-    if not isinstance(loaded.policy, SpikingPolicy):
-        return FlownModel(path, loaded, evaluate(PolicyController(loaded.policy), vehicle), None, _flights(loaded, vehicle))
-    counting = CountingSpikes(loaded.policy)
-    evaluation = evaluate(counting, vehicle)
-    return FlownModel(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
+    counting = CountingSpikes(loaded.policy) if isinstance(loaded.policy, SpikingPolicy) else None
+    evaluation = evaluate(counting or PolicyController(loaded.policy), vehicle)
+    cost = counting.cost(loaded.weights) if counting else None
+    return FlownModel(path, loaded, evaluation, cost, _flights(loaded, vehicle))
 
 
 def section(found: FlownModel) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 
 from spike_ctrl._files.errors import UsageError, meant
 
@@ -109,10 +110,8 @@ class AutopilotParameters(dict[str, int | float]):
 def parse(text: str) -> tuple[str, int | float]:
     """Name and value from NAME=VALUE. Raises UsageError."""
     name, equals, value = text.partition("=")
-    try:
+    with suppress(ValueError):
         return name, int(value)
-    except ValueError:
-        pass
     try:
         return name, float(value)
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError, refused
@@ -121,10 +122,9 @@ def _state(vehicle: Vehicle) -> str:
 def _send(ports: dict[str, Port], packets: Packets) -> None:
     for name, data in packets:
         if name in ports:
-            try:
+            # The other end may not listen yet, or the buffer may be full: UDP may lose packets.
+            with suppress(BlockingIOError, ConnectionRefusedError):
                 ports[name].socket.sendto(data, ports[name].remote)
-            except (BlockingIOError, ConnectionRefusedError):
-                pass  # the other end does not listen yet, or the buffer is full: UDP may lose packets
 
 
 def _datagrams(found: socket.socket) -> Iterator[bytes]:
