@@ -73,7 +73,7 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     def kernel() -> None:
         buffer = environment.buffer.copy()
         bptt_kernel.fly_segment(buffer, *model, tape, *flight[:4], *sees)
-        bptt_kernel.pull(buffer, *model, tape, *flight[2:4], OBJECTIVE, np.float32(SLOPE), gradient, *sees)
+        bptt_kernel.segment_vjp(buffer, *model, tape, *flight[2:4], OBJECTIVE, np.float32(SLOPE), gradient, *sees)
 
     def module() -> None:
         network.zero_grad()

@@ -31,7 +31,7 @@ class _Advance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):
         adjoint = ctx.vehicles.adjoint(gradient)
-        by_u = ctx.vehicles.retreat(*ctx.step, adjoint)
+        by_u = ctx.vehicles.step_vjp(*ctx.step, adjoint)
         return ctx.vehicles.gradient(adjoint), by_u, None
 
 

@@ -98,7 +98,7 @@ class Segment:
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest = (self.tape, self.delay, self.course, Objective(*map(np.float32, objective)), np.float32(SLOPE), gradient)
-        bptt_kernel.pull(self.environment.buffer, *self.model, *rest, *AT_ONCE)
+        bptt_kernel.segment_vjp(self.environment.buffer, *self.model, *rest, *AT_ONCE)
         return dict(zip(dict(self.network.named_parameters()), _flat(gradient), strict=True))
 
     def oracle(self, objective=OBJECTIVE):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -109,6 +110,14 @@ def test_a_recipe_that_does_not_fit_is_refused_before_the_bag_is_read(verb, caps
     assert refused(capsys, verb, "nowhere", "--recipe", "nope").startswith("recipe 'nope' not found; known: ")
     message = "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default"
     assert refused(capsys, verb, "nowhere", "--recipe", "rates") == message
+
+
+def test_a_former_name_in_a_recipe_is_told_in_a_line_without_code(tmp_path):
+    (tmp_path / "old.yaml").write_text("name: old\nalgorithm: model_gradient\nmodel_gradient: {foo: 2}\n")
+    command = [sys.executable, "-m", "spike_ctrl.cli.main", "train", "old.yaml"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stderr.splitlines()
+    assert told[0] == "warning: recipe old.yaml: model_gradient is now called bptt; the next version refuses model_gradient"
+    assert all(line.startswith("warning: ") for line in told[:-1]) and "unknown key 'bptt.foo'" in told[-1]
 
 
 def test_raptor_does_not_fly_an_airframe_that_takes_rates(capsys):

@@ -32,7 +32,7 @@ class AdapterSettings:
 
 
 class Adapter:
-    """What is known of the flight, and for which vehicle each policy was made."""
+    """State of the flight, and the vehicle that each policy was made for."""
 
     def __init__(self, craft: Airframe, settings: AdapterSettings = AdapterSettings()):
         self.craft, self.settings = craft, settings

@@ -176,7 +176,7 @@ class AdapterNode(ProcessNode):
         self.get_logger().info(f"offers {name}: {off}; {offer.seconds:.1f} s of a core")
 
     def tell(self, estimate: PlantEstimate) -> None:
-        """What is known of the vehicle, for tools and the recorder."""
+        """Publish the estimate of the vehicle, for tools and the recorder."""
         if estimate.seconds > 0:
             figures = {name: f"{value:.4g}" for name, value in estimate.figures.items()}
             self.diagnostics_out.publish(diagnostics(self, str(estimate), figures))

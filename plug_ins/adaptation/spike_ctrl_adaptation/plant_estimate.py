@@ -120,7 +120,7 @@ class PlantEstimate(NamedTuple):
 
 
 def unchanged(craft: Airframe) -> PlantEstimate:
-    """What is known before any data: the airframe."""
+    """The prior: the airframe."""
     mean = np.zeros(len(NAMES))
     mean[THRUST], mean[DRAG] = 1.0, craft.linear_drag / craft.mass
     mean[TRIM] = np.divide(craft.trim_moment, craft.inertia)

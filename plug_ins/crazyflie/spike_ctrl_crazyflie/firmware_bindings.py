@@ -26,7 +26,7 @@ FRESH, SMOOTHING = 4.2, 0.01  # V, supply voltage before the first measurement; 
 
 
 class Estimate(NamedTuple):
-    """What a controller of the firmware is told: position (3, m) and velocity (3, m/s) in ENU, quaternion x, y, z, w, body
+    """Input of a controller of the firmware: position (3, m) and velocity (3, m/s) in ENU, quaternion x, y, z, w, body
     rates (3, rad/s, FLU)."""
 
     position: Floats

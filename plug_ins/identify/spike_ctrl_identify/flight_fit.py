@@ -326,7 +326,7 @@ class _Fit:
         return tuple(float(np.round(factor[i, j], 5)) + 0.0 for i in range(len(JOINT)) for j in range(i + 1))
 
     def estimates(self, craft: Airframe) -> list[ParameterEstimate]:
-        """What is known of each parameter, with intervals at the airframe that was found."""
+        """The estimate of each parameter, with intervals at the airframe that was found."""
         shares, found = self.shares(craft), []
         for p in self.every:
             if p.name in self.measured:

@@ -84,7 +84,7 @@ def elasticity(craft: Airframe, hover: float) -> float:
 
 
 def estimates(start: Airframe, craft: Airframe, hover: float, level: ThrustLevel) -> list[ParameterEstimate]:
-    """What is known of thrust and exponent once `craft` is level. start: the airframe before the fit."""
+    """The estimate of thrust and exponent once `craft` is level. start: the airframe before the fit."""
     thrust = craft.thrust(hover)
     found = [
         ParameterEstimate("hover_thrust", "N", start.thrust(hover), thrust, thrust * np.hypot(level.width, MODEL), 0.0, True)

@@ -94,7 +94,7 @@ class Vehicles:
         _see_back(self.buffer, _array(gradient), adjoint)
 
     def advance(self, u: torch.Tensor) -> tuple[Floats, Floats]:
-        """Move the buffer's states by one control step with commands u [B, 4]; returns what `retreat` needs."""
+        """Move the buffer's states by one control step with commands u [B, 4]; returns what `step_vjp` needs."""
         motion, blocks = self.motion, self.buffer.size // (ROWS * LANES)
         kept = np.empty((SUBSTEPS_OF[motion.layout] + 1, blocks, SIZES[motion.layout] * LANES), np.float32)
         in_force = np.zeros((1, 4, blocks * LANES), np.float32)
@@ -102,11 +102,11 @@ class Vehicles:
         _advance(self.buffer, motion.arms, motion.extension, motion.dt, motion.loop, motion.late, in_force, kept)
         return in_force, kept
 
-    def retreat(self, in_force: Floats, kept: Floats, adjoint: Floats) -> torch.Tensor:
+    def step_vjp(self, in_force: Floats, kept: Floats, adjoint: Floats) -> torch.Tensor:
         """Take the adjoint to the beginning of the step; returns the gradient of the commands [B, 4]."""
         motion, by_u = self.motion, np.zeros_like(in_force)
         constants = motion.arms, motion.extension, motion.dt, motion.loop, motion.late
-        _retreat(self.buffer, *constants, in_force, kept, adjoint, by_u)
+        _step_vjp(self.buffer, *constants, in_force, kept, adjoint, by_u)
         return torch.from_numpy(by_u[0, :, : self.vehicles].T.copy())
 
 
@@ -156,7 +156,7 @@ def _advance(
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _retreat(
+def _step_vjp(
     buffer: Floats,
     arms: Floats,
     extension: BatteryConstants | None,

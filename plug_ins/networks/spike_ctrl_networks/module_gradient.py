@@ -34,7 +34,7 @@ Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 class FlownSegment(NamedTuple):
     """What a segment leaves behind."""
 
-    cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `bptt_kernel.pull`
+    cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `bptt_kernel.segment_vjp`
     errors: np.ndarray  # [5] as `bptt_kernel.fly_segment` returns them
     command: Floats  # [MAX_DELAY, 4, B] u of the last steps
     state: Any  # what the policy remembers, without history
@@ -148,7 +148,7 @@ class _Step(torch.autograd.Function):
         (u, before), (by_u, by_before) = ctx.commands, (np.empty_like(u) for u in ctx.commands)
         _judge_back(vehicles.buffer, ctx.course, tick, u, before, ctx.rest, ctx.objective, judged, by_u, by_before)
         adjoint += by_cost.item() * judged
-        by_in_force = vehicles.retreat(ctx.in_force, ctx.kept, adjoint)
+        by_in_force = vehicles.step_vjp(ctx.in_force, ctx.kept, adjoint)
         by_commands = by_cost * torch.from_numpy(by_u.T), by_cost * torch.from_numpy(by_before.T)
         return vehicles.gradient(adjoint), *by_commands, by_in_force, None, None, None, None, None
 

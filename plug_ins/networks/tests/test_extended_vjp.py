@@ -125,7 +125,7 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
         states = dynamics.read(buffer, STATE_ROWS, LANES), dynamics.read(buffer, BATTERY_ROWS, LANES)
         gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0], told
-        bptt_kernel.pull(buffer, *model, tape, *rest_of)
+        bptt_kernel.segment_vjp(buffer, *model, tape, *rest_of)
         theta = torch.cat([layer.theta.detach() for layer in network.layers]).numpy()
         if np.abs(tape.membranes()[1:] - theta[:, None]).min() > 1e-5:  # rounding decides about no spike
             break

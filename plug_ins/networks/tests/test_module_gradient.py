@@ -28,7 +28,7 @@ def kernels(situation, network):
     states = dynamics.read(buffer, STATE_ROWS, LANES)
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
     given = flight.delay, flight.course, OBJECTIVE, np.float32(SLOPE), gradient, None, bptt_kernel.NO_VOLTS
-    bptt_kernel.pull(buffer, *model, tape, *given)
+    bptt_kernel.segment_vjp(buffer, *model, tape, *given)
     return tape, errors, states, dict(zip(dict(network.named_parameters()), _flat(gradient), strict=True))
 
 

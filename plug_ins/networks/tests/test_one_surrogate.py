@@ -92,7 +92,7 @@ def closed_loop():
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))
     model = (moves.arms, moves.extension, moves.dt, rest, None, 0, policy)
     bptt_kernel.fly_segment(buffer, *model, tape, *nothing[:2], delay, nothing[2], *sees)
-    bptt_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient, *sees)
+    bptt_kernel.segment_vjp(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient, *sees)
     return torch.cat([torch.from_numpy(array).flatten() for array in _flat(gradient)])
 
 

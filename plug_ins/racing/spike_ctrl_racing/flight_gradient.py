@@ -76,7 +76,7 @@ class _Move(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, by_after: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         adjoint = ctx.vehicles.adjoint(by_after)
-        by_u = ctx.vehicles.retreat(*ctx.tape, adjoint)
+        by_u = ctx.vehicles.step_vjp(*ctx.tape, adjoint)
         return ctx.vehicles.gradient(adjoint) * ctx.decay, by_u * ctx.free, None, None, None
 
 

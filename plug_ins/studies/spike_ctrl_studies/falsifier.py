@@ -56,7 +56,7 @@ class Falsified(NamedTuple):
 
 
 def robustness(outcome: FlightOutcome) -> float:
-    """What is left to the nearer limit: m to FAR outside the cage, or m/s to HARD."""
+    """Distance to the nearer limit: m to FAR outside the cage, or m/s to HARD."""
     return min(FAR - outcome.outside, HARD - outcome.hit)
 
 

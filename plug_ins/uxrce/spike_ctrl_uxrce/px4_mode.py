@@ -132,7 +132,7 @@ class ModeState(NamedTuple):
 
 
 class ModeFacts(NamedTuple):
-    """What is known when PX4 asks, and every 20 ms.
+    """The facts when PX4 asks, and every 20 ms.
 
     custom_mode: PX4's, None while unknown. commanded: when the last admitted command came. supervised: a supervisor is
     there. unmet: of the preflight, None while it has not run.

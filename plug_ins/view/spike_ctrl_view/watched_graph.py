@@ -36,7 +36,7 @@ class WatchedGraph:
         self._rung, self._rung_since, self._tick = None, 0.0, -1
 
     def seen(self, now: float, wanted: str = "") -> SeenGraph:
-        """What is known at the monotonic time `now`, s. wanted: part of a topic's name, the others are hidden."""
+        """The state of the graph at the monotonic time `now`, s. wanted: part of a topic's name, the others are hidden."""
         hearing, earlier = self.hearing, self._nodes
         self._nodes = self._others()
         state = hearing.newest("state")

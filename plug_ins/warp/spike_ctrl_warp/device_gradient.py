@@ -48,7 +48,7 @@ class DeviceGradient(BPTT):
         rows = _joined(dynamics.rows(tile.buffer).transpose(1, 0, 2).reshape(ROWS, -1) for tile in tiles)
         self._flight.put(rows, membrane, spike, command, _at_once([conditions for _, conditions in jobs]))
         errors = self._flight.fly(list(self.actor.parameters()))
-        for parameter, gradient in zip(self.actor.parameters(), self._flight.pull(objective, k), strict=True):
+        for parameter, gradient in zip(self.actor.parameters(), self._flight.vjp(objective, k), strict=True):
             parameter.grad.copy_(gradient)
         self._take_back(jobs)
         return errors

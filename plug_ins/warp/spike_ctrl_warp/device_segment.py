@@ -68,7 +68,7 @@ class DeviceSegment:
         shapes = [tuple(parameter.shape) for parameter in network.parameters()]
         self.parameters, self.gradients = ([zeros(*shape) for shape in shapes] for _ in range(2))
         self._forward = [self._step(t) for t in range(steps)]
-        self._backward = [self._step_back(t) for t in range(steps)]
+        self._backward = [self._step_vjp(t) for t in range(steps)]
 
     # --- flying ---
 
@@ -114,7 +114,7 @@ class DeviceSegment:
         return errors
 
     @torch.no_grad()
-    def pull(self, objective: Objective, slope: float) -> list[torch.Tensor]:
+    def vjp(self, objective: Objective, slope: float) -> list[torch.Tensor]:
         """The gradient of the cost of the segment that was flown, in the order of the network's parameters."""
         self.weights.copy_(torch.tensor([float(weight) for weight in objective]))
         self.slope.fill_(slope)
@@ -226,7 +226,7 @@ class DeviceSegment:
             found.append((kernel, arguments, gradients))
         return found
 
-    def _step_back(self, t: int) -> tuple[Any, list[tuple[torch.Tensor, Any]], list[Any], list[Any]]:
+    def _step_vjp(self, t: int) -> tuple[Any, list[tuple[torch.Tensor, Any]], list[Any], list[Any]]:
         """The launches of step t backwards: score; substeps; of each layer, and of the command last; what was seen."""
         n, part = self.vehicles, t * self._parts
         by_after, by_state = self.by_state[(part + self._parts) % 2], self.by_state[part % 2]

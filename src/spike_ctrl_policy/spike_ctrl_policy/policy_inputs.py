@@ -1,4 +1,4 @@
-"""What a policy is told besides states: the battery's voltage, and what the supervisor commanded last."""
+"""Inputs of a policy in addition to states: the battery's voltage, and what the supervisor commanded last."""
 
 import numpy as np
 from rclpy.node import Node

@@ -15,7 +15,7 @@ class Answering(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What is known while there is nothing to fly. waits: how often PATIENCE has passed. awaited: whom it said it waits for.
+    """State while there is nothing to fly. waits: how often PATIENCE has passed. awaited: whom it said it waits for.
 
     alone: whether the learner was gone already the last time.
     """

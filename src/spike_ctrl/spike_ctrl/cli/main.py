@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from types import ModuleType
@@ -50,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, interrupt)
     if arguments is None:  # a command line, and not a program that calls this
         compile_notice.on_stderr()
+        python_way = warnings.formatwarning
+        warnings.formatwarning = lambda message, kind, *place: (
+            f"warning: {message}\n" if kind is FutureWarning else python_way(message, kind, *place)
+        )
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 @quickly_replaced
 class AnswerSource(NamedTuple):
-    """What is known of a policy or guide. states: tick and time of receipt (s) of the newest accepted states."""
+    """A policy or guide as a source of answers. states: tick and time of receipt (s) of the newest accepted states."""
 
     states: tuple[tuple[int, float], ...] = ()
     latest: Answer | None = None

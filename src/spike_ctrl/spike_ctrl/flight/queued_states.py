@@ -18,7 +18,7 @@ STOOD = 100  # states in a row whose delay does not fall: no queue is emptied, t
 
 
 class QueueWatch(NamedTuple):
-    """What is known of the delays. stamp, at: of the last state (s). stood: states in a row whose delay has not fallen."""
+    """Delays of the states so far. stamp, at: of the last state (s). stood: states in a row whose delay has not fallen."""
 
     clock: VehicleClock = VehicleClock()
     stamp: float | None = None

@@ -49,7 +49,7 @@ class Sample(NamedTuple):
 
 
 class VehicleClock(NamedTuple):
-    """What is known of the vehicle's clock against the companion's. The two have an unknown offset, and drift.
+    """The vehicle's clock against the companion's. The two have an unknown offset, and drift.
 
     The state with the least delay shows the offset best: its stamp leads its receipt the most. That lead is remembered, and
     every later state is measured against it.

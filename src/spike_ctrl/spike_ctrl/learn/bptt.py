@@ -219,7 +219,7 @@ class BPTT:
             array[:] = 0
         errors = bptt_kernel.fly_segment(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
         end = tile.buffer.copy()
-        bptt_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
+        bptt_kernel.segment_vjp(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.end()
         return errors

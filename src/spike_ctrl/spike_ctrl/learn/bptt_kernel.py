@@ -1,7 +1,7 @@
 """A segment of flight of policy and plant together, and the gradient of its cost with respect to the policy.
 
-`fly` runs T steps of B vehicles and keeps a tape; `pull` walks the tape backwards. Both are one compiled function each,
-for a tile of vehicles small enough that the tape stays near the processor; tiles can run on threads of their own.
+`fly_segment` runs T steps of B vehicles and keeps a tape; `segment_vjp` walks the tape backwards. Each is one compiled
+function, for a tile of vehicles small enough that the tape stays near the processor; tiles can run on threads of their own.
 
 Arrays have the vehicles last, [..., B], B a multiple of LANES, so that loops over vehicles become vector instructions.
 Hidden neurons of all layers are stacked: N of them, layer after layer.
@@ -269,7 +269,7 @@ def _command(output: Floats, bias: Floats, noise: Floats, command: Floats, gain:
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def pull(
+def segment_vjp(
     buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
     late: int, policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
     gradient: NetworkArrays, sight: Sight | None, volts: Scalars,

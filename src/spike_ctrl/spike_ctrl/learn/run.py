@@ -108,7 +108,7 @@ class Run:
         return run
 
     def begin(self) -> None:
-        """What is left is judged by the pace from here on."""
+        """The time left is judged by the pace from here on."""
         self._begun, self._first_step = self.clock(), self.learner.steps
 
     @property

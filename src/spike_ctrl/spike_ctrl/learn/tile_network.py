@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from spike_ctrl._files.arrays import Floats, Number
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
-from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
+from spike_ctrl.snn.membrane import fires, membrane_vjp, remainder, subtracted
 from spike_ctrl.snn.row_products import LANES, PANEL, WORD, add_marked, combine, marks
 from spike_ctrl.snn.surrogate import derivative
 
 _remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
-_adjoint, _derivative = inlined(adjoint), inlined(derivative)
+_membrane_vjp, _derivative = inlined(membrane_vjp), inlined(derivative)
 _ZERO, _ONE, _NEVER = np.float32(0), np.float32(1), np.float32(1e30)
 OUTPUTS = LANES  # numbers in a row of the network's outputs, of which 4 count
 OPTIONS = {"cache": True, "fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
@@ -272,10 +272,10 @@ def _unfire(
         g, du, u0, s0, u, s = incoming[b], later[b], before[b], spiked[b], after[b], spike[b]
         for k in range(np.uint64(width)):
             n = offset + k
-            to_membrane, to_spike, _, _ = _adjoint(du[n], u[n], s[n], beta[k], theta[k], hard)
+            to_membrane, to_spike, _, _ = _membrane_vjp(du[n], u[n], s[n], beta[k], theta[k], hard)
             through = (g[n] + to_spike) * _derivative(u[n] - theta[k], slope)
             x = through + to_membrane
-            _, _, to_beta, to_theta = _adjoint(x, u0[n], s0[n], beta[k], theta[k], hard)
+            _, _, to_beta, to_theta = _membrane_vjp(x, u0[n], s0[n], beta[k], theta[k], hard)
             du[n] = x
             by_bias[k] += x
             by_beta[k] += to_beta

@@ -1,4 +1,4 @@
-"""What a policy in shadow is told of the commands of others: its recurrent layer hears them as if it had given them.
+"""Tells a policy in shadow the commands of others: its recurrent layer hears them as if it had given them.
 
 A policy that learns its plant from what its own commands do learns something wrong in shadow, where they do nothing. Its
 last action is not among its inputs. But its last hidden layer hears its own last spikes s through the weights R, and the

@@ -45,7 +45,7 @@ class Clock(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), rate of the state (Hz).
+    """Facts of the autopilot: parameters by name, health, clock, status, position (m, ENU), rate of the state (Hz).
 
     home: where the vehicle last stood disarmed (m, ENU), which is the centre of PX4's geofence; None: it never did. others:
     MAV_SYS_ID of other autopilots on the link. version: PX4's, None: not told yet.

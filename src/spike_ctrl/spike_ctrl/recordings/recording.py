@@ -101,7 +101,7 @@ class Poses(NamedTuple):
 
 
 class Sensed(NamedTuple):
-    """What was known at the T states beside them: the newest message at each; NaN before the first, or where there is none.
+    """The newest message at each of the T states; NaN before the first, or where there is none.
 
     set_point (T, 3): m, in `odom`. voltage (T,): V. force (T, 3): specific force in the body, m/s^2; at rest +9.81 upward.
     """

@@ -29,7 +29,7 @@ ADJOINT_ROWS = 54
 
 
 @inlined
-def _pull_derivative(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars) -> Scalars:
+def _derivative_vjp(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars) -> Scalars:
     """g^T df/d(state, command) of `dynamics.derivative`: 17 and 4 numbers, as one tuple of 21."""
     _, _, _, qx, qy, qz, qw, _, _, _, wx, wy, wz, r0, r1, r2, r3 = s
     mass, jx, jy, jz, c0, c1, c2, torque, quick_up, quick_down, drag, angular_drag = plant
@@ -68,12 +68,12 @@ def _pull_derivative(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars
 
 
 @inlined
-def _pull_slope(
+def _slope_vjp(
     s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars, air: Scalars, lost: Scalars,
     extension: BatteryConstants | None,
 ) -> Scalars:  # fmt: skip
-    """g^T df/d(state, command) of `dynamics.slope`, as `_pull_derivative` gives it."""
-    p: Scalars = _pull_derivative(s, command, plant, arms, g)
+    """g^T df/d(state, command) of `dynamics.slope`, as `_derivative_vjp` gives it."""
+    p: Scalars = _derivative_vjp(s, command, plant, arms, g)
     if extension is not None:
         by_force = (g[7] / plant[0], g[8] / plant[0], g[9] / plant[0])
         a = air_vjp(s, air, by_force, (g[10] / plant[1], g[11] / plant[2]))
@@ -157,10 +157,10 @@ def rk4_vjp_lane(
             g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13] + weight * r0 * r0,
             g[14] + weight * r1 * r1, g[15] + weight * r2 * r2, g[16] + weight * r3 * r3,
         )  # fmt: skip
-    p4 = _pull_slope(d, command, plant, arms, _mix(sixth, g, _ZERO, g), air, lost, extension)
-    p3 = _pull_slope(c, command, plant, arms, _mix(third, g, dt, p4), air, lost, extension)
-    p2 = _pull_slope(b, command, plant, arms, _mix(third, g, half, p3), air, lost, extension)
-    p1 = _pull_slope(s, command, plant, arms, _mix(sixth, g, half, p2), air, lost, extension)
+    p4 = _slope_vjp(d, command, plant, arms, _mix(sixth, g, _ZERO, g), air, lost, extension)
+    p3 = _slope_vjp(c, command, plant, arms, _mix(third, g, dt, p4), air, lost, extension)
+    p2 = _slope_vjp(b, command, plant, arms, _mix(third, g, half, p3), air, lost, extension)
+    p1 = _slope_vjp(s, command, plant, arms, _mix(sixth, g, half, p2), air, lost, extension)
     total = _mix(_ONE, _mix(_ONE, g, _ONE, p1), _ONE, _mix(_ONE, _mix(_ONE, p2, _ONE, p3), _ONE, p4))
     adjoint[at] = total[0]
     adjoint[at + AT[1]] = total[1]

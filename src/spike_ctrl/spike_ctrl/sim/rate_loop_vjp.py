@@ -56,7 +56,7 @@ def _sign(x: Number) -> Number:
 
 
 @inlined
-def _pull_share_out(
+def _share_out_vjp(
     g_thrust: Number, g_right: Number, g_back: Number, wanted: Number, right: Number, back: Number, airmode: Number
 ) -> tuple[Number, Number, Number]:
     """The gradients with respect to what goes into `share_out`, from those with respect to what comes out."""
@@ -99,7 +99,7 @@ def _pull_share_out(
 
 
 @inlined
-def _pull_torque(
+def _torque_vjp(
     adjoint: Floats,
     at: Number,
     axis: int,
@@ -163,12 +163,12 @@ def rate_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: 
     g2 -= s2 * ((g_low if v2 == greatest else _ZERO) + (g_high if v2 == least else _ZERO))
     g3 -= s3 * ((g_low if v3 == greatest else _ZERO) + (g_high if v3 == least else _ZERO))
     g_thrust, g_right, g_back = g0 + g1 + g2 + g3, -g0 - g1 + g2 + g3, -g0 + g1 + g2 - g3
-    g_thrust, g_right, g_back = _pull_share_out(g_thrust, g_right, g_back, wanted, right, back, c[18])
+    g_thrust, g_right, g_back = _share_out_vjp(g_thrust, g_right, g_back, wanted, right, back, c[18])
     g_roll, g_pitch = _DIAGONAL * _within(roll, -_ONE, _ONE) * g_right, _DIAGONAL * _within(pitch, -_ONE, _ONE) * g_back
     g_yaw = (_ONE - below) * (_ONE - above) * g_turn
     adjoint[at + AT[_SETPOINT]] += lift * g_thrust
     open0, open1 = _within(roll_integral, -c[13], c[13]), _within(pitch_integral, -c[14], c[14])
     open2 = _within(yaw_integral, -c[15], c[15])
-    _pull_torque(adjoint, at, 0, g_roll, open0, c[1], c[4], c[7], c[10], c[16], c[17])
-    _pull_torque(adjoint, at, 1, g_pitch, open1, c[2], c[5], c[8], c[11], c[16], c[17])
-    _pull_torque(adjoint, at, 2, g_yaw, open2, c[3], c[6], c[9], c[12], c[16], c[17])
+    _torque_vjp(adjoint, at, 0, g_roll, open0, c[1], c[4], c[7], c[10], c[16], c[17])
+    _torque_vjp(adjoint, at, 1, g_pitch, open1, c[2], c[5], c[8], c[11], c[16], c[17])
+    _torque_vjp(adjoint, at, 2, g_yaw, open2, c[3], c[6], c[9], c[12], c[16], c[17])

@@ -96,7 +96,7 @@ class Navigator:
 
 
 def stopping(speed: float, deceleration: float, jerk: float, time: float) -> float:
-    """What is left of a speed (m/s) `time` s after a stop began, with at most this deceleration (m/s^2), jerk (m/s^3)."""
+    """The remaining speed (m/s) `time` s after a stop began, with at most this deceleration (m/s^2), jerk (m/s^3)."""
     steepest = min(deceleration, math.sqrt(speed * jerk))
     if steepest <= 0:
         return 0.0

@@ -16,12 +16,12 @@ from torch.autograd.function import once_differentiable
 from spike_ctrl._files.arrays import Number
 from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl.snn.lif import LIFParameters, LIFState
-from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
+from spike_ctrl.snn.membrane import fires, membrane_vjp, remainder, subtracted
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.snn.surrogate import derivative
 
 _remainder, _subtracted, _fires = spliced(remainder), spliced(subtracted), spliced(fires)
-_adjoint, _derivative = spliced(adjoint), spliced(derivative)
+_membrane_vjp, _derivative = spliced(membrane_vjp), spliced(derivative)
 
 
 def compiled_lif_step(
@@ -94,7 +94,7 @@ def _vjp(
         for h in range(np.uint64(len(beta))):
             through = of_fired[h] * _derivative(x[h] - theta[h], slope)
             gradient = of_after[h] + through
-            g_u, g_s, g_beta, g_theta = _adjoint(gradient, u[h], s[h], beta[h], theta[h], hard)
+            g_u, g_s, g_beta, g_theta = _membrane_vjp(gradient, u[h], s[h], beta[h], theta[h], hard)
             to_current[h], to_u[h], to_s[h] = gradient, g_u, g_s
             by_beta[h] += g_beta
             by_theta[h] += g_theta - through

@@ -40,7 +40,7 @@ def fires(membrane: Numbers, theta: Numbers) -> Numbers:
     return membrane > theta
 
 
-def adjoint(
+def membrane_vjp(
     gradient: Numbers, membrane: Numbers, spike: Numbers, beta: Numbers, theta: Numbers, hard: bool
 ) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """The gradient of U_t taken back to U_{t-1}, s_{t-1}, beta and theta, in this order.

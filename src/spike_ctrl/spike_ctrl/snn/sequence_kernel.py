@@ -15,13 +15,13 @@ from torch.autograd.function import once_differentiable
 from spike_ctrl._files.arrays import Number
 from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl.snn.lif import LIFState
-from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
+from spike_ctrl.snn.membrane import fires, membrane_vjp, remainder, subtracted
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.sparse_products import Rows, Table, add_outer, add_rows, list_marked
 from spike_ctrl.snn.surrogate import derivative
 
 _remainder, _subtracted, _fires = spliced(remainder), spliced(subtracted), spliced(fires)
-_adjoint, _derivative = spliced(adjoint), spliced(derivative)
+_membrane_vjp, _derivative = spliced(membrane_vjp), spliced(derivative)
 
 Tables: TypeAlias = tuple[Table, ...]
 TILE_ROWS = 1600  # steps times vehicles that go backwards at once; their data stay in the second-level cache
@@ -253,7 +253,7 @@ def _vjp(
     ds_t = G_t + (what the reset of step t + 1 takes back to s_t, without `detach_reset`)
     dU_t = g_t ds_t + (what the leak of step t + 1 takes back to U_t)
 
-    g_t is the surrogate derivative, the rest is `membrane.adjoint`. Gradients of the neurons' constants are added to,
+    g_t is the surrogate derivative, the rest is `membrane_vjp`. Gradients of the neurons' constants are added to,
     those of the state are set.
     """
     batch, steps, width = du.shape
@@ -272,7 +272,7 @@ def _vjp(
                 later[:] = zero
             for h in range(np.uint64(width)):
                 fired = one if _fires(u[h], theta[h]) else zero
-                to_membrane, to_spike, to_beta, to_theta = _adjoint(later[h], u[h], fired, beta[h], theta[h], hard)
+                to_membrane, to_spike, to_beta, to_theta = _membrane_vjp(later[h], u[h], fired, beta[h], theta[h], hard)
                 at_spike = (now[h] + through_reset * to_spike) * _derivative(u[h] - theta[h], slope)
                 sum_beta[h] += to_beta
                 sum_theta[h] += to_theta - at_spike
@@ -284,7 +284,7 @@ def _vjp(
         if first[b, 0]:
             later[:] = zero
         for h in range(width):
-            to_membrane, to_spike, to_beta, to_theta = _adjoint(
+            to_membrane, to_spike, to_beta, to_theta = _membrane_vjp(
                 later[h], membrane[b, h], spike[b, h], beta[h], theta[h], hard
             )
             by_membrane[b, h], by_spike[b, h] = to_membrane, to_spike
