@@ -7,8 +7,8 @@ the time of the flight.
 
 Delays are control steps [B]; between two steps, the mean of two commands in its proportion takes effect.
 
-Each function becomes part of the kernel that calls it, whether that is compiled now or was kept: else one seed would give two
-trainings.
+Each function becomes part of the kernel that calls it, whether that is compiled now or was kept: else one seed would give
+two trainings.
 """
 
 from __future__ import annotations
