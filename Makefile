@@ -82,7 +82,7 @@ test_quick: setup $(DONE)/test ## the tests that need no other process and littl
 test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of them
 	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
 	  tests/launch tests/vehicle plug_ins tests/colcon tests/packaging tests/unit $(ARGS)
-	$(VENV)/bin/python -m pytest -m alone tests/launch plug_ins $(ARGS) || [ $$? = 5 ]
+	$(VENV)/bin/python -m pytest -m alone $$(grep -rl --include='test_*.py' mark.alone tests/launch plug_ins) $(ARGS) || [ $$? = 5 ]
 
 test_alone: setup $(DONE)/test ## the core, or PLUG_IN=export, built and tested in an environment without the other plug-ins
 	$(VENV)/bin/python tests/packaging/alone.py $(or $(PLUG_IN),core) $(ARGS)
