@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(model):
     ],
 )
 def test_what_is_refused(words, message, monkeypatch):
-    monkeypatch.chdir(airframe.__file__.split("/src/")[0])
+    monkeypatch.chdir(Path(__file__).parents[3])
     with pytest.raises(UsageError, match=message):
         _run(*words)
 
