@@ -244,7 +244,8 @@ def embedded(context):
     place = values["connection"].removeprefix("udpin:")
     craft, settings, wanted = flight_settings(checked(SupervisorParameters, typed(SUPERVISOR, context)))
     parameters = parameter_rules.simulated(craft)
-    parameters |= parameter_rules.to_set(parameters, settings, craft, wanted)  # the fence lies outside the cage
+    rules = parameter_rules.rules_for(settings, craft, wanted)
+    parameters |= parameter_rules.to_set(parameters, rules)  # the fence lies outside the cage
     parameters |= {"SIH_WIND_N": values["wind"]}
     words = [word for name, value in parameters.items() for word in ("--set", f"{name}={value}")]
     where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]

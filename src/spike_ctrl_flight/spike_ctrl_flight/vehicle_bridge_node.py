@@ -43,6 +43,7 @@ MOST_WAITING = 100  # packets that are read before a state goes out: more than c
 class VehicleBridge(ProcessNode):
     def __init__(self) -> None:
         super().__init__("vehicle_bridge")
+        self.stays_for = "command"  # a supervisor needs the autopilot: it ends first
         p = declare(self, BridgeParameters)
         self.airframe, self.settings, wanted = flight_settings(p)
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
@@ -200,10 +201,6 @@ class VehicleBridge(ProcessNode):
             of_link = self.commands.unmet()
         figures = {**self.times.figures(), "refused": self.refused, **self.companion.link.counts}
         self.preflight.publish(heard, of_link, figures)
-
-    def stopping(self) -> bool:
-        """Stay while a supervisor needs the autopilot: it ends first."""
-        return self.count_publishers("command") > 0
 
     def close(self) -> None:
         with self.lock:

@@ -25,6 +25,7 @@ class GuidePolicy(ProcessNode):
     def __init__(self) -> None:
         super().__init__("guide_policy")
         p = self.parameters = declare(self, GuideParameters)
+        self.stays_for = "command" if p.flight else ""  # the supervisor's, which may need an answer
         vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
         self.guide: Guide
         if p.flight:
@@ -78,10 +79,6 @@ class GuidePolicy(ProcessNode):
             self.state = after
             self.answer = action_message(message, message.epoch, "guide", self.layout, action)
         self.action_out.publish(self.answer)
-
-    def stopping(self) -> bool:
-        """In flight, stay while a supervisor may need an answer."""
-        return self.parameters.flight and self.count_publishers("command") > 0
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
     def __init__(self) -> None:
         super().__init__("snn_policy")
         self.parameters = p = declare(self, PolicyParameters)
+        self.stays_for = "command" if p.flight else ""  # the supervisor's, which may need an answer
         realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         self.loader = loader_for(p, realtime)
         self.layout = self.loader.expect["action"]
@@ -175,10 +176,6 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
         self.answer = action_message(message, flown.epoch, flown.name, self.layout, action, rates)
         self.action_out.publish(self.answer)
-
-    def stopping(self) -> bool:
-        """In flight, stay while a supervisor may need an answer."""
-        return self.parameters.flight and self.count_publishers("command") > 0
 
     def close(self) -> None:
         if self.parameters.flight and (flown := self.pilot.flown) is not None:

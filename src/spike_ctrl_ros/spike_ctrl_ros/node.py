@@ -17,16 +17,17 @@ class ProcessNode(Node):
     """A node that says itself when it ends.
 
     finished: its work is done; it ends with exit code 0. failure: one line that says why it cannot go on; exit code 1. Both
-    are set in callbacks, failure in other threads too.
+    are set in callbacks, failure in other threads too. stays_for: a topic; told to end, it goes on while that is published.
     """
 
     finished: bool = False
     failure: str | None = None
     exit_code: int = 0  # of an orderly end
+    stays_for: str = ""
 
     def stopping(self) -> bool:
         """Whether it has to go on although a signal asks it to end. It is asked again until it need not."""
-        return False
+        return bool(self.stays_for) and self.count_publishers(self.stays_for) > 0
 
     def close(self) -> None:
         """What it does last, while messages can still be sent."""

@@ -76,12 +76,8 @@ def make_env(
         raise ValueError(f"box: found {box}, wanted 0.1 to 100 m")
     if not 1 <= episode_steps <= UNLIMITED:
         raise ValueError(f"episode_steps: found {episode_steps}, wanted 1 to {UNLIMITED}")
-    task = Task(
-        box,
-        episode_steps,
-        _changed(InitialStates(), start, "start"),
-        _changed(Randomisation(), randomisation, "randomisation"),
-    )
+    begins = _changed(InitialStates(), start, "start")
+    task = Task(box, episode_steps, begins, _changed(Randomisation(), randomisation, "randomisation"))
     weights = _changed(START, reward, "reward")
     if vehicles is None:
         return SingleEnvironment(craft, task, weights, terms, inserts)
