@@ -5,8 +5,7 @@
 
 from typing import Any
 
-from spike_ctrl_racing import course_trajectory
-
+KIND = "course"
 ROOM = 12.0  # m around the way: from 4 m/s an autopilot brakes within 8 m, and a set-point is granted .72 of that speed
 AFTER = 2.0  # s at the end of the way
 FLOOR = -0.5  # m, as of the default cage: below the ground, where the vehicle stands
@@ -16,8 +15,10 @@ def prepare(context: Any) -> None:
     """Take off to the height of the course's start, fly to its end, in a cage with room to brake."""
     values = context.launch_configurations
     kind, _, words = values.get("trajectory", "").partition(":")
-    if kind != course_trajectory.KIND:
+    if kind != KIND:
         return
+    from spike_ctrl_racing import course_trajectory  # slow: not before other flights
+
     path = course_trajectory.read(words)
     low, high = (path.position - path.position[0]).min(0), (path.position - path.position[0]).max(0)
     top = float(path.position[:, 2].max())

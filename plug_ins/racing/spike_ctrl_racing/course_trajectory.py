@@ -11,9 +11,9 @@ import math
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl_racing import course_path, track
+from spike_ctrl_racing.course_flight import KIND
 from spike_ctrl_racing.course_path import CoursePath
 
-KIND = "course"
 SPEED, ROUNDS = 2.0, 1
 FASTEST, MOST = 10.0, 100
 
