@@ -12,8 +12,7 @@ from spike_ctrl.learn.learner import Learner, RolloutSettings
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_learner.training_messages import checkpoint_message, rollout_message, status_message
-from spike_ctrl_ros.convert import nanoseconds, view
-from spike_ctrl_sim.transition_messages import state_message, transition_message
+from spike_ctrl_ros.convert import nanoseconds, state_message, transition_message, view
 
 LEARNER = Learner(recipe.find("debug"), airframe.load("crazyflie"), 4, 0)
 
@@ -43,6 +42,6 @@ def test_a_state_and_its_transition_carry_tick_epoch_and_stamp():
     seen = {"flags": np.uint8([1]), "observation": np.ones((1, 18), np.float32)}
     still = np.zeros((1, 4), np.float32)
     rows = Rows(seen["flags"], seen["observation"], None, None, still, still, np.ones(1, np.float32))
-    for message in (state_message(5, 2, 50_000_000, **seen), transition_message(5, 2, 50_000_000, rows)):
+    for message in (state_message(5, 2, 50_000_000, **seen), transition_message(5, 2, 50_000_000, **rows._asdict())):
         assert (message.tick, message.epoch, nanoseconds(message.header.stamp)) == (5, 2, 50_000_000)
         assert message.header.frame_id == "odom" and view(message).observation.shape == (1, 18)

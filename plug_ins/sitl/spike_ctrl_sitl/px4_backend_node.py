@@ -22,12 +22,11 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, view
+from spike_ctrl_ros.convert import MessageError, state_message, transition_message, view
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
-from spike_ctrl_sim.transition_messages import state_message, transition_message
 from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
 from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
 from spike_ctrl_sitl.live_training.return_to_start import ReturnPhase
@@ -102,7 +101,7 @@ class Px4Backend(ProcessNode):
             self.connection.send(packet(step.ask, self.companion.link, now))
         stamp = round(self.last[0] * 1e9)
         for tick, epoch, rows in step.rows:
-            self.transition_out.publish(transition_message(tick, epoch, stamp, rows))
+            self.transition_out.publish(transition_message(tick, epoch, stamp, **rows._asdict()))
         if step.shown is not None:
             tick, epoch, seen = step.shown
             shown = {"flags": seen.flags, "observation": seen.observation}

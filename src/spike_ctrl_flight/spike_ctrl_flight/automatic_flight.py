@@ -8,9 +8,8 @@ from spike_ctrl.flight import auto_mission
 from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.request import Request
+from spike_ctrl.flight.request import Request, parse_place
 from spike_ctrl_flight.flight_parameters import SupervisorParameters
-from spike_ctrl_flight.operator_services import parse_place
 
 
 class AutomaticFlight:

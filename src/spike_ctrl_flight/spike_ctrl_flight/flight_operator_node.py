@@ -11,7 +11,7 @@ from std_srvs.srv import Trigger
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
-from spike_ctrl_flight.operator_services import SERVICES, parse_place
+from spike_ctrl.flight.request import SERVICES, parse_place
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run

@@ -29,7 +29,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_clock import FlightClock, HeldBack
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation, for_lost_rotor
 from spike_ctrl.flight.flight_statistics import Tally
-from spike_ctrl.flight.request import Request
+from spike_ctrl.flight.request import SERVICES, Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl_flight import flight_messages
@@ -37,7 +37,6 @@ from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import SupervisorParameters
 from spike_ctrl_flight.flight_plan import flight_settings, require_fit
 from spike_ctrl_flight.graph_watch import GraphWatch
-from spike_ctrl_flight.operator_services import SERVICES
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import nanoseconds

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from spike_ctrl_msgs.msg import VehicleAction, VehicleState
+from spike_ctrl_msgs.msg import Transition, VehicleAction, VehicleState
 
 Message = TypeVar("Message")
 Cast = Callable[[Any], Any]
@@ -96,6 +96,16 @@ def action_message(
     stamp, about = nanoseconds(state.header.stamp), {"tick": state.tick, "epoch": epoch, "checkpoint_id": checkpoint_id}
     answer: dict[str, Any] = {"layout": layout, "action": action, "spike_rate": spike_rate}
     return fill(VehicleAction(), stamp=stamp, frame_id="base_link", **about, **answer)
+
+
+def state_message(tick: int, epoch: int, stamp: int, **seen: Any) -> VehicleState:
+    """What the nodes of training vehicles see. epoch: of the checkpoint that must answer. stamp: ns. seen: other fields."""
+    return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=tick, epoch=epoch, **seen)
+
+
+def transition_message(tick: int, epoch: int, stamp: int, **rows: Any) -> Transition:
+    """What came of a tick of training vehicles. stamp: ns. rows: the other fields."""
+    return fill(Transition(), stamp=stamp, frame_id="odom", tick=tick, epoch=epoch, **rows)
 
 
 def time_message(nanoseconds: int) -> Time:

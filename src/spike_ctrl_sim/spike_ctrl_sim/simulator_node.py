@@ -26,7 +26,7 @@ from spike_ctrl.learn.rollout import Rollout, VehicleStates, training_environmen
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, answered, time_message
+from spike_ctrl_ros.convert import MessageError, answered, state_message, time_message, transition_message
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
@@ -34,7 +34,6 @@ from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_sim.answer_counts import AnswerCounts
 from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
 from spike_ctrl_sim.simulator_parameters import SimulatorParameters
-from spike_ctrl_sim.transition_messages import state_message, transition_message
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
@@ -142,7 +141,7 @@ class Simulator(ProcessNode):
         if policy is None:
             rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
             self.counts.stood_in += 1
-        self.transition_out.publish(transition_message(self.tick, order.epoch, self.tick * TICK, rows))
+        self.transition_out.publish(transition_message(self.tick, order.epoch, self.tick * TICK, **rows._asdict()))
         self.tick += 1
         self.seen = None
         if self.pace is not None:
