@@ -63,7 +63,7 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     noise, seen, course = (np.zeros((STEPS, rows, VEHICLES), np.float32) for rows in (4, 18, 3))
     flight = bptt_kernel.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.float32), course)
     moves, commands = motion(craft, 1 / RATE_HZ), np.full((MAX_DELAY, 4, VEHICLES), rest, np.float32)
-    sees = None, bptt_kernel.NO_VOLTS
+    sees = bptt_kernel.PRESENT, bptt_kernel.NO_VOLTS
     tape = bptt_kernel.tape(STEPS, network.sizes[1:-1], VEHICLES, layout)
     tape.command[:MAX_DELAY] = commands
     policy = _views(network, lambda parameter: parameter.detach().numpy())

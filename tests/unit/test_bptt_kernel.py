@@ -43,7 +43,7 @@ OBJECTIVE = Objective(
     decay=1.0,
     limit=1e9,
 )
-AT_ONCE = None, bptt_kernel.NO_VOLTS  # what the policy sees, without a voltage
+AT_ONCE = bptt_kernel.PRESENT, bptt_kernel.NO_VOLTS  # what the policy sees, without a voltage
 WILD = Randomisation(mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, gains=0.3, filters=0.3)
 
 

@@ -138,7 +138,7 @@ def _advance(
     arms: Floats,
     extension: BatteryConstants | None,
     dt: Number,
-    loop: Floats | None,
+    loop: Floats,
     late: int,
     command: Floats,
     kept: Floats,
@@ -147,7 +147,7 @@ def _advance(
     reach = unpack_arms(arms)
     delay = np.full(command.shape[2], np.float32(MAX_DELAY))  # entry 0 of the commands takes effect
     for block in range(buffer.size // (ROWS * LANES)):
-        if loop is None:
+        if len(loop) == 0:
             apply_motors(buffer, block, command, NOW, delay)
             advance_motors(buffer, block, dt, reach, extension, kept)
         else:
@@ -161,7 +161,7 @@ def _step_vjp(
     arms: Floats,
     extension: BatteryConstants | None,
     dt: Number,
-    loop: Floats | None,
+    loop: Floats,
     late: int,
     command: Floats,
     kept: Floats,
@@ -172,7 +172,7 @@ def _step_vjp(
     reach = unpack_arms(arms)
     delay = np.full(command.shape[2], np.float32(MAX_DELAY))
     for block in range(buffer.size // (ROWS * LANES)):
-        if loop is None:
+        if len(loop) == 0:
             step_motors_vjp(buffer, block, dt, reach, extension, adjoint, command, NOW, delay, kept, by_command)
         else:
             step_rates_vjp(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, NOW, delay, kept, by_command)

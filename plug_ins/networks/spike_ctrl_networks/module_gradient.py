@@ -60,10 +60,10 @@ def fly_module(
     commands = [torch.from_numpy(u.T.copy()) for u in command]
     flown, total = vehicles.state(), torch.zeros(())
     seen, past = vehicles.observation(), []
-    if flight.sight is not None:
+    if len(flight.sight.age):
         past = [torch.from_numpy(before.T.copy()) for before in flight.sight.recent[:MAX_AGE]]
     for t in range(steps):
-        if flight.sight is not None:
+        if len(flight.sight.age):
             past.append(seen)
             seen = _late(past[-MAX_AGE - 1 :], flight.sight.turn[t], flight.sight.age[t])
         if flight.volts is not None:
@@ -80,7 +80,7 @@ def fly_module(
         total = total + cost
     if beyond is not None:
         total = total + beyond(seen).sum()
-    if flight.sight is not None:
+    if len(flight.sight.age):
         for t, newest in enumerate(past[MAX_AGE:]):
             flight.sight.recent[MAX_AGE + t] = newest.detach().numpy().T
     vehicles.put(flown)

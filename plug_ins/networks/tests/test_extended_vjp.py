@@ -112,7 +112,7 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
             course=rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32),
             volts=volts,
         )
-        sights = [None, None]
+        sights = [bptt_kernel.PRESENT] * 2
         if late:
             turn = rng.normal(0, 0.1, (steps, 3, LANES)).astype(np.float32)
             age, before = rng.uniform(0, 4, (steps, LANES)), rng.normal(size=(MAX_AGE, 18, LANES))

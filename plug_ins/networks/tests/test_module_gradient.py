@@ -24,10 +24,10 @@ def kernels(situation, network):
     tape.command[:MAX_DELAY] = situation.command
     m, policy = situation.motion, _views(network, lambda parameter: parameter.detach().numpy())
     model = (m.arms, m.extension, m.dt, situation.rest, m.loop, m.late, policy)
-    errors = bptt_kernel.fly_segment(buffer, *model, tape, *flight[:4], None, bptt_kernel.NO_VOLTS)
+    errors = bptt_kernel.fly_segment(buffer, *model, tape, *flight[:4], bptt_kernel.PRESENT, bptt_kernel.NO_VOLTS)
     states = dynamics.read(buffer, STATE_ROWS, LANES)
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
-    given = flight.delay, flight.course, OBJECTIVE, np.float32(SLOPE), gradient, None, bptt_kernel.NO_VOLTS
+    given = flight.delay, flight.course, OBJECTIVE, np.float32(SLOPE), gradient, bptt_kernel.PRESENT, bptt_kernel.NO_VOLTS
     bptt_kernel.segment_vjp(buffer, *model, tape, *given)
     return tape, errors, states, dict(zip(dict(network.named_parameters()), _flat(gradient), strict=True))
 

@@ -82,7 +82,7 @@ environment = Environment(craft, LANES)
 environment.reset(seed=0)
 nothing = [np.zeros((STEPS, rows, LANES), np.float32) for rows in (4, 18, 3)]
 delay, moves, rest = np.zeros(LANES, np.float32), motion(craft, 0.01), np.float32(craft.hover)
-start, sees = environment.buffer.copy(), (None, bptt_kernel.NO_VOLTS)
+start, sees = environment.buffer.copy(), (bptt_kernel.PRESENT, bptt_kernel.NO_VOLTS)
 
 
 def closed_loop():
@@ -90,7 +90,7 @@ def closed_loop():
     tape.command[:MAX_DELAY] = rest
     policy, gradient = (_views(network, view) for view in (
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))
-    model = (moves.arms, moves.extension, moves.dt, rest, None, 0, policy)
+    model = (moves.arms, moves.extension, moves.dt, rest, moves.loop, moves.late, policy)
     bptt_kernel.fly_segment(buffer, *model, tape, *nothing[:2], delay, nothing[2], *sees)
     bptt_kernel.segment_vjp(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient, *sees)
     return torch.cat([torch.from_numpy(array).flatten() for array in _flat(gradient)])

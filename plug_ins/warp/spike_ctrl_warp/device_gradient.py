@@ -64,7 +64,7 @@ class DeviceGradient(BPTT):
             blocks = moved[which, here].reshape(len(which), -1, LANES)
             dynamics.rows(tile.buffer)[:, into] = blocks.swapaxes(0, 1)
             tile.membrane[:], tile.spike[:], tile.command[:] = (array[..., here] for array in state)
-            if conditions.sight is not None:
+            if len(conditions.sight.age):
                 conditions.sight.recent[MAX_AGE:] = recent[MAX_AGE:, :, here]
 
 
@@ -78,6 +78,5 @@ def _at_once(flights: list[SegmentConditions]) -> SegmentConditions:
     def joined(name: str) -> Floats:
         return _joined(getattr(conditions, name) for conditions in flights)
 
-    sights = [conditions.sight for conditions in flights if conditions.sight is not None]
-    sight = Sight(*(_joined(parts) for parts in zip(*sights, strict=True))) if sights else None
+    sight = Sight(*(_joined(parts) for parts in zip(*(conditions.sight for conditions in flights), strict=True)))
     return SegmentConditions(joined("noise"), joined("sensor_noise"), joined("delay"), joined("course"), sight)

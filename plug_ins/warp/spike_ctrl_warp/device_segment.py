@@ -83,7 +83,7 @@ class DeviceSegment:
         for width, u0, s0 in zip(self._hidden, self.membrane, self.spike, strict=True):
             given += [(u0[0], membrane[first : first + width].T), (s0[0], spike[first : first + width].T)]
             first += width
-        if conditions.sight is not None:
+        if len(conditions.sight.age):
             sight = conditions.sight
             given += [(self.turn, sight.turn), (self.age, sight.age), (self.recent[:MAX_AGE], sight.recent[:MAX_AGE])]
         for tensor, array in given:

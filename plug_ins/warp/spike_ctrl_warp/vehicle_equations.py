@@ -72,7 +72,7 @@ def craft(airframe: Airframe, motion: Motion) -> Any:
     for name in ("empty", "span", "sag", "share", "drain", "middle", "per_half_range"):
         setattr(found, name, float(getattr(b, name)))
     found.factor = Vec6(*(float(getattr(b, f"factor{i}")) for i in range(6)))
-    if motion.loop is not None:
+    if len(motion.loop):
         c = [float(number) for number in motion.loop]
         found.most, found.p, found.i, found.d, found.i_limit = (wp.vec3(*c[at : at + 3]) for at in range(1, 16, 3))
         found.gyro_share, found.slope_share, found.airmode, found.floor = c[16:]

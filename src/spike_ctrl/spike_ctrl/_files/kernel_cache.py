@@ -17,7 +17,7 @@ from pathlib import Path
 import numba
 
 PACKAGE = Path(__file__).parents[1]
-KERNEL = re.compile(rb"\bnjit\b|_files\.kernel import")
+KERNEL = b"njit", b"_files.kernel import"
 IMPORT = rb"^\s*(?:from (%b[\w.]*) import (\([^)]*\)|[^\n]*)|import (%b[\w.]*))"
 
 
@@ -52,7 +52,7 @@ def folder(package: Path) -> Path:
 def sources(package: Path) -> list[Path]:
     """The files that define kernels, and all of the package that these import, directly or not."""
     texts = {source: source.read_bytes() for source in package.rglob("*.py")}
-    wanted = [source for source, text in texts.items() if KERNEL.search(text)]
+    wanted = [source for source, text in texts.items() if any(word in text for word in KERNEL)]
     found = set(wanted)
     while wanted:
         new = set(_imported(texts[wanted.pop()], package)) & texts.keys() - found

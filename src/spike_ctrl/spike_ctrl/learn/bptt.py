@@ -37,7 +37,7 @@ from spike_ctrl.learn import bptt_kernel
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.bptt_kernel import SegmentConditions, Sight, Tape
+from spike_ctrl.learn.bptt_kernel import PRESENT, SegmentConditions, Sight, Tape
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.recipe import Recipe
@@ -84,9 +84,9 @@ class VehicleTile:
             moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in self.errors.ARRAYS}
         return {name: getattr(self, name) for name in self.ARRAYS} | moving
 
-    def flown_on(self, steps: int, sight: Sight | None) -> None:
+    def flown_on(self, steps: int, sight: Sight) -> None:
         """A segment of so many steps has been flown, and seen so."""
-        if sight is not None:
+        if len(sight.age):
             self.seen[:] = sight.recent[-MAX_AGE:]
         self.flown += 1
         self.courses.time += steps / RATE_HZ
@@ -246,10 +246,10 @@ class BPTT:
             noise[:, OBSERVATION_SIZE] = deviation * self.random.standard_normal((shape[0], self.size), dtype=np.float32)
         return noise
 
-    def _sight(self, tile: VehicleTile, unseen: np.ndarray) -> Sight | None:
+    def _sight(self, tile: VehicleTile, unseen: np.ndarray) -> Sight:
         """How the tile is seen in the next segment; adds the sensors' errors to the noise of the observations."""
         if not tile.errors:
-            return None
+            return PRESENT
         errors, age = tile.errors.advance(self.settings.segment, self.random)
         unseen[:, :3] += errors[:, :3] - tile.courses.travelled(self.settings.segment, 1 / RATE_HZ, age)
         unseen[:, 12:18] += errors[:, [3, 4, 5, 9, 10, 11]]

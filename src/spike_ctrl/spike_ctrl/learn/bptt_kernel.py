@@ -87,6 +87,10 @@ class Sight(NamedTuple):
     recent: np.ndarray  # [MAX_AGE + T, 18, B] true observations, those of the MAX_AGE steps before the segment first
 
 
+PRESENT = Sight(*(np.zeros((0, *shape), np.float32) for shape in ((3, 0), (0,), (OBSERVATION_SIZE, 0))))
+"""Seen as it is. It is no None, for which numba would compile each kernel once more."""
+
+
 class SegmentConditions(NamedTuple):
     """What a segment of T steps of B vehicles meets; all float32."""
 
@@ -94,7 +98,7 @@ class SegmentConditions(NamedTuple):
     sensor_noise: Floats  # [T, 18, B] of the observations, 19 with volts, and what is told of the set-point's velocity
     delay: Floats  # [B] control steps from a command to its effect
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
-    sight: Sight | None = None  # its last entries are set by the flight
+    sight: Sight = PRESENT  # its last entries are set by the flight
     volts: tuple[np.float32, np.float32] | None = None  # of `fly`
 
 
@@ -195,19 +199,19 @@ def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def fly_segment(
-    buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
+    buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats,
     late: int, policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
-    sight: Sight | None, volts: Scalars,
+    sight: Sight, volts: Scalars,
 ) -> Sums:  # fmt: skip
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
     buffer: vehicles of `dynamics`, in the frame of their set-points, whose yaw is 0. dt: s, of a substep. rest: u of
     hover. extension: `dynamics.extension`. loop, late: of the rate loop (`rate_loop.constants`, `delay_substeps`); loop
-    None: `motors`. noise, sensor_noise: of the actions [T, 4, B] and of the observations, of the tape's shape. delay [B]
+    empty: `motors`. noise, sensor_noise: of the actions [T, 4, B] and of the observations, of the tape's shape. delay [B]
     float32: control steps from a command to its effect. course [T, 3, B]: by how much (m) the set-point moves in each step;
     what the policy is told of its velocity is in `sensor_noise`.
-    sight: None if the policy sees the present, but for `sensor_noise`. volts: (middle, 1 / span), float32, for observations
-    that end with the battery's voltage, see `voltage_input`.
+    sight: PRESENT if the policy sees the present, but for `sensor_noise`. volts: (middle, 1 / span), float32, where
+    observations end with the battery's voltage, see `voltage_input`.
     Returns the four squared errors and (change of u)^2, each summed over steps and vehicles.
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
@@ -216,10 +220,10 @@ def fly_segment(
     network = tile_network.tables(policy, tape.observation.shape[1])
     spike, current = tape.spike[0].copy(), np.empty(tape.spike.shape[1:], np.float32)
     output = np.empty((vehicles, OUTPUTS), np.float32)
-    parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
+    parts, tick = (1, dt) if len(loop) == 0 else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps):
         for block in range(blocks):
-            if sight is None:
+            if len(sight.age) == 0:
                 _see(buffer, block, sensor_noise[t], tape.observation[t])
             else:
                 recent = sight.recent[t : t + MAX_AGE + 1]
@@ -232,13 +236,11 @@ def fly_segment(
         _command(output, policy.readout_bias, noise[t], tape.command[t + MAX_DELAY], tape.gain[t])
         kept = tape.state[t * parts : (t + 1) * parts]
         for block in range(blocks):
-            if loop is None:
+            if len(loop) == 0:
                 apply_motors(buffer, block, tape.command, t, delay)
                 advance_motors(buffer, block, dt, reach, extension, kept)
             else:
-                advance_rates(
-                    buffer, block, dt, reach, extension, unpack(loop), late, tape.command, t, delay, kept
-                )  # fmt: skip
+                advance_rates(buffer, block, dt, reach, extension, unpack(loop), late, tape.command, t, delay, kept)
             _follow(buffer, block, course[t])
         add_errors(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
     for block in range(blocks):
@@ -270,9 +272,9 @@ def _command(output: Floats, bias: Floats, noise: Floats, command: Floats, gain:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def segment_vjp(
-    buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats | None,
+    buffer: Floats, arms: Floats, extension: BatteryConstants | None, dt: Number, rest: Number, loop: Floats,
     late: int, policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
-    gradient: NetworkArrays, sight: Sight | None, volts: Scalars,
+    gradient: NetworkArrays, sight: Sight, volts: Scalars,
 ) -> None:  # fmt: skip
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
@@ -284,7 +286,7 @@ def segment_vjp(
     by_command = np.zeros((steps + MAX_DELAY, 4, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
     by_input = np.empty((inputs, vehicles), np.float32)
-    by_recent = np.zeros((MAX_AGE + (steps if sight is not None else 0), OBSERVATION_SIZE, vehicles), np.float32)
+    by_recent = np.zeros((MAX_AGE + len(sight.age), OBSERVATION_SIZE, vehicles), np.float32)
     network, backward = tile_network.tables(policy, inputs), tile_network.backward_tables(policy, inputs)
     found = tile_network.no_gradient(network)
     by_observation = np.empty((vehicles, backward[0].shape[0] * PANEL), np.float32)
@@ -294,20 +296,16 @@ def segment_vjp(
     marked, marked_before = np.empty(shape[1], np.uint64), np.empty(shape[1], np.uint64)
     spike[:] = tape.spike[1]
     tile_network.mark(spike, marked)
-    parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
+    parts, tick = (1, dt) if len(loop) == 0 else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps - 1, -1, -1):
         kept = tape.state[t * parts : (t + 1) * parts + 1]
         for block in range(blocks):
             load(buffer, block, kept[parts, block])
             add_gradient(buffer, block, adjoint, course[t], tick, objective)
-            if loop is None:
-                step_motors_vjp(
-                    buffer, block, dt, reach, extension, adjoint, tape.command, t, delay, kept, by_command
-                )  # fmt: skip
+            if len(loop) == 0:
+                step_motors_vjp(buffer, block, dt, reach, extension, adjoint, tape.command, t, delay, kept, by_command)
             else:
-                step_rates_vjp(
-                    buffer, block, dt, reach, extension, unpack(loop), late, adjoint, t, delay, kept, by_command
-                )  # fmt: skip
+                step_rates_vjp(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, t, delay, kept, by_command)
         for i in range(4):
             for b in range(vehicles):
                 u, before = tape.command[t + MAX_DELAY, i, b], tape.command[t + MAX_DELAY - 1, i, b]
@@ -328,7 +326,7 @@ def segment_vjp(
         for i in range(inputs):
             for b in range(vehicles):
                 by_input[i, b] = by_observation[b, i]
-        if sight is not None:
+        if len(sight.age):
             _look_back(by_input, sight.turn[t], sight.age[t], by_recent[t : t + MAX_AGE + 1])
         for block in range(blocks):
             if tape.observation.shape[1] > OBSERVATION_SIZE:

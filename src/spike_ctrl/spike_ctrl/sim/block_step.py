@@ -47,6 +47,7 @@ SIZES = {"motors": STATE_SIZE + BATTERY_SIZE, "rates": STATE_SIZE + LOOP_SIZE + 
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
 _LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
+_NO_LOOP = np.zeros(0, np.float32)  # no None, for which numba would compile each kernel once more
 # Places in a block and in a record. As np.uint64 they are no literals, for each of which numba would compile anew.
 _BEGIN, _STATE, _BATTERY = np.uint64(0), np.uint64(STATE_SIZE * LANES), np.uint64(BATTERY_SIZE * LANES)
 _LOOP_BEGIN, _BATTERY_BEGIN, _CLOCK = np.uint64(COMMAND * LANES), np.uint64(CHARGE * LANES), np.uint64(CLOCK * LANES)
@@ -58,7 +59,7 @@ class Motion(NamedTuple):
     layout: str  # of its actions
     arms: Floats  # `dynamics.geometry`
     dt: np.float32  # s, of a substep
-    loop: Floats | None  # `rate_loop.constants`; None: `motors`
+    loop: Floats  # `rate_loop.constants`; empty: `motors`
     late: int  # substeps from a command to its effect on the rate loop
     extension: BatteryConstants | None = None  # `dynamics.extension`
 
@@ -72,7 +73,9 @@ def motion(airframe: Airframe, tick: float, fails: bool = False) -> Motion:
     """The constants of an airframe for control steps of `tick` seconds. fails: rotors may fail."""
     layout = airframe.action_layout
     dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
-    loop, late = (None, 0) if layout == "motors" else (constants(airframe, dt), delay_substeps(airframe, dt))
+    loop, late = (
+        (np.zeros(0, np.float32), 0) if layout == "motors" else (constants(airframe, dt), delay_substeps(airframe, dt))
+    )
     return Motion(layout, arms, np.float32(dt), loop, late, extension(airframe, dt, fails=fails))
 
 
