@@ -80,7 +80,7 @@ class Segment:
         self.tape = bptt_kernel.tape(steps, sizes[1:-1], LANES, self.layout)
         self.before = rng.normal(0, 0.3, (neurons, LANES)), rng.integers(0, 2, (neurons, LANES))
         self.tape.begin(*self.before, rng.uniform(0, 1, (MAX_DELAY, 4, LANES)))
-        self.dt, loop, late = DT / SUBSTEPS_OF[self.layout], None, 0
+        self.dt, loop, late = DT / SUBSTEPS_OF[self.layout], np.zeros(0, np.float32), 0
         if self.layout == "rates":
             loop, late = rate_loop.constants(self.craft, self.dt), rate_loop.delay_substeps(self.craft, self.dt)
             integral, setpoint = rng.uniform(-0.3, 0.3, (LANES, 3)), rng.uniform(-1, 1, (LANES, 4))

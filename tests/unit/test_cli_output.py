@@ -105,7 +105,8 @@ def test_truth_makes_the_folders_that_lead_to_its_file(tmp_path, monkeypatch, ca
 def test_identify_also_looks_where_its_recipe_goes(tmp_path, capsys):
     beside = tmp_path / "mine_recipe.yaml"
     beside.mkdir()
-    (bag := tmp_path / "bag").mkdir()  # an empty folder is no bag; but it is read later
+    (bag := tmp_path / "bag").mkdir()
+    (bag / "metadata.yaml").touch()  # it is no bag either; but it is read later
     found = refused(capsys, "identify", str(bag), "--output", str(tmp_path / "mine.yaml"))
     assert found == f"--output: found the folder {beside}, wanted a file"
 

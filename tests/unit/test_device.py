@@ -69,7 +69,7 @@ def test_warp_is_refused_for_a_method_without_kernels_there():
 
 def test_a_run_goes_on_on_another_device(tmp_path):
     about = {"clock": lambda: 0.0, "command": "", "commit": ""}
-    run = start(tmp_path / "run", "debug", AIRFRAME, 32, 0, 0, **about)
+    run = start(tmp_path / "run", "debug", AIRFRAME, 32, 0, 0, clock=about["clock"])
     run.save()
     earlier = resumption.read(tmp_path / "run")
     resumption.check(tmp_path / "run", earlier, {"recipe": "debug", "device": "auto"})
