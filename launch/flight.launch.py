@@ -192,10 +192,8 @@ def with_profile(context):
 def check_flight(context):
     """Refuse what the nodes would refuse, before any of them runs and before a bag is begun."""
     from spike_ctrl._files import output_paths
-    from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import connection, signing
-    from spike_ctrl_flight import offboard, supervisor_node
-    from spike_ctrl_policy.loader import listed
+    from spike_ctrl_flight import flight_plan
     from spike_ctrl_ros.declared_parameters import checked
     from spike_ctrl_ros.spin import checked_priority
 
@@ -205,7 +203,12 @@ def check_flight(context):
     bridge = checked(BridgeParameters, typed(BRIDGE, context))
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
-    craft, *_ = supervisor_node.plan_flight(checked(SupervisorParameters, typed(SUPERVISOR, context)))
+    craft, *_ = flight_plan.plan_flight(checked(SupervisorParameters, typed(SUPERVISOR, context)))
+
+    from spike_ctrl.learn import recipe  # slow: a model of another vehicle is refused before
+    from spike_ctrl_flight import offboard
+    from spike_ctrl_policy.loader import listed
+
     offboard.find(bridge.link).check(craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])

@@ -5,12 +5,14 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.flight_options import FlightOptions
-from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation, for_lost_rotor, settings_for
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.parameter_rules import Wanted, require_version
+from spike_ctrl_flight.automatic_flight import AutomaticFlight
+from spike_ctrl_flight.flight_parameters import SupervisorParameters
 
 
 def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
@@ -22,6 +24,15 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     require_version(options.assume, "parameter 'assume'")
     wanted = Wanted(options.remote_control, options.assume, paced=options.paced, state_rate=0.8 * options.rate)
     return vehicle, settings, wanted
+
+
+def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
+    """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
+    vehicle, settings, wanted = flight_settings(p)
+    settings = for_adaptation(settings) if p.adapt else settings
+    flown = bool(p.model) and require_fit(p.model, vehicle, p.rate).lost_rotor
+    settings = for_lost_rotor(settings, vehicle, flown, p.rotor_check)
+    return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
 
 
 def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> Contract:

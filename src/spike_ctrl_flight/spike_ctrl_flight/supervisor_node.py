@@ -16,7 +16,6 @@ from std_srvs.srv import Trigger
 
 from spike_ctrl import plug_ins
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import SetPoint as Point
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import supervisor
@@ -27,15 +26,12 @@ from spike_ctrl.flight.event import EventKind, answering
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_clock import FlightClock, HeldBack
-from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation, for_lost_rotor
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.request import SERVICES, Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
-from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl_flight import flight_messages
-from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import SupervisorParameters
-from spike_ctrl_flight.flight_plan import flight_settings, require_fit
+from spike_ctrl_flight.flight_plan import plan_flight
 from spike_ctrl_flight.graph_watch import GraphWatch
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
@@ -46,15 +42,6 @@ from spike_ctrl_ros.spin import run
 
 Target = Point | Trajectory
 ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action": "candidate"}
-
-
-def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
-    """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
-    vehicle, settings, wanted = flight_settings(p)
-    settings = for_adaptation(settings) if p.adapt else settings
-    flown = bool(p.model) and require_fit(p.model, vehicle, p.rate).lost_rotor
-    settings = for_lost_rotor(settings, vehicle, flown, p.rotor_check)
-    return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
 
 
 class Supervisor(ProcessNode):
