@@ -99,7 +99,7 @@ class SegmentConditions(NamedTuple):
     delay: Floats  # [B] control steps from a command to its effect
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
     sight: Sight = PRESENT  # its last entries are set by the flight
-    volts: tuple[np.float32, np.float32] | None = None  # of `fly`
+    volts: tuple[np.float32, np.float32] | None = None  # of `fly_segment`
 
 
 def sight(turn: np.ndarray, age: np.ndarray, before: np.ndarray) -> Sight:

@@ -48,9 +48,8 @@ SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
 _LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
 _NO_LOOP = np.zeros(0, np.float32)  # no None, for which numba would compile each kernel once more
-# Places in a block and in a record. As np.uint64 they are no literals, for each of which numba would compile anew.
+# Places in a record. As np.uint64 they are no literals, for each of which numba would compile anew.
 _BEGIN, _STATE, _BATTERY = np.uint64(0), np.uint64(STATE_SIZE * LANES), np.uint64(BATTERY_SIZE * LANES)
-_LOOP_BEGIN, _BATTERY_BEGIN, _CLOCK = np.uint64(COMMAND * LANES), np.uint64(CHARGE * LANES), np.uint64(CLOCK * LANES)
 
 
 class Motion(NamedTuple):
@@ -91,10 +90,10 @@ def record(buffer: Floats, block: int, kept: Floats) -> None:
     """Copy the state of one block and its battery to `kept`, and that of its rate loop if `kept` has room for it."""
     base, end = np.uint64(block * ROWS * LANES), np.uint64(len(kept)) - _BATTERY
     _copy(kept, _BEGIN, buffer, base, _STATE)
-    _copy(kept, end, buffer, base + _BATTERY_BEGIN, _BATTERY - _LANES)
-    _copy(kept, end + _BATTERY - _LANES, buffer, base + _CLOCK, _LANES)
+    _copy(kept, end, buffer, base + AT[CHARGE], _BATTERY - _LANES)
+    _copy(kept, end + _BATTERY - _LANES, buffer, base + AT[CLOCK], _LANES)
     if end > _STATE:
-        _copy(kept, _STATE, buffer, base + _LOOP_BEGIN, end - _STATE)
+        _copy(kept, _STATE, buffer, base + AT[COMMAND], end - _STATE)
 
 
 @kernel(**BLOCKWISE)
@@ -102,10 +101,10 @@ def load(buffer: Floats, block: int, kept: Floats) -> None:
     """Put back what `record` kept."""
     base, end = np.uint64(block * ROWS * LANES), np.uint64(len(kept)) - _BATTERY
     _copy(buffer, base, kept, _BEGIN, _STATE)
-    _copy(buffer, base + _BATTERY_BEGIN, kept, end, _BATTERY - _LANES)
-    _copy(buffer, base + _CLOCK, kept, end + _BATTERY - _LANES, _LANES)
+    _copy(buffer, base + AT[CHARGE], kept, end, _BATTERY - _LANES)
+    _copy(buffer, base + AT[CLOCK], kept, end + _BATTERY - _LANES, _LANES)
     if end > _STATE:
-        _copy(buffer, base + _LOOP_BEGIN, kept, _STATE, end - _STATE)
+        _copy(buffer, base + AT[COMMAND], kept, _STATE, end - _STATE)
 
 
 @inlined
