@@ -192,7 +192,7 @@ define built
 @echo "setup: messages of $(notdir $(1))"
 @mkdir -p $(VENV)/build
 @{ cmake -S $(1) -B $(VENV)/build/$(notdir $(1)) -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) && \
+    -DBUILD_TESTING=OFF -DPYTHON_ONLY=ON -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) && \
   cmake --build $(VENV)/build/$(notdir $(1)) && cmake --install $(VENV)/build/$(notdir $(1)); \
 } > $(VENV)/build/$(notdir $(1)).log 2>&1 || \
   { tail -n 40 $(VENV)/build/$(notdir $(1)).log >&2; echo "setup: $(notdir $(1)) did not build; all output: $(VENV)/build/$(notdir $(1)).log" >&2; exit 1; }

@@ -57,7 +57,7 @@ def leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[st
             yield f"{above}{name}", value
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.CSafeLoader):
     """The safe loader, which by itself would accept a key twice and keep the second value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
