@@ -43,12 +43,9 @@ def _steps(
     active = np.empty(neurons, np.int64)
     for first in range(0, vehicles, TILE):
         some = min(TILE, vehicles - first)
-        if vehicles == 1:
-            before[0], spiked[0] = membrane[:, 0], spike[:, 0]
-        else:
-            for n in range(neurons):
-                for v in range(some):
-                    before[v, n], spiked[v, n] = membrane[n, first + v], spike[n, first + v]
+        for n in range(neurons):
+            for v in range(some):
+                before[v, n], spiked[v, n] = membrane[n, first + v], spike[n, first + v]
         for v in range(some):
             u, s, fires_now = before[v], spiked[v], now[v]
             for i in range(neurons):
@@ -89,12 +86,9 @@ def _steps(
                 for k in range(count):
                     total += numbers[at + active[k] * outputs + i]
                 action[first + v, i] = math.tanh(total)
-        if vehicles == 1:
-            after[:, 0], fired[:, 0] = before[0], now[0]
-        else:
-            for n in range(neurons):
-                for v in range(some):
-                    after[n, first + v], fired[n, first + v] = before[v, n], now[v, n]
+        for n in range(neurons):
+            for v in range(some):
+                after[n, first + v], fired[n, first + v] = before[v, n], now[v, n]
     return action, after, fired
 
 
