@@ -207,10 +207,10 @@ $(DONE)/tf2_msgs: $(wildcard $(addprefix plug_ins/rviz/tf_message/,CMakeLists.tx
 	$(call built,plug_ins/rviz/tf_message)
 	@touch $@
 
-# $? holds the packages whose pyproject.toml is newer than the stamp.
+# $? holds the packages whose pyproject.toml is newer than the stamp. A build takes 2 s, so there are two at a time.
 $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages $(DONE)/tf2_msgs
 	@echo "setup: packages $(patsubst %/,%,$(dir $?))"
-	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
+	@printf -- '-e %s\n' $(dir $?) | xargs -P 2 -L 12 $(PIP) --no-deps --no-build-isolation --use-pep517
 	@touch $@
 
 # Else the nodes of the first graph compile them at the same time, each for itself. Changed sources compile when they are used.
