@@ -38,36 +38,6 @@ def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph, tmp_p
     assert "error: --noise: too quiet" in graph.output and "the embedded vehicle refuses its arguments" in graph.output
 
 
-def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
-    graph = start_graph("rate:=100.0", "record:=false", f"connection:=udpin:127.0.0.1:{free_port()}", name="flight")
-    graph.wait_until(lambda: CONTROL <= set(graph.nodes()), 120, "not all nodes run")
-    for name in CONTROL - {"snn_policy"}:  # whose checkpoint has a rate of its own, which the supervisor compares
-        assert graph.parameters(name)["rate"] == 100.0, name
-
-
-@pytest.mark.parametrize(
-    ("argument", "hurries"), [("adapt:=true", True), ("adapt:=false", True), ("realtime:=false", False)]
-)
-@pytest.mark.skipif(not realtime_scheduling.allowed(), reason="this user may not set SCHED_FIFO")
-def test_the_nodes_from_state_to_command_are_above_all_that_computes_where_it_is_allowed(start_graph, argument, hurries):
-    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
-    graph = start_graph(argument, "record:=false", connection, name="flight")
-    wanted, adapts = os.SCHED_FIFO if hurries else os.SCHED_OTHER, argument == "adapt:=true"
-
-    def found():
-        running = nodes([graph.process.pid])
-        return running if running.keys() >= CONTROL | ({"adapter"} if adapts else set()) else None
-
-    def scheduled():
-        running = found()
-        return running and all(os.sched_getscheduler(running[name].process) == wanted for name in CONTROL)
-
-    graph.wait_until(scheduled, 150, "not all nodes run so")  # the first start compiles
-    if adapts:
-        adapter = found()["adapter"].process
-        graph.wait_until(lambda: os.sched_getscheduler(adapter) == os.SCHED_IDLE, 60, "the adapter gives way to none")
-
-
 @pytest.mark.flight
 def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_land(start_graph):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"

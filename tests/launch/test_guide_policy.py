@@ -55,16 +55,22 @@ def show(ros_domain_id, request):
     rclpy.shutdown()
 
 
-def test_it_integrates_while_it_flies_and_keeps_that_while_another_does(show):
+def test_it_integrates_while_it_flies_keeps_that_while_another_does_and_answers_no_malformed_state(show):
     at_first = show(VehicleState.FIRST, 1)
     assert show(0, 100) == pytest.approx(at_first, abs=1e-3)  # the policy flies, and hovers 10 cm too low
     after = show(VehicleState.GUIDE, 100)
     assert after > at_first + 0.03
     assert show(0, 100) == pytest.approx(after, abs=2e-3)
     assert show(VehicleState.FIRST, 1) == pytest.approx(at_first, abs=1e-3)  # on the ground
+    odd = fill(VehicleState(), flags=np.zeros(1, np.uint8), observation=BELOW, plant=BELOW)
+    for tick, message in enumerate((VehicleState(), VehicleState(vehicles=1), VehicleState(vehicles=2, flags=[0]), odd)):
+        message.tick = 1000 + tick
+        show.out.publish(message)
+        time.sleep(0.2)
+    assert show(VehicleState.FIRST, 1) == pytest.approx(at_first, abs=1e-3)
 
 
-@pytest.mark.parametrize("show", [50.0, 100.0, 125.0], indirect=True)
+@pytest.mark.parametrize("show", [50.0, 125.0], indirect=True)
 def test_it_integrates_over_time_and_not_over_states(show, request):
     at_first, rate = show(VehicleState.FIRST, 1), request.node.callspec.params["show"]
     assert show(VehicleState.GUIDE, round(rate / 2)) - at_first == pytest.approx(0.0221, abs=1e-3)  # half a second of it
@@ -83,13 +89,3 @@ def test_it_flies_with_the_lost_rotor_of_which_the_supervisor_tells_until_the_ne
         found = show(0, 1)
     assert found == pytest.approx(wanted, abs=1e-4) and abs(found - whole) > 0.05
     assert show(VehicleState.FIRST, 1) == whole
-
-
-def test_a_malformed_state_is_not_answered_and_ends_nobody(show):
-    at_first = show(VehicleState.FIRST, 1)
-    odd = fill(VehicleState(), flags=np.zeros(1, np.uint8), observation=BELOW, plant=BELOW)
-    for tick, message in enumerate((VehicleState(), VehicleState(vehicles=1), VehicleState(vehicles=2, flags=[0]), odd)):
-        message.tick = 1000 + tick
-        show.out.publish(message)
-        time.sleep(0.2)
-    assert show(VehicleState.FIRST, 1) == pytest.approx(at_first, abs=1e-3)

@@ -79,7 +79,7 @@ def flight(ros_domain_id, tmp_path, monkeypatch):
 
 
 @pytest.mark.alone
-def test_the_guide_flies_while_the_policy_hangs_and_until_it_is_warm_again(flight):
+def test_the_guide_flies_while_the_policy_hangs_until_it_is_warm_again_and_one_that_stays_silent_ends_it(flight):
     flight.until(lambda: flight.figures.get("tick", 0) > 100 and flight.reasons)
     assert flight.reasons[0] == PolicyStatus.OK  # an episode starts: no warm-up
     before, told = flight.figures["flown_by_guide"], len(flight.reasons)
@@ -100,11 +100,6 @@ def test_the_guide_flies_while_the_policy_hangs_and_until_it_is_warm_again(fligh
         return last["flown_by_guide"] - first["flown_by_guide"] < 0.5 * (last["tick"] - first["tick"])
 
     flight.until(policy_flies)
-
-
-@pytest.mark.alone
-def test_a_policy_that_stays_silent_ends_the_simulator_with_its_name(flight):
-    flight.until(lambda: flight.figures.get("tick", 0) > 100)
     os.kill(flight.processes["snn_policy"].pid, signal.SIGSTOP)
     flight.until(lambda: flight.processes["simulator"].poll() is not None)
     assert flight.processes["simulator"].returncode == 1

@@ -2,9 +2,11 @@
 
 import hashlib
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from rosbags.highlevel import AnyReader
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -22,6 +24,20 @@ KINDS = (
     "SupervisorStatus", "FlightCommand",
 )  # fmt: skip
 EPOCH = 3
+
+
+def messages(bag: Path) -> dict[str, list]:
+    """The messages of each topic."""
+    found: dict[str, list] = {}
+    with AnyReader([bag]) as reader:
+        for connection, _, raw in reader.messages():
+            found.setdefault(connection.topic, []).append(reader.deserialize(raw, connection.msgtype))
+    return found
+
+
+def ticks(messages: list) -> list[int]:
+    """The ticks in their order, once each: a state that nobody answers within a second is sent again."""
+    return [tick for tick, _ in groupby(message.tick for message in messages)]
 
 
 class Bag:

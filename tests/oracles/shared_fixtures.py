@@ -50,7 +50,7 @@ def session_ros_domain_id():
         del os.environ["ROS_DOMAIN_ID"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two_ros_domain_ids():
     """Two such domains, for tests of graphs that must not see each other."""
     with _reserve_domain() as first, _reserve_domain() as second:

@@ -3,6 +3,7 @@
 - the wheel is made from the sdist, so both hold what flies
 - the build leaves nothing in the checkout
 - far from the checkout, `spike-ctrl eval` finds the airframe and the model's contract, and a policy follows a hover
+- its kernels compile there, and are kept in the package
 
 The environment borrows what the requirements bring from this one, but none of our packages.
 """
@@ -36,6 +37,15 @@ print(spike_ctrl.__file__)
 outcome, _ = monte_carlo.refly(1, resources.find("models", "sih_quadx.safetensors"), family="none")
 print(outcome.last, outcome.outside, outcome.seconds)
 """
+
+COMPILE = """
+from pathlib import Path
+from spike_ctrl.sim import observation
+
+print(observation.build((0, 0, 1), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))[2])
+print(*Path(observation.__file__).parents[1].glob("__pycache__/kernels-*/*/*.nbc"))
+"""
+INTERPRETED = {"NUMBA_DISABLE_JIT": "1"}  # all kernels of a simulation compile for longer than a short one takes without
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +83,10 @@ def sources():
     return {path for path in PACKAGE.rglob("*") if "__pycache__" not in path.parts}
 
 
-def run(command, cwd):
+def run(command, cwd, **more):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AMENT_", "NUMBA_"))}
     done = subprocess.run(
-        command, cwd=cwd, env=inherited, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=cwd, env=inherited | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
@@ -98,13 +108,19 @@ def test_sdist_and_wheel_hold_launch_files_recipes_airframes_models_and_types(bu
 
 def test_the_installed_wheel_evaluates_a_model(python, tmp_path):
     command = [python.with_name("spike-ctrl"), "eval", "models/crazyflie.safetensors", "--protocol", "hover"]
-    run([*command, "--json", "hover.json"], cwd=tmp_path)
+    run([*command, "--json", "hover.json"], cwd=tmp_path, **INTERPRETED)
     (found,) = json.loads((tmp_path / "hover.json").read_text())["hover"].values()
     assert 0 < found["rmse_m"] < 0.02
 
 
 def test_the_installed_wheel_flies_a_model(python, tmp_path):
-    file, flown = run([python, "-c", FLY], cwd=tmp_path).splitlines()
+    file, flown = run([python, "-c", FLY], cwd=tmp_path, **INTERPRETED).splitlines()
     assert Path(file).is_relative_to(python.parents[1])
     last, outside, seconds = flown.split()
     assert last == "SNN" and float(outside) < 0 and float(seconds) > 5  # the policy flew to the end, inside the cage
+
+
+def test_the_installed_wheel_compiles_a_kernel_and_keeps_it(python, tmp_path):
+    height, kept = run([python, "-c", COMPILE], cwd=tmp_path).splitlines()
+    assert float(height) == 1 and all(Path(file).is_relative_to(python.parents[1]) for file in kept.split())
+    assert "observation._build" in kept

@@ -1,12 +1,16 @@
 """What `adapt:=true` changes in a flight: real-time scheduling, unless it is refused, and the supervisor's parameter."""
 
 import importlib
+import os
 from types import SimpleNamespace
 
 import pytest
 from programs import free_port
 
+from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_launcher import launch_modules
+
+CONTROL = ("vehicle_bridge", "guide_policy", "snn_policy", "supervisor")
 
 
 @pytest.fixture
@@ -37,8 +41,14 @@ def test_the_supervisor_knows_whether_candidates_are_tuned_in_flight(arguments, 
     assert arguments.parameters(context) == {"supervisor": {"adapt": adapt}}
 
 
-def test_a_flight_gives_the_parameter_to_its_supervisor(start_graph):
-    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
-    graph = start_graph("adapt:=true", "realtime:=false", "record:=false", connection, name="flight")
-    graph.wait_until(lambda: "supervisor" in graph.nodes(), 120, "no supervisor runs")
+def test_a_flight_gives_the_parameter_to_its_supervisor_and_its_adapter_gives_way_to_all_that_fly(start_graph):
+    graph = start_graph("adapt:=true", "record:=false", f"connection:=udpin:127.0.0.1:{free_port()}", name="flight")
+    graph.wait_until(lambda: {*CONTROL, "adapter"} <= set(graph.nodes()), 120, "not all nodes run")
     assert graph.parameters("supervisor")["adapt"] is True
+    if realtime_scheduling.allowed():
+
+        def scheduled(wanted: int, *names: str) -> bool:
+            return all(os.sched_getscheduler(graph.node(name)) == wanted for name in names)
+
+        graph.wait_until(lambda: scheduled(os.SCHED_FIFO, *CONTROL), 150, "they do not hurry")  # the first start compiles
+        graph.wait_until(lambda: scheduled(os.SCHED_IDLE, "adapter"), 60, "the adapter gives way to none")

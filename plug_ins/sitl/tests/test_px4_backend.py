@@ -18,7 +18,7 @@ from spike_ctrl.policy import checkpoint
 
 SHORT = {
     "name": "short",
-    "task": {"episode_steps": 80, "start": {"position": 1.5, "yaw": 1.0}},
+    "task": {"episode_steps": 170, "start": {"position": 1.5, "yaw": 1.0}},
     "network": {"slope": {"kind": "fixed", "k": 5}},
     "jump_start": {"horizon": 40, "rest": 0, "until": 0.3},
     "replay": {"capacity": 8192, "window": 20, "critic_batch": 8, "actor_batch": 8},

@@ -44,7 +44,7 @@ def png(figure: Any, wide: bool = False) -> bytes:
 
     height = (figure.layout.height or 380) / 86
     sheet = Figure((WIDE_INCHES if wide else INCHES, height), PIXELS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(sheet)
+    canvas = FigureCanvasAgg(sheet)
     for trace in figure.data:
         if trace.type not in KNOWN:
             raise UsageError(f"picture of '{trace.name}': found a trace of type {trace.type}, wanted {', '.join(KNOWN)}")
@@ -66,10 +66,10 @@ def png(figure: Any, wide: bool = False) -> bytes:
         handles |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if len(handles) > 1:
         sheet.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    drawn, small = io.BytesIO(), io.BytesIO()
-    sheet.savefig(drawn, format="png")
+    small = io.BytesIO()
+    canvas.draw()  # once: savefig draws twice
     # The usual median cut spends its colours on greys: thin lines of different colours become alike.
-    of_few = Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    of_few = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     of_few.save(small, "png", optimize=True)
     return small.getvalue()
 
