@@ -108,7 +108,7 @@ class Rehearsal:
 
 
 def engage(policy, seed, bad=None):
-    flight = Rehearsal(policy, seed, bad).fly(3).fly(1.5, Request.ENGAGE)
+    flight = Rehearsal(policy, seed, bad).fly(1.5).fly(1.5, Request.ENGAGE)
     assert Rung.SNN in flight.rungs, flight.reasons
     return flight
 

@@ -142,7 +142,7 @@ def test_a_few_seconds_of_the_shipped_recipe_teach_it_to_stay():
     student = Learner(plan, AIRFRAME, 256, 0)
     rollout = Rollout(training_environment(plan, AIRFRAME, 256), 0)
     calm = np.zeros((256, 4), np.float32)
-    for _ in range(70):  # a quarter of it
+    for _ in range(50):  # a sixth of it
         for _ in range(8):
             seen = rollout.see()
             student.receive(rollout.fly(seen, calm, calm, 0, 0.1)[0])

@@ -5,14 +5,14 @@ Packages of others that do, such as threadpoolctl and Gymnasium, are imported be
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
 CHANGES = """
-import gc, logging, os, signal, sys, threading, warnings
-import {first}
+import gc, importlib, logging, os, signal, sys, threading, warnings
 
 def state():
     found = {{
@@ -30,37 +30,32 @@ def state():
         found |= {{"kernels of others": numba.config.CACHE_DIR}}
     return found
 
-before = state()
-import {library}
-after = state()
-print([name for name in before if before[name] != after[name]])
+for others, ours in {imports}:
+    for name in others:
+        importlib.import_module(name)
+    for name in ours:
+        before = state()
+        importlib.import_module(name)
+        after = state()
+        print(name, [part for part in before if before[part] != after[part]])
 """
+# Packages of others, and what of ours is imported after them; in this order, in one process.
+IMPORTS = [
+    (["numba", "torch"], ["spike_ctrl", "spike_ctrl.recordings.writer", "spike_ctrl._files.named_object"]),
+    ([], ["spike_ctrl._files.compile_notice", "spike_ctrl.cli.main", "spike_ctrl.launching"]),
+    ([], ["spike_ctrl.certification.flight_outcome"]),
+    (["threadpoolctl", "gymnasium"], ["spike_ctrl.learn.run", "spike_ctrl.sim.environment"]),
+    ([], ["spike_ctrl.policy.compiled_runtime"]),
+]
+NODES = [
+    (["rclpy"], ["spike_ctrl_policy.snn_policy_node", "spike_ctrl_learner.learner_node"]),
+    ([], ["spike_ctrl_flight.vehicle_bridge_node", "spike_ctrl_adaptation.adapter_node"]),
+]
 
 
-@pytest.mark.parametrize(
-    ("first", "library"),
-    [
-        ("sys", "spike_ctrl"),
-        ("numba, torch", "spike_ctrl"),
-        (
-            "numba, torch, threadpoolctl, gymnasium",
-            "spike_ctrl.learn.run, spike_ctrl.sim.environment, spike_ctrl.policy.compiled_runtime",
-        ),
-        ("numba, torch", "spike_ctrl.cli.main, spike_ctrl.launching, spike_ctrl.certification.flight_outcome"),
-        ("numba, torch", "spike_ctrl.recordings.writer, spike_ctrl._files.named_object, spike_ctrl._files.compile_notice"),
-        (
-            "rclpy, numba, torch, threadpoolctl, gymnasium",
-            "spike_ctrl_policy.snn_policy_node, spike_ctrl_learner.learner_node",
-        ),
-        (
-            "rclpy, numba, torch, threadpoolctl, gymnasium",
-            "spike_ctrl_flight.vehicle_bridge_node, spike_ctrl_adaptation.adapter_node",
-        ),
-    ],
-)
-def test_an_import_changes_nothing_that_belongs_to_the_process(tmp_path, first, library):
-    if "rclpy" in first:
-        pytest.importorskip("rclpy")
-    (tmp_path / "program.py").write_text(CHANGES.format(first=first, library=library))
+@pytest.mark.parametrize("imports", [[([], ["spike_ctrl"])], IMPORTS + (NODES if find_spec("rclpy") else [])])
+def test_an_import_changes_nothing_that_belongs_to_the_process(tmp_path, imports):
+    (tmp_path / "program.py").write_text(CHANGES.format(imports=imports))
     run = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True)
-    assert (run.stdout, run.stderr) == ("[]\n", ""), run.stderr
+    unchanged = "".join(f"{name} []\n" for _, ours in imports for name in ours)
+    assert (run.stdout, run.stderr) == (unchanged, ""), run.stderr

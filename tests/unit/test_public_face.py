@@ -227,7 +227,7 @@ def test_a_trajectory_of_ones_own_is_followed_as_a_shipped_one():
 
 def test_training_gives_the_policy_and_its_evaluation_and_keeps_the_run_where_it_is_told_to(tmp_path):
     lines = []
-    plan = recipes.find("default").with_steps(20_000)
+    plan = recipes.find("default").with_steps(4_000)
     plan = dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, evaluations=1))
     policy, evaluation = spike_ctrl.train(plan, vehicles=32, seed=3, run=tmp_path / "run", progress=lines.append)
     kept = checkpoint.load(tmp_path / "run" / "policy.safetensors")

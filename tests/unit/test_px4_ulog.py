@@ -15,7 +15,7 @@ from spike_ctrl.recordings.reader import read
 
 pytestmark = pytest.mark.slow
 
-YAW_RATE, SECONDS = 0.5, 6.0
+YAW_RATE, SECONDS = 0.5, 2.0
 
 
 def flight(**changes):

@@ -1,5 +1,6 @@
 """JSON Schemas of recipes and airframes: they say of a file what the loader says, by another's validator."""
 
+import functools
 import json
 
 import jsonschema
@@ -21,6 +22,7 @@ PARSE = {"recipe": recipe.from_dict, "airframe": airframe.from_dict}
 CRAFT = airframe.to_dict(airframe.load("x500"))
 
 
+@functools.cache
 def validator(kind):
     schema = json.loads((CONFIG / "schemas" / f"{kind}.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)

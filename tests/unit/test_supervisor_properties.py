@@ -104,15 +104,17 @@ def tell(flight, story):
 PROPERTY = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 
-def stories(from_the_air=True):
-    return st.tuples(st.booleans() if from_the_air else st.just(False), STORIES)
-
-
 @PROPERTY
-@given(stories())
-def test_only_the_operator_leads_up_and_only_step_by_step(Flight, engaged, told):
+@given(st.tuples(st.booleans(), STORIES))
+def test_the_operator_alone_leads_up_and_no_command_leaves_but_a_valid_fresh_one(Flight, engaged, told):
     in_the_air, story = told
     flight = tell(copy.deepcopy(engaged) if in_the_air else Flight(), story)
+    only_the_operator_leads_up_and_only_step_by_step(flight, in_the_air)
+    it_arms_only_where_the_operator_asked_to_take_off(flight)
+    nothing_but_a_validated_fresh_command_leaves_and_only_once(flight)
+
+
+def only_the_operator_leads_up_and_only_step_by_step(flight, in_the_air):
     rung, engage, up = (SNN if in_the_air else SILENT), False, False
     for _, inputs, output, _ in flight.log:
         asked = inputs.get("requests", ())
@@ -129,11 +131,14 @@ def test_only_the_operator_leads_up_and_only_step_by_step(Flight, engaged, told)
         rung = output.rung
 
 
-@PROPERTY
-@given(stories())
-def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight, engaged, told):
-    in_the_air, story = told
-    flight = tell(copy.deepcopy(engaged) if in_the_air else Flight(), story)
+def it_arms_only_where_the_operator_asked_to_take_off(flight):
+    asked = False
+    for _, inputs, output, _ in flight.log:
+        asked = asked or Request.TAKE_OFF in inputs.get("requests", ())
+        assert output.ask is not Ask.ARM or asked
+
+
+def nothing_but_a_validated_fresh_command_leaves_and_only_once(flight):
     given_, last, rests = {}, -1, 0
     s = flight.settings
     for now, inputs, output, state in flight.log:
@@ -166,17 +171,6 @@ def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight,
 def test_a_passive_stack_never_commands_nor_asks_for_anything(Flight, story):
     flight = tell(Flight(), story)
     assert flight.commands == [] and flight.asks == [] and flight.rung is SILENT
-
-
-@PROPERTY
-@given(stories())
-def test_it_arms_only_where_the_operator_asked_to_take_off(Flight, engaged, told):
-    in_the_air, story = told
-    flight = tell(copy.deepcopy(engaged) if in_the_air else Flight(), story)
-    asked = False
-    for _, inputs, output, _ in flight.log:
-        asked = asked or Request.TAKE_OFF in inputs.get("requests", ())
-        assert output.ask is not Ask.ARM or asked
 
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)

@@ -243,9 +243,8 @@ def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np
     while True:
         with suppress(UsageError):
             path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5), lead=lead)
-            path.within_reach(*envelope.trajectory_limits, envelope.reach)
             if too_fast(path, windy, Braking(), SetPointLimits()) is None:
-                return path
+                return path.within_reach(*envelope.trajectory_limits, envelope.reach)
         period, lead = 1.1 * period, 1.1 * lead
 
 

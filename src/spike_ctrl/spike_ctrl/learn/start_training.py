@@ -52,7 +52,7 @@ def train(
 
     Raises UsageError where recipe, airframe or folder cannot be used, or a number is out of range.
 
-    >>> policy, evaluation = train("default", steps=20_000, vehicles=64)
+    >>> policy, evaluation = train("default", steps=4_000, vehicles=64)
     >>> policy.outputs, evaluation.starts
     (4, 1024)
     """
