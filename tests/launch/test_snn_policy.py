@@ -104,11 +104,18 @@ def answered_at_first(talker: Talker) -> VehicleAction | None:
     return talker.answers[0] if talker.answers else None
 
 
-@pytest.mark.parametrize("parameters", [(), ("realtime:=true", "max_age:=60.0")])
-def test_a_gru_answers_as_the_torch_module_does_with_the_time_of_a_step_and_no_spikes(start_policy, parameters):
+@pytest.fixture(scope="module")
+def gru():
+    """A module, and its checkpoint."""
     module = GRU()
-    talker = start_policy(1 if parameters else VEHICLES, *parameters, data=saved(module))
-    state, policy = module.initial_state(talker.vehicles), checkpoint.loads(saved(module)).policy
+    return module, saved(module)
+
+
+@pytest.mark.parametrize("parameters", [(), ("realtime:=true", "max_age:=60.0")])
+def test_a_gru_answers_as_the_torch_module_does_with_the_time_of_a_step_and_no_spikes(start_policy, gru, parameters):
+    module, data = gru
+    talker = start_policy(1 if parameters else VEHICLES, *parameters, data=data)
+    state, policy = module.initial_state(talker.vehicles), checkpoint.loads(data).policy
     own = policy.initial_state(talker.vehicles)
     for _ in range(20):
         answer = view(talker.ask()).action
