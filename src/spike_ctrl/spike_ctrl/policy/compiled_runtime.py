@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import FunctionType
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def _steps(
     for first in range(0, vehicles, TILE):
         some = min(TILE, vehicles - first)
         if vehicles == 1:
-            before[0], spiked[0] = membrane[:, 0], spike[:, 0]
+            for n in range(neurons):
+                before[0, n], spiked[0, n] = membrane[n, 0], spike[n, 0]
         else:
             for n in range(neurons):
                 for v in range(some):
@@ -90,7 +92,8 @@ def _steps(
                     total += numbers[at + active[k] * outputs + i]
                 action[first + v, i] = math.tanh(total)
         if vehicles == 1:
-            after[:, 0], fired[:, 0] = before[0], now[0]
+            for n in range(neurons):
+                after[n, 0], fired[n, 0] = before[0, n], now[0, n]
         else:
             for n in range(neurons):
                 for v in range(some):
@@ -99,8 +102,10 @@ def _steps(
 
 
 _ordered = kernel(cache=True, nogil=True, error_model="numpy")(_steps)
-# As the step was before. Not in the cache of numba, whose files know a function's name but not its rules.
-_fused = kernel(nogil=True, error_model="numpy", fastmath={"contract"})(_steps)
+# As the step was before; by a name of its own, for the files of numba's cache know a function's name but not its rules.
+_contracted = FunctionType(_steps.__code__, globals())
+_contracted.__qualname__ = "_contracted"
+_fused = kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(_contracted)
 
 
 class CompiledPolicy(SpikingPolicy):
