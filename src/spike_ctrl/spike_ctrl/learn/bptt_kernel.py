@@ -245,7 +245,9 @@ def fly_segment(
         add_errors(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
     for block in range(blocks):
         record(buffer, block, tape.state[steps * parts, block])
-    tape.spike[1] = spike
+    for b in range(vehicles):
+        for n in range(spike.shape[1]):
+            tape.spike[1, b, n] = spike[b, n]
     return sums
 
 

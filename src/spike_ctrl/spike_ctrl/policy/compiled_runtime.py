@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import FunctionType
 
 import numpy as np
 
@@ -43,9 +44,13 @@ def _steps(
     active = np.empty(neurons, np.int64)
     for first in range(0, vehicles, TILE):
         some = min(TILE, vehicles - first)
-        for n in range(neurons):
-            for v in range(some):
-                before[v, n], spiked[v, n] = membrane[n, first + v], spike[n, first + v]
+        if vehicles == 1:
+            for n in range(neurons):
+                before[0, n], spiked[0, n] = membrane[n, 0], spike[n, 0]
+        else:
+            for n in range(neurons):
+                for v in range(some):
+                    before[v, n], spiked[v, n] = membrane[n, first + v], spike[n, first + v]
         for v in range(some):
             u, s, fires_now = before[v], spiked[v], now[v]
             for i in range(neurons):
@@ -86,15 +91,21 @@ def _steps(
                 for k in range(count):
                     total += numbers[at + active[k] * outputs + i]
                 action[first + v, i] = math.tanh(total)
-        for n in range(neurons):
-            for v in range(some):
-                after[n, first + v], fired[n, first + v] = before[v, n], now[v, n]
+        if vehicles == 1:
+            for n in range(neurons):
+                after[n, 0], fired[n, 0] = before[0, n], now[0, n]
+        else:
+            for n in range(neurons):
+                for v in range(some):
+                    after[n, first + v], fired[n, first + v] = before[v, n], now[v, n]
     return action, after, fired
 
 
 _ordered = kernel(cache=True, nogil=True, error_model="numpy")(_steps)
-# As the step was before. Not in the cache of numba, whose files know a function's name but not its rules.
-_fused = kernel(nogil=True, error_model="numpy", fastmath={"contract"})(_steps)
+# As the step was before; by a name of its own, for the files of numba's cache know a function's name but not its rules.
+_contracted = FunctionType(_steps.__code__, globals())
+_contracted.__qualname__ = "_contracted"
+_fused = kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(_contracted)
 
 
 class CompiledPolicy(SpikingPolicy):
