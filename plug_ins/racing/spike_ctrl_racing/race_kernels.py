@@ -264,7 +264,8 @@ def finish(
         if ended:
             finished += 1
             kept[vehicle, ENDED] = _ONE
-            results.flight[vehicle] = kept[vehicle]
+            for i in range(KEPT):
+                results.flight[vehicle, i] = kept[vehicle, i]
         course = field.of[vehicle]
         _observe(
             buffer, lane, field.gates[course], field.counts[course], int(kept[vehicle, GATE]), results.observation,

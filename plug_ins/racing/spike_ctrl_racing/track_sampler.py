@@ -140,7 +140,7 @@ def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
         if pair:
             second = 1 + int(_uniform(key, 7, 0.0, stations - 1e-6))
             for i in range(gates - 1, second, -1):
-                at[i], yaw[i] = at[i - 1], yaw[i - 1]
+                at[i, 0], at[i, 1], at[i, 2], yaw[i] = at[i - 1, 0], at[i - 1, 1], at[i - 1, 2], yaw[i - 1]
             closer = _uniform(key, 12, 0.0, float(ranges[13]))
             first, apart = second - 1, max(3.0, float(ranges[2])) - closer + _uniform(key, 8, 0.0, 0.5)
             before, after = (first - 1) % gates, (second + 1) % gates
@@ -152,7 +152,7 @@ def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
             out = wide * _uniform(key, 11, 0.2, 0.5)
             at[first, 0] += out * math.cos(yaw[first])
             at[first, 1] += out * math.sin(yaw[first])
-            at[second] = at[first]
+            at[second, 0], at[second, 1] = at[first, 0], at[first, 1]  # no row: numba would compile the words of its errors
             base = ranges[4] - _uniform(key, 13, 0.0, float(ranges[12])) + _uniform(key, 9, 0.0, 0.5)
             upper, lower = (first, second) if _uniform(key, 10, 0.0, 1.0) < 0.6 else (second, first)
             at[lower, 2], at[upper, 2] = base, base + apart

@@ -43,10 +43,10 @@ def _steps(
     active = np.empty(neurons, np.int64)
     for first in range(0, vehicles, TILE):
         some = min(TILE, vehicles - first)
-        if vehicles == 1:
-            before[0], spiked[0] = membrane[:, 0], spike[:, 0]
-        else:
-            for n in range(neurons):
+        for n in range(neurons):  # no assignment of slices: numba compiles the words of its errors with each one
+            if vehicles == 1:
+                before[0, n], spiked[0, n] = membrane[n, 0], spike[n, 0]
+            else:
                 for v in range(some):
                     before[v, n], spiked[v, n] = membrane[n, first + v], spike[n, first + v]
         for v in range(some):
@@ -89,10 +89,10 @@ def _steps(
                 for k in range(count):
                     total += numbers[at + active[k] * outputs + i]
                 action[first + v, i] = math.tanh(total)
-        if vehicles == 1:
-            after[:, 0], fired[:, 0] = before[0], now[0]
-        else:
-            for n in range(neurons):
+        for n in range(neurons):
+            if vehicles == 1:
+                after[n, 0], fired[n, 0] = before[0, n], now[0, n]
+            else:
                 for v in range(some):
                     after[n, first + v], fired[n, first + v] = before[v, n], now[v, n]
     return action, after, fired

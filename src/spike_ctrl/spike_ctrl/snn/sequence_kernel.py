@@ -192,8 +192,8 @@ def _forward(
     size = np.empty(steps, np.uint64)
     for b in range(batch):
         for t in range(steps):
-            index[t, :inputs] = np.arange(inputs)
-            factor[t, :inputs] = observation[b, t]
+            for i in range(inputs):
+                index[t, i], factor[t, i] = i, observation[b, t, i]
             size[t] = inputs
         for n in range(len(tables)):
             _layer(
@@ -202,7 +202,8 @@ def _forward(
             )  # fmt: skip
             counts[n] += size.sum()
         for t in range(steps):
-            output[t, b] = bias
+            for i in range(len(bias)):
+                output[t, b, i] = bias[i]
             add_rows(output[t, b], readout, index[t], factor[t], size[t])
 
 
@@ -237,8 +238,8 @@ def _layer(
             spiked[h] = one if _fires(x, theta[h]) else zero
         factor[t, : size[t]] = one
         size[t] = list_marked(marked, index[t])
-    after[:] = membranes[len(size) - 1]
-    fired[:] = marked
+    for h in range(width):
+        after[h], fired[h] = membranes[len(size) - 1, h], marked[h]
 
 
 @kernel(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -264,8 +265,9 @@ def _vjp(
     later, final = np.empty_like(beta), np.empty_like(beta)
     for b in range(batch):
         later[:] = zero
-        final[:] = grad_after[b]
-        du[b, steps - 1] += grad_fired[b]
+        for h in range(width):
+            final[h] = grad_after[b, h]
+            du[b, steps - 1, h] += grad_fired[b, h]
         for t in range(steps - 1, -1, -1):
             u, now = membranes[b, t], du[b, t]
             if t < steps - 1 and first[b, t + 1]:  # the next step began from zero, whatever came of this one
