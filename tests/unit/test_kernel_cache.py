@@ -11,6 +11,7 @@ import pytest
 
 import spike_ctrl
 from spike_ctrl._files import kernel_cache
+from spike_ctrl._files.kernel import kernel
 
 pytestmark = pytest.mark.slow
 
@@ -92,3 +93,24 @@ def test_every_kernel_is_decorated_where_its_folder_is_chosen():
     assert [file.name for file in sources if re.search(r"import njit|numba\.(njit|jit)\b", file.read_text())] == [
         "kernel.py"
     ]
+
+
+def test_a_function_is_compiled_once_for_all_constants_that_kernels_call_it_with():
+    @kernel(error_model="numpy")
+    def power(x, times):
+        result = x
+        for _ in range(times):
+            result *= x
+        return result
+
+    @kernel(error_model="numpy")
+    def sums(x):
+        return power(x, 1) + power(x, 2) + power(x, times=3)
+
+    assert sums(2.0) == 4 + 8 + 16
+    assert len(power.signatures) == 1
+
+
+def test_a_part_of_kernels_can_be_called_from_python():
+    half = kernel(forceinline=True)(lambda x: x / 2)
+    assert half(3.0) == kernel()(lambda: half(3.0))() == 1.5

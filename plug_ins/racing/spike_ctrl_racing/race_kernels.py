@@ -264,7 +264,7 @@ def finish(
         if ended:
             finished += 1
             kept[vehicle, ENDED] = _ONE
-            for i in range(kept.shape[1]):
+            for i in range(KEPT):
                 results.flight[vehicle, i] = kept[vehicle, i]
         course = field.of[vehicle]
         _observe(

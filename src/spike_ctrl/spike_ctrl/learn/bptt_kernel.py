@@ -294,9 +294,8 @@ def segment_vjp(
     by_observation = np.empty((vehicles, backward[0].shape[0] * PANEL), np.float32)
     shape = tape.spike.shape[1:]
     later, incoming = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    spike, spiked = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    spike, spiked = tape.spike[1].copy(), np.empty(shape, np.float32)
     marked, marked_before = np.empty(shape[1], np.uint64), np.empty(shape[1], np.uint64)
-    spike[:] = tape.spike[1]
     tile_network.mark(spike, marked)
     parts, tick = (1, dt) if len(loop) == 0 else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps - 1, -1, -1):
@@ -318,7 +317,7 @@ def segment_vjp(
         if t > 0:
             tile_network.spikes(tape.membrane[t], network.theta, spiked, marked_before)
         else:
-            spiked[:] = tape.spike[0]
+            spiked = tape.spike[0].copy()
             tile_network.mark(spiked, marked_before)
         tile_network.step_vjp(
             network, backward, policy.hard, slope, tape.observation[t], tape.membrane[t], spiked, marked_before,

@@ -77,15 +77,17 @@ def tables(policy: NetworkArrays, inputs: int) -> NetworkRows:
         given, size, width = policy.weights[layer], len(policy.bias[layer]), start[layer + 1] - start[layer]
         own = given.shape[1] > heard
         table = np.zeros((rows + (width if own else 0), width), np.float32)
-        table[:heard, :size] = given[:, :heard].T
-        if own:
-            table[rows : rows + size, :size] = given[:, heard:].T
+        for h in range(size):
+            n = start[layer] + h
+            bias[n], beta[n], theta[n] = policy.bias[layer][h], policy.beta[layer][h], policy.theta[layer][h]
+            for i in range(given.shape[1]):
+                table[i if i < heard else rows + i - heard, h] = given[h, i]
         weights.append(table)
-        here = slice(start[layer], start[layer] + size)
-        bias[here], beta[here], theta[here] = policy.bias[layer], policy.beta[layer], policy.theta[layer]
         heard, rows = size, width
     readout = np.zeros((rows, OUTPUTS), np.float32)
-    readout[:heard, :4] = policy.readout.T
+    for h in range(heard):
+        for i in range(4):
+            readout[h, i] = policy.readout[i, h]
     return NetworkRows(weights, readout, bias, beta, theta, start)
 
 
@@ -114,7 +116,9 @@ def backward_tables(policy: NetworkArrays, inputs: int) -> list[Floats]:
         found.append(table)
         heard, first = size, width
     readout = np.zeros((1, 4, first), np.float32)
-    readout[0, :, :heard] = policy.readout
+    for i in range(4):
+        for h in range(heard):
+            readout[0, i, h] = policy.readout[i, h]
     found.append(readout)
     return found
 
@@ -125,15 +129,17 @@ def add_gradient(found: NetworkRows, gradient: NetworkArrays, inputs: int) -> No
     heard, rows = inputs, inputs
     for layer in range(len(gradient.bias)):
         size, start = len(gradient.bias[layer]), found.start[layer]
-        given, here = found.weights[layer], slice(start, start + size)
-        gradient.weights[layer][:, :heard] += given[:heard, :size].T
-        if gradient.weights[layer].shape[1] > heard:
-            gradient.weights[layer][:, heard:] += given[rows : rows + size, :size].T
-        gradient.bias[layer][:] += found.bias[here]
-        gradient.beta[layer][:] += found.beta[here]
-        gradient.theta[layer][:] += found.theta[here]
+        weights, given = gradient.weights[layer], found.weights[layer]
+        for h in range(size):
+            for i in range(weights.shape[1]):
+                weights[h, i] += given[i if i < heard else rows + i - heard, h]
+            gradient.bias[layer][h] += found.bias[start + h]
+            gradient.beta[layer][h] += found.beta[start + h]
+            gradient.theta[layer][h] += found.theta[start + h]
         heard, rows = size, found.start[layer + 1] - start
-    gradient.readout[:] += found.readout[:, :heard]
+    for i in range(4):
+        for h in range(heard):
+            gradient.readout[i, h] += found.readout[i, h]
 
 
 @kernel(**OPTIONS)

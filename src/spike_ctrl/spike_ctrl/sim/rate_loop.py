@@ -107,26 +107,15 @@ def _room(u: Number, spin: Number) -> Number:
 
 
 @inlined
-def _torque(
-    buffer: Floats,
-    lane: Number,
-    axis: int,
-    limit: Number,
-    p: Number,
-    i_dt: Number,
-    d_per_dt: Number,
-    i_limit: Number,
-    gyro_share: Number,
-    slope_share: Number,
-) -> Number:
-    """One axis of the PID: moves filters and integral, and returns the normalised torque."""
+def _torque(buffer: Floats, lane: Number, axis: int, c: Scalars) -> Number:
+    """One axis of the PID: moves filters and integral, and returns the normalised torque. c: `constants`, as a tuple."""
     gyro, slope, integral = lane + AT[GYRO + axis], lane + AT[GYRO_SLOPE + axis], lane + AT[RATE_INTEGRAL + axis]
-    change = gyro_share * (buffer[lane + AT[RATES + axis]] - buffer[gyro])
+    change = c[16] * (buffer[lane + AT[RATES + axis]] - buffer[gyro])
     buffer[gyro] += change
-    buffer[slope] += slope_share * (change - buffer[slope])
-    error = limit * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - buffer[gyro]
-    torque = p * error + buffer[integral] - d_per_dt * buffer[slope]
-    buffer[integral] = clip(buffer[integral] + i_dt * error, -i_limit, i_limit)
+    buffer[slope] += c[17] * (change - buffer[slope])
+    error = c[1 + axis] * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - buffer[gyro]
+    torque = c[4 + axis] * error + buffer[integral] - c[10 + axis] * buffer[slope]
+    buffer[integral] = clip(buffer[integral] + c[7 + axis] * error, -c[13 + axis], c[13 + axis])
     return torque
 
 
@@ -165,9 +154,7 @@ def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
     c: `constants`, as a tuple; spin: signs of the yaw torques.
     """
     c = own(buffer, lane, c)
-    roll = _torque(buffer, lane, 0, c[1], c[4], c[7], c[10], c[13], c[16], c[17])
-    pitch = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[14], c[16], c[17])
-    yaw = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[15], c[16], c[17])
+    roll, pitch, yaw = _torque(buffer, lane, 0, c), _torque(buffer, lane, 1, c), _torque(buffer, lane, 2, c)
     thrust = wanted_thrust(buffer[lane + AT[RATE_SETPOINT]], c)
     # Body FLU, order of the rotors: front-right, back-right, back-left, front-left.
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)

@@ -30,24 +30,14 @@ def _within(x: Number, low: Number, high: Number) -> Number:
 
 
 @inlined
-def _torque(
-    buffer: Floats,
-    lane: Number,
-    axis: int,
-    limit: Number,
-    p: Number,
-    i_dt: Number,
-    d_per_dt: Number,
-    gyro_share: Number,
-    slope_share: Number,
-) -> tuple[Number, Number]:
+def _torque(buffer: Floats, lane: Number, axis: int, c: Scalars) -> tuple[Number, Number]:
     """Torque of one axis of the PID, and its integral before the limits."""
     gyro, slope = buffer[lane + AT[GYRO + axis]], buffer[lane + AT[GYRO_SLOPE + axis]]
-    change = gyro_share * (buffer[lane + AT[RATES + axis]] - gyro)
-    slope += slope_share * (change - slope)
-    error = limit * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - (gyro + change)
+    change = c[16] * (buffer[lane + AT[RATES + axis]] - gyro)
+    slope += c[17] * (change - slope)
+    error = c[1 + axis] * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - (gyro + change)
     integral = buffer[lane + AT[RATE_INTEGRAL + axis]]
-    return p * error + integral - d_per_dt * slope, integral + i_dt * error
+    return c[4 + axis] * error + integral - c[10 + axis] * slope, integral + c[7 + axis] * error
 
 
 @inlined
@@ -99,28 +89,16 @@ def _share_out_vjp(
 
 
 @inlined
-def _torque_vjp(
-    adjoint: Floats,
-    at: Number,
-    axis: int,
-    g: Number,
-    open: Number,
-    limit: Number,
-    p: Number,
-    i_dt: Number,
-    d_per_dt: Number,
-    gyro_share: Number,
-    slope_share: Number,
-) -> None:
+def _torque_vjp(adjoint: Floats, at: Number, axis: int, g: Number, open: Number, c: Scalars) -> None:
     """Take the gradient `g` of one axis' torque, and those of the loop's state, to the beginning of the substep."""
     g_integral = open * adjoint[at + AT[_INTEGRAL + axis]]
-    g_slope = adjoint[at + AT[_SLOPE + axis]] - d_per_dt * g
-    g_error = p * g + i_dt * g_integral
+    g_slope = adjoint[at + AT[_SLOPE + axis]] - c[10 + axis] * g
+    g_error = c[4 + axis] * g + c[7 + axis] * g_integral
     g_gyro = adjoint[at + AT[_GYRO + axis]] - g_error
-    g_change = gyro_share * (g_gyro + slope_share * g_slope)
-    adjoint[at + AT[_SETPOINT + 1 + axis]] += limit * g_error
+    g_change = c[16] * (g_gyro + c[17] * g_slope)
+    adjoint[at + AT[_SETPOINT + 1 + axis]] += c[1 + axis] * g_error
     adjoint[at + AT[_INTEGRAL + axis]] = g + g_integral
-    adjoint[at + AT[_SLOPE + axis]] = (_ONE - slope_share) * g_slope
+    adjoint[at + AT[_SLOPE + axis]] = (_ONE - c[17]) * g_slope
     adjoint[at + AT[_GYRO + axis]] = g_gyro - g_change
     adjoint[at + AT[STATE + RATES + axis]] += g_change
 
@@ -133,9 +111,9 @@ def rate_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: 
     the LOOP rows and adds to the rates among the STATE rows.
     """
     c = own(buffer, lane, c)
-    roll, roll_integral = _torque(buffer, lane, 0, c[1], c[4], c[7], c[10], c[16], c[17])
-    pitch, pitch_integral = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[16], c[17])
-    yaw, yaw_integral = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[16], c[17])
+    roll, roll_integral = _torque(buffer, lane, 0, c)
+    pitch, pitch_integral = _torque(buffer, lane, 1, c)
+    yaw, yaw_integral = _torque(buffer, lane, 2, c)
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
     wanted = wanted_thrust(collective, c)
     lift = _lift(collective, hover) if collective > c[19] else _ZERO
@@ -169,6 +147,6 @@ def rate_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: 
     adjoint[at + AT[_SETPOINT]] += lift * g_thrust
     open0, open1 = _within(roll_integral, -c[13], c[13]), _within(pitch_integral, -c[14], c[14])
     open2 = _within(yaw_integral, -c[15], c[15])
-    _torque_vjp(adjoint, at, 0, g_roll, open0, c[1], c[4], c[7], c[10], c[16], c[17])
-    _torque_vjp(adjoint, at, 1, g_pitch, open1, c[2], c[5], c[8], c[11], c[16], c[17])
-    _torque_vjp(adjoint, at, 2, g_yaw, open2, c[3], c[6], c[9], c[12], c[16], c[17])
+    _torque_vjp(adjoint, at, 0, g_roll, open0, c)
+    _torque_vjp(adjoint, at, 1, g_pitch, open1, c)
+    _torque_vjp(adjoint, at, 2, g_yaw, open2, c)

@@ -258,7 +258,7 @@ def _vjp(
         later[:] = zero
         for h in range(width):
             final[h] = grad_after[b, h]
-        du[b, steps - 1] += grad_fired[b]
+            du[b, steps - 1, h] += grad_fired[b, h]
         for t in range(steps - 1, -1, -1):
             u, now = membranes[b, t], du[b, t]
             if t < steps - 1 and first[b, t + 1]:  # the next step began from zero, whatever came of this one
