@@ -171,13 +171,20 @@ class Rig(Client):
         self.run(0.02, setpoint)
         return self.results(message.command)[before:]
 
-    def hover(self, height=1.5):
+    def take_off(self, height=1.5):
         """Arm, take off by position set-points, and hover. When it returns, a set-point has just been sent."""
         place = self.position_target(0, 0, -height)
         self.run(2.5, place)
         assert self.ask(Client.mode_request(OFFBOARD), place) == [0, 0]
         assert self.ask(Client.arm(), place) == [0]
         self.run(8 + height / 3, place)
+        assert abs(self.height - height) < 0.05 or self.vehicle.estimator.noise
+        return self
+
+    def hover(self, height=1.5):
+        """Begin in the air, where `take_off` ends, some eight seconds earlier. A set-point has just been sent."""
+        self.vehicle.begin_in_the_air((0.0, 0.0, height))
+        self.run(2.5, self.position_target(0, 0, -height))
         assert abs(self.height - height) < 0.05 or self.vehicle.estimator.noise
         return self
 

@@ -7,6 +7,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
@@ -220,8 +221,17 @@ def test_equal_seeds_fly_equally_and_others_do_not(rig):
     assert flown(3) == flown(3) and flown(3) != flown(4)
 
 
+def test_who_begins_in_the_air_is_where_a_take_off_ends(rig):
+    flown, begun = (getattr(rig(), how)(2.0).vehicle for how in ("take_off", "hover"))
+    for name in ("armed", "took_off", "mode", "intended", "_not_land"):
+        assert getattr(flown.commander, name) == getattr(begun.commander, name), name
+    assert flown.land_detector.landed is begun.land_detector.landed is False
+    for name in ("position", "velocity", "rates"):
+        np.testing.assert_allclose(getattr(flown.truth, name), getattr(begun.truth, name), atol=0.02)
+
+
 def test_the_battery_drains_while_armed_and_its_gauge_can_fail(rig):
-    client = rig({"SYS_FAILURE_EN": 1}).hover()
+    client = rig({"SYS_FAILURE_EN": 1}).take_off()
     charge, voltage = client.last("SYS_STATUS").battery_remaining, client.last("SYS_STATUS").voltage_battery
     assert 80 < charge < 90 and 15000 < voltage < 16200
     client.run(40, client.position_target(0, 0, -1.5))
@@ -234,7 +244,7 @@ def test_the_battery_drains_while_armed_and_its_gauge_can_fail(rig):
 
 @pytest.mark.parametrize("percent", [-1e6, 1e6])
 def test_a_parameter_out_of_range_does_not_end_the_flight(rig, percent):
-    client = rig({"SIM_BAT_MIN_PCT": percent, "SIM_BAT_DRAIN": 5.0}).hover()
+    client = rig({"SIM_BAT_MIN_PCT": percent, "SIM_BAT_DRAIN": 5.0}).take_off()
     assert client.last("SYS_STATUS").battery_remaining in (0, 100)
 
 

@@ -49,7 +49,8 @@ def test_without_satellites_the_vehicle_tells_a_growing_deviation_and_drifts_as_
 def test_satellites_lost_in_the_air_lead_to_a_landing_by_the_autopilot_within_a_second(path):
     stack = VirtualStack().take_off()
     stack.target = path
-    stack.fly(6.0)
+    stack.fly(6.0, until=lambda: stack.rung is Rung.SNN)
+    stack.fly(1.0)
     assert stack.rung is Rung.SNN and told_deviation(stack) < 0.6
     stack.inject(GPS, OFF)
     limit = stack.settings.estimate.horizontal

@@ -186,7 +186,7 @@ def test_a_ground_station_that_was_never_heard_is_not_lost(rig):
 )
 def test_a_low_battery_does_what_com_low_bat_act_says(rig, action, floor, mode):
     """Critical is below 7 %, emergency below 5 %."""
-    client = rig({"COM_LOW_BAT_ACT": action, "SIM_BAT_DRAIN": 12.0, "SIM_BAT_MIN_PCT": floor}).hover()
+    client = rig({"COM_LOW_BAT_ACT": action, "SIM_BAT_DRAIN": 12.0, "SIM_BAT_MIN_PCT": floor}).take_off()
     client.run(4, client.position_target(*PLACE))
     assert client.armed and client.mode == mode
     assert any("battery low" in message.text for message in client.all("STATUSTEXT"))
@@ -218,12 +218,12 @@ def test_beyond_60_degrees_flight_ends_only_where_the_breaker_is_open(rig, break
 
 def test_a_severer_failsafe_overrules_a_milder_one_and_not_the_reverse(rig):
     battery = {"SIM_BAT_DRAIN": 14.0, "SIM_BAT_MIN_PCT": 0.0}
-    client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 5, "COM_LOW_BAT_ACT": 2}).hover()
+    client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 5, "COM_LOW_BAT_ACT": 2}).take_off()
     client.run(1)
     assert client.mode == LOITER
     client.run(5)
     assert client.mode == LAND
     battery = {"SIM_BAT_DRAIN": 14.0, "SIM_BAT_MIN_PCT": 6.0}  # critical: return
-    client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 3}).hover()
+    client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 3}).take_off()
     client.run(8)
     assert client.mode == LAND

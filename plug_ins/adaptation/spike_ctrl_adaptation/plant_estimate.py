@@ -16,6 +16,7 @@ With the layout `rates` the autopilot's rate loop removes a trim moment, and onl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +153,8 @@ def estimate(flown: FlownWindow, craft: Airframe) -> PlantEstimate:
     if len(blocks) < LEAST:
         return before
     motors = craft.action_layout == "motors"
-    tried = [_fit(*_equations(flown, craft, blocks, factor), before, motors) for factor in LAGS]
+    equations = _equations(flown, craft, blocks)
+    tried = [_fit(*equations(factor), before, motors) for factor in LAGS]
     weight = np.array([score for _, _, score in tried]) - 0.5 * (np.log(LAGS) / math.log(1.5)) ** 2
     weight = np.exp(weight - weight.max())
     weight /= weight.sum()
@@ -185,40 +187,48 @@ def _blocks(flown: FlownWindow) -> list[tuple[int, int]]:
     return [(a, b) for a, b in found if flown.time[b] - flown.time[a] < 1.5 * BLOCK]
 
 
-def _equations(flown: FlownWindow, craft: Airframe, blocks: list[tuple[int, int]], factor: float):
-    """Regressors and right-hand sides of the blocks, per second: (n, 3, 8) and (n, 3) for v, the same for w."""
+def _equations(
+    flown: FlownWindow, craft: Airframe, blocks: list[tuple[int, int]]
+) -> Callable[[float], tuple[Floats, Floats, Floats, Floats]]:
+    """By the factor of the lag: regressors and right-hand sides of the blocks, per second.
+
+    (n, 3, 8) and (n, 3) for v, the same for w.
+    """
     x, y, z, w = flown.quaternion.T
     down_body = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)  # R z
-    thrusts = _thrusts(flown, craft, factor)
-    pushed = thrusts.sum(1, keepdims=True) / craft.mass * down_body
-    turned, carried = _angular(flown, craft, thrusts)
     begin, end = np.array(blocks).T
     span = (flown.time[end] - flown.time[begin])[:, None]
 
     def mean(values: Floats) -> Floats:
-        total = np.concatenate([np.zeros((1, 3)), np.cumsum(0.5 * (values[1:] + values[:-1]) * _steps(flown), axis=0)])
+        total = np.concatenate([np.zeros((1, 3)), np.cumsum(0.5 * (values[1:] + values[:-1]) * steps, axis=0)])
         return (total[end] - total[begin]) / span
 
-    n = len(blocks)
+    n, steps, command = len(blocks), np.diff(flown.time)[:, None], _command(flown, craft)
     of_v, of_w = np.zeros((n, 3, len(NAMES))), np.zeros((n, 3, len(NAMES)))
-    of_v[:, :, THRUST], of_v[:, :, FORCE], of_v[:, :, DRAG] = mean(pushed), np.eye(3), -mean(flown.velocity)
-    of_w[:, :, THRUST], of_w[:, :, TRIM] = mean(turned), np.eye(3)
+    of_v[:, :, FORCE], of_v[:, :, DRAG], of_w[:, :, TRIM] = np.eye(3), -mean(flown.velocity), np.eye(3)
     change_v = (flown.velocity[end] - flown.velocity[begin]) / span + [0.0, 0.0, GRAVITY]
-    change_w = (flown.rates[end] - flown.rates[begin]) / span - mean(carried)
-    return of_v, change_v, of_w, change_w
+    change_w = (flown.rates[end] - flown.rates[begin]) / span - mean(_carried(flown, craft))
+
+    def of(factor: float) -> tuple[Floats, Floats, Floats, Floats]:
+        thrusts = _thrusts(flown, craft, command, factor)
+        with_v, with_w = of_v.copy(), of_w.copy()
+        with_v[:, :, THRUST] = mean(thrusts.sum(1, keepdims=True) / craft.mass * down_body)
+        with_w[:, :, THRUST] = mean(_turned(craft, thrusts))
+        return with_v, change_v, with_w, change_w
+
+    return of
 
 
-def _steps(flown: FlownWindow) -> Floats:
-    return np.diff(flown.time)[:, None]
-
-
-def _thrusts(flown: FlownWindow, craft: Airframe, factor: float) -> Floats:
-    """Thrust (T, 4) in N of each rotor as the airframe's curve has it, after its lag times a factor."""
+def _command(flown: FlownWindow, craft: Airframe) -> Floats:
+    """Command (T, 4) of each rotor."""
     if craft.action_layout == "motors":
-        command = action_mapping.command(flown.action)
-    else:
-        share = np.array([action_mapping.thrust(a, craft.hover) for a in flown.action[:, 0]])
-        command = np.repeat(np.clip(share, 0.0, 1.0)[:, None], 4, axis=1)
+        return action_mapping.command(flown.action)
+    share = np.array([action_mapping.thrust(a, craft.hover) for a in flown.action[:, 0]])
+    return np.repeat(np.clip(share, 0.0, 1.0)[:, None], 4, axis=1)
+
+
+def _thrusts(flown: FlownWindow, craft: Airframe, command: Floats, factor: float) -> Floats:
+    """Thrust (T, 4) in N of each rotor as the airframe's curve has it, after its lag times a factor."""
     period = float(np.median(np.diff(flown.time)))
     keep = math.exp(-period / (factor * 0.5 * (craft.lag_up + craft.lag_down)))
     speed = lfilter([0.0, 1 - keep], [1.0, -keep], command, axis=0, zi=command[:1].copy())[0]
@@ -226,9 +236,8 @@ def _thrusts(flown: FlownWindow, craft: Airframe, factor: float) -> Floats:
     return c0 + c1 * speed + c2 * speed**2
 
 
-def _angular(flown: FlownWindow, craft: Airframe, thrusts: Floats) -> tuple[Floats, Floats]:
-    """Angular acceleration (T, 3) by the rotors, which scales with the thrust, and that by everything else."""
-    inertia = np.array(craft.inertia)
+def _turned(craft: Airframe, thrusts: Floats) -> Floats:
+    """Angular acceleration (T, 3) by the rotors, which scales with the thrust."""
     moment = np.stack(
         [
             thrusts @ np.array(craft.rotor_y),
@@ -237,8 +246,13 @@ def _angular(flown: FlownWindow, craft: Airframe, thrusts: Floats) -> tuple[Floa
         ],
         axis=1,
     )
-    carried = -np.cross(flown.rates, inertia * flown.rates) - craft.angular_drag * flown.rates
-    return moment / inertia, carried / inertia
+    return moment / np.array(craft.inertia)
+
+
+def _carried(flown: FlownWindow, craft: Airframe) -> Floats:
+    """Angular acceleration (T, 3) by everything but the rotors."""
+    inertia = np.array(craft.inertia)
+    return (-np.cross(flown.rates, inertia * flown.rates) - craft.angular_drag * flown.rates) / inertia
 
 
 def _fit(

@@ -9,6 +9,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl_sitl import path_error, virtual_flight
 
 CRAFT = airframe.load("sih_quadx")
+ORACLES = Path(__file__).resolve().parents[3] / "tests" / "oracles"
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,9 @@ def test_hover_and_figure_eight_reach_their_goals(policy):
 
 @pytest.mark.parametrize("factors", list(itertools.product((0.8, 1.2), repeat=3)), ids=lambda f: "-".join(map(str, f)))
 def test_it_flies_with_mass_thrust_and_lag_off_by_a_fifth_and_20_ms_late(policy, factors):
-    flown = fly(policy, "hover", 6.0, airframe.altered(CRAFT, *factors), latency=0.02)
+    flown = fly(policy, "hover", 4.5, airframe.altered(CRAFT, *factors), latency=0.02)
     assert not any(Cage().check(position) for position in flown.true[::10])
-    assert flown.error[flown.time > 4].max() < 0.3
+    assert flown.error[flown.time > 3.5].max() < 0.3
 
 
 def test_a_policy_that_does_nothing_is_not_a_flight():
@@ -56,8 +58,8 @@ def test_a_policy_that_does_nothing_is_not_a_flight():
         def step(self, observation, state):
             return observation[:4] * 0 - 0.2, state  # a fifth less than hover thrust
 
-    flown = fly(Nothing(), "hover", 4.0)
-    assert path_error.legs(flown, ("hover",), 4.0)[0].rmse > 0.8 and flown.true[-1, 2] < 0.1
+    flown = fly(Nothing(), "hover", 3.0)
+    assert path_error.legs(flown, ("hover",), 3.0)[0].rmse > 0.8 and flown.true[-1, 2] < 0.1
 
 
 def test_the_shipped_policy_hovers_and_flies_a_figure_eight_by_motor_commands():
@@ -81,9 +83,7 @@ def test_the_shipped_policy_is_not_behind_a_set_point_on_its_way():
 
 
 def test_a_network_that_does_not_spike_hovers():
-    pytest.importorskip("spike_ctrl_networks")
-    from plain_networks import Cascade, saved
-
-    policy = checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
+    pytest.importorskip("onnxruntime")
+    policy = checkpoint.load(ORACLES / "cascade.safetensors").policy  # plain_networks.saved(Cascade(), "sih_quadx")
     flown = fly(policy, "hover", 6.0, noise=0.5)
     assert path_error.legs(flown, ("hover",), 6.0)[0].rmse < 0.15
