@@ -108,9 +108,9 @@ def test_a_flipped_velocity_is_flipped_and_a_drift_grows():
 @pytest.mark.parametrize(("place", "kind"), [(place, kind) for place, kinds in KINDS.items() for kind in kinds])
 def test_every_fault_can_be_flown(who, place, kind):
     drawn = moving_scenario.draw(20)
-    struck = injected_fault.draw(place, 1.2, np.random.default_rng(1), kind)
-    core = fly(who, drawn._replace(family=place, faults=(struck,), duration=1.5))
-    assert core.vehicle.now >= 1.4 or not core.vehicle.commander.armed
+    struck = injected_fault.draw(place, 0.85, np.random.default_rng(1), kind)  # the policy flies from .8 s on
+    core = fly(who, drawn._replace(family=place, faults=(struck,), duration=1.05))
+    assert core.vehicle.now >= 1.0 or not core.vehicle.commander.armed
 
 
 def test_a_killed_policy_is_followed_by_the_guide_within_its_deadline(who):
@@ -158,7 +158,7 @@ def test_a_flight_that_is_over_is_not_kept():
 
     gc.collect()
     data, before = checkpoint.read(MODEL), alive()
-    for seed in (1, 2, 3):  # 9000 flights of a worker had taken 2.7 GB
+    for seed in (1, 2):  # 9000 flights of a worker had taken 2.7 GB
         monte_carlo._fly(str(MODEL), data, [seed], None, time.process_time)
         assert alive() <= before + 1
 

@@ -18,50 +18,59 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.slow
 
-KILLED_SAVE = """
-import os, signal, sys
+KILLED_SAVES = """
+import os, shutil, signal, sys
 sys.path.insert(0, {folder!r})
 from small_checkpoint import CONTRACT, make_weights
 from spike_ctrl.policy import checkpoint
 
 calls = 0
-def dying(call):
+def dying(call, nth):
     def wrapper(*arguments):
         global calls
         calls += 1
-        if calls == {nth}:
+        if calls == nth:
             os.kill(os.getpid(), signal.SIGKILL)
         return call(*arguments)
     return wrapper
 
-write = os.write
-os.write = dying(lambda descriptor, rest: write(descriptor, rest[:4096]))
-for name in ("open", "close", "fsync", "replace"):
-    setattr(os, name, dying(getattr(os, name)))
-checkpoint.save({path!r}, make_weights(1), CONTRACT)
-print("saved after", calls)
+def killed(nth):
+    if process := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    write = os.write
+    os.write = dying(lambda descriptor, rest: write(descriptor, rest[:4096]), nth)
+    for name in ("open", "close", "fsync", "replace"):
+        setattr(os, name, dying(getattr(os, name), nth))
+    checkpoint.save({path!r}, make_weights(1), CONTRACT)
+    os._exit(0)
+
+for nth in range(1, 40):
+    checkpoint.save({path!r}, make_weights(0), CONTRACT)
+    ended = killed(nth)
+    shutil.copy({path!r}, {kept!r} + f"/{{nth}}.safetensors")
+    print(ended)
+    if ended == 0:
+        break
 """
 
 
 @pytest.mark.proves("22U")
 def test_a_kill_at_any_write_leaves_a_file_that_loads(tmp_path):
-    path = tmp_path / "policy.safetensors"
+    path, kept = tmp_path / "saved" / "policy.safetensors", tmp_path / "kept"
+    path.parent.mkdir()
+    kept.mkdir()
     old, new = make_weights(0), make_weights(1)
-    outcomes = []
-    for nth in range(1, 40):
-        checkpoint.save(path, old, CONTRACT)
-        code = KILLED_SAVE.format(folder=os.path.dirname(small_checkpoint.__file__), nth=nth, path=str(path))
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        found = checkpoint.load(path).weights
+    code = KILLED_SAVES.format(folder=os.path.dirname(small_checkpoint.__file__), path=str(path), kept=str(kept))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    ends, outcomes = result.stdout.split(), []
+    for nth, _ in enumerate(ends, 1):
+        found = checkpoint.load(kept / f"{nth}.safetensors").weights
         outcomes.append(np.array_equal(found["output.bias"], new["output.bias"]))
         assert outcomes[-1] or np.array_equal(found["output.bias"], old["output.bias"])
-        if result.returncode == 0:
-            assert outcomes[-1] and "saved after" in result.stdout
-            break
-        assert result.returncode == -signal.SIGKILL, result.stderr
+    assert {*ends[:-1]} == {str(-signal.SIGKILL)} and ends[-1] == "0", result.stderr
     assert outcomes[0] is False and outcomes[-1] is True and len(outcomes) > 8
     checkpoint.save(path, new, CONTRACT)
-    assert os.listdir(tmp_path) == ["policy.safetensors"]  # the dead processes' leftovers are gone
+    assert os.listdir(path.parent) == ["policy.safetensors"]  # the dead processes' leftovers are gone
 
 
 @pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])

@@ -207,7 +207,7 @@ def test_row_08_the_clock_of_a_simulation_may_run_slower_or_faster(Flight, rate)
     flight = Flight()
     flight.sample = lambda s: s._replace(stamp=rate * s.stamp)
     flight.engage()
-    flight.stays(SNN, 20)
+    flight.stays(SNN, 8)
     assert flight.count(Fault.CLOCK_JUMP) == flight.count(Fault.STATE_DELAYED) == 0
     kept = []  # and yet a state that comes late is told
     flight.sample = lambda s: kept.append(s)

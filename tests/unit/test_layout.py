@@ -1,6 +1,7 @@
 """Where everything lives: arrows run one way, and a name means one thing. What breaks a rule is told by file and import."""
 
 import ast
+import functools
 import importlib.util
 import re
 from collections import defaultdict
@@ -27,16 +28,23 @@ FILES = sorted(file for file in SOURCES.rglob("*.py") if file.name != "setup.py"
 OF_PLUG_INS = sorted(file for file in PLUG_INS.glob("*/spike_ctrl_*/**/*.py"))
 
 
-def imported(text: str) -> list[tuple[int, str]]:
-    """Line and dotted name of every import, wherever in the file; of `from a import b` it is a.b."""
-    found = []
+@functools.cache
+def parsed(text: str) -> tuple[list[tuple[int, str]], list[str]]:
+    """Line and dotted name of every import, wherever in the file; of `from a import b` it is a.b. The names of classes."""
+    found, classes = [], []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [(node.lineno, name.name) for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"line {node.lineno}: a relative import hides where it leads"
             found += [(node.lineno, f"{node.module}.{name.name}") for name in node.names]
-    return found
+        elif isinstance(node, ast.ClassDef):
+            classes.append(node.name)
+    return found, classes
+
+
+def imported(text: str) -> list[tuple[int, str]]:
+    return parsed(text)[0]
 
 
 def upward(package: str, text: str) -> list[str]:
@@ -126,7 +134,7 @@ def test_a_class_name_is_used_once():
     """But for `Parameters`, those that a node declares: one class in each node."""
     classes = defaultdict(list)
     for file in (*FILES, *OF_PLUG_INS):
-        names = [node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)]
+        _, names = parsed(file.read_text())
         assert names.count("Parameters") <= file.stem.endswith("_node"), shown(file)
         for name in names:
             if not name.startswith("_") and name != "Parameters":

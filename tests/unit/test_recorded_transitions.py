@@ -29,7 +29,7 @@ PLAN = {
     "network": {"hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},
     "replay": {"capacity": 65536, "window": 20, "critic_batch": 8, "actor_batch": 16},
     "td3bc": {"burn_in": 5, "label": "guide", "alpha": 0.2, "bc": 1, "bc_end": 1, "critic_updates": 1, "actor_updates": 8},
-    "critic_width": 32, "schedule": {"steps": 60000, "iteration_steps": 1000, "evaluations": 2, "averaging": 0.05,
+    "critic_width": 32, "schedule": {"steps": 50000, "iteration_steps": 1000, "evaluations": 2, "averaging": 0.05,
                                      "learning_rate": 5e-3},
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -65,14 +66,20 @@ def finished(tmp_path_factory):
     return folder, run.finish(), lines
 
 
-@pytest.fixture
-def stopped(tmp_path):
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
     """The folder of a run that was stopped after five iterations of ten."""
-    run = start(tmp_path / "run")
+    run = start(tmp_path_factory.mktemp("runs") / "half")
     iterations(run, 5)
     run.save()
     run.close()
     return run.folder
+
+
+@pytest.fixture
+def stopped(half, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(half, tmp_path / "run", symlinks=True)
 
 
 def resume(folder, **given):

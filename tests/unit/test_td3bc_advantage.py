@@ -53,16 +53,21 @@ def taught(learner, updates=150):
     return learner.batch(sample), own
 
 
-def test_it_points_the_way_that_helps_although_bad_states_come_with_large_actions():
+@pytest.fixture(scope="module")
+def learned():
+    """A learner that was taught, with the batch and the actions that it is asked about."""
     learner = advantage()
-    assert direction(learner, *taught(learner)) > 0.7
+    return learner, *taught(learner)
+
+
+def test_it_points_the_way_that_helps_although_bad_states_come_with_large_actions(learned):
+    assert direction(*learned) > 0.7
     twin = algorithm(rate=1e-2, gamma=0.0)  # the reason for the other one: the same data mislead it
     assert direction(twin, *taught(twin)) < 0.5
 
 
-def test_its_value_is_the_return_of_the_policy_itself_without_what_deviations_add():
-    learner = advantage()
-    batch, _ = taught(learner)
+def test_its_value_is_the_return_of_the_policy_itself_without_what_deviations_add(learned):
+    learner, batch, _ = learned
     wanted = -batch.privileged[:-1, :, 0].square() - 0.02 * 0.3**2
     with torch.no_grad():
         error = learner.critic.value(batch.privileged[:-1]) - wanted
