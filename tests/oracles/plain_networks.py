@@ -74,7 +74,20 @@ def contract(name, network="nets:GRU"):
     return Contract(name, vehicle.hash, LAYOUT, vehicle.action_layout, 100.0, (18, 4), neuron=None, network=network)
 
 
+_graphs: dict[object, bytes] = {}
+
+
+def graph_once(module, *sizes):
+    """`graph_of` takes seconds: one graph for all modules that differ in their weights alone, which it does not have."""
+    plain = [(name, value) for name, value in vars(module).items() if isinstance(value, (bool, int, float, str, tuple))]
+    shapes = [(name, tuple(weight.shape)) for name, weight in module.state_dict().items()]
+    key = type(module), str(module), sizes, str(plain), str(shapes)
+    if key not in _graphs:
+        _graphs[key] = graph_of(module, *sizes)
+    return _graphs[key]
+
+
 def saved(module, name="crazyflie", **about) -> bytes:
     """A checkpoint of the module, for this airframe."""
     network = f"nets:{type(module).__name__}"
-    return checkpoint.dumps(weights_of(module), contract(name, network), graph=graph_of(module), **about)
+    return checkpoint.dumps(weights_of(module), contract(name, network), graph=graph_once(module), **about)

@@ -8,12 +8,12 @@ import onnx
 import pytest
 import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
-from plain_networks import GRU, contract, saved
+from plain_networks import GRU, contract, graph_once, saved
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint, manifest
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl_networks.onnx_graph import graph_of, weights_of
+from spike_ctrl_networks.onnx_graph import weights_of
 from spike_ctrl_networks.onnx_runtime import OnnxPolicy
 
 
@@ -280,6 +280,6 @@ def test_bits_that_a_forger_flips_in_the_graph_never_crash_the_reader(gru):
     ],
 )
 def test_graph_and_neuron_exclude_each_other(gru, about, graph, words):
-    given = {"graph": graph_of(gru[0])} if graph else {}
+    given = {"graph": graph_once(gru[0])} if graph else {}
     with pytest.raises(CheckpointError, match=words):
         checkpoint.dumps(weights_of(gru[0]), about, **given)
