@@ -9,6 +9,8 @@
 import gc
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -131,13 +133,17 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     assert MonteCarloRun(tmp_path, MODEL).missing(3) == []
 
 
-def test_workers_end_with_a_campaign_that_is_killed(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_workers_end_with_a_campaign_that_is_killed_or_interrupted(tmp_path, number, code):
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "certify", str(MODEL), "--flights", "400", "--workers", "2"]
-    begun = subprocess.Popen([*command, "--folder", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    begun = subprocess.Popen([*command, "--folder", str(tmp_path)], **quiet, start_new_session=True)
     flown = tmp_path / monte_carlo.FLIGHTS
     try:
         until(lambda: flown.exists() and flown.read_text())
         left = children(begun.pid)
+        (os.killpg if number == signal.SIGINT else os.kill)(begun.pid, number)  # a terminal tells all its processes
+        assert begun.wait(3) == code  # a worker that went on with its flights would take 4 s and more
     finally:
         begun.kill()
         begun.wait()

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -157,7 +158,7 @@ class MonteCarloRun:
             for seed in seeds:
                 yield _fly(who, data, [seed], family, clock, table)
         else:
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker) as pool:
                 waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
                 while True:
                     while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
@@ -169,8 +170,9 @@ class MonteCarloRun:
                         yield future.result()
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+def _begin_worker() -> None:
+    """Ctrl-C ends a worker at once, also one that holds a lock; one whose parent was killed would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
