@@ -1,5 +1,6 @@
 """Flights of the library's own simulator, written to bags as the recorder would have: no ROS, no waiting."""
 
+import functools
 import hashlib
 import sys
 from itertools import groupby
@@ -40,13 +41,20 @@ def ticks(messages: list) -> list[int]:
     return [tick for tick, _ in groupby(message.tick for message in messages)]
 
 
+@functools.cache
+def _types():
+    """All types of messages; what writes them is compiled once in a process."""
+    store = message_definitions.standard()
+    for kind in KINDS:
+        message_definitions.add(store, f"spike_ctrl_msgs/msg/{kind}", [sys.prefix])
+    return store
+
+
 class Bag:
     """Writes messages of spike_ctrl_msgs given as keywords; fields that are not given are 0 or empty."""
 
     def __init__(self, path: Path):
-        self.store = message_definitions.standard()
-        for kind in KINDS:
-            message_definitions.add(self.store, f"spike_ctrl_msgs/msg/{kind}", [sys.prefix])
+        self.store = _types()
         self.writer = BagWriter(path, self.store)
 
     def write(self, topic: str, kind: str, received: int, **fields) -> None:

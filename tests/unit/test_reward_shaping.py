@@ -29,7 +29,7 @@ SHIPPED = (resources.folder("config") / "recipes").glob("*.yaml")
 FROM_REWARDS = sorted(path.stem for path in SHIPPED if recipes.load(path).algorithm != "bptt")
 
 
-def crashes(environment, steps=400, seed=0):
+def crashes(environment, steps=200, seed=0):
     """Raw rewards of episodes that random actions flew into the wall, one array each."""
     rng, flying, found = np.random.default_rng(seed), [[] for _ in range(environment.num_envs)], []
     environment.reset(seed=seed)
