@@ -134,7 +134,10 @@ def _traces(
     if not len(chosen):
         return time, _quantity(flight.state[begin : begin + count], quantity), []
     few = at._replace(
-        state=at.state[:, chosen], command=at.command[:, chosen], voltage=at.voltage[:, chosen], flight=at.flight[chosen]
+        state=at.state.take(chosen, 1),
+        command=at.command.take(chosen, 1),
+        voltage=at.voltage.take(chosen, 1),
+        flight=at.flight[chosen],
     )
     flown = predict(craft, few, range(1, AHEAD + 1)).state
     pieces = []

@@ -137,27 +137,33 @@ def parameters(prior: Airframe) -> list[Parameter]:
     ]
 
 
-def simulate(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
-    """Simulate the windows with the airframe `craft`. Gives velocity and rates (steps, W, 6) after the warm-up.
+def simulate(crafts: Sequence[Airframe], prior: Airframe, found: Windows) -> np.ndarray:
+    """Simulate the windows with each of the airframes. Gives velocity and rates (airframes, steps, W, 6) after the warm-up.
 
-    The recorded actions were given to the prior's airframe: a collective of 0 stands for its hover throttle.
+    The airframes differ in what `parameters` gives, and are flown at once. The recorded actions were given to the prior's
+    airframe: a collective of 0 stands for its hover throttle.
     """
-    environment = Environment(craft, found.count, ENDLESS)
+    many, count = len(crafts), found.count
+    environment = Environment(crafts[0], many * count, ENDLESS)
     environment.reset(seed=0)
+    every = slice(0, dynamics.ROWS)  # a window begins alike with each airframe
+    dynamics.write(environment.buffer, every, np.tile(environment.read(every)[:count], (many, 1)))
     # With a rate loop the rates are not set: its derivative term would take the noise of recorded rates for rotation.
-    controlled = craft.action_layout == "rates"
-    dynamics.write(environment.buffer, dynamics.PLANT_ROWS, np.tile(dynamics.nominal_plant(craft), (found.count, 1)))
-    dynamics.write(environment.buffer, dynamics.ROTOR_ROWS, np.full((found.count, 4), craft.hover))
+    controlled = prior.action_layout == "rates"
+    plants, hover = [dynamics.nominal_plant(craft) for craft in crafts], np.array([[craft.hover] for craft in crafts])
+    dynamics.write(environment.buffer, dynamics.PLANT_ROWS, np.repeat(plants, count, axis=0))
+    for rows in (dynamics.ROTOR_ROWS, slice(dynamics.EARLIER, dynamics.LOST)):
+        dynamics.write(environment.buffer, rows, np.tile(np.repeat(hover, count, axis=0), rows.stop - rows.start))
     flown = []
-    for step, action in enumerate(_meant(found.action, craft, prior)):
+    for step, action in enumerate(np.concatenate([_meant(found.action, craft, prior) for craft in crafts], axis=1)):
         if step <= found.warm:
             held = slice(POSITION, RATES if controlled and step else ROTORS)
-            dynamics.write(environment.buffer, held, found.state[step][:, held])
-            dynamics.write(environment.buffer, slice(RATE_INTEGRAL, GYRO), found.integral[step])
+            dynamics.write(environment.buffer, held, np.tile(found.state[step][:, held], (many, 1)))
+            dynamics.write(environment.buffer, slice(RATE_INTEGRAL, GYRO), np.tile(found.integral[step], (many, 1)))
         environment.step(action)
         if step >= found.warm:
-            flown.append(environment.read(slice(7, 13)))
-    return np.array(flown)
+            flown.append(environment.read(slice(7, 13)).reshape(many, count, 6))
+    return np.stack(flown, axis=1)
 
 
 def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
@@ -171,8 +177,14 @@ def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
 
 def error(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
     """Simulated minus recorded velocity and rates (steps, W, 6), minus the mean of each window."""
-    difference = simulate(craft, prior, found).astype(float) - found.state[found.warm + 1 :, :, 7:13]
-    return difference - difference.mean(axis=0)
+    return errors([craft], prior, found)[0]
+
+
+def errors(crafts: Sequence[Airframe], prior: Airframe, found: Windows) -> list[np.ndarray]:
+    """`error` of each airframe."""
+    wanted = found.state[found.warm + 1 :, :, 7:13]
+    differences = [flown.astype(float) - wanted for flown in simulate(crafts, prior, found)]
+    return [difference - difference.mean(axis=0) for difference in differences]
 
 
 def fit(prior: Airframe, found: Windows, show: Show = hide) -> Identification:
@@ -251,26 +263,24 @@ def _solve(start: Airframe, prior: Airframe, free: Sequence[Parameter], found: W
             craft = p.put(craft, float(value))
         return craft
 
-    def residual(x: np.ndarray) -> np.ndarray:
+    def residuals(xs: Sequence[np.ndarray]) -> list[np.ndarray]:
         # The change itself counts as an error of deviation 1: what the flight does not determine stays.
-        return np.append(np.nan_to_num(error(made(x), prior, found), nan=1e3) / spread, x)
+        found_errors = errors([made(x) for x in xs], prior, found)
+        return [np.append(np.nan_to_num(error, nan=1e3) / spread, x) for error, x in zip(found_errors, xs, strict=True)]
 
     found_ = least_squares(
-        residual, np.zeros(len(free)), bounds=(-FAR, FAR), loss="soft_l1", f_scale=3.0, max_nfev=evaluations,
-        jac=lambda x: _jacobian(residual, x),
+        lambda x: residuals([x])[0], np.zeros(len(free)), bounds=(-FAR, FAR), loss="soft_l1", f_scale=3.0,
+        max_nfev=evaluations, jac=lambda x: _jacobian(residuals, x),
     )  # fmt: skip
-    size = len(free)
-    return made(found_.x), residual(found_.x)[:-size].reshape(-1, found.count, 6), _jacobian(residual, found_.x)[:-size]
+    size, (residual,) = len(free), residuals([found_.x])
+    return made(found_.x), residual[:-size].reshape(-1, found.count, 6), _jacobian(residuals, found_.x)[:-size]
 
 
-def _jacobian(residual, x: np.ndarray) -> np.ndarray:
+def _jacobian(residuals, x: np.ndarray) -> np.ndarray:
     """The Jacobian by central differences."""
-    columns = []
-    for i in range(len(x)):
-        step = np.zeros(len(x))
-        step[i] = RELATIVE_STEP
-        columns.append((residual(x + step) - residual(x - step)) / (2 * RELATIVE_STEP))
-    return np.stack(columns, axis=1)
+    steps = RELATIVE_STEP * np.eye(len(x))
+    up, down = np.split(np.array(residuals([*(x + steps), *(x - steps)])), 2)
+    return np.ascontiguousarray(((up - down) / (2 * RELATIVE_STEP)).T)
 
 
 def _spread(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:

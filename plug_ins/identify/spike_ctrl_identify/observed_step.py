@@ -21,6 +21,7 @@ from spike_ctrl.sim.dynamics import (
     unpack_arms,
 )
 
+_LANES = np.uint64(LANES)
 _ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0))
 STATE = 13  # position, quaternion, velocity, body rates
 
@@ -48,29 +49,35 @@ def fly_observed(
     (rad/s^2), changed in place. found (H, W, 13): the states at the horizons.
     """
     reach, history, rate = unpack_arms(arms), len(along), _ONE / tick
-    for n in range(seen.shape[1]):
-        lane = np.uint64(n // LANES * ROWS * LANES + n % LANES)
-        reached = 0
+    for first in range(0, seen.shape[1], LANES):
+        base, used, reached = np.uint64(first * ROWS), min(LANES, seen.shape[1] - first), 0
         for step in range(history + ends[-1]):
-            mass = buffer[lane + AT[MASS]]
-            for i in range(3):
-                buffer[lane + AT[FORCE + i]] = mass * (push[n, i] + push[n, 6 + i])
-                inertia = buffer[lane + AT[MASS + 1 + i]]
-                buffer[lane + AT[FORCE + 3 + i]] = inertia * (push[n, 3 + i] + push[n, 9 + i])
-                push[n, 6 + i] *= fades[0]
-                push[n, 9 + i] *= fades[1]
-            for i in range(4):
-                buffer[lane + AT[COMMAND + i]] = min(max(command[step, n, i], _ZERO), _ONE)
-            if voltage[step, n] > _ZERO:  # measured, so that the battery's own model does not matter
-                buffer[lane + AT[VOLTAGE]] = voltage[step, n]
-            delay_lane(buffer, lane, rate)
-            rk4_lane(buffer, lane, tick, reach, extension)
+            for k in range(used):
+                n, lane = first + k, base + np.uint64(k)
+                mass = buffer[lane + AT[MASS]]
+                for i in range(3):
+                    buffer[lane + AT[FORCE + i]] = mass * (push[n, i] + push[n, 6 + i])
+                    inertia = buffer[lane + AT[MASS + 1 + i]]
+                    buffer[lane + AT[FORCE + 3 + i]] = inertia * (push[n, 3 + i] + push[n, 9 + i])
+                    push[n, 6 + i] *= fades[0]
+                    push[n, 9 + i] *= fades[1]
+                for i in range(4):
+                    buffer[lane + AT[COMMAND + i]] = min(max(command[step, n, i], _ZERO), _ONE)
+                if voltage[step, n] > _ZERO:  # measured, so that the battery's own model does not matter
+                    buffer[lane + AT[VOLTAGE]] = voltage[step, n]
+            for lane in range(_LANES):
+                delay_lane(buffer, base + lane, rate)
+            for lane in range(_LANES):
+                rk4_lane(buffer, base + lane, tick, reach, extension)
             if step < history:
-                _correct_place(buffer, lane, seen[step + 1, n], along[step], push[n])
-                _correct_attitude(buffer, lane, seen[step + 1, n], around[step], push[n])
+                for k in range(used):
+                    n, lane = first + k, base + np.uint64(k)
+                    _correct_place(buffer, lane, seen[step + 1, n], along[step], push[n])
+                    _correct_attitude(buffer, lane, seen[step + 1, n], around[step], push[n])
             elif step + 1 - history == ends[reached]:
-                for i in range(STATE):
-                    found[reached, n, i] = buffer[lane + AT[i]]
+                for k in range(used):
+                    for i in range(STATE):
+                        found[reached, first + k, i] = buffer[base + np.uint64(k) + AT[i]]
                 reached += 1
 
 
