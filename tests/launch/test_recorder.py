@@ -18,7 +18,6 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from output import Output, executable
 from recorded import messages, ticks
 from rosgraph_msgs.msg import Clock
 
@@ -83,11 +82,9 @@ def keeps_pace(odometry: list) -> bool:
 
 
 @pytest.mark.alone
-def test_a_killed_recorder_leaves_a_vehicle_in_real_time_and_a_bag_that_can_be_repaired(start_graph, diagnostics, tmp_path):
+def test_a_killed_recorder_leaves_a_vehicle_in_real_time_and_a_bag_to_repair(start_graph, start_node, diagnostics, tmp_path):
     graph = start_graph(*REALTIME)
-    second = Output(
-        [executable("recorder"), "--ros-args", "-p", f"bag:={tmp_path / 'chosen'}", "-p", "topics:=odometry /clock"]
-    )
+    second = start_node("recorder", "-p", f"bag:={tmp_path / 'chosen'}", "-p", "topics:=odometry /clock")
     tick = figure(diagnostics("simulator", past(300)), "tick")
     missed = figure(diagnostics("simulator", past(tick)), "deadlines_missed")
     os.kill(graph.node("recorder"), signal.SIGKILL)

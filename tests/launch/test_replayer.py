@@ -8,7 +8,6 @@
 import re
 
 import numpy as np
-from output import Output, executable
 from recorded import Bag, fly
 
 from spike_ctrl._files import resources
@@ -52,9 +51,9 @@ def test_a_bag_that_cannot_be_replayed_ends_in_one_line(start_graph, tmp_path):
     assert "error: bag: found no message; wanted a topic state" in graph.output and "Traceback" not in graph.output
 
 
-def test_a_bag_of_another_airframe_is_refused_at_once(ros_domain_id, tmp_path):
+def test_a_bag_of_another_airframe_is_refused_at_once(start_node, tmp_path):
     fly(tmp_path / "bag", MODEL, ticks=20)
-    replayer = Output([executable("replayer"), "--ros-args", "-p", f"bag:={tmp_path / 'bag'}", "-p", "airframe:=sih_quadx"])
+    replayer = start_node("replayer", "-p", f"bag:={tmp_path / 'bag'}", "-p", "airframe:=sih_quadx")
     assert replayer.process.wait(30) == 2
     complaint = r"parameter 'airframe': found 'sih_quadx' \(\w+\), wanted that of the checkpoint, crazyflie"
     assert re.search(complaint, replayer.output), replayer.output

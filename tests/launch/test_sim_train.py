@@ -12,7 +12,6 @@ import signal
 
 import pytest
 import yaml
-from output import Output, executable
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -37,7 +36,7 @@ class Slow(OffPolicy):
 """
 
 
-def test_a_slow_learner_is_waited_for_and_ctrl_c_leaves_a_run_that_goes_on_with_its_folder(start_graph, tmp_path):
+def test_a_slow_learner_is_waited_for_and_ctrl_c_leaves_a_run_that_goes_on(start_graph, start_node, tmp_path):
     slow = yaml.safe_load(resources.find("config", "recipes/debug.yaml").read_text())
     slow["algorithm"] = {"class": "slow:Slow"}
     (tmp_path / "slow.py").write_text(SLOW)
@@ -45,7 +44,7 @@ def test_a_slow_learner_is_waited_for_and_ctrl_c_leaves_a_run_that_goes_on_with_
     given = ("recipe:=slow.yaml", "vehicles:=48", "airframe:=crazyflie_l2f", "seed:=3", "steps:=5000000")
     graph = start_graph(*given, "run:=run")
     graph.wait_for(r"waiting for the learner's permission for \d+ s")
-    second = Output([executable("guide_policy")])  # a second graph ends with the first of its nodes that is refused
+    second = start_node("guide_policy")  # a second graph ends with the first of its nodes that is refused
     assert second.process.wait(40) == 1
     assert "in this ROS domain" in second.output
     assert graph.process.poll() is None

@@ -89,6 +89,21 @@ def start_graph(ros_domain_id, tmp_path):
 
 
 @pytest.fixture
+def start_node(ros_domain_id):
+    """start_node("recorder", "-p", "bag:=bag") gives the Output of a node of its own, which is killed after the test."""
+    nodes = []
+
+    def start(name: str, *arguments: str) -> Output:
+        nodes.append(Output([executable(name), "--ros-args", *arguments]))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.process.kill()
+        node.process.wait(60)
+
+
+@pytest.fixture
 def refused_launch(tmp_path, monkeypatch, capfd):
     """refused_launch("flight", "rate:=10", ...) gives the lines of a launch in this process, in the test's empty folder.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from refusal import refused
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 
@@ -30,8 +31,10 @@ def ours(monkeypatch):
     """Nothing but our own packages adds verbs."""
     installed = metadata.entry_points
 
-    def entry_points(group):
-        return [entry for entry in installed(group=group) if entry.value.startswith("spike_ctrl_")]
+    def entry_points():
+        points = (f"spike_ctrl.{point}" for point in plug_ins.POINTS)
+        found = (entry for point in points for entry in installed().select(group=point))
+        return metadata.EntryPoints(entry for entry in found if entry.value.startswith("spike_ctrl_"))
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
 
@@ -107,7 +110,7 @@ def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(o
 def test_a_verb_whose_package_is_missing_says_which_to_install(plug_in, monkeypatch, capsys):
     text = (PLUG_INS / plug_in / "pyproject.toml").read_text()
     table = text.partition('entry-points."spike_ctrl.verbs"]\n')[2].partition("\n\n")[0]
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints())
     for name in re.findall(r"^(\w+) = ", table, re.MULTILINE):
         message = refused(capsys, name)
         assert f"pip install ./plug_ins/{plug_in}" in message and f"spike_ctrl_{plug_in}, which is not installed" in message
@@ -125,7 +128,7 @@ def test_a_verb_whose_package_is_missing_says_which_to_install(plug_in, monkeypa
     ],
 )
 def test_an_option_whose_package_is_missing_says_which_to_install(words, package, monkeypatch, capsys):
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints())
     try:
         assert main.main(list(words)) == 2
     except SystemExit as ended:
@@ -136,13 +139,13 @@ def test_an_option_whose_package_is_missing_says_which_to_install(words, package
 def test_a_launch_argument_whose_package_is_missing_says_which_to_install(monkeypatch, capsys):
     installed = metadata.entry_points
     launcher = "spike_ctrl.launchers"
-    monkeypatch.setattr(metadata, "entry_points", lambda group: installed(group=group) if group == launcher else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: installed().select(group=launcher))
     assert main.main(["launch", "flight", "adapt:=true"]) == 2
     assert "pip install ./plug_ins/adaptation" in capsys.readouterr().err
 
 
 def test_without_any_launcher_a_launch_says_which_package_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints())
     assert main.main(["launch", "flight"]) == 2
     told = capsys.readouterr().err
     assert "ROS 2's own launch is missing: " in told and "pip install ./plug_ins/launcher" in told
@@ -152,7 +155,7 @@ def test_a_broken_verb_is_named_and_the_help_shows_the_others(monkeypatch, tmp_p
     (tmp_path / "broken_verb.py").write_text("import nothing_of_that_name")
     monkeypatch.syspath_prepend(tmp_path)
     broken = metadata.EntryPoint("greet", "broken_verb", POINT)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [broken] if group == POINT else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints([broken]))
     assert main.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert "train       Train a policy" in out
@@ -163,7 +166,7 @@ def test_a_broken_verb_is_named_and_the_help_shows_the_others(monkeypatch, tmp_p
 
 def test_two_packages_with_a_verb_of_one_name_are_both_named(monkeypatch, capsys):
     both = [metadata.EntryPoint("greet", module, POINT) for module in ("one_package", "another_package")]
-    monkeypatch.setattr(metadata, "entry_points", lambda group: both if group == POINT else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(both))
     assert "one_package and another_package" in refused(capsys, "greet", "you")
 
 
@@ -177,7 +180,7 @@ def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, ca
     )
     monkeypatch.syspath_prepend(tmp_path)
     greet = metadata.EntryPoint("greet", "greeting_verb", POINT)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [greet] if group == POINT else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints([greet]))
     assert main.main(["--help"]) == 0
     assert "  greet       Greet somebody, politely.\n" in capsys.readouterr().out
     assert main.main(["greet", "Ada"]) == 3

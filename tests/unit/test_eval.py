@@ -51,11 +51,11 @@ def stillness(monkeypatch, tmp_path):
     """A package adds the protocol `stillness`, and an option for all protocols."""
     (tmp_path / "still_protocol.py").write_text(PROTOCOL)
     monkeypatch.syspath_prepend(tmp_path)
-    added = {
-        "spike_ctrl.protocols": metadata.EntryPoint("stillness", "still_protocol:stillness", "spike_ctrl.protocols"),
-        "spike_ctrl.verb_options": metadata.EntryPoint("eval.still", "still_protocol", "spike_ctrl.verb_options"),
-    }
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [added[group]] if group in added else [])
+    added = [
+        metadata.EntryPoint("stillness", "still_protocol:stillness", "spike_ctrl.protocols"),
+        metadata.EntryPoint("eval.still", "still_protocol", "spike_ctrl.verb_options"),
+    ]
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(added))
 
 
 def late(seconds):

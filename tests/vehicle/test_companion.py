@@ -98,7 +98,7 @@ def test_parameters_are_read_again_one_by_one():
     pair.vehicle.parameters.set("COM_OF_LOSS_T", 5.0)
     assert reads(pair, 10.0) == {1: 3}
     assert pair.companion.parameters["COM_OF_LOSS_T"] == 5.0
-    assert reads(pair, 60.0)[1] == pytest.approx(18, abs=3)
+    assert reads(pair, 30.0)[1] == pytest.approx(9, abs=1.5)
 
 
 def test_home_is_where_it_last_stood_disarmed():

@@ -25,7 +25,7 @@ MISSING = r"comes with the package spike_ctrl_networks, which is not installed: 
 
 @pytest.fixture
 def uninstalled(monkeypatch):
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints())
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_checkpoint_with_a_graph_names_the_package_that_reads_it(gru, uninstal
 
 def test_a_checkpoint_with_a_graph_names_a_plug_in_that_is_broken(gru, monkeypatch):
     broken = metadata.EntryPoint("onnx", "nothing_of_that_name", "spike_ctrl.policy_formats")
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [broken] if group == broken.group else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints([broken]))
     with pytest.raises(CheckpointError, match=r"^gru: graph: the plug-in 'onnx' of package .* cannot be loaded"):
         checkpoint.loads(gru, name="gru")
     checkpoint.warm_up()  # a policy of another kind flies

@@ -69,7 +69,8 @@ def png(figure: Any, wide: bool = False) -> bytes:
     small = io.BytesIO()
     canvas.draw()  # once: savefig draws twice
     # The usual median cut spends its colours on greys: thin lines of different colours become alike.
-    of_few = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    of_few = drawn.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     of_few.save(small, "png", optimize=True)
     return small.getvalue()
 

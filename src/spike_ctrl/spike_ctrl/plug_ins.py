@@ -12,6 +12,8 @@ from typing import Any
 
 from spike_ctrl._files.errors import UsageError, meant
 
+_look = cache(lambda entry_points: entry_points())  # through all installed packages, which takes 30 ms: once
+
 POINTS = {
     "verbs": "a verb of spike-ctrl",
     "verb_options": "options of a verb, named VERB.NAME",
@@ -75,10 +77,10 @@ def entries(point: str) -> dict[str, metadata.EntryPoint]:
     return _read(point, metadata.entry_points)
 
 
-@cache  # a look through all installed packages takes 20 ms, and a command line asks many times
-def _read(point: str, entry_points: Callable[..., metadata.EntryPoints]) -> dict[str, metadata.EntryPoint]:
+@cache
+def _read(point: str, entry_points: Callable[[], metadata.EntryPoints]) -> dict[str, metadata.EntryPoint]:
     found: dict[str, metadata.EntryPoint] = {}
-    for entry in entry_points(group=f"spike_ctrl.{point}"):
+    for entry in _look(entry_points).select(group=f"spike_ctrl.{point}"):
         other = found.setdefault(entry.name, entry)
         if other.value != entry.value:
             both = f"{_package(other)} and {_package(entry)}"
