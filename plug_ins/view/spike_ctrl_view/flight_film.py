@@ -75,10 +75,11 @@ def flight(path: Path) -> FilmedFlight:
 
 
 def _newest(events: tuple[FlightEvent, ...], now: float) -> str:
-    """What was said last up to `now` (ns), in short: without figures."""
-    said = [recognised(event.text) for event in events if event.received <= now]
-    changes = [says.why for says in said if says.before]
-    return changes[-1].partition(":")[0].split("(")[-1].rstrip(")").strip() if changes else ""
+    """Why the rung changed last up to `now` (ns), in short: without figures; nothing where the policy just took over."""
+    changes = [says for event in events if event.received <= now and (says := recognised(event.text)).before]
+    if not changes or changes[-1].kind is None:
+        return ""
+    return changes[-1].why.partition(":")[0].split("(")[-1].rstrip(")").strip()
 
 
 def film(path: Path) -> Iterator[np.ndarray]:
