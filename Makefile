@@ -215,11 +215,12 @@ $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/message
 
 # Else the nodes of the first graph compile them at the same time, each for itself. Changed sources compile when they are used.
 $(DONE)/kernels: | $(DONE)/packages
-	@echo "setup: the kernels of simulator and training, compiled for this machine, a minute"
+	@echo "setup: the kernels of simulator, training and flight, compiled for this machine, a minute"
 	@rm -rf $(VENV)/build/kernels
-	@(for recipe in debug default; do \
+	@($(VENV)/bin/python requirements/compile_flights.py & flights=$$!; \
+	for recipe in debug default; do \
 	  $(VENV)/bin/spike-ctrl train $$recipe --steps 4096 --vehicles 64 --run $(VENV)/build/kernels/$$recipe || exit 1; \
-	done) > $(VENV)/build/kernels.log 2>&1 || \
+	done; wait $$flights) > $(VENV)/build/kernels.log 2>&1 || \
 	  { tail -n 20 $(VENV)/build/kernels.log >&2; echo "setup: the kernels did not compile; all output: $(VENV)/build/kernels.log" >&2; exit 1; }
 	@touch $@
 
