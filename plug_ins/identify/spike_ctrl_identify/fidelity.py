@@ -42,6 +42,13 @@ class Errors(NamedTuple):
         return np.nanpercentile(np.nanmean(self.values[drawn], axis=1), [2.5, 97.5], axis=0)
 
 
+def counted(flights: int, starts: int) -> str:
+    """How many flights and starts were compared, and what the intervals are of, in words."""
+    if flights == 1:
+        return f"1 flight, {starts} starts; no intervals, which need several flights"
+    return f"{flights} flights, {starts} starts; 95 % intervals over flights"
+
+
 def judge(name: str, craft: Airframe, flights: Sequence[ObservedFlight]) -> Errors:
     """The errors of the airframe `craft` on these flights. Raises IdentifyError where no flight has a start."""
     require_starts(flights, 1)
@@ -93,9 +100,10 @@ def fidelity_table(ways: Sequence[Errors]) -> str:
     for way in ways:
         low, high = way.interval()
         for row, steps in enumerate(HORIZONS):
-            cells = [
-                f"{way.mean[row, i]:.{d}f} ({low[row, i]:.{d}f}-{high[row, i]:.{d}f})" for i, d in enumerate((4, 4, 3, 3))
-            ]
+            cells = []
+            for i, d in enumerate((4, 4, 3, 3)):
+                among = f" ({low[row, i]:.{d}f}-{high[row, i]:.{d}f})" if len(way.values) > 1 else ""
+                cells.append(f"{way.mean[row, i]:.{d}f}{among}")
             rows.append([way.name if not row else "", f"{steps / RATE_HZ:.2f} s", *cells])
     return text_table(rows, named=2)
 

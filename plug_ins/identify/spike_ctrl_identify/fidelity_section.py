@@ -55,9 +55,8 @@ def save_png(craft: Airframe, ways: Sequence[Errors], flight: ObservedFlight, pa
 
     sheet = Sheet(figsize=(14, 9), dpi=110, layout="constrained")
     upper, lower = sheet.subfigures(2, 1, height_ratios=(1, 1.25))
-    upper.suptitle(
-        f"{craft.name}: mean error of open-loop prediction, 95 % intervals over flights", x=0.01, ha="left", fontsize=11
-    )
+    scatter = ", 95 % intervals over flights" if len(ways[0].values) > 1 else " of one flight"
+    upper.suptitle(f"{craft.name}: mean error of open-loop prediction{scatter}", x=0.01, ha="left", fontsize=11)
     x = [steps / RATE_HZ for steps in HORIZONS]
     panels = upper.subplots(1, 4)
     for group, (axes, name, unit) in enumerate(zip(panels, GROUPS, UNITS, strict=True)):

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     end_progress()
-    print(f"{len(flights)} flights, {sum(len(flight.starts()) for flight in flights)} starts; 95 % intervals over flights")
+    print(fidelity.counted(len(flights), sum(len(flight.starts()) for flight in flights)))
     print(fidelity.fidelity_table(ways))
     if len(flights) == 1 and not options.no_lstm:
         print("LSTM: left out, it needs a second flight to learn from")

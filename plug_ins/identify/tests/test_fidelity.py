@@ -17,6 +17,7 @@ from simulated_flight import simulate
 from spike_ctrl import airframe
 from spike_ctrl.cli import main
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl_identify import fidelity
 
 FLIGHTS = os.environ.get("SPIKE_CTRL_FLIGHTS", "")
 COLUMNS = (
@@ -86,6 +87,14 @@ def test_fidelity_prints_the_airframe_beside_simple_predictions_and_writes_page_
     errors = {name: np.array(error["mean"]) for name, error in json.loads(figures.read_text())["errors"].items()}
     assert (errors["mine"][2] < 0.5 * errors["constant velocity and rates"][2]).all()
     assert page.stat().st_size > 1e6 and page.with_suffix(".png").stat().st_size > 1e4
+
+
+def test_one_flight_tells_no_intervals():
+    errors = np.arange(32.0).reshape(2, 4, 4)
+    assert "(" not in fidelity.fidelity_table([fidelity.Errors("mine", errors[:1])])
+    assert "8.0000 (0.0000-16.0000)" in fidelity.fidelity_table([fidelity.Errors("mine", errors)])
+    assert fidelity.counted(1, 380) == "1 flight, 380 starts; no intervals, which need several flights"
+    assert fidelity.counted(2, 760) == "2 flights, 760 starts; 95 % intervals over flights"
 
 
 def test_leave_one_out_predicts_each_flight_by_the_others(identified, bags, capsys, tmp_path):
