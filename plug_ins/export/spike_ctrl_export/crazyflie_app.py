@@ -79,16 +79,21 @@ def worst_seconds(found: Checkpoint) -> float:
     return most.times(c_cost.PROCESSORS[PROCESSOR]) / c_cost.CLOCK_HZ[PROCESSOR]
 
 
+def require_firmware(firmware: Path) -> None:
+    """Raises UsageError where the folder is no checkout of the Crazyflie's firmware."""
+    if not (firmware / "tools" / "make" / "oot.mk").is_file():
+        raise UsageError(
+            f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
+        )
+
+
 def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str]:
     """Build the firmware with the app by its own make, and give the lines that tell the sizes.
 
     firmware: a checkout of bitcraze/crazyflie-firmware with its submodules. show: takes lines of progress.
     Raises UsageError, also where flash or RAM do not suffice.
     """
-    if not (firmware / "tools" / "make" / "oot.mk").is_file():
-        raise UsageError(
-            f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
-        )
+    require_firmware(firmware)
     base = f"CRAZYFLIE_BASE={firmware.resolve()}"
     # The firmware's make takes the app's folder from PWD, which a shell sets and a started process inherits.
     environment = os.environ | {"PWD": str(folder.resolve())}

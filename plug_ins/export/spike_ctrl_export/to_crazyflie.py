@@ -20,6 +20,8 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     from spike_ctrl import airframe
     from spike_ctrl_export import c_native, crazyflie_app, write_files
 
+    if options.firmware is not None:
+        crazyflie_app.require_firmware(options.firmware)
     vehicle = airframe.load(found.manifest.contract.airframe)
     made = crazyflie_app.app(found, options.model.name, form_of(options), vehicle)
     write_files(options.output, made)

@@ -88,6 +88,9 @@ def test_a_build_that_the_processor_cannot_hold_is_refused_in_words(tmp_path, lo
         crazyflie_app.build(app, firmware(tmp_path / "firmware", **sizes), lambda line: None)
 
 
-def test_a_folder_that_is_no_firmware_is_refused_in_words(tmp_path):
-    with pytest.raises(UsageError, match=r"found no tools/make/oot\.mk, wanted a checkout"):
-        crazyflie_app.build(tmp_path, tmp_path, print)
+def test_a_folder_that_is_no_firmware_is_refused_in_words_before_anything_is_written(tmp_path, capsys):
+    model = resources.folder("models") / "crazyflie.safetensors"
+    command = ["export", str(model), "--to", "crazyflie", "--firmware", str(tmp_path), "-o", str(tmp_path / "app")]
+    assert main(command) == 2
+    shown = capsys.readouterr()
+    assert "found no tools/make/oot.mk, wanted a checkout" in shown.err and not shown.out and not (tmp_path / "app").exists()
