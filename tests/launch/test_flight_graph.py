@@ -84,3 +84,5 @@ def test_without_real_time_they_run_under_the_ordinary_scheduler(start_graph):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"
     graph = start_graph("realtime:=false", "record:=false", connection, name="flight")
     graph.wait_until(lambda: runs_under(graph, os.SCHED_OTHER), 150, "not all nodes run so")
+    for name, node in nodes([graph.process.pid]).items():  # they may not have loaded yet
+        assert node.environment["SPIKE_CTRL_PRIORITY"] == "0", name

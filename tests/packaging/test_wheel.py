@@ -31,11 +31,25 @@ SHIPPED = [
 FLY = """
 import spike_ctrl
 from spike_ctrl._files import resources
-from spike_ctrl.certification import monte_carlo
+from spike_ctrl.certification import flight_outcome, monte_carlo
+from spike_ctrl.certification.flight_core import FlightCore
 
 print(spike_ctrl.__file__)
-outcome, _ = monte_carlo.refly(1, resources.find("models", "sih_quadx.safetensors"), family="none")
-print(outcome.last, outcome.outside, outcome.seconds)
+who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
+scenario = monte_carlo.scenario_of(1, who, settings, "none")._replace(duration=4.0)
+core = FlightCore(scenario, who, settings)
+core.fly()
+flown = flight_outcome.outcome(core)
+print(flown.last, flown.outside, flown.seconds)
+"""
+
+EVAL = """
+import sys
+from spike_ctrl.cli.main import main
+from spike_ctrl.evaluation import tracking
+
+tracking.VEHICLES = 4
+sys.exit(main(sys.argv[1:]))
 """
 
 COMPILE = """
@@ -107,8 +121,9 @@ def test_sdist_and_wheel_hold_launch_files_recipes_airframes_models_and_types(bu
 
 
 def test_the_installed_wheel_evaluates_a_model(python, tmp_path):
-    command = [python.with_name("spike-ctrl"), "eval", "models/crazyflie.safetensors", "--protocol", "hover"]
-    run([*command, "--json", "hover.json"], cwd=tmp_path, **INTERPRETED)
+    assert "crazyflie" in run([python.with_name("spike-ctrl"), "inspect", "models/crazyflie.safetensors"], cwd=tmp_path)
+    words = ["eval", "models/crazyflie.safetensors", "--protocol", "hover", "--json", "hover.json"]
+    run([python, "-c", EVAL, *words], cwd=tmp_path, **INTERPRETED)
     (found,) = json.loads((tmp_path / "hover.json").read_text())["hover"].values()
     assert 0 < found["rmse_m"] < 0.02
 
@@ -117,7 +132,7 @@ def test_the_installed_wheel_flies_a_model(python, tmp_path):
     file, flown = run([python, "-c", FLY], cwd=tmp_path, **INTERPRETED).splitlines()
     assert Path(file).is_relative_to(python.parents[1])
     last, outside, seconds = flown.split()
-    assert last == "SNN" and float(outside) < 0 and float(seconds) > 5  # the policy flew to the end, inside the cage
+    assert last == "SNN" and float(outside) < 0 and float(seconds) > 3.5  # the policy flew to the end, inside the cage
 
 
 def test_the_installed_wheel_compiles_a_kernel_and_keeps_it(python, tmp_path):

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -23,20 +24,21 @@ VERBS = {
     "tools": ("bench", "export", "inspect", "launch", "schema", "silicon", "watch"),
 }
 POINT = "spike_ctrl.verbs"
+INSTALLED = metadata.entry_points
 PLUG_INS = Path(__file__).parents[2] / "plug_ins"
 
 
 @pytest.fixture
 def ours(monkeypatch):
     """Nothing but our own packages adds verbs."""
-    installed = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", our_entry_points)
 
-    def entry_points():
-        points = (f"spike_ctrl.{point}" for point in plug_ins.POINTS)
-        found = (entry for point in points for entry in installed().select(group=point))
-        return metadata.EntryPoints(entry for entry in found if entry.value.startswith("spike_ctrl_"))
 
-    monkeypatch.setattr(metadata, "entry_points", entry_points)
+@cache
+def our_entry_points():
+    installed = INSTALLED()  # which looks through all packages
+    found = (entry for point in plug_ins.POINTS for entry in installed.select(group=f"spike_ctrl.{point}"))
+    return metadata.EntryPoints(entry for entry in found if entry.value.startswith("spike_ctrl_"))
 
 
 def test_help_lists_every_verb_under_its_group_on_a_line_of_its_own(ours, capsys):
