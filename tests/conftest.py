@@ -3,6 +3,12 @@
 import fault_rows
 import pytest
 from shared_fixtures import *  # noqa: F403
+from shared_rewriting import rewrite_share
+
+
+def pytest_configure(config):
+    if worker := getattr(config, "workerinput", None):
+        rewrite_share(config, int(worker["workerid"][2:]), worker["workercount"])
 
 
 def pytest_collection_modifyitems(items):
