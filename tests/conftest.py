@@ -1,8 +1,16 @@
 """The fixtures that all tests share, and the rows of the fault table that tests prove."""
 
+import gc
+
 import fault_rows
 import pytest
 from shared_fixtures import *  # noqa: F403
+from shared_rewriting import rewrite_share
+
+
+def pytest_configure(config):
+    if worker := getattr(config, "workerinput", None):
+        rewrite_share(config, int(worker["workerid"][2:]), worker["workercount"])
 
 
 def pytest_collection_modifyitems(items):
@@ -10,6 +18,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if rows := fault_rows.by_name(item.path.name, getattr(item, "originalname", item.name)):
             item.add_marker(pytest.mark.proves(*sorted(rows)))
+
+
+def pytest_collection_finish(session):
+    """The garbage collector leaves half a million objects of the collection alone, and comes less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.hookimpl(wrapper=True)

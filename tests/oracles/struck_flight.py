@@ -3,6 +3,7 @@
 import math
 
 from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_outcome import fly_scenario
 from spike_ctrl.certification.injected_fault import InjectedFault
 
 
@@ -12,9 +13,7 @@ def fault(place, kind, at=1.0, until=math.inf, size=0.5):
 
 def fly(who, scenario):
     """who: competitors and settings, as of certification.monte_carlo.competitors."""
-    core = FlightCore(scenario, *who)
-    core.fly()
-    return core
+    return fly_scenario(scenario, *who)[1]
 
 
 class Alone(FlightCore):

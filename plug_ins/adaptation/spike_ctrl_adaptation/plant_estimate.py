@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
 
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import action_mapping
@@ -229,6 +228,8 @@ def _command(flown: FlownWindow, craft: Airframe) -> Floats:
 
 def _thrusts(flown: FlownWindow, craft: Airframe, command: Floats, factor: float) -> Floats:
     """Thrust (T, 4) in N of each rotor as the airframe's curve has it, after its lag times a factor."""
+    from scipy.signal import lfilter  # not at the top: it takes a second to load
+
     period = float(np.median(np.diff(flown.time)))
     keep = math.exp(-period / (factor * 0.5 * (craft.lag_up + craft.lag_down)))
     speed = lfilter([0.0, 1 - keep], [1.0, -keep], command, axis=0, zi=command[:1].copy())[0]

@@ -22,8 +22,6 @@ from spike_ctrl_export.airframe_figures import figures, outside, require_within
 
 MOTORS = airframes.load("any_quad")
 RATES = recipes.find("any_rates").task.airframes
-QUADROTORS = [draw_vehicle(AirframeRanges(), MOTORS, 5, number, 1) for number in range(300)]
-LOOPS = [draw_vehicle(RATES, airframes.load("any_rates"), 5, number, 1) for number in range(300)]
 
 
 def square(name, mass, inertia, arm, thrust_to_weight, yaw_reach, lag) -> Airframe:
@@ -54,10 +52,11 @@ def test_a_known_quadrotor_could_have_been_drawn(name):
 
 def test_each_factor_of_a_drawn_airframe_lies_in_its_range_and_reaches_both_ends():
     ranges = AirframeRanges()
-    for drawn in QUADROTORS:
+    quadrotors = [draw_vehicle(ranges, MOTORS, 5, number, 1) for number in range(300)]
+    for drawn in quadrotors:
         require_within(drawn.airframe)
         airframes.from_dict(airframes.to_dict(drawn.airframe))  # a file of it could be flown
-    found = [figures(drawn.airframe) for drawn in QUADROTORS]
+    found = [figures(drawn.airframe) for drawn in quadrotors]
     for name in set(found[0]) - {"lag_down"}:
         low, high = getattr(ranges, name)
         values = np.array([one[name] for one in found])
@@ -80,11 +79,13 @@ def test_a_known_rate_loop_could_have_been_drawn(name):
 
 
 def test_each_factor_of_a_drawn_rate_loop_lies_in_its_range_and_reaches_both_ends():
-    for drawn in LOOPS:
+    plain = airframes.load("any_rates")
+    loops = [draw_vehicle(RATES, plain, 5, number, 1) for number in range(300)]
+    for drawn in loops:
         require_within(drawn.airframe, RATES)
         airframes.from_dict(airframes.to_dict(drawn.airframe))  # a file of it could be flown
-    found = [figures(drawn.airframe) for drawn in LOOPS]
-    told = [drawn.airframe.thrust(drawn.hover) * 4 / (drawn.airframe.mass * GRAVITY) for drawn in LOOPS]
+    found = [figures(drawn.airframe) for drawn in loops]
+    told = [drawn.airframe.thrust(drawn.hover) * 4 / (drawn.airframe.mass * GRAVITY) for drawn in loops]
     for name in [*(name for name in found[0] if name.startswith("loop_")), "told_thrust"]:
         low, high = getattr(RATES, name)
         values = np.array(told if name == "told_thrust" else [one[name] for one in found])
@@ -92,4 +93,4 @@ def test_each_factor_of_a_drawn_rate_loop_lies_in_its_range_and_reaches_both_end
             low, high, values = np.log(low), np.log(high), np.log(values)
         shares = (values - low) / (high - low)
         assert shares.min() < 0.05 and shares.max() > 0.95 and abs(shares.mean() - 0.5) < 0.06, name
-    assert {drawn.late for drawn in LOOPS} == set(range(5))
+    assert {drawn.late for drawn in loops} == set(range(5))
