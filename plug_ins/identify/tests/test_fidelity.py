@@ -79,7 +79,7 @@ def test_fidelity_prints_the_airframe_beside_simple_predictions_and_writes_page_
     identified, bags, capsys, tmp_path
 ):
     page, figures = tmp_path / "fidelity.html", tmp_path / "fidelity.json"
-    command = ["fidelity", str(identified), *map(str, bags), "--lstm-steps", "20", "-o", str(page), "--json", str(figures)]
+    command = ["fidelity", str(identified), *map(str, bags), "--lstm-steps", "2", "-o", str(page), "--json", str(figures)]
     assert main.main(command) == 0
     shown = capsys.readouterr().out
     for way in ("hold the last state", "constant velocity and rates", "LSTM", "mine", "mine, no packet lost"):

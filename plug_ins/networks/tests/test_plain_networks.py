@@ -124,8 +124,10 @@ def flown(module, seen):
 
 @pytest.mark.parametrize("kind", [GRU, Cascade, Adaptive, History, Sequence])
 def test_a_checkpoint_does_what_its_module_does(kind):
-    module, seen = kind(), observations(50, 7)
+    module, seen = kind().train(), observations(50, 7)
     policy = checkpoint.loads(saved(module)).policy
+    assert all(part.training for part in module.modules())  # it goes on training after its export
+    assert all(parameter.requires_grad for parameter in module.parameters())
     assert isinstance(policy, Policy) and (policy.inputs, policy.outputs) == (18, 4)
     state, wanted = policy.initial_state(7), flown(module, seen)
     for step, observation in enumerate(seen):
@@ -144,19 +146,11 @@ def test_the_weights_are_in_the_file_once():
 
 
 def test_one_graph_serves_all_weights_of_a_module():
-    module = GRU(seed=0)
-    graph = graph_of(module)
+    graph = graph_once(GRU(seed=0))
     assert graph == graph_of(GRU(seed=1))
     other = OnnxPolicy(graph, weights_of(GRU(seed=1)))
     action, _ = other.step(observations(3), other.initial_state(3))
     np.testing.assert_allclose(action, flown(GRU(seed=1), observations(1, 3))[0], atol=1e-6)
-
-
-def test_a_module_that_trains_goes_on_training_after_its_export():
-    module = History()
-    graph_of(module.train())
-    assert module.training and module.body[3].training
-    assert all(parameter.requires_grad for parameter in module.parameters())
 
 
 def test_vehicles_that_start_anew_begin_from_the_initial_state_alone():
