@@ -6,24 +6,25 @@ SETTLED younger than it, when it has arrived everywhere. Where no newer one come
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from math import inf
 from typing import NamedTuple
 
 SETTLED, STALE, KEPT = 100_000_000, 2_000_000_000, 10_000_000_000  # ns
 
 
 class MeasuredVoltages(NamedTuple):
-    """Stamps (ns, on the clock of the states) and voltages (V) of the last measurements, in the order of their receipt."""
+    """Stamps (ns, on the clock of the states) and voltages (V) of the last measurements, ever later."""
 
     measured: tuple[tuple[int, float], ...] = ()
 
     def heard(self, stamp: int, voltage: float) -> MeasuredVoltages:
         """After one more measurement."""
-        return MeasuredVoltages((*(one for one in self.measured if 0 < stamp - one[0] <= KEPT), (stamp, voltage)))
+        first, last = (bisect_left(self.measured, (edge, -inf)) for edge in (stamp - KEPT, stamp))
+        return MeasuredVoltages((*self.measured[first:last], (stamp, voltage)))
 
     def at(self, stamp: int) -> tuple[float | None, int]:
         """The voltage (V) for the state of this stamp (ns), and its age (ns); None where there is none."""
-        ages = [(stamp - at, voltage) for at, voltage in self.measured if SETTLED <= stamp - at <= KEPT]
-        if not ages:
-            return None, 0
-        age, voltage = min(ages)
-        return voltage, age
+        after = bisect_left(self.measured, (stamp - SETTLED, inf))
+        at, voltage = self.measured[after - 1] if after else (stamp - KEPT - 1, 0.0)
+        return (voltage, stamp - at) if stamp - at <= KEPT else (None, 0)
