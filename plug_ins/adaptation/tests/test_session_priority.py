@@ -34,6 +34,6 @@ def started(*about):
 @pytest.mark.skipif(sys.platform != "linux", reason="the scheduler is Linux's")
 def test_a_process_that_gives_way_leaves_the_core_to_one_in_another_session():
     core = max(os.sched_getaffinity(0))
-    busy, idle = started(core, "works", 2.5), started(core, "gives way", 1.0)
+    busy, idle = started(core, "works", 6.0), started(core, "gives way", 2.0)
     gave, worked = (float(process.communicate(timeout=60)[0]) for process in (idle, busy))
     assert gave < 0.2 * worked  # half, where it lowered itself alone
