@@ -32,14 +32,11 @@ FLY = """
 import spike_ctrl
 from spike_ctrl._files import resources
 from spike_ctrl.certification import flight_outcome, monte_carlo
-from spike_ctrl.certification.flight_core import FlightCore
 
 print(spike_ctrl.__file__)
 who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
 scenario = monte_carlo.scenario_of(1, who, settings, "none")._replace(duration=4.0)
-core = FlightCore(scenario, who, settings)
-core.fly()
-flown = flight_outcome.outcome(core)
+flown, _ = flight_outcome.fly_scenario(scenario, who, settings)
 print(flown.last, flown.outside, flown.seconds)
 """
 
