@@ -58,7 +58,7 @@ def equal(ours, ros) -> bool:
 
 
 def all_is_what_ros_reads(bag: Path) -> set[str]:
-    """Whether ROS makes the same of each message's bytes; the kinds of messages in the bag."""
+    """Assert that ROS reads each message as rosbags does; gives the kinds of messages in the bag."""
     from rclpy.serialization import deserialize_message
 
     kinds = set()
