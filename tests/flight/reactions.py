@@ -44,7 +44,7 @@ def turns(flight, hangar, manner, words, reaction, limit):
     """Make the policy unstable; assert that this fault catches it within the limit (s) and the vehicle comes to rest."""
     since, begin = len(flight.status), time.time()
     hangar.unruly.tell(manner)
-    caught = [f"SNN -> GUIDE: {words}", *([] if words else ["SNN -> HOLD: DISAGREEMENT"])]
+    caught = [f"SNN -> GUIDE: {words}", *([] if words else ["SNN -> HOLD: DISAGREEMENT", "SNN -> HOLD: ENVELOPE"])]
     flight.until(lambda: any(flight.told(said, since) for said in caught), 10, f"{manner}: not caught")
     # Also where the autopilot is asked to hold, the guide commands until it does, which may be at once.
     flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=begin) or flight.station.mode == LOITER_MODE, 5)

@@ -25,11 +25,12 @@ NODES = {"vehicle_bridge", "guide_policy", "snn_policy", "supervisor", "recorder
 @pytest.fixture
 def onlooker(ros_domain_id):
     """A node in the domain of the flights."""
-    rclpy.init()
-    node = rclpy.create_node("onlooker", start_parameter_services=False, enable_rosout=False)
+    context = rclpy.Context()
+    context.init()
+    node = rclpy.create_node("onlooker", context=context, start_parameter_services=False, enable_rosout=False)
     yield node
     node.destroy_node()
-    rclpy.shutdown()
+    context.shutdown()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.request import Request
 
 NAN, INF = math.nan, math.inf
@@ -204,6 +205,15 @@ def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight)
     flight.policy = lambda a: a._replace(action=(0.1, 0.2, 0.0, 0.0))
     flight.fly(1, until=lambda: flight.rung is GUIDE)
     assert flight.said("26 equal actions")
+
+
+@pytest.mark.parametrize(("layout", "rung"), [("rates", SNN), ("motors", GUIDE)])
+def test_row_12_where_only_the_gyro_is_noisy_a_calm_policy_is_stuck_if_it_turns_motors(Flight, layout, rung):
+    flight = Flight(FlightSettings(layout=layout, hover=0.05)).engage()
+    flight.sample = lambda s: s._replace(rates=(0.2 * math.sin(7 * s.tick), 0.2 * math.cos(9 * s.tick), 0.0))
+    flight.policy = lambda a: a._replace(action=(0.05, 0.05, 0.05, 0.05 + 0.004 * math.sin(a.tick)))
+    flight.fly(2)
+    assert flight.rung is rung and flight.told(Fault.ACTION_STUCK) == (rung is GUIDE)
 
 
 def test_row_12_a_guide_under_which_a_steady_vehicle_begins_to_tumble_is_given_up_at_once(flight):

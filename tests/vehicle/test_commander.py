@@ -261,5 +261,5 @@ def test_a_wrong_gps_makes_the_estimate_jump_and_the_reset_counter_count(rig):
     after = client.last("ODOMETRY")
     assert (before.reset_counter, after.reset_counter) == (0, 1)
     jump = (after.y - before.y, after.x - before.x, before.z - after.z)
-    assert jump == pytest.approx((1.0, -0.5, 0.2), abs=0.02)
+    assert jump == pytest.approx((0.6, -0.3, 0.1), abs=0.02)
     assert client.vehicle.truth.position == pytest.approx(place, abs=0.02)

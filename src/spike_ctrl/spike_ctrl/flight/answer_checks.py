@@ -71,7 +71,9 @@ class BehaviourLimits:
     fall_answers: int = within(10, 1, 1000, "After so many such answers in a row the guide counts as silent.", "")
     level: float = within(0.5, 0.0, 3.2, "Answers that let the vehicle fall count only below this tilt.", "rad")
     equal: float = within(0.01, 0.0, 1.0, "Actions that differ by less count as equal.", "")
-    moved: float = within(0.1, 0.0, 100.0, "Equal actions are a fault if the state changes by more than this.", "m/s, rad/s")
+    moved: float = within(
+        0.1, 0.0, 100.0, "Velocity (motors: rates too) beyond which equal actions are a fault.", "m/s, rad/s"
+    )
     moved_far: float = within(0.5, 0.0, 100.0, "The same of the guide's equal actions and the velocity.", "m/s")
 
 

@@ -193,7 +193,7 @@ def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
 
 
 def _stuck(monitor: Monitor, action: Action, sample: Sample, near: float) -> tuple[int, Action, Sample | None]:
-    """How long the action has stayed where it is, and where. Noise of the rates alone changes that of a healthy policy."""
+    """How long the action has stayed where it is, and where."""
     if (first := monitor.stuck_at) is not None:
         (a, b, c, d), (e, f, g, h) = action, first
         if abs(a - e) <= near and abs(b - f) <= near and abs(c - g) <= near and abs(d - h) <= near:
@@ -223,7 +223,7 @@ def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: A
     if (rms := math.sqrt(monitor.rates)) > limits.shaking:
         found.append(Finding(Fault.OSCILLATION, f"body rates are {rms:.1f} rad/s rms, wanted at most {limits.shaking}"))
     if monitor.equal >= limits.stuck or (
-        monitor.still >= limits.stuck and _has_moved(monitor.stuck_in, sample, limits.behaviour)
+        monitor.still >= limits.stuck and _has_moved(monitor.stuck_in, sample, answer.layout, limits.behaviour.moved)
     ):
         found.append(Finding(Fault.ACTION_STUCK, f"{monitor.still + 1} equal actions, wanted at most {limits.stuck}"))
     for layer, count in enumerate(monitor.spikes):
@@ -233,8 +233,9 @@ def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: A
     return tuple(found)
 
 
-def _has_moved(before: Sample | None, now: Sample, limits: BehaviourLimits) -> bool:
-    """Whether velocity or body rates have changed enough for any controller to answer otherwise."""
+def _has_moved(before: Sample | None, now: Sample, layout: str, least: float) -> bool:
+    """Whether the velocity, and where the action is of motors the body rates, ask any controller for another answer."""
     if before is None:
         return False
-    return math.dist(before.velocity, now.velocity) > limits.moved or math.dist(before.rates, now.rates) > limits.moved
+    turned = layout == "motors" and math.dist(before.rates, now.rates) > least
+    return turned or math.dist(before.velocity, now.velocity) > least

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Answers = list[tuple[str, messages.MAVLink_message]]  # by port
 Command: TypeAlias = messages.MAVLink_command_long_message
-JUMP = (1.0, -0.5, 0.2)  # m, jump of the estimate when the GPS is made wrong
+JUMP = (0.6, -0.3, 0.1)  # m, jump of the estimate when the GPS is made wrong
 _MODE_COMMANDS = {messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL, messages.MAV_CMD_NAV_LAND: PX4Mode.AUTO_LAND}
 
 
