@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 import pytest
 from recorded import fly
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
@@ -26,7 +26,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report import flight_charts, kind, ladder_charts, run_section, told_run
+from spike_ctrl.report import flight_charts, kind, ladder_charts, model_section, run_section, told_run
 from spike_ctrl.report.bag_section import section
 from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Chart, Table, Verdict
@@ -183,6 +183,17 @@ def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):
         assert f"{column['return_mean']:.4g}" in parsed.cells
     assert f"{100 * figures.hover_error_m['median']:.4g}" in parsed.cells
     assert sum("pass: 0.0 % of samples over 0.15 m" in cell for cell in parsed.cells) == 2
+
+
+def test_a_plug_in_adds_tables_to_a_model_and_a_broken_one_is_named(monkeypatch):
+    found = model_section.fly_model(MODEL)
+    added = [
+        ("good", lambda model: [Table(("mine", ""), [("file", model.name)])]),
+        ("bad", UsageError("plug-in bad: no module")),
+    ]
+    monkeypatch.setattr(plug_ins, "loaded", lambda point: added if point == "model_tables" else [])
+    told = model_section.section(found)
+    assert Table(("mine", ""), [("file", "crazyflie")]) in told.parts and told.notes == ["left out: plug-in bad: no module"]
 
 
 def drawn(page: Path, profile: Path) -> tuple[str, list[str]]:

@@ -18,6 +18,7 @@ POINTS = {
     "verbs": "a verb of spike-ctrl",
     "verb_options": "options of a verb, named VERB.NAME",
     "report_sections": "charts in the report of a flight",
+    "model_tables": "tables in the report on a model",
     "exporters": "a format of spike-ctrl export",
     "importers": "a kind of log for spike-ctrl import",
     "autopilot_links": "a way of commands to an autopilot",
@@ -56,6 +57,7 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_silicon": {
         "verbs": "silicon",
         "exporters": "fpga loihi",
+        "model_tables": "hardware",
         "policy_runtimes": "fpga",
         "launch_arguments": "policy port flips",
     },

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, plug_ins
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
@@ -21,7 +22,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, charts, hover_verdict, lines, styled
-from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
+from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 FLIGHTS, SEED = 4, 7
@@ -61,37 +62,32 @@ def fly_model(path: Path) -> FlownModel:
 
 def section(found: FlownModel) -> Section:
     """The section on a model."""
-    return Section(
-        f"Model {found.name}",
-        [
-            _tiles(found),
-            Table(("", ""), _about(found)),
-            Table(("frozen evaluation", *(column.replace("_", " ") for column in COLUMNS)), _evaluation(found)),
-            Table(("one step", ""), _costs(found)),
-            *charts(found.flights),
-        ],
-    )
+    heads = ("frozen evaluation", *(column.replace("_", " ") for column in COLUMNS))
+    parts: list[Part] = [_tiles(found), Table(("", ""), _about(found)), Table(heads, _evaluation(found))]
+    parts.append(Table(("one step", ""), _costs(found)))
+    notes = []
+    for _, tables_of in plug_ins.loaded("model_tables"):
+        if isinstance(tables_of, UsageError):
+            notes.append(f"left out: {tables_of}")
+        else:
+            parts += tables_of(found)
+    return Section(f"Model {found.name}", [*parts, *charts(found.flights)], notes)
 
 
 def _tiles(found: FlownModel) -> Tiles:
     evaluation, error = found.evaluation, hover_verdict(found.flights)
-    return Tiles(
-        [
-            FigureTile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
-            FigureTile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
-            FigureTile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
-            FigureTile("change of u per step", f"{evaluation.action_change:.3f}"),
-            FigureTile("position error", error.text.partition(":")[0], error.good),
-            *_spike_tiles(found),
-        ]
-    )
-
-
-def _spike_tiles(found: FlownModel) -> list[FigureTile]:
+    tiles = [
+        FigureTile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
+        FigureTile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
+        FigureTile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
+        FigureTile("change of u per step", f"{evaluation.action_change:.3f}"),
+        FigureTile("position error", error.text.partition(":")[0], error.good),
+    ]
     if found.cost is None:
-        return [FigureTile("spike rates", NO_SPIKES)]
+        return Tiles([*tiles, FigureTile("spike rates", NO_SPIKES)])
     rates = ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)
-    return [FigureTile("spike rates", rates), FigureTile("energy of a step", f"{_energy_nj(found, found.cost):.0f} nJ")]
+    energy = f"{_energy_nj(found, found.cost):.0f} nJ"
+    return Tiles([*tiles, FigureTile("spike rates", rates), FigureTile("energy of a step", energy)])
 
 
 def side_by_side(models: Sequence[FlownModel]) -> Section:
@@ -198,8 +194,7 @@ def _costs(found: FlownModel) -> list[tuple[str, object]]:
         ("both, if nothing were 0", cost.dense),
         ("sparsity of the layers", ", ".join(f"{share:.3f}" for share in cost.layer_sparsity)),
         ("footprint (bytes)", cost.footprint),
-        ("energy, spiking hardware, by the paper's formula (nJ)",
-         _energy_nj(found, cost)),
+        ("energy, spiking hardware, by the paper's formula (nJ)", _energy_nj(found, cost)),
         ("energy, arithmetic at 45 nm (nJ)", _arithmetic(cost)),
     ]  # fmt: skip
 
