@@ -64,7 +64,8 @@ def tuned(
     generator = torch.Generator().manual_seed(seed)
     network = SpikingNetwork(found.manifest.contract.sizes, neuron, generator=generator)
     network.load_weights(saturated(found.weights, widths.weights))
-    flight = _Flight(found, settings.vehicles, seed)
+    begun = SpikingPolicy(network.weights(), neuron, found.manifest.contract.voltage)
+    flight = _Flight(found, begun, settings.vehicles, seed)
     optimiser = Adam(network.parameters(), lr=settings.rate)
     state: State = network.initial_state(settings.vehicles)
     for update in range(settings.updates):
@@ -131,7 +132,7 @@ def _unrolled(
 class _Flight:
     """Vehicles that fly on from segment to segment under the network as it is, beside the policy that it came from."""
 
-    def __init__(self, found: Checkpoint, vehicles: int, seed: int) -> None:
+    def __init__(self, found: Checkpoint, student: SpikingPolicy, vehicles: int, seed: int) -> None:
         craft = airframes.load(found.manifest.contract.airframe)
         self.teacher: SpikingPolicy = found.policy  # type: ignore[assignment]  # neuron_of has refused others
         task = Task(box=BOX, episode_steps=EPISODE_STEPS, randomisation=randomised(craft))
@@ -139,7 +140,7 @@ class _Flight:
         self.observation, _ = self.environment.reset(seed=seed)
         self.first = np.ones(vehicles, bool)
         self.ended = np.zeros(vehicles, bool)
-        self.state, self.teacher_state = (self.teacher.initial_state(vehicles) for _ in range(2))
+        self.state, self.teacher_state = (one.initial_state(vehicles) for one in (student, self.teacher))
 
     def flown(self, student: SpikingPolicy, steps: int) -> TunedSegment:
         """Fly a segment."""

@@ -3,6 +3,7 @@
 - gradients pass the rounding unchanged; weights and leaks that the network sees lie on their grids
 - what comes out is rounded again to itself, so a checkpoint of it exports as it was trained
 - it repeats by its seed
+- a pruned network learns the actions of the whole one
 - flight: crazyflie_robust with int4 weights is better after it, within 8 points of float
 """
 
@@ -15,7 +16,9 @@ from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl_silicon.flown_cost import flight
 from spike_ctrl_silicon.integer_network import IntegerRuntime, NumberWidths
+from spike_ctrl_silicon.pruning import pruned
 from spike_ctrl_silicon.quantise import integers, quantised, rounded
 from spike_ctrl_silicon.width_tuning import Tuning, through, tuned
 
@@ -54,6 +57,17 @@ def test_what_was_trained_is_rounded_to_itself_and_repeats_by_its_seed(robust):
         if name.endswith("weight"):
             values, unit = integers(weight, 4)
             assert np.abs(values.T * unit[:, None] - weight).max() < 1e-6 and np.abs(values).max() == 7
+
+
+def test_a_pruned_network_learns_from_the_whole_one(robust):
+    network = quantised(robust, WIDTHS)
+    small = pruned(robust, (48, 32), flight(robust, network, 0.5)[0], "robust")
+    losses = []
+    weights = tuned(
+        small, NumberWidths(8), 0, "robust", Tuning(updates=60, vehicles=16), lambda _, loss: losses.append(loss)
+    )
+    assert weights["layer1.weight"].shape[0] == 32 and weights["output.weight"].shape == (4, 32)
+    assert np.mean(losses[-9:]) < 0.8 * np.mean(losses[:9])
 
 
 @pytest.mark.flight
