@@ -48,7 +48,7 @@ def run(
     show(f"{path}: {len(units) - len(missing)} of {len(units)} units are done")
     if missing:
         happening = (
-            cluster.events(name, missing, ray, unit_clock, origin)
+            cluster.events(name, missing, path, ray, unit_clock, origin)
             if ray
             else worker_pool.events(name, missing, workers, unit_clock, origin)
         )
