@@ -42,7 +42,7 @@ RANGES = {
     "flights": (1, 10**6), "first": (0, 2**31), "speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6),
     "gives": (0.0, 1e6), "takes": (0.0, 1e6), "seconds": (1.0, 600.0),
 }  # fmt: skip
-NEVER = 1e6  # s
+NEVER, SWITCHED = 1e6, 20.0  # s; in which the pilot switches the override off and on
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -193,15 +193,20 @@ def _try_override(line: Any, known: dict[int, bytes], mixer: str) -> list[Any]:
     from spike_ctrl_betaflight import betaflight_preflight, crsf_relay, msp
 
     sticks = crsf_relay.StickSender(mixer) if mixer else line
-
-    sent = [1480, 1520, 1100, 1540]
-    flown = before = msp.channels(line.ask(msp.RC))
-    for _ in range(30):
+    mask = betaflight_preflight.MIXED if mixer else betaflight_preflight.OVERRIDDEN
+    sent, order = [1480, 1520, 1100, 1540], tuple(known[msp.RX_MAP][:4])
+    before = msp.channels(line.ask(msp.RC))
+    if mixer:
+        print(f"mixer: switch MSP OVERRIDE off and on within {SWITCHED:g} s, for it was on before these sticks", flush=True)
+    end = time.monotonic() + (SWITCHED if mixer else 0.6)
+    while True:
         sticks.send(msp.set_raw_rc(sent))
         time.sleep(0.02)
         flown = msp.channels(line.ask(msp.RC))
-    mask = betaflight_preflight.MIXED if mixer else betaflight_preflight.OVERRIDDEN
-    return betaflight_preflight.audit_override(sent, before, flown, tuple(known[msp.RX_MAP][:4]), mask)
+        found = betaflight_preflight.audit_override(sent, before, flown, order, mask)
+        if time.monotonic() > end or (mixer and not found):
+            return found
+        before = flown if mixer else before  # the pilot's switch moves
 
 
 def _sitl(options: argparse.Namespace) -> int:

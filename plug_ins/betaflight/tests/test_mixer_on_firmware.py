@@ -5,6 +5,11 @@ Betaflight's SITL is built without serial receivers: docs/betaflight_mixer.md te
 
 import math
 import os
+import pty
+import subprocess
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from firmware_loop import ON, MixedLoop, by
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.policy import checkpoint
-from spike_ctrl_betaflight import firmware, msp
+from spike_ctrl_betaflight import crsf, firmware, msp, sitl_packets
 from spike_ctrl_betaflight.crsf_mixer import SILENT
 
 pytestmark = pytest.mark.flight
@@ -84,3 +89,41 @@ def test_a_silent_receiver_is_betaflights_failsafe_and_arming_is_the_pilots(on):
     on.heard = True
     on.sticks(override=ON)
     on.until(lambda: not on.status().active(msp.ARM, on.ask(msp.BOXIDS)))
+
+
+def test_the_preflight_tries_the_running_mixer_once_the_pilot_switches_off_and_on(tmp_path):
+    if VARIABLE not in os.environ:
+        pytest.skip(f"{VARIABLE} names no SITL with a CRSF receiver")
+    sitl, verb = firmware.executable(os.environ[VARIABLE], {}), [sys.executable, "-m", "spike_ctrl.cli.main", "betaflight"]
+    assert firmware.configure(sitl, tmp_path / "firmware", [*firmware.SETTINGS, *MixedLoop.LINES]) == []
+    (air, receiver), override, stop = pty.openpty(), [1811], []
+
+    def pilot():
+        while not stop:
+            os.write(air, crsf.packed([992, 992, 172, 992, 172, override[0], *[172] * 10]).data)
+            time.sleep(1 / 150)
+
+    with firmware.Firmware(sitl, tmp_path / "firmware"):
+        lines = ["--receiver", f"serial:{os.ttyname(receiver)}", "--controller", f"tcp:127.0.0.1:{sitl_packets.MSP + 1}"]
+        mixer = subprocess.Popen([*verb, "mixer", *lines])
+        flying = threading.Thread(target=pilot)
+        flying.start()
+        try:
+            time.sleep(8.0)  # Betaflight's BOOTGRACE
+            asked = ["--connection", f"tcp:127.0.0.1:{sitl_packets.MSP}?mixer=127.0.0.1:7788", "--airframe", "racer"]
+            check = subprocess.Popen([*verb, "preflight", *asked, "--seconds", "1"], stdout=subprocess.PIPE, text=True)
+            told = []
+            for line in check.stdout:
+                told.append(line)
+                if line.startswith("mixer: switch MSP OVERRIDE off and on"):
+                    override[0] = 172
+                    time.sleep(1.0)
+                    override[0] = 1811
+            assert check.wait() == 0 and told[-1] == "ready to fly, once the position is there\n", told
+        finally:
+            stop.append(1)
+            flying.join()
+            mixer.terminate()
+            mixer.wait()
+            os.close(air)
+            os.close(receiver)
