@@ -1,5 +1,6 @@
 """The firmware, our dynamics behind it and our companion beside it, in the vehicle's time and one thread, without ROS."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,8 +8,10 @@ import numpy as np
 from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.bridge import observed
-from spike_ctrl_betaflight import firmware, msp
+from spike_ctrl_betaflight import crsf, firmware, msp, sitl_packets
 from spike_ctrl_betaflight.betaflight_companion import FRESH_API, BetaflightCompanion
+from spike_ctrl_betaflight.crsf_line import CrsfLine
+from spike_ctrl_betaflight.crsf_mixer import CrsfMixer
 from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
 from spike_ctrl_betaflight.msp_line import MspLine
 from spike_ctrl_betaflight.options import BetaflightOptions
@@ -83,7 +86,7 @@ class CompanionLoop(Bench):
         a, b, c, d = (q + TURN / 2 * e for q, e in zip(true.quaternion, [*draw[6:], 0.0], strict=True))
         self.companion.receive([OutsidePose(now, now, (x, y, z), (a, b, c, d), (u, v, w))], now)
         for packet in self.companion.due(now):
-            self.line.send(packet)
+            self.companion.send(packet)
         found = None
         for passed in itertools.count(1):
             if passed > round(PERIOD / self.simulation.dt):
@@ -156,3 +159,40 @@ def by(controller, policy):
         return act
 
     return flying
+
+
+class MixedLoop(CompanionLoop):
+    """And with the mixer between the pilot's CRSF receiver and the firmware's: no frame of override is sent.
+
+    heard: whether the pilot's receiver sends frames. speaks: whether the companion's sticks reach the mixer.
+    """
+
+    LINES = ("feature -RX_UDP", "feature RX_SERIAL", "set serialrx_provider = CRSF", "set rx_uart = UART2",
+             "set msp_override_channels_mask = 32768")  # fmt: skip
+
+    def __init__(self, sitl, folder, lines=(), **options):
+        super().__init__(sitl, folder, lines=(*self.LINES, *lines), **options)
+        self.companion.options = dataclasses.replace(self.companion.options, mixer="127.0.0.1:7788")
+        self.controller = CrsfLine(f"tcp:127.0.0.1:{sitl_packets.MSP + 1}")
+        self.mixer, self.heard, self.speaks, self.passes = CrsfMixer(), True, True, 0
+        self.companion.send, self.simulation._remote = self.send, self.pass_on
+
+    def send(self, data):
+        if not msp.sets_sticks(data):
+            self.line.send(data)
+        elif self.speaks:
+            (packet,) = msp.MspReader(requests=True).read(data)
+            self.mixer = self.mixer.told(msp.channels(packet.payload), self.simulation.now)
+
+    def pass_on(self):
+        """A frame of the pilot's receiver, 150 times a second, goes through the mixer to the firmware."""
+        if not self.heard or self.simulation.now * 150 < self.passes:
+            return
+        self.passes += 1
+        channels = [crsf.channel(pulse) for pulse in (*self.simulation.channels, *[1000] * 16)]
+        self.mixer, passed = self.mixer.passed(crsf.packed(channels[:16]), self.simulation.now)
+        self.controller.write(passed.data)
+
+    def close(self):
+        self.controller.close()
+        super().close()

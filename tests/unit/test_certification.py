@@ -169,17 +169,15 @@ def test_a_flight_that_is_over_is_not_kept():
         assert alive() <= before + 1
 
 
-def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):
+def test_a_cluster_flies_the_same_flights(tmp_path):
     here = [found.outcome for found in MonteCarloRun(tmp_path / "here", MODEL).fly(2, 1, lambda: 0.0)]
 
-    def elsewhere(function, tasks):
+    def elsewhere(function, tasks, folder):
+        assert folder == tmp_path / "there" and list(tasks) == ["flights 0 to 1"]
         return (function(*arguments) for arguments in tasks.values())
 
     there = [found.outcome for found in MonteCarloRun(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, elsewhere)]
     assert list(map(repr, there)) == list(map(repr, here))
-    monkeypatch.setattr(monte_carlo, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
-    with pytest.raises(UsageError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
-        list(MonteCarloRun(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, elsewhere))
 
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):

@@ -38,7 +38,7 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
-STANDBY = 0.05  # s between frames to old firmware while the override is off: what it flies by when it is switched on
+STANDBY = 0.05  # s between frames to old firmware or a mixer while the override is off: flown when it is switched on
 EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
 RECENT = 2.0  # s in which rates are measured
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
@@ -270,7 +270,9 @@ class BetaflightCompanion:
 
     @property
     def holds_last(self) -> bool:
-        """Whether the firmware flies the last override for ever."""
+        """Whether the firmware flies the last override for ever; behind a mixer it flies none."""
+        if self.options.mixer:
+            return False
         api = self.known.get(msp.API_VERSION, b"\0\0\0")
         return tuple(api[1:3]) < FRESH_API
 
@@ -344,7 +346,8 @@ class BetaflightCompanion:
         found = []
         if lost and self.overriding and self.armed and self.holds_last and (packet := self.blind(now)):
             found.append(packet)
-        if self.holds_last and not self.overriding and now - self._asked.get(msp.SET_RAW_RC, -math.inf) >= STANDBY:
+        stands_by = self.holds_last or bool(self.options.mixer)
+        if stands_by and not self.overriding and now - self._asked.get(msp.SET_RAW_RC, -math.inf) >= STANDBY:
             self._asked[msp.SET_RAW_RC] = now
             found.append(self._frame((0.0, 0.0, 0.0, 0.0) if self.airborne else IDLE))
         for command in (*SETTLED, *SETTINGS, *PERIODS):

@@ -15,7 +15,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.px4.parameter_rules import Unmet
-from spike_ctrl_betaflight import betaflight_preflight, options
+from spike_ctrl_betaflight import betaflight_preflight, crsf_relay, msp, options
 from spike_ctrl_betaflight.betaflight_companion import BetaflightCompanion
 from spike_ctrl_betaflight.msp import Packet
 from spike_ctrl_betaflight.msp_line import MspLine
@@ -85,7 +85,9 @@ class BetaflightReport:
 
 def unmet(heard: BetaflightCompanion) -> list[Unmet]:
     """All conditions that are not met by a flight controller that was heard."""
-    found = betaflight_preflight.audit(heard.known, heard.airframe, heard.options.holds_last == "allowed")
+    found = betaflight_preflight.audit(
+        heard.known, heard.airframe, heard.options.holds_last == "allowed", bool(heard.options.mixer)
+    )
     now = heard.heard or 0.0
     found += betaflight_preflight.audit_link(heard.state_rate(now), heard.latencies, heard.track.last is not None)
     if heard.problem:
@@ -104,6 +106,7 @@ class PosesAndMsp:
     def __init__(self, node: Any, line: MspLine, chosen: options.BetaflightOptions):
         self.line, self.stream = line, True
         self._poses: queue.SimpleQueue[OutsidePose] = queue.SimpleQueue()
+        self._mixer = crsf_relay.StickSender(chosen.mixer) if chosen.mixer else None
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         self._node = node
@@ -148,10 +151,14 @@ class PosesAndMsp:
         """There is one line, and one flight controller on it."""
 
     def send(self, data: bytes) -> None:
-        if data:
+        if self._mixer is not None and msp.sets_sticks(data):
+            self._mixer.send(data)
+        elif data:
             self.line.send(data)
 
     def close(self) -> None:
+        if self._mixer is not None:
+            self._mixer.close()
         self.line.close()
         os.close(self._wake)
         os.close(self._woken)

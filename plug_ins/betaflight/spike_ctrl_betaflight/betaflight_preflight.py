@@ -17,6 +17,8 @@ from spike_ctrl_betaflight import msp, rates
 OLDEST_API, NEWEST_API = (1, 46), (1, 49)  # Betaflight 4.5 to 2026.12: what was run
 SLOWEST, ROUND_TRIP = 80.0, 0.015  # Hz of states; s, median
 FAILSAFE_DELAY = 1.5  # s
+OVERRIDDEN = 15  # msp_override_channels_mask: roll, pitch, throttle, yaw
+MIXED = 32768  # behind a mixer: channel 16, so that the mode MSP OVERRIDE exists and overrides nothing that flies
 NAMES = {
     msp.API_VERSION: "MSP_API_VERSION", msp.FC_VERSION: "MSP_FC_VERSION", msp.BOXIDS: "MSP_BOXIDS",
     msp.RC_TUNING: "MSP_RC_TUNING", msp.RX_CONFIG: "MSP_RX_CONFIG", msp.RC_DEADBAND: "MSP_RC_DEADBAND",
@@ -24,15 +26,20 @@ NAMES = {
 }  # fmt: skip
 
 
-def audit(known: Mapping[int, bytes], airframe: Airframe, holds_last_allowed: bool = False) -> list[Unmet]:
-    """What the answers that are known show. known: the payload of the newest answer to each command."""
+def audit(
+    known: Mapping[int, bytes], airframe: Airframe, holds_last_allowed: bool = False, mixes: bool = False
+) -> list[Unmet]:
+    """What the answers that are known show. known: the payload of the newest answer to each command.
+
+    mixes: whether the sticks go through a CRSF mixer, and none by override.
+    """
     missing = [name for command, name in NAMES.items() if command not in known]
     if missing:
         return [Unmet(f"link: no answer to {', '.join(missing)}", "check the line, its baud rate and MSP on that port")]
     return [
-        *audit_version(known, holds_last_allowed),
+        *(one for one in audit_version(known, holds_last_allowed or mixes) if one.blocks or not mixes),
         *audit_rates(known, airframe),
-        *audit_receiver(known),
+        *audit_receiver(known, MIXED if mixes else OVERRIDDEN),
         *audit_arming(msp.status(known[msp.STATUS_EX])),
     ]
 
@@ -82,12 +89,12 @@ def audit_rates(known: Mapping[int, bytes], airframe: Airframe) -> list[Unmet]:
     return found
 
 
-def audit_receiver(known: Mapping[int, bytes]) -> list[Unmet]:
+def audit_receiver(known: Mapping[int, bytes], mask: int = OVERRIDDEN) -> list[Unmet]:
     """Override, sticks and what Betaflight does when its receiver is lost."""
     found = []
     if msp.OVERRIDE not in known[msp.BOXIDS]:
-        cure = "set msp_override_channels_mask = 15; and a switch for the mode MSP OVERRIDE: aux 1 50 1 1700 2100 0 0"
-        found.append(Unmet("msp_override_channels_mask: found 0, wanted 15", cure))
+        cure = f"set msp_override_channels_mask = {mask}; and a switch for the mode MSP OVERRIDE: aux 1 50 1 1700 2100 0 0"
+        found.append(Unmet(f"msp_override_channels_mask: found 0, wanted {mask}", cure))
     receiver = msp.receiver(known[msp.RX_CONFIG])
     if receiver.middle != rates.MIDDLE:
         found.append(Unmet(f"mid_rc: found {receiver.middle}, wanted {rates.MIDDLE}", f"set mid_rc = {rates.MIDDLE}"))
@@ -125,20 +132,23 @@ def audit_link(rate: float, latencies: Sequence[float], poses: bool) -> list[Unm
     return found
 
 
-def audit_override(sent: Sequence[int], before: Sequence[int], flown: Sequence[int], order: Sequence[int]) -> list[Unmet]:
+def audit_override(
+    sent: Sequence[int], before: Sequence[int], flown: Sequence[int], order: Sequence[int], mask: int = OVERRIDDEN
+) -> list[Unmet]:
     """Whether override reaches the four channels and no other. sent: pulses of MSP_SET_RAW_RC. before, flown: MSP_RC
-    (roll, pitch, yaw, throttle, switches) without and with override. order: MSP_RX_MAP.
+    (roll, pitch, yaw, throttle, switches) without and with override. order: MSP_RX_MAP. mask: as it should be.
     """
     names = ("roll", "pitch", "yaw", "throttle")
     wrong = [name for n, name in enumerate(names) if abs(flown[n] - sent[order[n]]) > 1]
     found = []
     if wrong:
         what = f"msp_override_channels_mask: {', '.join(wrong)} not overridden, wanted all four"
-        found.append(Unmet(what, "set msp_override_channels_mask = 15"))
+        cure = f"set msp_override_channels_mask = {mask}"
+        found.append(Unmet(what, cure + "; and start the mixer, then switch on" if mask == MIXED else cure))
     others = [n + 1 for n in range(4, min(len(before), len(flown))) if abs(before[n] - flown[n]) > 20]
     if others:
         what = (
             f"msp_override_channels_mask: channels {', '.join(map(str, others))} overridden, which are the pilot's switches"
         )
-        found.append(Unmet(what, "set msp_override_channels_mask = 15"))
+        found.append(Unmet(what, f"set msp_override_channels_mask = {mask}"))
     return found

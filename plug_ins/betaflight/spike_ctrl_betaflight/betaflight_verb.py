@@ -8,6 +8,9 @@ disarms after its landing. Lines of standard input are faults: "mocap lost", "ca
 preflight asks a flight controller, names what bars a flight, and what to type into Betaflight's CLI. With --set it types
 what changes nothing of how the pilot's sticks fly, and says what was there before.
 
+mixer passes the frames of the pilot's CRSF receiver on to Betaflight, with the stack's sticks in them while the pilot's
+switch is on: a second way beside MSP override, for firmware that flies the last override for ever.
+
 certify flies random flights with faults in virtual time, as `spike-ctrl certify` beside PX4, by the firmware's rules: who
 flies when override frames, poses or the pilot's switch stop. The firmware itself is not run. Exit code 1: the
 safety property was violated.
@@ -32,17 +35,18 @@ spike-ctrl betaflight sitl --firmware ~/betaflight/obj/main/betaflight_SITL.elf 
 spike-ctrl launch flight link:=betaflight connection:=sitl auto:=true
 spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --airframe racer
 spike-ctrl betaflight preflight --connection serial:/dev/ttyUSB0:921600 --set
+spike-ctrl betaflight mixer --receiver serial:/dev/ttyAMA1 --controller serial:/dev/ttyAMA2
 spike-ctrl betaflight certify models/any_rates.safetensors --flights 200
 """
 RANGES = {
     "flights": (1, 10**6), "first": (0, 2**31), "speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6),
     "gives": (0.0, 1e6), "takes": (0.0, 1e6), "seconds": (1.0, 600.0),
 }  # fmt: skip
-NEVER = 1e6  # s
+NEVER, SWITCHED = 1e6, 20.0  # s; in which the pilot switches the override off and on
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight|certify")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight|mixer|certify")
     sitl = kinds.add_parser("sitl", help="the firmware's simulation on our dynamics")
     sitl.add_argument("--firmware", metavar="FILE", help="the executable (default: BETAFLIGHT_SITL of the environment)")
     sitl.add_argument("--folder", type=Path, default=FOLDER, help="where its eeprom and log are")
@@ -65,6 +69,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--set", action="store_true", help="write MSP override and the serial rate; the flight controller restarts"
     )
     check.add_argument("--seconds", type=float, default=5.0, help="how long to measure the link (default: 5)")
+    mixer = kinds.add_parser("mixer", help="mix the stack's sticks into the frames of the pilot's CRSF receiver")
+    mixer.add_argument(
+        "--receiver", required=True, metavar="LINE", help="the pilot's: serial:DEVICE[:BAUD] or tcp:HOST:PORT"
+    )
+    mixer.add_argument("--controller", required=True, metavar="LINE", help="Betaflight's serial receiver, the same way")
+    mixer.add_argument("--sticks", default="127.0.0.1:7788", help="where the stack's sticks come (default: 127.0.0.1:7788)")
+    mixer.add_argument("--channel", type=int, default=6, help="of the pilot's override switch (default: 6)")
     proof = kinds.add_parser("certify", help="random flights with faults, in virtual time")
     proof.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout `rates`")
     proof.add_argument("--flights", type=int, default=100, help="how many (default: 100)")
@@ -75,7 +86,28 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     ranges.require(vars(options), RANGES, "--")
-    return {"sitl": _sitl, "preflight": _preflight, "certify": _certify}[options.kind](options)
+    return {"sitl": _sitl, "preflight": _preflight, "mixer": _mixer, "certify": _certify}[options.kind](options)
+
+
+def _mixer(options: argparse.Namespace) -> int:
+    """Pass frames on until a signal (0)."""
+    from spike_ctrl.cli._terminal import stop_signals
+    from spike_ctrl_betaflight import crsf_relay
+    from spike_ctrl_betaflight.crsf_line import CrsfLine
+    from spike_ctrl_betaflight.crsf_mixer import CrsfMixer
+
+    stop, sticks = stop_signals(), crsf_relay.listener(options.sticks)
+    receiver, controller = CrsfLine(options.receiver), CrsfLine(options.controller)
+    print(f"the pilot flies; override: channel {options.channel}; sticks: {options.sticks}", flush=True)
+    mixer = CrsfMixer(override=options.channel - 1)
+    try:
+        crsf_relay.run(
+            receiver, controller, sticks, mixer, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True)
+        )
+    finally:
+        for line in (receiver, controller, sticks):
+            line.close()
+    return 0
 
 
 def _certify(options: argparse.Namespace) -> int:
@@ -107,9 +139,9 @@ def _preflight(options: argparse.Namespace) -> int:
     place, chosen = parse(options.connection)
     craft = airframe.load(options.airframe)
     craft.require_layout("rates")
-    line = MspLine(place)
+    line, mask = MspLine(place), betaflight_preflight.MIXED if chosen.mixer else betaflight_preflight.OVERRIDDEN
     if options.set:
-        line = _set(line, place)
+        line = _set(line, place, mask)
     try:
         known = {command: line.ask(command) for command in (*betaflight_preflight.NAMES, msp.FC_VARIANT)}
         begun, took = time.monotonic(), []
@@ -122,11 +154,11 @@ def _preflight(options: argparse.Namespace) -> int:
         middle, worst = sorted(took)[len(took) // 2], max(took)
         rate = len(took) / options.seconds
         print(f"link: {rate:.0f} answers per second, each in {1e3 * middle:.1f} ms, at most {1e3 * worst:.0f} ms")
-        unmet = betaflight_preflight.audit(known, craft, chosen.holds_last == "allowed")
+        unmet = betaflight_preflight.audit(known, craft, chosen.holds_last == "allowed", bool(chosen.mixer))
         unmet += betaflight_preflight.audit_link(math.inf, took, True)
         status, boxids = msp.status(known[msp.STATUS_EX]), known[msp.BOXIDS]
         if not status.active(msp.ARM, boxids) and status.active(msp.OVERRIDE, boxids):
-            unmet += _try_override(line, known)
+            unmet += _try_override(line, known, chosen.mixer)
         else:
             print("msp_override_channels_mask: not tried: disarm, switch MSP OVERRIDE on, and run this again")
     finally:
@@ -138,7 +170,7 @@ def _preflight(options: argparse.Namespace) -> int:
     return 1 if barring else 0
 
 
-def _set(line: Any, place: str) -> Any:
+def _set(line: Any, place: str, mask: int) -> Any:
     """Write the settings that are safe to write, of a version that was run; the line afterwards."""
     from spike_ctrl_betaflight import betaflight_preflight, msp, settings_writer
 
@@ -147,7 +179,7 @@ def _set(line: Any, place: str) -> Any:
         for one in betaflight_preflight.audit_version(known, holds_last_allowed=True):
             if one.blocks:
                 raise UsageError(f"--set: {one}")
-        written = settings_writer.write(line)
+        written = settings_writer.write(line, mask)
     finally:
         line.close()
     for setting in written:
@@ -156,17 +188,25 @@ def _set(line: Any, place: str) -> Any:
     return settings_writer.restarted(place)
 
 
-def _try_override(line: Any, known: dict[int, bytes]) -> list[Any]:
+def _try_override(line: Any, known: dict[int, bytes], mixer: str) -> list[Any]:
     """Disarmed, with the override on: send four pulses that nobody flies by, and read back what the firmware flies by."""
-    from spike_ctrl_betaflight import betaflight_preflight, msp
+    from spike_ctrl_betaflight import betaflight_preflight, crsf_relay, msp
 
-    sent = [1480, 1520, 1100, 1540]
-    flown = before = msp.channels(line.ask(msp.RC))
-    for _ in range(30):
-        line.send(msp.set_raw_rc(sent))
+    sticks = crsf_relay.StickSender(mixer) if mixer else line
+    mask = betaflight_preflight.MIXED if mixer else betaflight_preflight.OVERRIDDEN
+    sent, order = [1480, 1520, 1100, 1540], tuple(known[msp.RX_MAP][:4])
+    before = msp.channels(line.ask(msp.RC))
+    if mixer:
+        print(f"mixer: switch MSP OVERRIDE off and on within {SWITCHED:g} s, for it was on before these sticks", flush=True)
+    end = time.monotonic() + (SWITCHED if mixer else 0.6)
+    while True:
+        sticks.send(msp.set_raw_rc(sent))
         time.sleep(0.02)
         flown = msp.channels(line.ask(msp.RC))
-    return betaflight_preflight.audit_override(sent, before, flown, tuple(known[msp.RX_MAP][:4]))
+        found = betaflight_preflight.audit_override(sent, before, flown, order, mask)
+        if time.monotonic() > end or (mixer and not found):
+            return found
+        before = flown if mixer else before  # the pilot's switch moves
 
 
 def _sitl(options: argparse.Namespace) -> int:

@@ -264,6 +264,11 @@ def set_raw_rc(pulses: Sequence[int]) -> bytes:
     return request(SET_RAW_RC, struct.pack(f"<{len(pulses)}H", *pulses))
 
 
+def sets_sticks(data: bytes) -> bool:
+    """Whether a packet is MSP_SET_RAW_RC."""
+    return data[:3] == b"$M<" and data[4:5] == bytes((SET_RAW_RC,))
+
+
 def answered(stamp: float) -> bytes:
     """Word that all commands up to the state with this stamp (s) were sent. It is for a simulation, and no firmware's."""
     return request(ANSWERED, struct.pack("<d", stamp), 2)

@@ -15,7 +15,7 @@ from typing import Any
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
-from spike_ctrl_betaflight import msp_line
+from spike_ctrl_betaflight import crsf_relay, msp_line
 
 POSES = ("odometry", "pose")
 SITL, FOLDER, FILE = "sitl", Path("build/betaflight"), "connection"
@@ -36,6 +36,7 @@ class BetaflightOptions:
         "refused", "allowed: fly a firmware that flies the last command for ever when this computer dies.",
         choices=("refused", "allowed"),
     )  # fmt: skip
+    mixer: str = setting("", "HOST:PORT of `spike-ctrl betaflight mixer`, which mixes into the pilot's CRSF frames.")
 
 
 def parse(text: str) -> tuple[str, BetaflightOptions]:
@@ -56,6 +57,8 @@ def parse(text: str) -> tuple[str, BetaflightOptions]:
     for name, allowed in (("kind", POSES), ("battery", ("measured", "assumed")), ("holds_last", ("refused", "allowed"))):
         if given.get(name, allowed[0]) not in allowed:
             raise UsageError(f"connection: {name}: found '{given[name]}', wanted {' or '.join(allowed)}")
+    if given.get("mixer"):
+        crsf_relay.address(given["mixer"])
     numbers = {name: value for name, value in given.items() if isinstance(value, float)}
     ranges.require(numbers, {k: v for k, v in ranges.bounds(BetaflightOptions).items() if k in numbers}, "connection: ")
     return line, BetaflightOptions(**given)

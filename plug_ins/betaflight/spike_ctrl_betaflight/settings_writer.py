@@ -29,14 +29,17 @@ class WrittenSetting(NamedTuple):
         return f"set {self.name}: was {self.before}, is {self.after}; undo: set {self.name} = {self.before}"
 
 
-def write(line: MspLine) -> list[WrittenSetting]:
-    """Set what is SAFE and not yet so, and save: the flight controller restarts. Raises UsageError, having saved nothing."""
+def write(line: MspLine, mask: int = 15) -> list[WrittenSetting]:
+    """Set what is SAFE and not yet so, and save: the flight controller restarts. Raises UsageError, having saved nothing.
+
+    mask: of the channels that MSP overrides.
+    """
     status, boxids = msp.status(line.ask(msp.STATUS_EX)), line.ask(msp.BOXIDS)
     if status.active(msp.ARM, boxids):
         raise UsageError("--set: found the vehicle armed, wanted it disarmed: the flight controller restarts")
     cli, written = CommandLine(line), []
     try:
-        for name, wanted in SAFE.items():
+        for name, wanted in (SAFE | {"msp_override_channels_mask": str(mask)}).items():
             before = cli.get(name)
             if before is None:
                 raise UsageError(f"--set: this firmware has no setting {name}")

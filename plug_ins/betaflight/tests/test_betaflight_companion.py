@@ -23,11 +23,10 @@ from spike_ctrl_betaflight.pose import OutsidePose, PoseTrack
 class Vehicle:
     """Answers as the firmware does; `pulses` are those of the last override frame."""
 
-    def __init__(self, api="000130", battery="measured"):
+    def __init__(self, api="000130", battery="measured", mixer=""):
         self.sent, self.now = [], 100.0
-        self.companion = BetaflightCompanion(
-            airframe.load("racer"), BetaflightOptions(hover=0.47, battery=battery), 100.0, self.sent.append
-        )
+        chosen = BetaflightOptions(hover=0.47, battery=battery, mixer=mixer)
+        self.companion = BetaflightCompanion(airframe.load("racer"), chosen, 100.0, self.sent.append)
         self.boxes, self.pulses, self.height = 0, None, 0.0
         self.hear(*[Packet(c, bytes.fromhex(api if c == msp.API_VERSION else p)) for c, p in ANSWERS.items()])
         self.hear(Packet(msp.BOXIDS, BOXIDS), Packet(msp.ATTITUDE, struct.pack("<3h", 100, 0, 0)))
@@ -160,8 +159,8 @@ def test_commands_that_stop_end_in_a_landing():
 
 
 def test_without_poses_only_an_old_firmware_is_commanded():
-    for api, silent in (("000130", True), ("00012e", False)):
-        vehicle = airborne(api=api)
+    for api, mixer, silent in (("000130", "", True), ("00012e", "", False), ("00012e", "127.0.0.1:7788", True)):
+        vehicle = airborne(api=api, mixer=mixer)
         vehicle.switch(msp.ARM, msp.OVERRIDE)
         vehicle.fly(0.3)
         assert vehicle.companion.holds_last is not silent
@@ -208,11 +207,12 @@ def test_the_hover_is_learnt_from_the_throttle_that_flies():
     assert vehicle.companion.hover.command == pytest.approx(0.6, abs=0.01)
 
 
-def test_old_firmware_has_a_frame_when_the_override_is_switched_on():
-    old, new = Vehicle(api="00012e"), Vehicle()
-    for vehicle in (old, new):
+def test_old_firmware_and_a_mixer_have_a_frame_when_the_override_is_switched_on():
+    old, new, mixed = Vehicle(api="00012e"), Vehicle(), Vehicle(mixer="127.0.0.1:7788")
+    for vehicle in (old, new, mixed):
         vehicle.fly(0.3)
     assert new.pulses is None and old.pulses == (1500, 1500, old.companion.throttle.pulse(0.0), 1500)
+    assert mixed.pulses == old.pulses  # a mixer wants sticks before the switch goes on
     old.height = 1.0
     old.switch(msp.ARM)
     old.fly(0.3)

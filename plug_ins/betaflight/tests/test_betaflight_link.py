@@ -108,6 +108,29 @@ def test_states_and_commands_go_through(talk):
     assert roll > 1550 and pitch == yaw == 1500 and throttle == companion.throttle.pulse(companion.hover.command)
 
 
+def test_behind_a_mixer_the_sticks_go_there_and_none_to_the_flight_controller():
+    controller = FlightController()
+    controller.start()
+    mixer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mixer.bind(("127.0.0.1", 0))
+    mixer.settimeout(10.0)
+    place = f"127.0.0.1:{mixer.getsockname()[1]}"
+    craft = airframe.load("any_rates")
+    connection, companion, _ = OverMsp.converse(Node(), f"{controller.place}?mixer={place}", craft, 100.0, None)
+    try:
+        connection.send(msp.set_raw_rc([1600, 1400, 1300, 1550]))
+        connection.send(msp.request(msp.RC))
+        assert mixer.recv(100) == msp.set_raw_rc([1600, 1400, 1300, 1550])
+        assert [packet.command for packet in connection.receive(10.0)[0]] == [msp.RC] and controller.pulses is None
+        companion.known[msp.API_VERSION] = bytes((0, 1, 46))  # flies the last override for ever, and gets none
+        assert not companion.holds_last
+    finally:
+        connection.close()
+        mixer.close()
+        controller.line.close()
+        controller.listener.close()
+
+
 def test_a_lost_line_is_silence(talk):
     controller, _, connection, companion, _ = talk
     for packet in companion.due(time.monotonic()):

@@ -55,6 +55,16 @@ def test_a_firmware_that_flies_the_last_command_for_ever_is_refused_unless_it_is
     assert words(old, holds_last_allowed=True) == []
 
 
+def test_behind_a_mixer_old_firmware_flies_and_the_mask_overrides_channel_16_alone():
+    old = GOOD | {msp.API_VERSION: b"\0\1\x2e"}
+    assert betaflight_preflight.audit(old, CRAFT, mixes=True) == []
+    (mask,) = words(GOOD | {msp.BOXIDS: BOXIDS[:-1]}, mixes=True)
+    assert "found 0, wanted 32768" in mask and "set msp_override_channels_mask = 32768" in mask
+    sent, before, full_left = (1480, 1520, 1100, 1540), (1500, 1500, 1500, 1000), (885, 885, 885, 885)  # a mask of 15
+    (wrong,) = betaflight_preflight.audit_override(sent, before, full_left, (0, 1, 3, 2), betaflight_preflight.MIXED)
+    assert "not overridden" in str(wrong) and "msp_override_channels_mask = 32768; and start the mixer" in str(wrong)
+
+
 def test_the_mask_is_shown_by_what_the_firmware_flies():
     before, sent = (1500, 1500, 1500, 1000, 1000, 2000), (1480, 1520, 1100, 1540)
     good = (1480, 1520, 1540, 1100, 1000, 2000)  # MSP_RC: roll, pitch, yaw, throttle
@@ -78,6 +88,7 @@ def test_a_slow_link_is_named():
         ("udpin:127.0.0.1:1", "wanted tcp:HOST:PORT"),
         ("tcp:127.0.0.1:5761?hover=2", "hover: found 2, wanted 0.08 to 0.8"),
         ("tcp:127.0.0.1:5761?hoover=.4", "with one of pose, kind, hover"),
+        ("tcp:127.0.0.1:5761?mixer=here", "mixer: found 'here', wanted HOST:PORT"),
         ("tcp:127.0.0.1:5761?battery=none", "battery: found 'none', wanted measured or assumed"),
     ],
 )

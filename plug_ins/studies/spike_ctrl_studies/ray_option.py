@@ -1,4 +1,4 @@
-"""The option --ray of `spike-ctrl certify`: the flights are flown on a Ray cluster in place of this computer's workers.
+"""The option --ray of `spike-ctrl certify`: a Ray cluster flies in place of this computer's workers, also for --falsify.
 
 spike-ctrl certify models/sih_quadx.safetensors --flights 100000 --ray 192.168.1.5:6379
 """

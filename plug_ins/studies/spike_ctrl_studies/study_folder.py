@@ -4,6 +4,7 @@ config.json      the options, and every unit with its settings
 raw/UNIT.jsonl   the lines of a unit; the file exists once the unit is finished
 runs/UNIT/       files that a unit keeps, such as policy.safetensors
 table.csv, table.md, report.md, figures/NAME.png, figures.html
+machines.jsonl   what each unit cost on which machine of a cluster
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded, text_table
-from spike_ctrl._files.time_left import time_left
+from spike_ctrl._files.time_left import Pace, time_left
 from spike_ctrl_studies import cluster, figures, ray_cluster, study, worker_pool
 from spike_ctrl_studies.study import StudyOptions, Unit
 from spike_ctrl_studies.study_folder import ROOT, Folder, table_cells, unfinished
@@ -48,7 +48,7 @@ def run(
     show(f"{path}: {len(units) - len(missing)} of {len(units)} units are done")
     if missing:
         happening = (
-            cluster.events(name, missing, ray, unit_clock, origin)
+            cluster.events(name, missing, path, ray, unit_clock, origin)
             if ray
             else worker_pool.events(name, missing, workers, unit_clock, origin)
         )
@@ -75,10 +75,10 @@ def _collect(folder: Folder, happening: Iterator[Event], progress: ProgressEstim
 
 
 class ProgressEstimate:
-    """Counts the finished units, and estimates the time left from the speed of this process."""
+    """Counts the finished units, and estimates the time left from their pace. now: s."""
 
     def __init__(self, units: Sequence[Unit], missing: Sequence[Unit], now: float):
-        self.total, self.started = len(units), now
+        self.total, self.pace = len(units), Pace(now)
         self.finished = len(units) - len(missing)
         self.left = {unit.name: unit.weight for unit in missing}
         self.worth = sum(self.left.values())
@@ -91,10 +91,8 @@ class ProgressEstimate:
         return f"{self.finished}/{self.total} units, {time_left(self.seconds_left(now))} left, {event.unit.name}: {text}"
 
     def seconds_left(self, now: float) -> float:
-        """Estimated time left, s; infinity until something is done."""
-        rest = sum(self.left.values())
-        done = self.worth - rest
-        return rest * (now - self.started) / done if done > 0 else float("inf")
+        """Estimated time left, s; infinity until a pace is known."""
+        return self.pace.left(1 - sum(self.left.values()) / self.worth, now)
 
 
 def summary(folder: Folder) -> str:

@@ -1,16 +1,23 @@
 """The search for the worst flight of a fault: it finds what random flights hardly meet, and asks for flights that exist."""
 
+import json
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_ray import FakeRay
 
 from spike_ctrl import airframe
 from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.certification.injected_fault import KINDS, phases
 from spike_ctrl.certification.moving_scenario import BEGINS
+from spike_ctrl.cli import main
 from spike_ctrl_studies import falsifier
+
+MODEL = Path(__file__).parents[3] / "models" / "sih_quadx.safetensors"
 
 
 def test_the_falsifier_finds_a_needle_that_random_flights_hardly_meet():
@@ -58,3 +65,30 @@ def test_a_weak_vehicle_is_searched_within_the_plants_that_can_fly_with_a_fault(
 
     falsifier.search("policy", "flipped", 24, fly, off=moving_scenario.spread(weak))
     assert min(craft.thrust_to_weight for craft in asked) >= moving_scenario.LEAST_THRUST - 1e-6
+
+
+def test_searches_are_kept_as_they_come_and_the_same_command_does_only_those_that_are_missing(tmp_path, monkeypatch, capsys):
+    searched = []
+
+    def search(place, kind, flights, fly, seed, tell, off):
+        searched.append((f"{place}/{kind}", flights))
+        if kind == stops:
+            raise KeyboardInterrupt
+        outcome = FlightOutcome(0, place, "searched", "policy", "FLIGHT", 0.1, 0.2, math.nan, "", "HOLD", 9.0)
+        return falsifier.Falsified(place, kind, flights, 0.2, (0.5,), outcome)
+
+    def certify(*words):
+        return main.main(["certify", str(MODEL), "--folder", str(tmp_path), "--workers", "1", "--falsify", *words])
+
+    monkeypatch.setattr(falsifier, "search", search)
+    stops = "cut"
+    assert certify("policy/flipped", "link/cut", "--flights", "9") == 130
+    stops, before = "", list(searched)
+    assert certify("policy/flipped", "link/cut", "--flights", "9") == 0
+    assert searched[len(before) :] == [("link/cut", 9)]
+    assert "1 of 2 searches are there" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    assert certify("policy/flipped", "--flights", "10", "--ray", "here") == 0  # another search
+    assert searched[-1] == ("policy/flipped", 10)
+    found = json.loads((tmp_path / "falsified.json").read_text())
+    assert {name: one["flights"] for name, one in found.items()} == {"link/cut": 9, "policy/flipped": 10}

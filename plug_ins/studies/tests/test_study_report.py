@@ -9,15 +9,22 @@ from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text,
 def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
     units = [Unit("a", {}, 1.0), Unit("b", {}, 3.0), Unit("c", {}, 4.0)]
     account = study_runner.ProgressEstimate(units, units[1:], now=100.0)
-    assert account.seconds_left(105.0) == float("inf")
     assert (
-        account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units, 1:00 left, b: third"
+        account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.01) == "1/3 units, 1:00 left, b: third"
     )  # 1 of 7 in 10 s
     assert (
-        account.line(worker_pool.Done(units[1], UnitResult([])), 130.0) == "2/3 units, 0:40 left, b: done"
+        account.line(worker_pool.Done(units[1], UnitResult([])), 130.01) == "2/3 units, 0:40 left, b: done"
     )  # 3 of 7 in 30 s
     account.line(worker_pool.Done(units[2], UnitResult([])), 170.0)
     assert account.seconds_left(170.0) == 0
+
+
+def test_time_left_is_not_told_while_a_study_starts_and_compiles():
+    unit = Unit("a", {})
+    account = study_runner.ProgressEstimate([unit], [unit], now=0.0)
+    told = {0.0: 0.0, 60.0: 0.001, 61.0: 0.01, 62.0: 0.02, 64.01: 0.04}  # s: share; it compiles for a minute
+    lines = [account.line(worker_pool.Progress(unit, share, "x"), now) for now, share in told.items()]
+    assert [line.split()[2] for line in lines] == ["--:--", "--:--", "--:--", "--:--", "1:36"]
 
 
 def test_the_report_begins_with_how_many_claims_differ_and_each_verdict():

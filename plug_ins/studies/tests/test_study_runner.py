@@ -12,91 +12,16 @@ import time
 
 import pytest
 from fake_ray import FakeRay
+from toy_units import ORIGIN, measured, run
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli import main
-from spike_ctrl_studies import SUMMARIES, ray_option, study, study_folder, study_runner, worker_pool
+from spike_ctrl_studies import ray_cluster, ray_option, study, study_folder, worker_pool
 from spike_ctrl_studies.figures import MissingPackage
 from spike_ctrl_studies.study import StudyOptions, Unit
 
-ORIGIN = {"command": "spike-ctrl experiment toy", "commit": "0123abcd"}
 DEADLINE = 60.0
-
-# An experiment whose units square a number; some of them fail, die or wait for a file.
-TOY = """
-import os, signal, time
-from pathlib import Path
-from spike_ctrl_studies.study import Report, UnitResult, Unit, one
-
-def units(options):
-    return [Unit(f"n-{n}", {"n": n} | dict(EXTRA)) for n in range(options.seeds or 3)]
-
-EXTRA = {}
-
-def measure(settings, context):
-    n = settings["n"]
-    if trace := os.environ.get("TOY_TRACE"):
-        with open(trace, "a") as file:
-            file.write(f"{n} {os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\\n")
-    what = os.environ.get(f"TOY_{n}")
-    context.progress(0.5, "half way")
-    if what == "raise":
-        raise ValueError("no good\\nat all")
-    if what == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    while what and what.startswith("/") and not Path(what).exists():
-        time.sleep(0.02)
-        context.progress(0.6, "waiting")
-    return UnitResult([{"kind": "result", "square": n * n}], {"note.txt": str(n).encode()})
-
-def report(options, results):
-    return Report("Squares", [{"unit": name, "square": one(lines, "result")["square"]} for name, lines in results.items()])
-"""
-
-
-@pytest.fixture
-def toy(tmp_path, monkeypatch):
-    """The toy experiment, known to this process and to those that it starts; and the file that tells what was measured."""
-    package = tmp_path / "modules"
-    package.mkdir()
-    (package / "toy_experiment.py").write_text(TOY)
-    (package / "without_torch.py").write_text("from contextlib import nullcontext as training_process\n")
-    (package / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'spike_ctrl.learn.training_process' and 'TOY_WITHOUT_TORCH' in os.environ:\n"
-        "            from importlib.util import spec_from_file_location\n"
-        f"            return spec_from_file_location(name, {str(package / 'without_torch.py')!r})\n"
-        "        if name == 'spike_ctrl_studies.toy_study':\n"
-        "            from importlib.util import spec_from_file_location\n"
-        f"            return spec_from_file_location(name, {str(package / 'toy_experiment.py')!r})\n"
-        "        if name == 'spike_ctrl_studies.study':\n"
-        "            import spike_ctrl_studies as e; e.SUMMARIES.setdefault('toy', 'squares')\n"
-        "sys.meta_path.insert(0, Finder())\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(package))
-    trace = tmp_path / "trace"
-    monkeypatch.setenv("TOY_TRACE", str(trace))
-    monkeypatch.setenv("TOY_WITHOUT_TORCH", "its import would take a worker seconds")
-    monkeypatch.setitem(SUMMARIES, "toy", "squares")
-    specification = __import__("importlib.util").util.spec_from_file_location("toy", package / "toy_experiment.py")
-    module = __import__("importlib.util").util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "spike_ctrl_studies.toy_study", module)
-    monkeypatch.chdir(tmp_path)
-    return module
-
-
-def run(out=None, options=StudyOptions(), workers=1, show=lambda line: None, stamp="20260101-000000", ray=""):
-    about = {"clock": time.monotonic, "unit_clock": time.process_time, "origin": ORIGIN, "show": show}
-    return study_runner.run("toy", options, out=out, stamp=stamp, workers=workers, ray=ray, **about)
-
-
-def measured(tmp_path):
-    trace = tmp_path / "trace"
-    return [line.split() for line in trace.read_text().splitlines()] if trace.exists() else []
-
 
 # --- the folder ---
 
@@ -289,18 +214,58 @@ def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_pat
         with pytest.raises(UsageError, match=rf"--ray {address}: cannot be reached \(Connection refused\)"):
             run(tmp_path / "out", ray=address)
     monkeypatch.setitem(sys.modules, "ray", FakeRay(lost=lambda event: event.unit.name == "n-1"))
-    with pytest.raises(UsageError, match=r"unit n-1: lost on the cluster \(node died\)"):
+    with pytest.raises(UsageError, match=r"unit n-1: lost on the cluster 3 times \(node died\)"):
         run(tmp_path / "out", ray="here")
     assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()
 
 
-def test_certify_flies_on_a_cluster_where_ray_names_one(monkeypatch):
+def test_a_unit_that_is_lost_once_is_begun_again_and_the_folder_tells_it_and_the_cost(toy, tmp_path, monkeypatch, capsys):
+    lost = []
+
+    def once(event):
+        return event.unit.name == "n-1" and not (lost or lost.append(1))
+
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(once))
+    run(tmp_path / "out", ray="here")
+    costs = [json.loads(line) for line in (tmp_path / "out" / "machines.jsonl").read_text().splitlines()]
+    assert [(cost["task"], cost["results"], cost["lost"]) for cost in costs] == [
+        ("unit n-0", 1, ""), ("unit n-1", 0, "node died"), ("unit n-2", 1, ""), ("unit n-1", 1, ""),
+    ]  # fmt: skip
+    said = capsys.readouterr().out
+    assert "unit n-1: lost with its machine or process, begun again (node died)" in said
+    assert "core s each" in said and said.rstrip().endswith("begun again: 1")
+
+
+def test_a_cluster_knows_few_tasks_at_a_time_and_gets_what_is_large_once(tmp_path, monkeypatch):
+    ray, put = FakeRay(), []
+    monkeypatch.setattr(ray, "put", lambda value: put.append(value) or value)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    tasks = {f"task {n}": (float(n), b"a model") for n in range(50)}
+    list(ray_cluster.results(spread_of, tasks, tmp_path, "here", lambda line: None))
+    assert put == [b"a model"] and ray.most <= ray_cluster.AHEAD
+
+
+def spread_of(number, model):
+    return study.spread([number, len(model)])
+
+
+spread_of.__module__ = study.__name__  # whose sources are compared
+
+
+def test_a_machine_with_other_sources_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", FakeRay())
-    for address, results in (("", None), ("here", [8, 1024])):
+    monkeypatch.setattr(ray_cluster, "sources", lambda module, found=iter(("one", "another")): next(found))
+    with pytest.raises(UsageError, match=r"task 0: .* 012345: sources: found another, wanted one: install this spike_ctrl"):
+        list(ray_cluster.results(spread_of, {"task 0": (1.0, b"")}, tmp_path, "here", lambda line: None))
+
+
+def test_certify_flies_on_a_cluster_where_ray_names_one(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    for address, results in (("", None), ("here", ["1:01", "2:02"])):
         options = argparse.Namespace(ray=address, elsewhere=None)
         assert ray_option.run(options) is None
-        tasks = {"flights 0 to 3": (2, 3), "flights 4 to 7": (4, 5)}
-        assert (options.elsewhere and sorted(options.elsewhere(pow, tasks))) == results
+        tasks = {"flights 0 to 3": (61.0,), "flights 4 to 7": (122.0,)}
+        assert (options.elsewhere and sorted(options.elsewhere(time_left, tasks, tmp_path))) == results
 
 
 # --- the verb ---

@@ -1,10 +1,25 @@
-"""How a time that is left is written, everywhere."""
+"""How a time that is left is estimated and written."""
 
 from __future__ import annotations
 
 import math
 
 UNKNOWN = "--:--"
+FORETOLD = 0.02  # share of the work that tells a pace
+
+
+class Pace:
+    """The time left, s, by the pace so far. now: s, when nothing was done."""
+
+    def __init__(self, now: float):
+        self._begun, self._base = now, 0.0
+
+    def left(self, share: float, now: float) -> float:
+        """With this share (0 to 1) done. Infinite before a pace is known: what begins, compiles and starts processes."""
+        if share < FORETOLD:
+            self._begun, self._base = now, share
+        done = share - self._base
+        return (now - self._begun) * (1 - share) / done if done >= FORETOLD else math.inf
 
 
 def time_left(seconds: float) -> str:

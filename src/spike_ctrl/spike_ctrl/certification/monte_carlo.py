@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import platform
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files import json_lines
+from spike_ctrl._files import json_lines, processes
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
@@ -43,8 +38,9 @@ class FlownSeed(NamedTuple):
     cpu: float
 
 
-Elsewhere: TypeAlias = Callable[[Callable[..., list[FlownSeed]], Mapping[str, tuple[Any, ...]]], Iterator[list[FlownSeed]]]
-"""Calls a function with the arguments of each task, by the tasks' names, on other machines; gives results as they end."""
+Flights: TypeAlias = list[FlownSeed]
+Elsewhere: TypeAlias = Callable[[Callable[..., Flights], Mapping[str, tuple[Any, ...]], Path], Iterator[Flights]]
+"""Gives a function of the arguments of each named task, computed on other machines, as they end; last: the run's folder."""
 
 
 def code() -> str:
@@ -58,11 +54,11 @@ def code() -> str:
 
 def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
     """Who flies a model: itself, compiled, and the geometric guide. Raises UsageError."""
-    return _competitors(str(model), checkpoint.read(model))
+    return competitors_of(str(model), checkpoint.read(model))
 
 
 @lru_cache(1)
-def _competitors(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
+def competitors_of(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
     """The same of the bytes of a model, wherever its file is."""
     found = checkpoint.loads(data, name=model)
     contract = found.manifest.contract
@@ -135,73 +131,30 @@ class MonteCarloRun:
 
         elsewhere: flies in place of this computer's workers.
         """
-        missing = self.missing(flights)
+        seeds, who, data = self.missing(flights), str(self.model), checkpoint.read(self.model)
+        alone = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)
+        parts = [seeds[at : at + (1 if alone else AT_ONCE)] for at in range(0, len(seeds), 1 if alone else AT_ONCE)]
+        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, part, self.family, clock, self.table) for part in parts}
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for part in self._fly_all(missing, workers, clock, elsewhere):
-                for found in part:
-                    self.outcomes[found.outcome.seed] = found.outcome
-                    file.write(json.dumps(found.outcome._asdict()) + "\n")
-                    file.flush()
-                    yield found
-
-    def _fly_all(
-        self, seeds: Sequence[int], workers: int, clock: Callable[[], float], elsewhere: Elsewhere | None
-    ) -> Iterator[list[FlownSeed]]:
-        who, data, family, table = str(self.model), checkpoint.read(self.model), self.family, self.table
-        parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
-        if elsewhere:
-            sources = code()
-            tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock, table) for part in parts}
-            yield from elsewhere(_fly_there, tasks)
-        elif workers == 1 or len(parts) <= 1:
-            for seed in seeds:
-                yield _fly(who, data, [seed], family, clock, table)
-        else:
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker) as pool:
-                waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
-                while True:
-                    while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
-                        running.add(pool.submit(_fly, who, data, part, family, clock, table))
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-
-
-def _begin_worker() -> None:
-    """Ctrl-C ends a worker at once, also one that holds a lock; one whose parent was killed would wait for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait_for_its_end() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait_for_its_end, daemon=True).start()
+            fly = elsewhere or (lambda function, tasks, folder: processes.results(function, tasks, 1 if alone else workers))
+            for found in chain.from_iterable(fly(_fly, tasks, self.folder)):
+                self.outcomes[found.outcome.seed] = found.outcome
+                file.write(json.dumps(found.outcome._asdict()) + "\n")
+                file.flush()
+                yield found
 
 
 def _fly(
     model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float], table: int = 1
-) -> list[FlownSeed]:
-    who, settings = _competitors(model, data)
+) -> Flights:
+    who, settings = competitors_of(model, data)
     found = []
     for seed in seeds:
         begin = clock()
         outcome = flight_outcome.fly_scenario(scenario_of(seed, who, settings, family, table), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
-
-
-def _fly_there(
-    model: str, data: bytes, wanted: str, seeds: Sequence[int], family: str | None, clock: Callable[[], float], table: int
-) -> list[FlownSeed]:
-    """The same on a machine of a cluster, whose spike_ctrl may be another."""
-    if (found := code()) != wanted:
-        raise UsageError(f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there")
-    return _fly(model, data, seeds, family, clock, table)
 
 
 def _read_plan(file: Path) -> dict[str, object]:

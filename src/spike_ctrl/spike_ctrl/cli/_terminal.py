@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from spike_ctrl._files.time_left import time_left
+from spike_ctrl._files.time_left import Pace, time_left
 from spike_ctrl.launching.screen import Screen
 
 
@@ -27,11 +27,10 @@ def progress_with_time_left(most: bool = False) -> Callable[[str, float], None]:
 
     most: the share is the least that is done, and so the time is the most that is left. The lines are `aside`.
     """
-    begun = time.monotonic()
+    pace = Pace(time.monotonic())
 
     def show(line: str, share: float) -> None:
-        if share > 0:
-            left = (time.monotonic() - begun) * (1 - share) / share
+        if (left := pace.left(share, time.monotonic())) < float("inf"):
             line = f"{'at most ' if most else ''}{time_left(left)} left, {line}"
         show_progress(line, aside=True)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
-from spike_ctrl._files.time_left import time_left
+from spike_ctrl._files.time_left import Pace, time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _tell_alarms(healthy: dict[str, list[FlightOutcome]]) -> None:
 
 def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
     """All missing flights, with progress."""
-    missing, begin, shown = len(flown.missing(options.flights)), time.monotonic(), -SHOW_PERIOD
+    missing, pace, shown = len(flown.missing(options.flights)), Pace(time.monotonic()), -SHOW_PERIOD
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
         print(f"{flown.folder}: {options.flights - missing} of {options.flights} flights are there")
@@ -96,7 +96,7 @@ def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
         done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:
-            shown, left = now, (missing - done) * (now - begin) / done
+            shown, left = now, pace.left(done / missing, now)
             broken = sum(o.left or o.crashed for o in flown.outcomes.values())
             show_progress(
                 f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, "

@@ -7,7 +7,6 @@ be lucky: --seeds also flies other sets.
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,8 +15,7 @@ from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl._files.time_left import time_left
-from spike_ctrl.cli._terminal import end_progress, show_progress
+from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
 
 if TYPE_CHECKING:
     from spike_ctrl.airframe import Airframe
@@ -242,12 +240,11 @@ def _fly_start_sets(flown: Controllers, vehicle: Airframe, about: dict[str, Any]
     from spike_ctrl.evaluation.evaluation_result import spread_table
 
     found: dict[str, list[Evaluation]] = {label: [] for label in flown}
-    begun = time.monotonic()
+    show = progress_with_time_left()
     for number, seed in enumerate(start_set_seeds(count), 1):
         for label, controller in flown.items():
             found[label].append(evaluate(controller, vehicle, seed=seed, **about))
-        left = (time.monotonic() - begun) / number * (count - number)
-        show_progress(f"{number}/{count} start sets, {time_left(left)} left")
+        show(f"{number}/{count} start sets", number / count)
     end_progress()
     print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
     return found
