@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from spike_ctrl._files.time_left import Pace, time_left
+from spike_ctrl._files.time_left import Forecast, time_left
 
 pytestmark = pytest.mark.slow
 
@@ -39,10 +39,10 @@ def test_a_time_that_is_left_is_minutes_and_seconds_and_hours_where_there_are_an
 
 
 def test_a_time_that_is_left_is_told_once_a_pace_is_known_and_without_what_came_before_it():
-    pace = Pace(100.0)
+    pace = Forecast(100.0)
     assert [pace.left(share, now) for share, now in ((0.0, 160.0), (0.01, 161.0), (0.02, 162.0))] == [float("inf")] * 3
     assert pace.left(0.51, 211.0) == pytest.approx(49.0)  # a half in 50 s, after a minute that compiled
-    assert Pace(0.0).left(0.25, 30.0) == pytest.approx(90.0)  # the first thing that is heard is a quarter
+    assert Forecast(0.0).left(0.25, 30.0) == pytest.approx(90.0)  # the first thing that is heard is a quarter
     assert pace.left(1.0, 300.0) == 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded, text_table
-from spike_ctrl._files.time_left import Pace, time_left
+from spike_ctrl._files.time_left import Forecast, time_left
 from spike_ctrl_studies import cluster, figures, ray_cluster, study, worker_pool
 from spike_ctrl_studies.study import StudyOptions, Unit
 from spike_ctrl_studies.study_folder import ROOT, Folder, table_cells, unfinished
@@ -78,7 +78,7 @@ class ProgressEstimate:
     """Counts the finished units, and estimates the time left from their pace. now: s."""
 
     def __init__(self, units: Sequence[Unit], missing: Sequence[Unit], now: float):
-        self.total, self.pace = len(units), Pace(now)
+        self.total, self.pace = len(units), Forecast(now)
         self.finished = len(units) - len(missing)
         self.left = {unit.name: unit.weight for unit in missing}
         self.worth = sum(self.left.values())

@@ -8,7 +8,7 @@ UNKNOWN = "--:--"
 FORETOLD = 0.02  # share of the work that tells a pace
 
 
-class Pace:
+class Forecast:
     """The time left, s, by the pace so far. now: s, when nothing was done."""
 
     def __init__(self, now: float):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from spike_ctrl._files.time_left import Pace, time_left
+from spike_ctrl._files.time_left import Forecast, time_left
 from spike_ctrl.launching.screen import Screen
 
 
@@ -27,7 +27,7 @@ def progress_with_time_left(most: bool = False) -> Callable[[str, float], None]:
 
     most: the share is the least that is done, and so the time is the most that is left. The lines are `aside`.
     """
-    pace = Pace(time.monotonic())
+    pace = Forecast(time.monotonic())
 
     def show(line: str, share: float) -> None:
         if (left := pace.left(share, time.monotonic())) < float("inf"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
-from spike_ctrl._files.time_left import Pace, time_left
+from spike_ctrl._files.time_left import Forecast, time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _tell_alarms(healthy: dict[str, list[FlightOutcome]]) -> None:
 
 def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
     """All missing flights, with progress."""
-    missing, pace, shown = len(flown.missing(options.flights)), Pace(time.monotonic()), -SHOW_PERIOD
+    missing, pace, shown = len(flown.missing(options.flights)), Forecast(time.monotonic()), -SHOW_PERIOD
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
         print(f"{flown.folder}: {options.flights - missing} of {options.flights} flights are there")
