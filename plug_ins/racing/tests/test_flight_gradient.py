@@ -141,7 +141,7 @@ def test_a_lost_vehicle_flies_its_segment_again(racer, monkeypatch):
         return flown[-1][1]
 
     monkeypatch.setattr(flight_gradient, "fly_gates", kept)
-    settings = RaceTraining(vehicles=32, updates=2, segment=60, segments=100, again=1.0)
+    settings = RaceTraining(vehicles=32, updates=2, segment=200, segments=100, again=1.0)
     race_training.train(settings, racer, 0, race_training.network((16, 16), racer, 0))
     (gates, before), (gates_again, after) = flown
     lost = before.lost
