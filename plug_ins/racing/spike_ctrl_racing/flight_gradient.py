@@ -26,13 +26,16 @@ Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 30] and its state to actions [B, 4] and the new state."""
 CLOSE = 3.0  # m: a way that crosses a gate's plane within this distance of its centre is a try to pass it
 LEAD, BEND, STEEP = 1.5, 3.0, 4.0  # m, 1, m/s; see `course_direction` and `cost`
+BRAKING = 10.0  # m/s^2; see `asked_speed`
 
 
 @dataclass(frozen=True)
 class Weights:
     """What a step of the gradient's flight costs; see `cost`."""
 
-    speed: float = setting(4.0, unwritten=True)  # m/s, which a training sets
+    speed: float = setting(4.0, unwritten=True)  # m/s, the highest that is asked for, which a training sets
+    lateral: float = within(25.0, 1.0, 100.0, "Acceleration towards the side by which turns limit the speed.", "m/s^2")
+    least: float = within(0.7, 0.0, 10.0, "Least time from gate to gate.", "s")
     velocity: float = within(0.02, 0.0, 10.0, "Cost of the squared difference of the velocity.", "s^2/m^2")
     centre: float = within(6.0, 0.0, 1000.0, "Cost of a crossing's squared distance from the gate's centre.", "1/m^2")
     edge: float = within(100.0, 0.0, 10000.0, "Cost of the square of that distance beyond `inside`.", "1/m^2")
@@ -49,7 +52,7 @@ class FlownRaces(NamedTuple):
 
     states: torch.Tensor
     actions: torch.Tensor
-    rows: torch.Tensor  # [T, B, 16], the gate that each step flew to
+    legs: torch.Tensor  # [T, B, 3, 16], the gate before the one that each step flew to, that one, and the one after it
     crossed: torch.Tensor  # [T, B], whether the step tried to pass it
     alive: torch.Tensor  # [T, B], whether the flight went on before the step
     lost: Flags  # [B], who had touched something at the end
@@ -206,10 +209,10 @@ def fly_gates(
     """
     state, everyone = vehicles.state(), np.arange(len(gate))
     alive, crossed = np.ones(len(gate), np.bool_), np.zeros(len(gate), np.bool_)
-    states, actions, rows, tries, lives = [state], [], [], [], []
+    states, actions, legs, tries, lives = [state], [], [], [], []
     for t in range(steps):
-        first = gates[everyone, gate]
-        action, memory = step(observe(state, first, gates[everyone, (gate + 1) % counts]), memory)
+        leg = np.stack([gates[everyone, (gate + n) % counts] for n in (-1, 0, 1)], 1)
+        action, memory = step(observe(state, leg[:, 1], leg[:, 2]), memory)
         before = state
         state = _move(state, action, noise[t], vehicles, decay)
         lives.append(torch.from_numpy(alive.copy()))
@@ -219,13 +222,13 @@ def fly_gates(
         )  # fmt: skip
         states.append(state)
         actions.append(action)
-        rows.append(torch.from_numpy(first))
+        legs.append(torch.from_numpy(leg))
         tries.append(torch.from_numpy(crossed.copy()))
     vehicles.put(state)
     return FlownRaces(
         torch.stack(states),
         torch.stack(actions),
-        torch.stack(rows),
+        torch.stack(legs),
         torch.stack(tries),
         torch.stack(lives),
         ~alive,
@@ -250,21 +253,48 @@ def course_direction(position: torch.Tensor, rows: torch.Tensor) -> torch.Tensor
     return direction
 
 
+def allowed_speed(first: torch.Tensor, second: torch.Tensor, lateral: float, least: float) -> torch.Tensor:
+    """The highest speed [...], m/s, of the way between two gates [..., 16].
+
+    It takes the time `least` at least, and the sharper of two circles `lateral` at most as acceleration. Both lead through
+    both centres, one along the first normal, one along the second. What leads back from a gate counts as leading sideways.
+    """
+    way = second[..., :3] - first[..., :3]
+    square = way.square().sum(-1)
+    ahead = torch.minimum((way * first[..., 3:6]).sum(-1), (way * second[..., 3:6]).sum(-1)).clamp(min=0)
+    aside = (square - ahead.square()).clamp(min=1e-4).sqrt()
+    return torch.minimum(lateral * square / (2 * aside), square / max(least, 1e-3) ** 2).sqrt()
+
+
+def asked_speed(position: torch.Tensor, legs: torch.Tensor, weights: Weights) -> torch.Tensor:
+    """The speed [...], m/s, that is asked for at `position` [..., 3] on the way from gate to gate, legs [..., 3, 16].
+
+    At most `weights.speed`, what the way to the gate allows, and what braking by BRAKING leaves of what the next way allows.
+    """
+    before, gate, after = legs.unbind(-2)
+    now, then = (allowed_speed(*ends, weights.lateral, weights.least) for ends in ((before, gate), (gate, after)))
+    far = ((gate[..., :3] - position).square().sum(-1) + 1e-4).sqrt()
+    braked = (then.square() + 2 * BRAKING * far).sqrt()
+    return torch.minimum(now, braked).clamp(max=weights.speed)
+
+
 def cost(flown: FlownRaces, before: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:
     """What a segment costs, mean over steps and vehicles; before [B, 4]: the last actions before it. Figures to show.
 
-    The difference d of the velocity from V times `course_direction`: d^2 / 2, beyond STEEP its tangent; a crossing of the
-    gate's plane off the centre; the same beyond `inside`; body rates; changes of the action; flight near the ground.
+    The difference d of the velocity from `asked_speed` along `course_direction`: d^2 / 2, beyond STEEP its tangent; a
+    crossing of the gate's plane off the centre; the same beyond `inside`; body rates; changes of the action; flight near the
+    ground.
     """
     a, b, velocity = flown.states[:-1, :, :3], flown.states[1:, :, :3], flown.states[1:, :, 7:10]
-    centre, normal = flown.rows[..., :3], flown.rows[..., 3:6]
+    rows = flown.legs[..., 1, :]
+    centre, normal = rows[..., :3], rows[..., 3:6]
     live, tried = flown.alive.float(), (flown.crossed & flown.alive).float()
-    course = course_direction(b, flown.rows)
-    wrong = ((velocity - weights.speed * course).square().sum(-1) + 1e-6).sqrt()
+    asked = asked_speed(b, flown.legs, weights)
+    wrong = ((velocity - asked[..., None] * course_direction(b, rows)).square().sum(-1) + 1e-6).sqrt()
     d0, d1 = ((a - centre) * normal).sum(-1), ((b - centre) * normal).sum(-1)
     share = torch.where(flown.crossed, d0 / (d0 - d1 - 1e-9), torch.zeros(()))
     at = a + share[..., None] * (b - a) - centre
-    off = torch.stack([(at * flown.rows[..., 6:9]).sum(-1), (at * flown.rows[..., 9:12]).sum(-1)], -1).abs()
+    off = torch.stack([(at * rows[..., 6:9]).sum(-1), (at * rows[..., 9:12]).sum(-1)], -1).abs()
     # A crossing is one step, so that it weighs as much at any speed.
     miss = off.square().sum(-1) * weights.centre + ((off - weights.inside).clamp(min=0).square() * weights.edge).sum(-1)
     miss = torch.where(miss < weights.most, miss, weights.most + (miss - weights.most) * 0.1)

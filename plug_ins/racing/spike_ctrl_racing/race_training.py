@@ -7,6 +7,7 @@ drawn at random. What is evaluated is the network itself, in the task, on course
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -18,16 +19,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl._files.arrays import Flags, Floats, Integers
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.manifest import Contract
+from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network_state import each, restart
+from spike_ctrl.snn.network_state import State, each, restart
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_networks.state_parts import leaves
 from spike_ctrl_racing import flight_gradient
@@ -39,6 +42,7 @@ from spike_ctrl_racing.track_sampler import TrackRanges
 
 SCALE = np.repeat([5.0, 1.0, 6.0, 4.0, 5.0, 1.0, 8.0, 1.0], [3, 9, 3, 3, 3, 3, 3, 3]).astype(np.float32)
 """What the numbers of an observation are divided by. A trained network holds the divisions in its first weights."""
+FAR_BACK, MOVING = 4.0, 0.8  # m, share of the speed that is asked for: half of the starts
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class RaceTraining:
     decay: float = within(0.99, 0.5, 1.0, "Factor on the gradient with respect to the state, per step.")
     slope: float = within(2.0, 0.1, 100.0, "Slope of the surrogate derivative at the start.")
     slope_end: float = within(4.0, 0.1, 100.0, "Slope of the surrogate derivative at the end.")
+    again: float = within(0.0, 0.0, 1.0, "Share of lost vehicles that fly the segment again in which they were lost.")
+    averaged: float = within(0.2, 0.0, 1.0, "Last share of the training over which the weights are averaged.")
     spread: float = within(0.1, 0.0, 0.5, "Mass, thrust, inertia and lag of the plants: factors 1 - x to 1 + x.")
     cost: Weights = Weights()
 
@@ -105,11 +111,12 @@ class RaceTrainer:
         self.generator, vehicles = torch.Generator().manual_seed(seed + 1), settings.vehicles
         spread = Randomisation(mass=x, thrust=x, inertia=x, lag=x)
         starts = InitialStates(at_target=0.0, position=0.4, tilt=0.5, velocity=1.0, rates=1.0, yaw=1.5)
-        self.task = RacingTask(tracks, anywhere=1.0, back=4.0, speed=1.0, start=starts, randomisation=spread)
+        self.task = RacingTask(tracks, anywhere=1.0, back=FAR_BACK, speed=1.0, start=starts, randomisation=spread)
         self.world = RacingEnvironment(airframe, vehicles, self.task)
         self.world.reset(seed=seed)
         self.optimiser = torch.optim.Adam(actor.parameters(), settings.rate)
         self.moves, self.done = motion(airframe, 0.01), 0
+        self.mean = copy.deepcopy(actor)  # of the weights of the last updates
         self.memory, self.before = actor.initial_state(vehicles), torch.zeros(vehicles, 4)
         self.age = np.arange(vehicles) % settings.segments
         self.gate = self.world.kept[:, GATE].astype(np.int64)
@@ -126,6 +133,7 @@ class RaceTrainer:
             return actors.step(actor, seen / scale, state, k)
 
         vehicles, courses = Vehicles(world.buffer, self.moves, s.vehicles), world.field.of
+        began = world.buffer.copy(), self.gate.copy(), self.memory, self.before
         flown = flight_gradient.fly_gates(
             step, self.memory, vehicles, world.field.gates[courses], world.field.counts[courses], self.gate,
             self.task.radius, s.segment, noise, s.decay,
@@ -135,17 +143,40 @@ class RaceTrainer:
         falling = 0.5 + 0.5 * math.cos(math.pi * share)
         self.optimiser.param_groups[0]["lr"] = s.rate_end + (s.rate - s.rate_end) * falling
         actors.descend_(self.optimiser, total, actor)
+        self.done += 1
+        self._average()
         self.age += 1
-        new = flown.lost | (self.age >= s.segments)
-        world.rules = world.rules._replace(speed=np.float32(0.8 * asked))
+        again = flown.lost & (torch.rand(s.vehicles, generator=self.generator).numpy() < s.again)
+        new = ~again & (flown.lost | (self.age >= s.segments))
+        if self.done % 2:
+            back, speed = FAR_BACK, MOVING * asked
+        else:
+            back, speed = RacingTask.back, 0.0  # from rest close to the gate, as a race begins
+        world.rules = world.rules._replace(back=np.float32(back), speed=np.float32(speed))
         world.reset(options={"reset_mask": new})
         self.gate = np.where(new, world.kept[:, GATE].astype(np.int64), self.gate)
         self.age[new] = 0
-        again = torch.from_numpy(new)
-        self.memory = restart(actor, flown.memory, again)
-        self.before = torch.where(again[:, None], 0.0, flown.actions[-1].detach())
-        self.done += 1
+        first = torch.from_numpy(new)
+        self.memory = restart(actor, flown.memory, first)
+        self.before = torch.where(first[:, None], 0.0, flown.actions[-1].detach())
+        self._repeat(again, *began)
         return figures | {"cost": total.item(), "lost": float(flown.lost.mean()), "asked": asked}
+
+    def _average(self) -> None:
+        """After an update: take part in the mean of the last weights, which the network has at the end."""
+        s = self.settings
+        if (number := self.done - math.floor((1 - s.averaged) * s.updates)) > 0:
+            actors.average_(self.mean, self.actor, 1 / number)
+            if self.done == s.updates:
+                self.actor.load_state_dict(self.mean.state_dict())
+
+    def _repeat(self, who: Flags, buffer: Floats, gate: Integers, memory: State, before: torch.Tensor) -> None:
+        """Bring some vehicles back to where their segment began."""
+        lanes, rows = who.reshape(-1, 1, dynamics.LANES), torch.from_numpy(who)[:, None]
+        np.copyto(dynamics.rows(self.world.buffer), dynamics.rows(buffer), where=lanes)
+        self.gate = np.where(who, gate, self.gate)
+        self.memory = each(lambda now, then: torch.where(rows, then, now), self.memory, memory)
+        self.before = torch.where(rows, before, self.before)
 
     def _arrays(self) -> list[np.ndarray]:
         field = self.world.field
@@ -155,14 +186,16 @@ class RaceTrainer:
         """All that changes, as torch.save takes it."""
         arrays = [torch.from_numpy(array.copy()) for array in self._arrays()]
         return {
-            "done": self.done, "actor": self.actor.state_dict(), "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(), "arrays": arrays, "memory": leaves(self.memory), "before": self.before,
+            "done": self.done, "actor": self.actor.state_dict(), "mean": self.mean.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
+            "arrays": arrays, "memory": leaves(self.memory), "before": self.before,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another's `state`, of the same settings."""
         self.done, self.before, parts = state["done"], state["before"], iter(state["memory"])
         self.actor.load_state_dict(state["actor"])
+        self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         self.memory = each(lambda _: next(parts), self.memory)

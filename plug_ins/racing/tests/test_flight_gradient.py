@@ -12,6 +12,7 @@ from spike_ctrl_racing import flight_gradient, race_training
 from spike_ctrl_racing.flight_gradient import Weights
 from spike_ctrl_racing.race_training import SCALE, RaceTraining
 from spike_ctrl_racing.racing_environment import make_race
+from spike_ctrl_racing.track import Gate, gate_row
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,36 @@ def test_the_cost_falls_along_its_gradient(racer):
     assert (float(before) - float(after)) / (rate * size) == pytest.approx(1.0, abs=0.05)
 
 
+def _gate(position, yaw):
+    return torch.from_numpy(gate_row(Gate(tuple(position), yaw)))
+
+
+@pytest.mark.parametrize("angle", [20, 60, 120])
+def test_the_speed_of_a_circle_is_that_of_its_lateral_acceleration(angle):
+    """Two gates on a circle of 6 m, passed along it: v^2 / 6 m = 24 m/s^2; a straight way takes the least time."""
+    turned = np.radians(angle)
+    start, end = _gate((0, 0, 2), 0), _gate((6 * np.sin(turned), 6 - 6 * np.cos(turned), 2), angle)
+    assert flight_gradient.allowed_speed(start, end, 24.0, 0.0) == pytest.approx(12.0, rel=1e-4)
+    straight = flight_gradient.allowed_speed(start, _gate((6, 0, 2), 0), 24.0, 0.5)
+    assert straight == pytest.approx(12.0, rel=1e-4)
+
+
+def test_a_pair_of_gates_is_half_a_circle():
+    """One 3 m above the other, passed in opposite directions: a circle of 1.5 m."""
+    speed = flight_gradient.allowed_speed(_gate((0, 0, 5), 30), _gate((0, 0, 2), 210), 24.0, 0.0)
+    assert speed == pytest.approx(6.0, rel=1e-4)
+
+
+def test_before_a_slow_way_the_speed_that_is_asked_for_falls_as_in_braking():
+    legs = torch.stack([_gate((-20, 0, 2), 0), _gate((0, 0, 2), 0), _gate((0, 3, 2), 180)])
+    weights = Weights(speed=12.0, lateral=24.0, least=1.0)
+    x = torch.linspace(-19, -0.5, 40)
+    asked = flight_gradient.asked_speed(torch.stack([x, torch.zeros(40), torch.full((40,), 2.0)], 1), legs, weights)
+    free = (3.0**2 - 2 * flight_gradient.BRAKING * x).sqrt()  # 3 m in 1 s, and the way to it
+    np.testing.assert_allclose(asked.numpy(), free.clamp(max=12.0).numpy(), rtol=1e-3)
+    assert asked.min() < 5 < 12 == pytest.approx(float(asked.max()))
+
+
 def test_a_training_is_a_function_of_its_seed(racer):
     settings = RaceTraining(vehicles=16, updates=2, segment=12)
     first, again, other = (
@@ -100,3 +131,36 @@ def test_a_segment_begins_where_the_one_before_ended(racer, monkeypatch):
     alive = torch.from_numpy(~flown[0].lost)
     assert alive.sum() > 8
     assert torch.equal(flown[1].states[0][alive], flown[0].states[-1][alive])
+
+
+def test_a_lost_vehicle_flies_its_segment_again(racer, monkeypatch):
+    flown, fly = [], flight_gradient.fly_gates
+
+    def kept(*given):
+        flown.append((given[5].copy(), fly(*given)))
+        return flown[-1][1]
+
+    monkeypatch.setattr(flight_gradient, "fly_gates", kept)
+    settings = RaceTraining(vehicles=32, updates=2, segment=200, segments=100, again=1.0)
+    race_training.train(settings, racer, 0, race_training.network((16, 16), racer, 0))
+    (gates, before), (gates_again, after) = flown
+    lost = before.lost
+    assert 4 < lost.sum() < 32
+    assert torch.equal(after.states[0][lost], before.states[0][lost])
+    assert np.array_equal(gates_again[lost], gates[lost])
+    assert not (after.states[0][~lost] == before.states[0][~lost]).all(1).any()
+
+
+def test_the_network_at_the_end_is_the_mean_of_the_last_ones(racer):
+    def trainer(averaged):
+        settings = RaceTraining(vehicles=16, updates=4, segment=12, averaged=averaged)
+        return race_training.RaceTrainer(settings, racer, 3, race_training.network((16, 16), racer, 3))
+
+    alone, averaged, passed = trainer(0.0), trainer(0.5), []
+    for _ in range(4):
+        alone.update()
+        averaged.update()
+        passed.append(alone.actor.weights())
+    for name, mean in averaged.actor.weights().items():
+        np.testing.assert_allclose(mean, (passed[2][name] + passed[3][name]) / 2, atol=1e-7)
+    assert not np.array_equal(averaged.actor.weights()["output.weight"], passed[3]["output.weight"])
