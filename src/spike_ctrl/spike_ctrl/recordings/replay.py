@@ -247,7 +247,7 @@ def chosen(
             names = sorted(set(recording.policy.name[answered].tolist()))
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
-        policy = step(model)
+        policy = model.seeing(step(model), recording.course)
         words = f"{name}, {'the same' if same else 'another one'} {why}"
         return Choice(dict.fromkeys(epochs, policy) if same else policy, model.manifest.contract, same, words)
     policies: dict[int, Policy] = {}
@@ -257,7 +257,7 @@ def chosen(
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
         contract = loaded.manifest.contract
-        policies[epoch] = step(loaded)
+        policies[epoch] = loaded.seeing(step(loaded), recording.course)
     if contract is None:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
     names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in (recording.checkpoints[epoch] for epoch in policies)]

@@ -1,0 +1,152 @@
+"""Races in the core's virtual time, with faults of the policy at their worst moments. Pure.
+
+Each seed draws a plant, noise, latency and wind. The race is flown without a fault first. Then the policy fails at the
+fastest moment, or at the one from which a stop would end nearest to a wall or to the ground: it freezes, is scaled, falls
+silent, or answers NaN. The course is turned so that its first gate lies north of the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.certification.flight_core import ENGAGE, FlightCore
+from spike_ctrl.certification.flight_outcome import FlightOutcome, fly_scenario, outcome
+from spike_ctrl.certification.flight_parts import Competitors
+from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl_racing import course_path, gate_view, race_settings
+from spike_ctrl_racing.flown_words import RaceWords
+from spike_ctrl_racing.gate_view import RacingPolicy
+from spike_ctrl_racing.race_room import RaceRoom
+from spike_ctrl_racing.track import Track
+
+FAULTS = (("policy", "frozen"), ("policy", "scaled"), ("process", "policy_killed"), ("policy", "not_finite"))
+SCALES = (0.0, 2.5)  # of a scaled policy
+OFF, WIND, NOISE, LATENCY = 0.05, 1.0, 1.0, 0.005  # as of `moving_scenario`, most
+BRAKES, LANDS = 4.0, 40.0  # s after the fault: until it is asked to land, and at most until it has landed
+LONGEST = 60.0  # s of a race
+NORTH = math.pi / 2
+
+
+class CertifiedRace(NamedTuple):
+    """A flight with a fault. moment: fastest or nearest. speed: m/s, when it struck."""
+
+    outcome: FlightOutcome
+    moment: str
+    speed: float
+
+
+class Moments(NamedTuple):
+    """A race without a fault: times (s), speeds (m/s), and how far (m) beyond the limit each simulated stop would end."""
+
+    time: list[float]
+    speed: list[float]
+    beyond: list[float]
+
+
+def turned(track: Track) -> Track:
+    """The course with its first gate to the north."""
+    turn = 90.0 - track.gates[0].yaw
+    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    gates = [
+        replace(gate, position=(c * x - s * y, s * x + c * y, z), yaw=(gate.yaw + turn + 180) % 360 - 180)
+        for gate in track.gates
+        for x, y, z in (gate.position,)
+    ]
+    return replace(track, gates=tuple(gates))
+
+
+def cage_of(room: RaceRoom, margin: float) -> Cage:
+    """The keep-in box of a room, with a margin (m) at the walls; its floor lies below the ground."""
+    (a, b, _), (d, e, f) = room.low, room.high
+    return Cage((a - margin, b - margin, -0.5), (d + margin, e + margin, f + margin))
+
+
+class RaceCertificate:
+    """Flights of a policy with the layout `racing_30` over a course, in a cage."""
+
+    def __init__(self, name: str, policy: Policy, craft: Airframe, words: RaceWords, cage: Cage):
+        self.words, self.cage = words, cage
+        plain = settings_for(craft, 100.0)
+        self.settings = race_settings.race_settings(replace(plain, cage=cage), craft, words)
+        flying = RacingPolicy(policy, gate_view.laid_out(words.track))
+        self.who = Competitors(name, flying, GeometricGuide(craft), craft)
+
+    def scenario(self, seed: int) -> Scenario:
+        """The plant of a seed, without a fault."""
+        dice = np.random.default_rng((seed, 42))
+        mass, thrust, lag = dice.uniform(1 - OFF, 1 + OFF, 3).tolist()
+        blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
+        east, north, up = (blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND)).tolist()
+        start = (0.0, 0.0, course_path.start(self.words.track)[2])
+        return Scenario(
+            seed, "none", (mass, thrust, lag), float(dice.uniform(0, LATENCY)), float(dice.uniform(0.5, 1) * NOISE),
+            (east, north, up), start, "race", (), (), LONGEST, cage=self.cage,
+        )  # fmt: skip
+
+    def healthy(self, seed: int) -> tuple[FlightCore, Moments]:
+        """The race without a fault, to its end or until the guide has taken over."""
+        found, rules = Moments([], [], []), self.settings.rules
+        core = FlightCore(self.scenario(seed), self.who, self.settings)
+        inner, over = rules.beyond, core._over
+
+        def beyond(sample, *rest):  # type: ignore[no-untyped-def]
+            value = inner(sample, *rest)
+            found.time.append(core.clock.now)
+            found.speed.append(math.hypot(*sample.velocity))
+            found.beyond.append(value)
+            return value
+
+        rules.beyond = beyond
+        core._over = lambda: over() or (core.vehicle.now > ENGAGE + 1 and core.state.ladder.rung is not Rung.SNN)  # type: ignore[method-assign]
+        try:
+            core.fly()
+        finally:
+            del rules.beyond
+        return core, found
+
+    def moments(self, found: Moments, count: int, dice: np.random.Generator) -> list[tuple[str, int]]:
+        """So many indices of each kind: among the fastest states, and those whose stops end nearest to a limit."""
+        chosen: list[tuple[str, int]] = []
+        for name, values in (("fastest", found.speed), ("nearest", found.beyond)):
+            order = np.argsort(values)[::-1][: max(len(values) // 20, count)]
+            chosen += [(name, int(index)) for index in dice.choice(order, count, replace=len(order) < count)]
+        return chosen
+
+    def faulty(self, seed: int, count: int = 1) -> list[CertifiedRace]:
+        """Flights of a seed: each fault at `count` of the fastest and of the nearest moments."""
+        dice, (_, known) = np.random.default_rng((seed, 43)), self.healthy(seed)
+        flown = []
+        for place, kind in FAULTS if known.time else ():
+            for moment, index in self.moments(known, count, dice):
+                at = known.time[index]
+                size = float(dice.uniform(*SCALES)) if kind == "scaled" else 0.0
+                axis = int(dice.integers(4))
+                fault = InjectedFault(place, kind, at, math.inf, size, (1.0, 0.0, 0.0), axis, int(dice.integers(2**31)))
+                scenario = self.scenario(seed)._replace(
+                    family=kind, faults=(fault,), duration=at + LANDS, lands=at + BRAKES
+                )
+                found, _ = fly_scenario(scenario, self.who, self.settings)
+                flown.append(CertifiedRace(found, moment, known.speed[index]))
+        return flown
+
+
+def judge(core: FlightCore) -> FlightOutcome:
+    """The outcome of a race."""
+    return outcome(core)
+
+
+def broken(flown: Sequence[CertifiedRace]) -> list[CertifiedRace]:
+    """Those that left the cage by more than the promise, or touched down too hard."""
+    return [one for one in flown if one.outcome.left or one.outcome.crashed]

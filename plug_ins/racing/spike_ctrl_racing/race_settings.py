@@ -1,0 +1,183 @@
+"""The settings of a flight whose policy races: other limits while it races, and the cage by where the vehicle can stop. Pure.
+
+Until the hand-over the guide flies as in any flight: it takes off and flies to the start of the course. While the policy
+races, its set-point stays there, and no distance from it, speed or tilt is a fault. Instead each state is held against the
+simulated stops of `stop_flights`: as soon as one of them would end outside the cage or on the ground, the guide takes over.
+Behind the last gate the guide is asked for. LAND and a shutdown wait until it has slowed the vehicle.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import SetPoint, Vector, plus
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.braking import Braking
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.request import Request
+from spike_ctrl.flight.setpoint import hold
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
+from spike_ctrl_racing import course_path, gate_view
+from spike_ctrl_racing.flown_words import RaceWords
+from spike_ctrl_racing.stop_flights import StopFlights
+
+WAITS = (Request.LAND, Request.DISENGAGE, Request.SHUT_DOWN)  # of a vehicle that is too fast for the autopilot
+
+
+@dataclass(frozen=True)
+class RaceLimits:
+    """When a race may begin, and how near to the walls a vehicle may stop."""
+
+    margin: float = within(0.3, 0.0, 5.0, "Distance from the walls at which a simulated stop must end.", "m")
+    floor: float = within(0.2, 0.0, 5.0, "The same from the ground.", "m")
+    begins: float = within(0.2, 0.01, 2.0, "Largest distance from the start, and half the largest speed there.", "m")
+    slow: float = within(1.0, 0.1, 5.0, "A slower vehicle is the autopilot's to hold or to land.", "m/s")
+    tilt: float = within(3.0, 0.5, math.pi, "Largest tilt in a race.", "rad")
+    speed: float = within(15.0, 1.0, 50.0, "Largest speed in a race.", "m/s")
+
+
+class Followed(NamedTuple):
+    """A race so far. gates: rows as of `track.gate_row`, in `odom`. waiting: requests until the vehicle is slow."""
+
+    start: SetPoint | None = None
+    gates: Floats | None = None
+    passed: int = 0
+    place: Vector | None = None
+    raced: bool = False
+    waiting: tuple[Request, ...] = ()
+    landing: Vector | None = None
+
+
+@dataclass(frozen=True)
+class RaceSettings(FlightSettings):
+    """Settings of a flight whose policy flies this course of a vehicle that these flights stop."""
+
+    rules: Any = field(default=None, compare=False)
+
+    def follow(
+        self, state: SupervisorState, inputs: SupervisorInputs
+    ) -> tuple[SupervisorState, SupervisorInputs, FlightSettings]:
+        """Before the race the way to the start; in it the gates and the stops; after it no LAND before it is slow."""
+        rules, rung = self.rules, state.ladder.rung
+        known, sample = state.followed or Followed(), inputs.sample or state.sample
+        if rung is Rung.SILENT or sample is None:
+            return state._replace(followed=None), inputs, self
+        if rung is Rung.SNN:
+            state, inputs, known = self._race(state, inputs, known)
+        elif rung is Rung.GUIDE and not known.raced:
+            inputs, known = self._to_the_start(state, inputs, known)
+        fast = math.hypot(*sample.velocity) > rules.limits.slow
+        inputs, known = _waits(inputs, known, fast and rung <= Rung.GUIDE, rung is Rung.SNN)
+        brakes = rung is Rung.GUIDE and known.raced and (fast or state.ladder.recovering is not None)
+        return state._replace(followed=known), inputs, rules.racing(self.cage) if rung is Rung.SNN or brakes else self
+
+    def _to_the_start(
+        self, state: SupervisorState, inputs: SupervisorInputs, known: Followed
+    ) -> tuple[SupervisorInputs, Followed]:
+        """The guide flies to the start of the course, above the place where the take-off ended."""
+        ladder, sample, granted, home = state.ladder, state.sample, state.granted, state.home
+        if sample is None or granted is None or home is None or ladder.taking_off or not inputs.airborne:
+            return inputs, known
+        if known.start is None:
+            (x, y, _), words = granted.position, self.rules.words
+            place = (x, y, home[2] + course_path.start(words.track)[2])
+            row = words.track.rows()[0]
+            start = SetPoint(place, yaw=math.atan2(row[4], row[3]))
+            known = known._replace(start=start, gates=gate_view.laid_out(words.track, place, start.yaw))
+        assert known.start is not None
+        free = ladder.latched is None and ladder.recovering is None
+        if free and inputs.sample is not None and (state.target is None or state.target.course != known.start):
+            inputs = inputs._replace(target=known.start)
+        near, begins = math.dist(sample.position, known.start.position), self.rules.limits.begins
+        if granted != known.start or near > begins or math.hypot(*sample.velocity) > 2 * begins:
+            if inputs.unmet is not None:
+                inputs = inputs._replace(unmet=(*inputs.unmet, "race: the vehicle is not at the start of the course"))
+        return inputs, known
+
+    def _race(
+        self, state: SupervisorState, inputs: SupervisorInputs, known: Followed
+    ) -> tuple[SupervisorState, SupervisorInputs, Followed]:
+        """The next gate, the stop from this state, and the end of the race."""
+        sample, rules = inputs.sample, self.rules
+        known = known._replace(raced=True)
+        if sample is None:
+            return state, inputs, known
+        low, high = rules.stops.reach(sample.velocity, sample.quaternion, sample.rates, state.sent.action)
+        if (beyond := rules.beyond(sample, low, high, self.cage.laid(state.home))) > 0:
+            detail = f"at {math.hypot(*sample.velocity):.2f} m/s a stop ends {beyond:.2f} m beyond the limit of a race"
+            inputs = inputs._replace(reports=(*inputs.reports, Finding(Fault.CAGE_NEAR, detail)))
+        if known.gates is None:
+            return state, inputs, known
+        passed = known.passed
+        if known.place is not None and gate_view.crossed(known.place, sample.position, known.gates[passed % len(known.gates)]):
+            passed += 1
+        known = known._replace(passed=passed, place=sample.position)
+        if passed >= rules.words.gates and Request.GUIDE not in inputs.requests:
+            (a, b, _), (d, e, _), (x, y, z) = low, high, sample.position
+            rest = self.cage.laid(state.home).clamp((x + a + d, y + b + e, z))
+            state = state._replace(target=hold(rest, yaw(sample.quaternion)), granted=None)
+            inputs = inputs._replace(requests=(*inputs.requests, Request.GUIDE))
+        return state, inputs, known
+
+
+def _waits(inputs: SupervisorInputs, known: Followed, fast: bool, races: bool) -> tuple[SupervisorInputs, Followed]:
+    """Requests that end the flight wait while it is fast; the guide slows the vehicle meanwhile."""
+    if not fast:
+        asked = tuple(request for request in known.waiting if request not in inputs.requests)
+        return (inputs._replace(requests=(*inputs.requests, *asked)), known._replace(waiting=())) if asked else (inputs, known)
+    if not any(request in WAITS for request in inputs.requests):
+        return inputs, known
+    waiting = tuple(dict.fromkeys([*known.waiting, *(request for request in inputs.requests if request in WAITS)]))
+    others = tuple(request for request in inputs.requests if request not in WAITS)
+    others = (*others, Request.GUIDE) if races and Request.GUIDE not in others else others
+    return inputs._replace(requests=others), known._replace(waiting=waiting)
+
+
+class RaceRules:
+    """The course, the stops, and the settings while it races."""
+
+    def __init__(self, settings: FlightSettings, craft: Airframe, words: RaceWords, limits: RaceLimits = RaceLimits()):
+        self.words, self.limits = words, limits
+        self.stops = StopFlights(craft, GeometricGuide(craft), 1 / settings.state.period)
+        envelope = replace(
+            settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0
+        )
+        braking = Braking(gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0)
+        self._racing = replace(settings, envelope=envelope, braking=replace(braking, closing=10.0))
+
+    def racing(self, cage: Cage) -> FlightSettings:
+        """The settings while it races."""
+        if self._racing.cage is not cage:
+            self._racing = replace(self._racing, cage=cage)
+        return self._racing
+
+    def beyond(self, sample: Sample, low: Vector, high: Vector, cage: Cage) -> float:
+        """How far (m) beyond the limit of a race the worst of these stops ends; negative: so far within."""
+        down, up, margin = plus(sample.position, low), plus(sample.position, high), self.limits.margin
+        floor = max(cage.low[2] + margin, cage.ground + self.limits.floor)
+        walls = cage.low[0] - down[0], cage.low[1] - down[1], up[0] - cage.high[0], up[1] - cage.high[1], up[2] - cage.high[2]
+        return max(max(walls) + margin, floor - down[2])
+
+
+def race_settings(settings: FlightSettings, craft: Airframe, words: RaceWords) -> RaceSettings:
+    """The settings of a flight whose policy races this course."""
+    answers = settings.answers
+    course = replace(answers.course, far=100.0, height_off=100.0)
+    answers = replace(
+        answers, disagreement=2.0, contradiction=2.0, contradiction_away=2.0, contradiction_first=2.0, course=course,
+        saturated=98, reversal=2.0,
+    )  # fmt: skip
+    plain = replace(settings, answers=answers)
+    given = {name: getattr(plain, name) for name in FlightSettings.__dataclass_fields__}
+    return RaceSettings(**{**given, "course": words.text}, rules=RaceRules(plain, craft, words))
