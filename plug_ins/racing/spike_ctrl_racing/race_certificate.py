@@ -16,7 +16,7 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification.flight_core import ENGAGE, FlightCore
-from spike_ctrl.certification.flight_outcome import FlightOutcome, fly_scenario, outcome
+from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
@@ -67,10 +67,10 @@ def turned(track: Track) -> Track:
     return replace(track, gates=tuple(gates))
 
 
-def cage_of(room: RaceRoom, margin: float) -> Cage:
-    """The keep-in box of a room, with a margin (m) at the walls; its floor lies below the ground."""
-    (a, b, _), (d, e, f) = room.low, room.high
-    return Cage((a - margin, b - margin, -0.5), (d + margin, e + margin, f + margin))
+def cage_of(room: RaceRoom) -> Cage:
+    """The keep-in box of a flight in this room."""
+    a, b, c, d, e, f = room.cage
+    return Cage((a, b, c), (d, e, f))
 
 
 class RaceCertificate:
@@ -124,9 +124,13 @@ class RaceCertificate:
             chosen += [(name, int(index)) for index in dice.choice(order, count, replace=len(order) < count)]
         return chosen
 
-    def faulty(self, seed: int, count: int = 1) -> list[CertifiedRace]:
-        """Flights of a seed: each fault at `count` of the fastest and of the nearest moments."""
-        dice, (_, known) = np.random.default_rng((seed, 43)), self.healthy(seed)
+    def faulty(self, seed: int, count: int = 1) -> tuple[list[CertifiedRace], bool]:
+        """Flights of a seed: each fault at `count` of the fastest and of the nearest moments.
+
+        And whether its race without a fault ended before the last gate.
+        """
+        dice, (core, known) = np.random.default_rng((seed, 43)), self.healthy(seed)
+        alarm = core.state.followed is None or core.state.followed.passed < self.words.gates
         flown = []
         for place, kind in FAULTS if known.time else ():
             for moment, index in self.moments(known, count, dice):
@@ -137,14 +141,17 @@ class RaceCertificate:
                 scenario = self.scenario(seed)._replace(
                     family=kind, faults=(fault,), duration=at + LANDS, lands=at + BRAKES
                 )
-                found, _ = fly_scenario(scenario, self.who, self.settings)
-                flown.append(CertifiedRace(found, moment, known.speed[index]))
-        return flown
+                core = FlightCore(scenario, self.who, self.settings)
+                _until_landed(core)
+                core.fly()
+                flown.append(CertifiedRace(outcome(core), moment, known.speed[index]))
+        return flown, alarm
 
 
-def judge(core: FlightCore) -> FlightOutcome:
-    """The outcome of a race."""
-    return outcome(core)
+def _until_landed(core: FlightCore) -> None:
+    """A vehicle that is held goes on, until it has landed: the touchdown counts."""
+    over, commander = core._over, core.vehicle.commander
+    core._over = lambda: over() and not commander.armed  # type: ignore[method-assign]
 
 
 def broken(flown: Sequence[CertifiedRace]) -> list[CertifiedRace]:

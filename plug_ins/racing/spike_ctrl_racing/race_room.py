@@ -15,12 +15,14 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl_racing import course_path, race_flights
+from spike_ctrl_racing.course_flight import FLOOR
 from spike_ctrl_racing.flown_words import RaceWords
 from spike_ctrl_racing.race_flights import Race
 from spike_ctrl_racing.stop_flights import StopFlights
 
 RACES, SPREAD = 8, 0.05  # vehicles of a rehearsal, up to so far off
 EVERY = 2  # states
+MARGIN = 1.0  # m around the room: a simulated stop must end .3 m from the wall, the rest is for noise and wind
 
 
 class RaceRoom(NamedTuple):
@@ -35,6 +37,12 @@ class RaceRoom(NamedTuple):
         """Length, breadth and height (m)."""
         x, y, _ = (b - a for a, b in zip(self.low, self.high, strict=True))
         return x, y, self.high[2]
+
+    @property
+    def cage(self) -> tuple[float, ...]:
+        """Corners (m) of the keep-in box: the room with MARGIN around it, its floor below the ground."""
+        (a, b, _), (d, e, f) = self.low, self.high
+        return a - MARGIN, b - MARGIN, FLOOR, d + MARGIN, e + MARGIN, f + MARGIN
 
     @property
     def lowest(self) -> float:

@@ -154,7 +154,9 @@ class RaceRules:
             settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0
         )
         braking = Braking(gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0)
-        self._racing = replace(settings, envelope=envelope, braking=replace(braking, closing=10.0))
+        steering = replace(settings.steering, astray=100.0, sinking=100.0)
+        braking = replace(braking, closing=10.0)
+        self._racing = replace(settings, envelope=envelope, braking=braking, steering=steering)
 
     def racing(self, cage: Cage) -> FlightSettings:
         """The settings while it races."""
