@@ -19,7 +19,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint, Vector, plus
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.attitude import tilt, yaw
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -43,6 +43,7 @@ class RaceLimits:
     floor: float = within(0.2, 0.0, 5.0, "The same from the ground.", "m")
     begins: float = within(0.2, 0.01, 2.0, "Largest distance from the start, and half the largest speed there.", "m")
     slow: float = within(1.0, 0.1, 5.0, "A slower vehicle is the autopilot's to hold or to land.", "m/s")
+    level: float = within(0.5, 0.05, 1.5, "The same of its tilt.", "rad")
     tilt: float = within(3.0, 0.5, math.pi, "Largest tilt in a race.", "rad")
     speed: float = within(15.0, 1.0, 50.0, "Largest speed in a race.", "m/s")
 
@@ -77,7 +78,8 @@ class RaceSettings(FlightSettings):
             state, inputs, known = self._race(state, inputs, known)
         elif rung is Rung.GUIDE and not known.raced:
             inputs, known = self._to_the_start(state, inputs, known)
-        fast = math.hypot(*sample.velocity) > rules.limits.slow
+        limits = rules.limits
+        fast = math.hypot(*sample.velocity) > limits.slow or tilt(sample.quaternion) > limits.level
         inputs, known = _waits(inputs, known, fast and rung <= Rung.GUIDE, rung is Rung.SNN)
         brakes = rung is Rung.GUIDE and known.raced and (fast or state.ladder.recovering is not None)
         return state._replace(followed=known), inputs, rules.racing(self.cage) if rung is Rung.SNN or brakes else self
@@ -154,14 +156,15 @@ class RaceRules:
             settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0
         )
         braking = Braking(gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0)
+        self._laid: Cage | None = None
         steering = replace(settings.steering, astray=100.0, sinking=100.0)
         braking = replace(braking, closing=10.0)
         self._racing = replace(settings, envelope=envelope, braking=braking, steering=steering)
 
     def racing(self, cage: Cage) -> FlightSettings:
         """The settings while it races."""
-        if self._racing.cage is not cage:
-            self._racing = replace(self._racing, cage=cage)
+        if self._laid is not cage:  # the drag of a race looks like wind, which must not move the set-point
+            self._laid, self._racing = cage, replace(self._racing, cage=replace(cage, wind_drift=0.0))
         return self._racing
 
     def beyond(self, sample: Sample, low: Vector, high: Vector, cage: Cage) -> float:

@@ -317,6 +317,7 @@ def usable(recording: Recording) -> str:
 def _check(recording: Recording, model: Checkpoint, name: str) -> None:
     contract = model.manifest.contract
     seen = voltage_input.LAYOUT if contract.voltage and recording.states.voltage is not None else LAYOUT
+    seen = contract.observation if contract.sight and recording.course else seen
     for field_, found, wanted in (
         ("action", contract.action, recording.answers.layout),
         ("observation", contract.observation, seen),
