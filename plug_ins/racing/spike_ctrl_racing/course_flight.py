@@ -12,6 +12,7 @@ AFTER = 2.0  # s at the end of the way
 FLOOR = -0.5  # m, as of the default cage: below the ground, where the vehicle stands
 SLOWEST = 2.0  # m/s, of a race that is not yet late
 TOLD: list[str] = []  # what a hall must leave free
+ROOMS: list[Any] = []  # of the race, where one is flown
 
 
 def prepare(context: Any) -> None:
@@ -31,6 +32,29 @@ def prepare(context: Any) -> None:
     values.setdefault("height", f"{path.start[2]:.2f}")
     values.setdefault("duration", f"{path.time + AFTER:.1f}")
     values.setdefault("cage", _corners([*(low[:2] - ROOM), FLOOR, *(high[:2] + ROOM), top + ROOM]))
+
+
+def check(context: Any) -> None:
+    """Refuse a race that the policy does not complete in simulation, or that the cage cannot hold. Raises ValueError."""
+    from spike_ctrl import airframe
+    from spike_ctrl.flight.flight_settings import settings_for
+    from spike_ctrl_racing.race_settings import RaceLimits
+
+    values = context.launch_configurations
+    for room in ROOMS:
+        limits, cage = RaceLimits(), settings_for(airframe.load(values["airframe"]), 100.0, values["cage"]).cage
+        if (done := sum(race.complete for race in room.races)) < len(room.races) - 1:
+            raise ValueError(f"trajectory: found {done} of {len(room.races)} simulated races completed: {room}")
+        if room.lowest < limits.floor:
+            found = f"found a stop that ends {room.lowest:.2f} m above the ground, wanted {limits.floor} m: raise its gates"
+            raise ValueError(f"trajectory: {found}")
+        free = min(
+            *(a - b for a, b in zip(room.low[:2], cage.low, strict=False)),
+            *(b - a for a, b in zip(room.high, cage.high, strict=True)),
+        )
+        if cage.relative and free < limits.margin:
+            found = f"found {free:.2f} m between the cage and a stop of the race, wanted {limits.margin} m"
+            raise ValueError(f"cage: {found}: {room}")
 
 
 def first(context: Any) -> list[Any]:
@@ -63,6 +87,7 @@ def _prepare_race(values: dict[str, str]) -> None:
     words = flown_words.read(values["trajectory"])
     craft = airframe.load(values["airframe"])
     room = race_room.room(checkpoint.load(values["model"]).policy, words, craft)
+    ROOMS.append(room)
     TOLD.append(f"{values['trajectory']}: {room}")
     values.setdefault("recipe", "default")  # its guide leans more than that of recipe rates, and is the one of a stop
     values.setdefault("height", f"{course_path.start(words.track)[2]:.2f}")

@@ -107,10 +107,10 @@ class OnCourse(NamedTuple):
 
 
 class RacingPolicy:
-    """A policy with the layout `racing_30` that answers the 18 numbers of a state, on the course of these gates."""
+    """A policy with the layout `racing_30` that answers the 18 numbers of a state, on a course."""
 
-    def __init__(self, policy: Policy, gates: Floats) -> None:
-        self.policy, self.gates = policy, gates
+    def __init__(self, policy: Policy, track: Track) -> None:
+        self.policy, self.track, self.gates = policy, track, laid_out(track)
 
     @property
     def inputs(self) -> int:

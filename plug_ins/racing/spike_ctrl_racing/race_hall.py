@@ -20,7 +20,9 @@ def draw(options: argparse.Namespace) -> int:
     if options.output is None:
         raise UsageError("-o: found none, wanted the file of the course")
     output_paths.require_file("--output", options.output)
-    ranges = TrackRanges() if options.low is None else TrackRanges(low=options.low, high=max(options.low + 1, 4.0), pairs=0.0)
+    ranges = (
+        TrackRanges() if options.low is None else TrackRanges(low=options.low, high=max(options.low + 1, 4.0), pairs=0.0)
+    )
     found = track_sampler.draw(race_verb.HELD_OUT + options.seed, 0, ranges)
     lines = [f"name: {found.name}", f"source: {found.source}", "gates:"]
     for gate in found.gates:
@@ -82,17 +84,28 @@ def certify(options: argparse.Namespace) -> int:
         done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
         show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
     end_progress()
-    head = ["fault", "moment", "flights", "fastest, m/s", "left the cage", "by more than .3 m", "worst, m", "hit", "m/s", "at most"]
+    head = [
+        "fault",
+        "moment",
+        "flights",
+        "fastest, m/s",
+        "left the cage",
+        "by more than .3 m",
+        "worst, m",
+        "hit",
+        "m/s",
+        "at most",
+    ]
     rows = [head]
     for kind, moment in dict.fromkeys((one.outcome.family, one.moment) for one in flown):
         rows.append(_row(kind, moment, [one for one in flown if (one.outcome.family, one.moment) == (kind, moment)]))
     rows.append(_row("all", "", flown))
     print(text_table(rows))
-    outside, hard = f"{FAR:g} m outside", f"{HARD:g} m/s"
     print(f"races without a fault: {races}, ended early by the guide: {alarms} (at most {upper_bound(alarms, races):.2g})")
     for one in race_certificate.broken(flown):
         o = one.outcome
-        print(f"broken (more than {outside} or {hard}): seed {o.seed}: {o.faults}: {o.outside:.2f} m, {o.hit:.2f} m/s, {o.last}")
+        what = f"seed {o.seed}: {o.faults}: {one.beyond:.2f} m outside, touchdown {o.hit:.2f} m/s, {o.last}"
+        print(f"broken (more than {FAR:g} m or {HARD:g} m/s): {what}")
     if options.json:
         output_paths.write_json("--json", options.json, [one.outcome._asdict() | one._asdict() for one in flown])
     return 1 if race_certificate.broken(flown) else 0
@@ -103,8 +116,8 @@ def _row(kind: str, moment: str, part: list[Any]) -> list[str]:
 
     outcomes = [one.outcome for one in part]
     broken = sum(o.left or o.crashed for o in outcomes)
-    counts = (sum(o.outside > 0 for o in outcomes), sum(o.left for o in outcomes))
-    worst, hits, hard = max(o.outside for o in outcomes), sum(o.crashed for o in outcomes), max(o.hit for o in outcomes)
+    counts = (sum(one.beyond > 0 for one in part), sum(o.left for o in outcomes))
+    worst, hits, hard = max(one.beyond for one in part), sum(o.crashed for o in outcomes), max(o.hit for o in outcomes)
     landed = f"{hard:.2f}" if not math.isnan(hard) else "-"
     fast = max(one.speed for one in part)
     row = [str(len(part)), f"{fast:.1f}", *map(str, counts), f"{worst:.2f}", str(hits), landed]

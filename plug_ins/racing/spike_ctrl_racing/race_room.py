@@ -1,4 +1,4 @@
-"""What a hall must leave free for a race: simulated races over the course, and where the vehicle could be stopped from each state.
+"""What a hall must leave free for a race: where simulated races lead, and where the vehicle could be stopped from there.
 
 The box holds every place that the vehicles reach, and the ends of the simulated stops (`stop_flights`) from every other
 state. In a smaller cage the guide would take the vehicle over.

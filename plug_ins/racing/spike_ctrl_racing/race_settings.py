@@ -1,4 +1,4 @@
-"""The settings of a flight whose policy races: other limits while it races, and the cage by where the vehicle can stop. Pure.
+"""The settings of a flight whose policy races: limits of a race, and the cage by where the vehicle can stop. Pure.
 
 Until the hand-over the guide flies as in any flight: it takes off and flies to the start of the course. While the policy
 races, its set-point stays there, and no distance from it, speed or tilt is a fault. Instead each state is held against the
@@ -12,13 +12,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint, Vector, plus
-from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.attitude import tilt, yaw
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault, Finding, Rung
@@ -122,7 +120,9 @@ class RaceSettings(FlightSettings):
         if known.gates is None:
             return state, inputs, known
         passed = known.passed
-        if known.place is not None and gate_view.crossed(known.place, sample.position, known.gates[passed % len(known.gates)]):
+        if known.place is not None and gate_view.crossed(
+            known.place, sample.position, known.gates[passed % len(known.gates)]
+        ):
             passed += 1
         known = known._replace(passed=passed, place=sample.position)
         if passed >= rules.words.gates and Request.GUIDE not in inputs.requests:
@@ -137,7 +137,9 @@ def _waits(inputs: SupervisorInputs, known: Followed, fast: bool, races: bool) -
     """Requests that end the flight wait while it is fast; the guide slows the vehicle meanwhile."""
     if not fast:
         asked = tuple(request for request in known.waiting if request not in inputs.requests)
-        return (inputs._replace(requests=(*inputs.requests, *asked)), known._replace(waiting=())) if asked else (inputs, known)
+        return (
+            (inputs._replace(requests=(*inputs.requests, *asked)), known._replace(waiting=())) if asked else (inputs, known)
+        )
     if not any(request in WAITS for request in inputs.requests):
         return inputs, known
     waiting = tuple(dict.fromkeys([*known.waiting, *(request for request in inputs.requests if request in WAITS)]))
@@ -171,7 +173,13 @@ class RaceRules:
         """How far (m) beyond the limit of a race the worst of these stops ends; negative: so far within."""
         down, up, margin = plus(sample.position, low), plus(sample.position, high), self.limits.margin
         floor = max(cage.low[2] + margin, cage.ground + self.limits.floor)
-        walls = cage.low[0] - down[0], cage.low[1] - down[1], up[0] - cage.high[0], up[1] - cage.high[1], up[2] - cage.high[2]
+        walls = (
+            cage.low[0] - down[0],
+            cage.low[1] - down[1],
+            up[0] - cage.high[0],
+            up[1] - cage.high[1],
+            up[2] - cage.high[2],
+        )
         return max(max(walls) + margin, floor - down[2])
 
 

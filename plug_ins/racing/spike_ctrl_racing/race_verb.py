@@ -66,7 +66,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     halls.add_argument("--low", type=float, metavar="H", help="lowest centre of a gate of a drawn course, m (default: 1.3)")
     halls.add_argument("--flights", type=int, default=160, help="certified flights with a fault (default: 160)")
     training = parser.add_argument_group("training, `race train`")
-    training.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the trained policy or the drawn course is written")
+    training.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where the trained policy or the drawn course is written"
+    )
     training.add_argument("--airframe", help="a name among config/airframes or a path (default: the recipe's, or racer)")
     training.add_argument("--updates", type=int, help="steps of the optimiser, without a recipe (default: 3000)")
     training.add_argument("--fast", type=float, metavar="V", help="speed asked for, m/s, without a recipe (default: 9)")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats, Integers, Number
+from spike_ctrl._files.arrays import Floats, Number
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
@@ -21,8 +21,20 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion
 from spike_ctrl.sim import dynamics, rate_loop
-from spike_ctrl.sim.dynamics import AT, LANES, POSITION, QUATERNION, RATE_SETPOINT, RATES, ROTORS, ROWS, VELOCITY
-from spike_ctrl.sim.dynamics import TARGET_COS, TARGET_SIN, rk4_lane, unpack_arms  # fmt: skip
+from spike_ctrl.sim.dynamics import (  # fmt: skip
+    AT,
+    LANES,
+    POSITION,
+    QUATERNION,
+    RATE_SETPOINT,
+    RATES,
+    ROTORS,
+    TARGET_COS,
+    TARGET_SIN,
+    VELOCITY,
+    rk4_lane,
+    unpack_arms,
+)
 from spike_ctrl.sim.observation import SIZE, observe_lane
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
@@ -55,10 +67,8 @@ class StopFlights:
         for row in range(dynamics.THRUST, dynamics.THRUST + 3):
             dynamics.write(self._buffer, row, thrust * dynamics.read(self._buffer, row, LANES))
         self._begin = self._buffer.copy()
-        late = min(rate_loop.delay_substeps(craft, dt), SUBSTEPS)
-        self._plant = np.float32(dt), dynamics.geometry(craft), rate_loop.constants(craft, dt), late
-        steps = round(limits.dead * rate_hz), round(limits.longest * rate_hz)
-        self._steps = np.array(steps), np.float32(limits.slow)
+        self._plant = np.float32(dt), dynamics.geometry(craft), rate_loop.constants(craft, dt), _late(craft, dt)
+        self._steps = round(limits.dead * rate_hz), round(limits.longest * rate_hz), np.float32(limits.slow)
         self._guide = guide._nominal, guide._gains, guide._mixer, guide._dt, guide._limits
 
     def reach(
@@ -73,15 +83,20 @@ class StopFlights:
         action = np.array(sent or (0.0, 0.0, 0.0, 0.0), np.float32)
         state = np.array([*quaternion, *velocity, *rates], np.float32)
         low, high = np.zeros(3, np.float32), np.zeros(3, np.float32)
-        _stop(self._buffer, state, action, _OLD, np.float32(self.craft.hover), *self._plant, *self._steps, *self._guide, low, high)
+        _stop(self._buffer, state, action, _OLD, *self._plant, *self._steps, *self._guide, low, high)
         (a, b, c), (d, e, f) = low.tolist(), high.tolist()
         return (a, b, c), (d, e, f)
 
 
+def _late(craft: Airframe, dt: float) -> int:
+    """After how many substeps of a control step an answer acts; SUBSTEPS: in the next one."""
+    return min(rate_loop.delay_substeps(craft, dt), SUBSTEPS)
+
+
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _stop(
-    buffer: Floats, state: Floats, action: Floats, old: Floats, hover: Number, dt: Number, arms: Floats, loop: Floats,
-    late: int, steps: Integers, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
+    buffer: Floats, state: Floats, action: Floats, old: Floats, dt: Number, arms: Floats, loop: Floats,
+    late: int, dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
     low: Floats, high: Floats,
 ) -> None:  # fmt: skip
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
@@ -102,12 +117,12 @@ def _stop(
         rate_loop.begin(buffer, lane)
         for i in range(4):
             buffer[lane + AT[RATE_SETPOINT + i]] = action[i]
-    for t in range(steps[1]):
+    for t in range(longest):
         for n in range(LANES):
             o = observe_lane(buffer, np.uint64(n))
             for i in range(SIZE):
                 seen[n, i] = o[i]
-        if t < steps[0]:
+        if t < dead:
             for n in range(LANES):
                 row = old[n % len(old)]
                 for i in range(4):
@@ -133,7 +148,7 @@ def _stop(
                 fast += speed * speed
                 if moving[n]:
                     low[i], high[i] = min(low[i], place), max(high[i], place)
-            if t > steps[0] and fast < slow * slow:
+            if t > dead and fast < slow * slow:
                 moving[n] = False
             any_moves = any_moves or moving[n]
         if not any_moves:

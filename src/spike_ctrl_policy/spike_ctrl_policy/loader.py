@@ -80,7 +80,9 @@ class Loader:
             sizes = f"found {policy.inputs} and {policy.outputs}, wanted {inputs} and {ACTIONS}"
             raise CheckpointError(f"{name}: inputs and outputs: {sizes}")
         if self.rehearsed is not None and (
-            why := (contract.sight or rehearsal).rehearse(policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN))
+            why := (contract.sight or rehearsal).rehearse(
+                policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN)
+            )
         ):
             raise CheckpointError(f"{name}: {why}")
         if self.runtime is not None:

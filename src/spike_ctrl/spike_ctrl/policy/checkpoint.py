@@ -60,7 +60,7 @@ class Checkpoint:
     def seeing(self, policy: Policy, course: str) -> Policy:
         """A policy of it as one that answers states. course: of the flight, for a policy that sees more than its state."""
         sight = self.manifest.contract.sight
-        return policy if sight is None else sight.policy(policy, course)  # type: ignore[no-any-return]
+        return policy if sight is None else sight.policy(policy, course)
 
     def compiled(self, fused: bool = False) -> Policy:
         """The policy with the fastest step for one vehicle: compiled by numba; a graph as it is.
