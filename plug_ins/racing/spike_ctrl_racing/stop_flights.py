@@ -1,9 +1,10 @@
 """How far a fast vehicle still gets when the guide takes over now: simulated flights to rest from its present state.
 
-Sixteen vehicles are flown with the equations of motion and the body-rate loop of the airframe: two plants, a weak and a
-strong one, each after eight old commands that may still act for `dead` seconds: the last one sent, none, and full thrust
-with turns at full rate. Then the guide flies them to where they are now. What is told is the farthest that any of them gets
-along each axis until it is slow. It is a prediction by the model and no proof (docs/stopping.md).
+Sixteen vehicles are flown with the equations of motion and the body-rate loop of the airframe: a weak and a strong plant,
+each after eight last commands of the policy: the one that was sent last; and of those that nobody has seen yet none, a
+hover, and full thrust, level and with turns at full rate. Then the guide flies them to where they are now. What is told is
+the farthest that any of them gets along each axis until it is slow. It is a prediction by the model and no proof
+(docs/stopping.md).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from spike_ctrl.sim.rate_loop import SUBSTEPS
 _act = geometric_guide._act
 _NO_ROTORS, _NONE = geometric_guide._NO_ROTORS, geometric_guide._NO_DISTURBANCE
 _OLD = np.array(  # of the last commands: whether it is the one that was sent, collective, roll, pitch rate
-    [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 1, 0, 1], [0, 1, 0, -1]],
+    [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 1], [0, 1, 1, -1], [0, 1, -1, 1], [0, 1, -1, -1]],
     np.float32,
 )
 
@@ -50,7 +51,10 @@ _OLD = np.array(  # of the last commands: whether it is the one that was sent, c
 class StopLimits:
     """What is allowed for in a prediction."""
 
-    dead: float = within(0.05, 0.0, 0.5, "Time for which old commands still act.", "s")
+    dead: float = within(0.05, 0.0, 0.5, "Time for which commands of the policy still act.", "s")
+    unknown: float = within(
+        0.02, 0.0, 0.1, "The last part of it, in which the command is one that nobody has seen yet.", "s"
+    )
     spread: float = within(0.1, 0.0, 0.4, "Share by which the thrust of the true vehicle may differ.", "")
     slow: float = within(0.5, 0.05, 5.0, "A vehicle has stopped below this speed.", "m/s")
     longest: float = within(3.0, 0.5, 10.0, "Longest time of a simulated stop.", "s")
@@ -68,7 +72,8 @@ class StopFlights:
             dynamics.write(self._buffer, row, thrust * dynamics.read(self._buffer, row, LANES))
         self._begin = self._buffer.copy()
         self._plant = np.float32(dt), dynamics.geometry(craft), rate_loop.constants(craft, dt), _late(craft, dt)
-        self._steps = round(limits.dead * rate_hz), round(limits.longest * rate_hz), np.float32(limits.slow)
+        dead, unknown = round(limits.dead * rate_hz), round(limits.unknown * rate_hz)
+        self._steps = dead - unknown, dead, round(limits.longest * rate_hz), np.float32(limits.slow)
         self._guide = guide._nominal, guide._gains, guide._mixer, guide._dt, guide._limits
 
     def reach(
@@ -96,7 +101,7 @@ def _late(craft: Airframe, dt: float) -> int:
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _stop(
     buffer: Floats, state: Floats, action: Floats, old: Floats, dt: Number, arms: Floats, loop: Floats,
-    late: int, dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
+    late: int, known: int, dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
     low: Floats, high: Floats,
 ) -> None:  # fmt: skip
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
@@ -126,7 +131,7 @@ def _stop(
             for n in range(LANES):
                 row = old[n % len(old)]
                 for i in range(4):
-                    answer[n, i] = action[i] if row[0] > 0 else (row[1 + i] if i < 3 else np.float32(0))
+                    answer[n, i] = action[i] if row[0] > 0 or t < known else (row[1 + i] if i < 3 else np.float32(0))
         else:
             _act(seen, _NO_ROTORS, _NONE, plant, False, False, gains, mixer, step, integral, answer, True, limits)
         for part in range(SUBSTEPS):
