@@ -2,7 +2,7 @@
 
 Each seed draws a plant, noise, latency and wind. The race is flown without a fault first. Then the policy fails at the
 fastest moment, or at the one from which a stop would end nearest to a wall or to the ground: it freezes, is scaled, falls
-silent, or answers NaN. The course is turned so that its first gate lies north of the start.
+silent, or answers NaN.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.certification.flight_core import ENGAGE, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import InjectedFault
@@ -29,7 +29,6 @@ from spike_ctrl_racing import course_path, race_settings
 from spike_ctrl_racing.flown_words import RaceWords
 from spike_ctrl_racing.gate_view import RacingPolicy
 from spike_ctrl_racing.race_room import RaceRoom
-from spike_ctrl_racing.track import Track
 
 FAULTS = (("policy", "frozen"), ("policy", "scaled"), ("process", "policy_killed"), ("policy", "not_finite"))
 SCALES = (0.0, 2.5)  # of a scaled policy
@@ -37,7 +36,7 @@ OFF, WIND, NOISE, LATENCY = 0.05, 1.0, 1.0, 0.005  # as of `moving_scenario`, mo
 BRAKES, LANDS = 4.0, 40.0  # s after the fault: until it is asked to land, and at most until it has landed
 LONGEST = 60.0  # s of a race
 LANDING = 4  # flights of one seed of so many go on until the vehicle has landed; others may end when it is held at rest
-NORTH = math.pi / 2
+NEAR, AGAIN = 0.2, 0.1  # m from the start; s until the policy is engaged again
 
 
 class CertifiedRace(NamedTuple):
@@ -60,22 +59,34 @@ class Moments(NamedTuple):
     beyond: list[float]
 
 
-def turned(track: Track) -> Track:
-    """The course with its first gate to the north."""
-    turn = 90.0 - track.gates[0].yaw
-    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-    gates = [
-        replace(gate, position=(c * x - s * y, s * x + c * y, z), yaw=(gate.yaw + turn + 180) % 360 - 180)
-        for gate in track.gates
-        for x, y, z in (gate.position,)
-    ]
-    return replace(track, gates=tuple(gates))
-
-
 def cage_of(room: RaceRoom) -> Cage:
     """The keep-in box of a flight in this room."""
     a, b, c, d, e, f = room.cage
     return Cage((a, b, c), (d, e, f))
+
+
+class RaceCore(FlightCore):
+    """A flight that begins with the guide's way to the start of the course.
+
+    ends_with_race: at the last gate, or when the guide takes over. ends_landed: a vehicle that is held at rest goes on.
+    """
+
+    ends_with_race = ends_landed = False
+
+    def _engage(self) -> None:
+        """The policy is engaged as soon as the vehicle rests at the start."""
+        known, sample = self.state.followed, self.state.sample
+        placed = known is not None and known.start is not None and self.state.granted == known.start
+        if not placed or sample is None or math.dist(sample.position, known.start.position) > NEAR:
+            self.clock.at(self.clock.now + AGAIN, self._engage)
+        elif not known.raced:
+            super()._engage()
+
+    def _over(self) -> bool:
+        known, commander = self.state.followed, self.vehicle.commander
+        raced = known is not None and known.raced and self.state.ladder.rung is not Rung.SNN
+        over = super()._over()
+        return (self.ends_with_race and raced) or (over and not (self.ends_landed and commander.armed))
 
 
 class RaceCertificate:
@@ -100,11 +111,12 @@ class RaceCertificate:
             (east, north, up), start, "race", (), (), LONGEST, cage=self.cage,
         )  # fmt: skip
 
-    def healthy(self, seed: int) -> tuple[FlightCore, Moments]:
+    def healthy(self, seed: int) -> tuple[RaceCore, Moments]:
         """The race without a fault, to its end or until the guide has taken over."""
         found, rules = Moments([], [], []), self.settings.rules
-        core = FlightCore(self.scenario(seed), self.who, self.settings)
-        inner, over = rules.beyond, core._over
+        core = RaceCore(self.scenario(seed), self.who, self.settings)
+        core.ends_with_race = True
+        inner = rules.beyond
 
         def beyond(sample, *rest):  # type: ignore[no-untyped-def]
             value = inner(sample, *rest)
@@ -114,7 +126,6 @@ class RaceCertificate:
             return value
 
         rules.beyond = beyond
-        core._over = lambda: over() or (core.vehicle.now > ENGAGE + 1 and core.state.ladder.rung is not Rung.SNN)  # type: ignore[method-assign]
         try:
             core.fly()
         finally:
@@ -144,9 +155,8 @@ class RaceCertificate:
                 axis = int(dice.integers(4))
                 fault = InjectedFault(place, kind, at, math.inf, size, (1.0, 0.0, 0.0), axis, int(dice.integers(2**31)))
                 scenario = self.scenario(seed)._replace(family=kind, faults=(fault,), duration=at + LANDS, lands=at + BRAKES)
-                core = FlightCore(scenario, self.who, self.settings)
-                if seed % LANDING == 0:
-                    _until_landed(core)
+                core = RaceCore(scenario, self.who, self.settings)
+                core.ends_landed = seed % LANDING == 0
                 core.fly()
                 beyond = _beyond(core, at)
                 flown.append(CertifiedRace(outcome(core), moment, known.speed[index], beyond))
@@ -158,12 +168,6 @@ def _beyond(core: FlightCore, at: float) -> float:
     low, high = np.array(core.settings.cage.low), np.array(core.settings.cage.high)
     flown = np.array([step.position for step in core.steps if step.time >= at])
     return round(float(max((low - flown)[:, :2].max(), (flown - high).max())), 4)
-
-
-def _until_landed(core: FlightCore) -> None:
-    """A vehicle that is held goes on, until it has landed: the touchdown counts."""
-    over, commander = core._over, core.vehicle.commander
-    core._over = lambda: over() and not commander.armed  # type: ignore[method-assign]
 
 
 def broken(flown: Sequence[CertifiedRace]) -> list[CertifiedRace]:

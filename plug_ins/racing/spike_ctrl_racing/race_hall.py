@@ -72,9 +72,8 @@ def certify(options: argparse.Namespace) -> int:
     if options.json is not None:
         output_paths.require_file("--json", options.json)
     words, found, craft, name = _given(options)
-    words = words._replace(track=race_certificate.turned(words.track))
     needed = race_room.room(found.policy, words, craft)
-    print(f"{words.track.name}, rounds {words.rounds}, first gate to the north: {needed}", flush=True)
+    print(f"{words.track.name}, rounds {words.rounds}: {needed}", flush=True)
     certificate = RaceCertificate(name, found.compiled(), craft, words, race_certificate.cage_of(needed))
     flown: list[CertifiedRace] = []
     alarms, races, seed = 0, 0, options.seed
