@@ -100,8 +100,8 @@ def _late(craft: Airframe, dt: float) -> int:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _stop(
-    buffer: Floats, state: Floats, action: Floats, old: Floats, dt: Number, arms: Floats, loop: Floats, late: int, known: int,
-    dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
+    buffer: Floats, state: Floats, action: Floats, old: Floats, dt: Number, arms: Floats, loop: Floats, late: int,
+    known: int, dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
     low: Floats, high: Floats,
 ) -> None:  # fmt: skip
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
