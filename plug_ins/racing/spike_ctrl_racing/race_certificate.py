@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,14 +21,17 @@ from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.state_consistency import ZERO
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl_racing import course_path, race_settings
 from spike_ctrl_racing.flown_words import RaceWords
 from spike_ctrl_racing.gate_view import RacingPolicy
 from spike_ctrl_racing.race_room import RaceRoom
+from spike_ctrl_racing.stop_flights import StopFlights
 
 FAULTS = (("policy", "frozen"), ("policy", "scaled"), ("process", "policy_killed"), ("policy", "not_finite"))
 SCALES = (0.0, 2.5)  # of a scaled policy
@@ -36,6 +39,7 @@ OFF, WIND, NOISE, LATENCY = 0.05, 1.0, 1.0, 0.005  # as of `moving_scenario`, mo
 BRAKES, LANDS = 4.0, 40.0  # s after the fault: until it is asked to land, and at most until it has landed
 LONGEST = 60.0  # s of a race
 LANDING = 4  # flights of one seed of so many go on until the vehicle has landed; others may end when it is held at rest
+SOONER = 0.2  # s before a fault, from when on stops are predicted again
 NEAR, AGAIN = 0.2, 0.1  # m from the start; s until the policy is engaged again
 
 
@@ -157,10 +161,26 @@ class RaceCertificate:
                 scenario = self.scenario(seed)._replace(family=kind, faults=(fault,), duration=at + LANDS, lands=at + BRAKES)
                 core = RaceCore(scenario, self.who, self.settings)
                 core.ends_landed = seed % LANDING == 0
-                core.fly()
+                rules, stops = self.settings.rules, self.settings.rules.stops
+                rules.stops = _Later(core, at - SOONER, stops)
+                try:
+                    core.fly()
+                finally:
+                    rules.stops = stops
                 beyond = _beyond(core, at)
                 flown.append(CertifiedRace(outcome(core), moment, known.speed[index], beyond))
         return flown, alarm
+
+
+class _Later:
+    """Stops from a time (s) on: before, the flight is that without a fault, in which none ended outside."""
+
+    def __init__(self, core: FlightCore, at: float, stops: StopFlights) -> None:
+        self.core, self.at, self.stops = core, at, stops
+
+    def reach(self, *state: Any) -> tuple[Vector, Vector]:
+        """As `StopFlights.reach`."""
+        return self.stops.reach(*state) if self.core.clock.now >= self.at else (ZERO, ZERO)
 
 
 def _beyond(core: FlightCore, at: float) -> float:

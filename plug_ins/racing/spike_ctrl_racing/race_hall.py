@@ -65,7 +65,7 @@ def certify(options: argparse.Namespace) -> int:
     """Fly races with faults at their worst moments, and print what became of them."""
     from spike_ctrl.certification.flight_outcome import FAR, HARD
     from spike_ctrl.certification.safety_statistics import upper_bound
-    from spike_ctrl.cli._terminal import end_progress, show_progress
+    from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
     from spike_ctrl_racing import race_certificate, race_room
     from spike_ctrl_racing.race_certificate import CertifiedRace, RaceCertificate
 
@@ -77,7 +77,8 @@ def certify(options: argparse.Namespace) -> int:
     certificate = RaceCertificate(name, found.compiled(), craft, words, race_certificate.cage_of(needed))
     flown: list[CertifiedRace] = []
     alarms, races, seed = 0, 0, options.seed
-    while len(flown) < options.flights:
+    received = stop_signals()
+    while len(flown) < options.flights and not received:  # Ctrl-C ends after this race, and tells what was flown
         more, alarm = certificate.faulty(seed)
         flown, alarms, races, seed = flown + more, alarms + alarm, races + 1, seed + 1
         done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"

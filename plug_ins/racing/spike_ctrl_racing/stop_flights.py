@@ -10,6 +10,7 @@ the farthest that any of them gets along each axis until it is slow. It is a pre
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,10 +72,12 @@ class StopFlights:
         for row in range(dynamics.THRUST, dynamics.THRUST + 3):
             dynamics.write(self._buffer, row, thrust * dynamics.read(self._buffer, row, LANES))
         self._begin = self._buffer.copy()
-        self._plant = np.float32(dt), dynamics.geometry(craft), rate_loop.constants(craft, dt), _late(craft, dt)
         dead, unknown = round(limits.dead * rate_hz), round(limits.unknown * rate_hz)
-        self._steps = dead - unknown, dead, round(limits.longest * rate_hz), np.float32(limits.slow)
-        self._guide = guide._nominal, guide._gains, guide._mixer, guide._dt, guide._limits
+        self._fixed: tuple[Any, ...] = (
+            _OLD, np.float32(dt), dynamics.geometry(craft), rate_loop.constants(craft, dt), _late(craft, dt), dead - unknown,
+            dead, round(limits.longest * rate_hz), np.float32(limits.slow), guide._nominal, guide._gains, guide._mixer,
+            guide._dt, guide._limits,
+        )  # fmt: skip
 
     def reach(
         self, velocity: Vector, quaternion: Quaternion, rates: Vector, sent: tuple[float, ...] | None
@@ -88,7 +91,7 @@ class StopFlights:
         action = np.array(sent or (0.0, 0.0, 0.0, 0.0), np.float32)
         state = np.array([*quaternion, *velocity, *rates], np.float32)
         low, high = np.zeros(3, np.float32), np.zeros(3, np.float32)
-        _stop(self._buffer, state, action, _OLD, *self._plant, *self._steps, *self._guide, low, high)
+        _stop(self._buffer, state, action, low, high, *self._fixed)
         (a, b, c), (d, e, f) = low.tolist(), high.tolist()
         return (a, b, c), (d, e, f)
 
@@ -100,9 +103,9 @@ def _late(craft: Airframe, dt: float) -> int:
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _stop(
-    buffer: Floats, state: Floats, action: Floats, old: Floats, dt: Number, arms: Floats, loop: Floats, late: int,
-    known: int, dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats, step: Number, limits: Floats,
-    low: Floats, high: Floats,
+    buffer: Floats, state: Floats, action: Floats, low: Floats, high: Floats, old: Floats, dt: Number, arms: Floats,
+    loop: Floats, late: int, known: int, dead: int, longest: int, slow: Number, plant: Floats, gains: Floats, mixer: Floats,
+    step: Number, limits: Floats,
 ) -> None:  # fmt: skip
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
     seen, answer = np.empty((LANES, SIZE), np.float32), np.zeros((LANES, 4), np.float32)

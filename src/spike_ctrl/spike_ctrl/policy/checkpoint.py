@@ -84,20 +84,11 @@ class Checkpoint:
 
 
 def dumps(
-    weights: Mapping[str, NDArray[Any]],
-    contract: Contract,
-    *,
-    graph: bytes | None = None,
-    recipe: str = "",
-    seed: int = 0,
-    commit: str = "",
-    command: str = "",
-    evaluation: Mapping[str, Any] | None = None,
-    tolerance: float = TOLERANCE,
-    adaptation: Mapping[str, Any] | None = None,
-    learns_plant: bool = False,
+    weights: Mapping[str, NDArray[Any]], contract: Contract, *, graph: bytes | None = None, recipe: str = "",
+    seed: int = 0, commit: str = "", command: str = "", evaluation: Mapping[str, Any] | None = None,
+    tolerance: float = TOLERANCE, adaptation: Mapping[str, Any] | None = None, learns_plant: bool = False,
     name: str = "checkpoint",
-) -> bytes:
+) -> bytes:  # fmt: skip
     """The bytes of a checkpoint, checked as `loads` will check them.
 
     graph: the step of a network of another kind than ours; then the contract has no neuron. name: what errors call the

@@ -218,12 +218,9 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
 
 
 def chosen(
-    recording: Recording,
-    model: Checkpoint | None,
-    name: str,
-    sha256: str,
+    recording: Recording, model: Checkpoint | None, name: str, sha256: str,
     step: Callable[[Checkpoint], Policy] = operator.attrgetter("policy"),
-) -> Choice:
+) -> Choice:  # fmt: skip
     """Choose the policy to replay: the given model, or the checkpoints in the bag if `model` is None.
 
     name, sha256: of the model's file. step: which policy of a checkpoint steps.
