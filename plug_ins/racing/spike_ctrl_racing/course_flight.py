@@ -88,11 +88,11 @@ def _prepare_race(values: dict[str, str]) -> None:
     craft = airframe.load(values["airframe"])
     room = race_room.room(checkpoint.load(values["model"]).policy, words, craft)
     ROOMS.append(room)
-    TOLD.append(f"{values['trajectory']}: {room}")
     values.setdefault("recipe", "default")  # its guide leans more than that of recipe rates, and is the one of a stop
     values.setdefault("height", f"{course_path.start(words.track)[2]:.2f}")
     values.setdefault("duration", f"{words.rounds * words.track.length / SLOWEST:.1f}")
     values.setdefault("cage", _corners(list(room.cage)))
+    TOLD.append(f"{values['trajectory']}: {room}; keep-in box {values['cage']}")
 
 
 def _corners(corners: list[float]) -> str:

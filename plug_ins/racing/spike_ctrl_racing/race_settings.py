@@ -46,7 +46,7 @@ class RaceLimits:
     speed: float = within(15.0, 1.0, 50.0, "Largest speed in a race.", "m/s")
 
 
-class Followed(NamedTuple):
+class FollowedRace(NamedTuple):
     """A race so far. gates: rows as of `track.gate_row`, in `odom`. waiting: requests until the vehicle is slow."""
 
     start: SetPoint | None = None
@@ -69,7 +69,7 @@ class RaceSettings(FlightSettings):
     ) -> tuple[SupervisorState, SupervisorInputs, FlightSettings]:
         """Before the race the way to the start; in it the gates and the stops; after it no LAND before it is slow."""
         rules, rung = self.rules, state.ladder.rung
-        known, sample = state.followed or Followed(), inputs.sample or state.sample
+        known, sample = state.followed or FollowedRace(), inputs.sample or state.sample
         if rung is Rung.SILENT or sample is None:
             return state._replace(followed=None), inputs, self
         if rung is Rung.SNN:
@@ -83,8 +83,8 @@ class RaceSettings(FlightSettings):
         return state._replace(followed=known), inputs, rules.racing(self.cage) if rung is Rung.SNN or brakes else self
 
     def _to_the_start(
-        self, state: SupervisorState, inputs: SupervisorInputs, known: Followed
-    ) -> tuple[SupervisorInputs, Followed]:
+        self, state: SupervisorState, inputs: SupervisorInputs, known: FollowedRace
+    ) -> tuple[SupervisorInputs, FollowedRace]:
         """The guide flies to the start of the course, above the place where the take-off ended."""
         ladder, sample, granted, home = state.ladder, state.sample, state.granted, state.home
         if sample is None or granted is None or home is None or ladder.taking_off or not inputs.airborne:
@@ -106,8 +106,8 @@ class RaceSettings(FlightSettings):
         return inputs, known
 
     def _race(
-        self, state: SupervisorState, inputs: SupervisorInputs, known: Followed
-    ) -> tuple[SupervisorState, SupervisorInputs, Followed]:
+        self, state: SupervisorState, inputs: SupervisorInputs, known: FollowedRace
+    ) -> tuple[SupervisorState, SupervisorInputs, FollowedRace]:
         """The next gate, the stop from this state, and the end of the race."""
         sample, rules = inputs.sample, self.rules
         known = known._replace(raced=True)
@@ -117,14 +117,13 @@ class RaceSettings(FlightSettings):
         if (beyond := rules.beyond(sample, low, high, self.cage.laid(state.home))) > 0:
             detail = f"at {math.hypot(*sample.velocity):.2f} m/s a stop ends {beyond:.2f} m beyond the limit of a race"
             inputs = inputs._replace(reports=(*inputs.reports, Finding(Fault.CAGE_NEAR, detail)))
-        if known.gates is None:
+        if known.gates is None or known.start is None or state.granted is None:
             return state, inputs, known
-        passed = known.passed
-        if known.place is not None and gate_view.crossed(
-            known.place, sample.position, known.gates[passed % len(known.gates)]
-        ):
+        moved = [there - here for here, there in zip(state.granted.position, known.start.position, strict=True)]
+        place, passed = plus(sample.position, moved), known.passed  # also where the estimator has moved its origin
+        if known.place is not None and gate_view.crossed(known.place, place, known.gates[passed % len(known.gates)]):
             passed += 1
-        known = known._replace(passed=passed, place=sample.position)
+        known = known._replace(passed=passed, place=place)
         if passed >= rules.words.gates and Request.GUIDE not in inputs.requests:
             (a, b, _), (d, e, _), (x, y, z) = low, high, sample.position
             rest = self.cage.laid(state.home).clamp((x + a + d, y + b + e, z))
@@ -133,7 +132,7 @@ class RaceSettings(FlightSettings):
         return state, inputs, known
 
 
-def _waits(inputs: SupervisorInputs, known: Followed, fast: bool, races: bool) -> tuple[SupervisorInputs, Followed]:
+def _waits(inputs: SupervisorInputs, known: FollowedRace, fast: bool, races: bool) -> tuple[SupervisorInputs, FollowedRace]:
     """Requests that end the flight wait while it is fast; the guide slows the vehicle meanwhile."""
     if not fast:
         asked = tuple(request for request in known.waiting if request not in inputs.requests)

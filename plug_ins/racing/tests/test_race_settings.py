@@ -100,7 +100,7 @@ def test_a_landing_that_is_asked_for_in_a_race_waits_until_it_is_slow(certificat
 def test_nothing_engages_before_the_start_is_reached(certificate):
     core = _core(certificate)
     core.clock.at(0.02, lambda: None)
-    inputs, known = certificate.settings._to_the_start(core.state, _inputs(unmet=()), race_settings.Followed())
+    inputs, known = certificate.settings._to_the_start(core.state, _inputs(unmet=()), race_settings.FollowedRace())
     assert known.start is None and inputs.unmet == ()  # nothing is known of the vehicle yet
 
 
@@ -111,7 +111,7 @@ def _inputs(**given):
 
 
 def test_requests_that_end_the_flight_wait_while_it_is_fast():
-    followed = race_settings.Followed()
+    followed = race_settings.FollowedRace()
     inputs, known = race_settings._waits(_inputs(requests=(Request.LAND,)), followed, fast=True, races=True)
     assert inputs.requests == (Request.GUIDE,) and known.waiting == (Request.LAND,)
     inputs, known = race_settings._waits(_inputs(), known, fast=True, races=False)
