@@ -38,7 +38,7 @@ SCALES = (0.0, 2.5)  # of a scaled policy
 OFF, WIND, NOISE, LATENCY = 0.05, 1.0, 1.0, 0.005  # as of `moving_scenario`, most
 BRAKES, LANDS = 4.0, 40.0  # s after the fault: until it is asked to land, and at most until it has landed
 LONGEST = 60.0  # s of a race
-LANDING = 4  # flights of one seed of so many go on until the vehicle has landed; others may end when it is held at rest
+LANDING = 8  # flights of one seed of so many go on until the vehicle has landed; others may end when it is held at rest
 SOONER = 0.2  # s before a fault, from when on stops are predicted again
 NEAR, AGAIN = 0.2, 0.1  # m from the start; s until the policy is engaged again
 

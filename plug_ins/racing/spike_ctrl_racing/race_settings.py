@@ -80,7 +80,13 @@ class RaceSettings(FlightSettings):
         fast = math.hypot(*sample.velocity) > limits.slow or tilt(sample.quaternion) > limits.level
         inputs, known = _waits(inputs, known, fast and rung <= Rung.GUIDE, rung is Rung.SNN)
         brakes = rung is Rung.GUIDE and known.raced and (fast or state.ladder.recovering is not None)
-        return state._replace(followed=known), inputs, rules.racing(self.cage) if rung is Rung.SNN or brakes else self
+        state = state._replace(followed=known)
+        if not (brakes or rung is Rung.SNN):
+            return state, inputs, self
+        # Asked to stop from this speed a sound guide is at its limits, and its answers hardly change.
+        if state.guide_monitor.still:
+            state = state._replace(guide_monitor=state.guide_monitor._replace(equal=0, still=0))
+        return state, inputs, rules.racing(self.cage)
 
     def _to_the_start(
         self, state: SupervisorState, inputs: SupervisorInputs, known: FollowedRace

@@ -112,7 +112,7 @@ def test_a_step_changes_no_state_that_it_was_given():
 
 def test_the_words_of_a_race():
     words = flown_words.read("course:hall::2")
-    assert (words.rounds, words.gates) == (2, 12)
+    assert (words.rounds, words.gates) == (2, 14)
     assert flown_words.read(words.text) == words and json.loads(words.text)["track"]["name"] == "hall"
     assert flown_words.read("course:split_s").rounds == 3
     for wrong in ("course:hall:3", "course:hall::0", "course::2", "circle:1:8"):
