@@ -37,10 +37,14 @@ def prepare(context: Any) -> None:
 def check(context: Any) -> None:
     """Refuse a race that the policy does not complete in simulation, or that the cage cannot hold. Raises ValueError."""
     from spike_ctrl import airframe
+    from spike_ctrl.control.geometric_guide import Gains
     from spike_ctrl.flight.flight_settings import settings_for
+    from spike_ctrl.learn import recipe, teacher
     from spike_ctrl_racing.race_settings import RaceLimits
 
     values = context.launch_configurations
+    if ROOMS and teacher.gains(recipe.find(values["recipe"])) != Gains():
+        raise ValueError(f"recipe: found '{values['recipe']}', wanted default: the stops of a race are those of its guide")
     for room in ROOMS:
         limits, cage = RaceLimits(), settings_for(airframe.load(values["airframe"]), 100.0, values["cage"]).cage
         if (done := sum(race.complete for race in room.races)) < len(room.races) - 1:

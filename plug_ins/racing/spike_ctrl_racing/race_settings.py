@@ -55,7 +55,6 @@ class FollowedRace(NamedTuple):
     place: Vector | None = None
     raced: bool = False
     waiting: tuple[Request, ...] = ()
-    landing: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -142,9 +141,7 @@ def _waits(inputs: SupervisorInputs, known: FollowedRace, fast: bool, races: boo
     """Requests that end the flight wait while it is fast; the guide slows the vehicle meanwhile."""
     if not fast:
         asked = tuple(request for request in known.waiting if request not in inputs.requests)
-        return (
-            (inputs._replace(requests=(*inputs.requests, *asked)), known._replace(waiting=())) if asked else (inputs, known)
-        )
+        return inputs._replace(requests=(*inputs.requests, *asked)), known._replace(waiting=())
     if not any(request in WAITS for request in inputs.requests):
         return inputs, known
     waiting = tuple(dict.fromkeys([*known.waiting, *(request for request in inputs.requests if request in WAITS)]))
@@ -162,11 +159,12 @@ class RaceRules:
         envelope = replace(
             settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0
         )
-        braking = Braking(gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0)
-        self._laid: Cage | None = None
+        braking = Braking(  # the autopilot's, which does not count
+            gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0, closing=10.0
+        )
         steering = replace(settings.steering, astray=100.0, sinking=100.0)
-        braking = replace(braking, closing=10.0)
         self._racing = replace(settings, envelope=envelope, braking=braking, steering=steering)
+        self._laid: Cage | None = None
 
     def racing(self, cage: Cage) -> FlightSettings:
         """The settings while it races."""
@@ -178,14 +176,9 @@ class RaceRules:
         """How far (m) beyond the limit of a race the worst of these stops ends; negative: so far within."""
         down, up, margin = plus(sample.position, low), plus(sample.position, high), self.limits.margin
         floor = max(cage.low[2] + margin, cage.ground + self.limits.floor)
-        walls = (
-            cage.low[0] - down[0],
-            cage.low[1] - down[1],
-            up[0] - cage.high[0],
-            up[1] - cage.high[1],
-            up[2] - cage.high[2],
-        )
-        return max(max(walls) + margin, floor - down[2])
+        west, south = cage.low[0] - down[0], cage.low[1] - down[1]
+        above = max(there - wall for there, wall in zip(up, cage.high, strict=True))
+        return max(max(west, south, above) + margin, floor - down[2])
 
 
 def race_settings(settings: FlightSettings, craft: Airframe, words: RaceWords) -> RaceSettings:
