@@ -156,6 +156,8 @@ class RaceRules:
     def __init__(self, settings: FlightSettings, craft: Airframe, words: RaceWords, limits: RaceLimits = RaceLimits()):
         self.words, self.limits = words, limits
         self.stops = StopFlights(craft, GeometricGuide(craft), 1 / settings.state.period)
+        self.stops.reach((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), None)  # loads its kernel: not in flight
+        gate_view.crossed((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), words.track.rows()[0])
         envelope = replace(
             settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0
         )
