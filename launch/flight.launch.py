@@ -56,8 +56,9 @@ class Flight(LaunchSettings):
 OWN = of_launch(Flight)
 BRIDGE = of_node(BridgeParameters)
 GUIDE = of_node(GuideParameters, "airframe recipe rate", recipe="rates")
-POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands paced", model="models/sih_quadx.safetensors")
 MISSION = of_node(SupervisorParameters, "model rotor_check auto trajectory setpoint size period duration record east north")
+POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands paced", model="models/sih_quadx.safetensors")
+POLICY |= {"trajectory": MISSION["trajectory"]}
 SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
 EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag fault truth", only="vehicle:=embedded")

@@ -1,5 +1,7 @@
 """The automatic flight: it flies its plan, and every fault ends in a landing and a reason."""
 
+from dataclasses import replace
+
 import pytest
 
 from spike_ctrl.control.trajectory import Trajectory
@@ -189,3 +191,12 @@ def test_started_in_the_air_it_does_nothing_and_does_not_take_off_after_the_land
     auto = rehearse(flight)
     flight.fly(3)
     assert auto.failure == "the vehicle is in the air already" and not flight.armed and flight.asks == []
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+def test_a_guide_that_is_asked_for_ends_a_flight_well_where_its_plan_says_so(Flight, given_back):
+    flight, plan = Flight(), replace(PLAN, given_back=given_back)
+    rehearse(flight, plan, until=lambda: flight.auto.flown > 1.0)
+    flight.ask(Request.GUIDE)
+    auto = rehearse(flight, plan)
+    assert auto.succeeded is given_back and flight.state.ladder.rung is Rung.SILENT

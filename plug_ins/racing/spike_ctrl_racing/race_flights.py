@@ -26,6 +26,8 @@ class Trace(NamedTuple):
 
     position: Floats  # [T, 3], world, m
     speed: Floats  # [T], m/s
+    state: Floats  # [T, 17], as of `dynamics.STATE_ROWS`
+    action: Floats  # [T - 1, 4], that led from each state to the next
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,12 @@ def fly_race(
     state, flying = policy.initial_state(len(tracks)), np.ones(len(tracks), bool)
     figures: dict[str, Any] = {}
     rows = [environment.read(STATE_ROWS)]
-    steps = np.zeros(len(tracks), int)
+    steps, actions = np.zeros(len(tracks), int), []
     while flying.any():
         action, state = policy.step(seen, state)
         seen, _, terminated, truncated, info = environment.step(np.nan_to_num(action))
         rows.append(environment.read(STATE_ROWS))
+        actions.append(action)
         steps[flying] += 1
         ended = flying & (terminated | truncated)
         if ended.any():
@@ -114,7 +117,7 @@ def fly_race(
                 figures.setdefault(key, np.zeros(len(tracks), values.dtype))[ended] = values[ended]
             flying &= ~ended
             show(1 - flying.mean())
-    flown = np.stack(rows)
+    flown, commands = np.stack(rows), np.stack(actions)
     found = []
     for n, course in enumerate(tracks):
         time = 0.01 * steps[n]
@@ -123,5 +126,6 @@ def fly_race(
             float(figures["flown"][n] / time), float(figures["fastest"][n]), float(figures["off_centre"][n]),
         )  # fmt: skip
         states = flown[: steps[n] + 1, n]
-        found.append((race, Trace(states[:, :3], np.linalg.norm(states[:, 7:10], axis=1))))
+        trace = Trace(states[:, :3], np.linalg.norm(states[:, 7:10], axis=1), states, commands[: steps[n], n])
+        found.append((race, trace))
     return found

@@ -24,6 +24,9 @@ spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
 spike-ctrl race racer_gates --drawn 100 --spread .2
 spike-ctrl race split_s --bag bags/mine
+spike-ctrl race draw --seed 11 -o course.yaml                   # a drawn course as a file
+spike-ctrl race room course.yaml racer_gates --rounds 1         # what a hall must leave free
+spike-ctrl race certify course.yaml racer_gates --rounds 1 --flights 500
 spike-ctrl race train racer_gates -o mine.safetensors --seed 3
 spike-ctrl race train my_recipe.yaml -o mine.safetensors
 spike-ctrl race train split_s -o split_s.safetensors --from racer_gates --fast 14
@@ -32,14 +35,15 @@ MODELS = Path(__file__).with_name("models")
 HELD_OUT = 1_000_000  # added to the seed of drawn courses, which no training draws
 RANGES = {
     "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "updates": (1, 10**6),
-    "fast": (0.5, 30.0), "seed": (0, HELD_OUT - 1),
+    "fast": (0.5, 30.0), "low": (0.8, 10.0), "flights": (1, 10**6), "seed": (0, HELD_OUT - 1),
 }  # fmt: skip
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "items", nargs="+", metavar="TRACK|MODEL",
-        help="courses (names, .yaml files) and models (names, .safetensors files); `train`, a recipe, courses to train on",
+        help="courses (names, .yaml files) and models (names, .safetensors files); `train`, a recipe, courses to train on; "
+        "`draw`, `room` or `certify`, a course and a model",
     )  # fmt: skip
     parser.add_argument("--drawn", type=int, default=0, metavar="N", help="also fly N courses that are drawn (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of drawn courses and starts; of a training (default: 0)")
@@ -58,8 +62,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--reference", action="store_true",
         help="also the time-optimal flight of each named course, for a vehicle without lag (needs casadi; minutes)",
     )  # fmt: skip
+    halls = parser.add_argument_group("halls, `race draw`, `race room`, `race certify`")
+    halls.add_argument("--low", type=float, metavar="H", help="lowest centre of a gate of a drawn course, m (default: 1.3)")
+    halls.add_argument("--flights", type=int, default=160, help="certified flights with a fault (default: 160)")
     training = parser.add_argument_group("training, `race train`")
-    training.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the trained policy is written")
+    training.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where the trained policy or the drawn course is written"
+    )
     training.add_argument("--airframe", help="a name among config/airframes or a path (default: the recipe's, or racer)")
     training.add_argument("--updates", type=int, help="steps of the optimiser, without a recipe (default: 3000)")
     training.add_argument("--fast", type=float, metavar="V", help="speed asked for, m/s, without a recipe (default: 9)")
@@ -70,6 +79,10 @@ def run(options: argparse.Namespace) -> int:
     ranges.require({name: value for name, value in vars(options).items() if value is not None}, RANGES, "--")
     if options.items[0] == "train":
         return _train(options)
+    if options.items[0] in ("draw", "room", "certify"):
+        from spike_ctrl_racing import race_hall
+
+        return int(getattr(race_hall, options.items[0])(options))
     return _judge(options) if options.bag else _race(options)
 
 

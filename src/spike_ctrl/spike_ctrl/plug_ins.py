@@ -33,6 +33,7 @@ POINTS = {
     "policy_formats": "a network that is not ours, as a graph in a checkpoint",
     "networks": "a network that is not ours, in training",
     "policy_runtimes": "what steps a policy in flight, such as a chip",
+    "observations": "what a policy sees in flight beyond state and set-point",
     "devices": "methods of learning with kernels of their own for a device",
 }
 """The points; the group of entry points is `spike_ctrl.POINT`."""
@@ -52,7 +53,12 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_identify": {"verbs": "identify fidelity import retrain", "importers": "csv ulog", "schemas": "map"},
     "spike_ctrl_launcher": {"launchers": "own"},
     "spike_ctrl_networks": {"policy_formats": "onnx", "networks": "module"},
-    "spike_ctrl_racing": {"verbs": "race", "schemas": "course race_recipe", "trajectories": "course"},
+    "spike_ctrl_racing": {
+        "verbs": "race",
+        "schemas": "course race_recipe",
+        "trajectories": "course",
+        "observations": "racing_30",
+    },
     "spike_ctrl_rviz": {"launch_arguments": "rviz"},
     "spike_ctrl_silicon": {
         "verbs": "silicon",

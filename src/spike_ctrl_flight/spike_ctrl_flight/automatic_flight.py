@@ -13,14 +13,17 @@ from spike_ctrl_flight.flight_parameters import SupervisorParameters
 
 
 class AutomaticFlight:
-    """An automatic flight as the supervisor's parameters `p` plan it. Raises UsageError for an impossible one."""
+    """An automatic flight as the supervisor's parameters `p` plan it. Raises UsageError for an impossible one.
 
-    def __init__(self, p: SupervisorParameters, envelope: Envelope):
+    given_back: as of MissionPlan.
+    """
+
+    def __init__(self, p: SupervisorParameters, envelope: Envelope, given_back: bool = False):
         self.anywhere = not p.setpoint
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else parse_place(p.setpoint)
         paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
         paths = tuple(path.within_reach(*envelope.trajectory_limits, envelope.reach) for path in paths)
-        self.plan, self.mission = MissionPlan(paths, p.duration), Mission()
+        self.plan, self.mission = MissionPlan(paths, p.duration, given_back=given_back), Mission()
         self._centre: SetPoint | None = None
 
     @property

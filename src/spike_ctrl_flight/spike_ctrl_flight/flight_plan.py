@@ -1,5 +1,7 @@
 """The flight settings that follow from the parameters of a flight's nodes, and the checkpoint that fits them."""
 
+from dataclasses import replace
+
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
@@ -30,9 +32,13 @@ def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Want
     """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
     vehicle, settings, wanted = flight_settings(p)
     settings = for_adaptation(settings) if p.adapt else settings
-    flown = bool(p.model) and require_fit(p.model, vehicle, p.rate).lost_rotor
-    settings = for_lost_rotor(settings, vehicle, flown, p.rotor_check)
-    return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
+    contract = require_fit(p.model, vehicle, p.rate) if p.model else None
+    settings = for_lost_rotor(settings, vehicle, contract is not None and contract.lost_rotor, p.rotor_check)
+    if contract is None or contract.sight is None:
+        return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
+    settings = contract.sight.settings(settings, vehicle, p.trajectory)
+    automatic = AutomaticFlight(replace(p, trajectory="hover"), settings.envelope, given_back=True)
+    return vehicle, settings, wanted, automatic
 
 
 def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> Contract:

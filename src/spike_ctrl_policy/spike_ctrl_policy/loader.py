@@ -12,7 +12,7 @@ from spike_ctrl_msgs.msg import Checkpoint
 from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.flight.rehearsal import rehearse
+from spike_ctrl.flight import rehearsal
 from spike_ctrl.policy import allow_list, checkpoint, voltage_input
 from spike_ctrl.policy.allow_list import AllowedModels
 from spike_ctrl.policy.checkpoint import CheckpointError
@@ -33,7 +33,7 @@ class Loader:
 
     expect: what a contract must say. realtime: states come at the contract's rate. allowed: the files that may fly, None for
     any. rehearsed: the airframe that a policy must first fly in simulation, None where it need not. runtime: a module of the
-    point `policy_runtimes` that steps it on some hardware; None: this computer does.
+    point `policy_runtimes` that steps it on some hardware; None: this computer does. course: the trajectory of the flight.
     """
 
     compiled: bool
@@ -43,6 +43,7 @@ class Loader:
     rehearsed: Airframe | None
     runtime: Any = None
     hardware: str = ""
+    course: str = ""
 
     def get_ready(self) -> None:
         """Do what only the first policy of a kind needs: to compile its step, to load onnxruntime.
@@ -73,12 +74,15 @@ class Loader:
             policy = self.runtime.model(found)  # computes here what the hardware computes, for the rehearsal
         else:
             policy = found.compiled() if self.compiled else found.ordered() if self.realtime else found.policy
+        policy = found.seeing(policy, self.course)
         inputs = SIZE + (contract.voltage is not None)
         if (policy.inputs, policy.outputs) != (inputs, ACTIONS):
             sizes = f"found {policy.inputs} and {policy.outputs}, wanted {inputs} and {ACTIONS}"
             raise CheckpointError(f"{name}: inputs and outputs: {sizes}")
         if self.rehearsed is not None and (
-            why := rehearse(policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN))
+            why := (contract.sight or rehearsal).rehearse(
+                policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN)
+            )
         ):
             raise CheckpointError(f"{name}: {why}")
         if self.runtime is not None:
@@ -99,7 +103,7 @@ def loader_for(p: PolicyParameters, realtime: bool) -> Loader:
             found = f"found numba, which is not installed ({error}), wanted numpy"
             raise UsageError(f"parameter 'runtime': {found}") from None
     rehearsed = vehicle if p.flight else None
-    return Loader(fast, expect, realtime, listed(p.allowed_models, p.model), rehearsed, runtime, p.hardware)
+    return Loader(fast, expect, realtime, listed(p.allowed_models, p.model), rehearsed, runtime, p.hardware, p.trajectory)
 
 
 def of_file(path: str) -> Checkpoint:
@@ -111,10 +115,10 @@ def of_file(path: str) -> Checkpoint:
 def layout_of(model: str) -> str:
     """The layout of observations that a flight with this model has: its own where it is one that a flight can show."""
     try:
-        found = checkpoint.about(checkpoint.read(model), model).contract.observation
+        found = checkpoint.about(checkpoint.read(model), model).contract
     except CheckpointError:
         return LAYOUT  # configure says what is wrong with it
-    return found if found == voltage_input.LAYOUT else LAYOUT
+    return found.observation if found.observation == voltage_input.LAYOUT or found.sight else LAYOUT
 
 
 def listed(path: str, model: str) -> AllowedModels | None:

@@ -10,6 +10,7 @@ from spike_ctrl._files.ranges import setting, within
 class PolicyParameters:
     airframe: str = setting("crazyflie", "The vehicle that every checkpoint must have been trained for.")
     model: str = setting("", "Checkpoint of the policy; empty: wait for the learner's.")
+    trajectory: str = setting("", "Trajectory of the flight, for a policy that sees more of it than a set-point.")
     allowed_models: str = setting("", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any.")
     warm_up: int = within(50, 0, 100_000, "Steps that a policy flies in shadow before it commands.")
     realtime: bool = setting(False, "States come at the rate of the checkpoint; after a pause the last is too old.")

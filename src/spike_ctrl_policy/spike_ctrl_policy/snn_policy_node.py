@@ -149,15 +149,9 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         received = stamp * 1e-9 if self.parameters.paced else begun
         self.queue, waited = self.queue.received(stamp * 1e-9, received)
         found = self.pilot.step(
-            message.tick,
-            first,
-            seen.observation,
-            lockstep=message.epoch > 0,
-            now=received,
-            waited=waited,
-            voltage=self.battery.at(stamp),
-            commanded=self.told.last,
-        )
+            message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received, waited=waited,
+            voltage=self.battery.at(stamp), commanded=self.told.last,
+        )  # fmt: skip
         self.inference = time.monotonic() - begun
         self.step_times.add(self.inference)
         flown = self.pilot.flown  # another one where it has taken over
@@ -182,14 +176,9 @@ class SnnPolicy(LifecycleNode, ProcessNode):
             print(f"a step of {flown.name} ({type(flown.policy).__name__}): {self.step_times}", flush=True)
 
     def report(
-        self,
-        message: VehicleState,
-        flown: Flown,
-        found: PilotAnswer,
-        begun: float,
-        observation: NDArray[Any],
+        self, message: VehicleState, flown: Flown, found: PilotAnswer, begun: float, observation: NDArray[Any],
         previous: int | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
         self.reason, self.reported, self.reported_candidate = found.reason, begun, self.pilot.candidate

@@ -82,19 +82,11 @@ def outcome(core: FlightCore) -> FlightOutcome:
     interrupted = (event for event in core.events if event.kind in INTERRUPTIONS and not scenario.faults)
     alarm = next((f"{e.time:.2f} s: {e.rung.name if e.rung else 'GUIDE'}: {reason(e)}" for e in interrupted), "")
     return FlightOutcome(
-        scenario.seed,
-        scenario.family,
-        scenario.motion,
-        scenario.what,
-        "; ".join(map(str, scenario.faults)),
-        round(outside, 4),
-        round(core.vehicle.plant.hardest_touchdown, 4),
-        round(after[0] - scenario.begin, 4) if after else math.nan,
-        alarm,
-        core.state.ladder.rung.name,
-        round(core.vehicle.now, 3),
-        scenario.phase,
-    )
+        scenario.seed, scenario.family, scenario.motion, scenario.what, "; ".join(map(str, scenario.faults)),
+        round(outside, 4), round(core.vehicle.plant.hardest_touchdown, 4),
+        round(after[0] - scenario.begin, 4) if after else math.nan, alarm, core.state.ladder.rung.name,
+        round(core.vehicle.now, 3), scenario.phase,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -82,13 +82,9 @@ class _Taken(NamedTuple):
 
 
 def _take(
-    given: Answer,
-    source: AnswerSource,
-    monitor: Monitor,
-    sample: Sample | None,
-    settings: FlightSettings,
+    given: Answer, source: AnswerSource, monitor: Monitor, sample: Sample | None, settings: FlightSettings,
     approved: tuple[Identity | None, ...] | None = None,
-) -> _Taken:
+) -> _Taken:  # fmt: skip
     """An answer, checked and observed. approved: who may give it; None: anybody. sample: the last accepted state."""
     answer, found = check_answer(given, source, settings.layout, settings.answers)
     if answer is not None and approved is not None and answer.identity not in approved:

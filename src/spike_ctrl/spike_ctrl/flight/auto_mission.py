@@ -64,6 +64,7 @@ class MissionPlan:
     engage_timeout: float = within(15.0, 1.0, 600.0)  # until a refused engagement ends the flight
     land_timeout: float = within(60.0, 1.0, 600.0)
     ask_again: float = within(1.0, 0.1, 60.0)
+    given_back: bool = False  # it is a success, too, if the guide is asked for before the time is over
 
 
 MissionStep = tuple[Mission, tuple[Request, ...], Trajectory | None]
@@ -105,7 +106,8 @@ def advance(
     if phase is MissionPhase.FLY:
         mission = mission._replace(flown=now - since)
         if rung is not Rung.SNN:
-            return _give_up(mission, ladder, now)
+            given_back = plan.given_back and rung is Rung.GUIDE and ladder.latched is None
+            return _next(mission, MissionPhase.LAND, now) if given_back else _give_up(mission, ladder, now)
         leg = int(mission.flown / plan.duration)
         if leg >= max(len(plan.trajectories), 1):
             return _next(mission, MissionPhase.LAND, now)

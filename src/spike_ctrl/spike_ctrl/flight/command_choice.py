@@ -93,14 +93,9 @@ def _last(sample: Sample, status: Autopilot, settings: FlightSettings) -> Comman
 
 
 def _choose(
-    sent: SentCommand,
-    sources: CommandSources,
-    sample: Sample,
-    status: Autopilot,
-    ladder: Ladder,
-    now: float,
+    sent: SentCommand, sources: CommandSources, sample: Sample, status: Autopilot, ladder: Ladder, now: float,
     settings: FlightSettings,
-) -> Command | None:
+) -> Command | None:  # fmt: skip
     """The command on this rung, for a fresh state that has had none."""
 
     def fresh(tick: int, received: float) -> bool:

@@ -77,9 +77,10 @@ class VehicleShares:
 
 @dataclass(frozen=True)
 class FlightSettings:
-    """Settings that bridge, supervisor and preflight share. layout: of the actions."""
+    """Settings that bridge, supervisor and preflight share. layout: of the actions. course: for a policy that sees one."""
 
     layout: str = "rates"
+    course: str = ""
     hover: float = within(0.0, -1.0, 1.0, "The collective action that carries the weight.", "")
     spooling: float = within(-0.84, -1.0, 0.0, "The collective action while the rotors come up to speed after arming.", "")
     farewell: float = within(0.0, 0.0, 1.0, "Time for which the last command in the air is repeated.", "s")
@@ -133,6 +134,10 @@ class FlightSettings:
         if self.layout != "rates" or action[0] >= LEAST_COLLECTIVE:
             return action
         return LEAST_COLLECTIVE, action[1], action[2], action[3]
+
+    def follow(self, state: Any, inputs: Any) -> tuple[Any, Any, FlightSettings]:
+        """State, inputs and settings of a step of the supervisor. A plug-in's may change them as the flight goes on."""
+        return state, inputs, self
 
     def _resting(self, collective: float) -> Action:
         return (collective, 0.0, 0.0, 0.0) if self.layout == "rates" else (collective,) * 4
@@ -273,6 +278,7 @@ def as_json(settings: FlightSettings, paced: bool = False) -> str:
         f"cage.{name}": getattr(settings.cage, name) for name in ("low", "high", "relative")
     }
     chosen |= {"paced": True} if paced else {}
+    chosen |= {"course": settings.course} if settings.course else {}
     return json.dumps(chosen | {one.path: one.value for one in setting_table(settings)})
 
 

@@ -53,6 +53,7 @@ def step(
     """One step: state, answers, set-point, flight, ladder, command, reports. It raises nothing, whatever the inputs hold."""
     if state.stepped is None:
         state = state._replace(ladder=state.ladder._replace(since=inputs.now))
+    state, inputs, settings = settings.follow(state, inputs)
     before = state.ladder.rung
     state, inputs = keep_early_answers(state, inputs)
     state, of_state = _take_state(state, inputs, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
@@ -112,6 +112,7 @@ class SupervisorState(NamedTuple):
     counts: Mapping[str, int] = {}
     seen: Mapping[str, float] = {}
     status_due: float | None = None  # s, time of the next status line
+    followed: Any = None  # what settings of a plug-in remember
 
     @property
     def ground(self) -> float | None:

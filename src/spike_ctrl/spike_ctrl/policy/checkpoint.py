@@ -57,6 +57,11 @@ class Checkpoint:
     self_test: NDArray[Any]
     graph: bytes = b""
 
+    def seeing(self, policy: Policy, course: str) -> Policy:
+        """A policy of it as one that answers states. course: of the flight, for a policy that sees more than its state."""
+        sight = self.manifest.contract.sight
+        return policy if sight is None else sight.policy(policy, course)
+
     def compiled(self, fused: bool = False) -> Policy:
         """The policy with the fastest step for one vehicle: compiled by numba; a graph as it is.
 
@@ -79,20 +84,11 @@ class Checkpoint:
 
 
 def dumps(
-    weights: Mapping[str, NDArray[Any]],
-    contract: Contract,
-    *,
-    graph: bytes | None = None,
-    recipe: str = "",
-    seed: int = 0,
-    commit: str = "",
-    command: str = "",
-    evaluation: Mapping[str, Any] | None = None,
-    tolerance: float = TOLERANCE,
-    adaptation: Mapping[str, Any] | None = None,
-    learns_plant: bool = False,
+    weights: Mapping[str, NDArray[Any]], contract: Contract, *, graph: bytes | None = None, recipe: str = "",
+    seed: int = 0, commit: str = "", command: str = "", evaluation: Mapping[str, Any] | None = None,
+    tolerance: float = TOLERANCE, adaptation: Mapping[str, Any] | None = None, learns_plant: bool = False,
     name: str = "checkpoint",
-) -> bytes:
+) -> bytes:  # fmt: skip
     """The bytes of a checkpoint, checked as `loads` will check them.
 
     graph: the step of a network of another kind than ours; then the contract has no neuron. name: what errors call the

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import settings
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
@@ -60,6 +61,12 @@ class Contract:
     network: str = setting("", "The module that a graph was.")
     voltage: VoltageInput | None = setting(None, "How the last input tells the battery's voltage.")
     lost_rotor: bool = setting(False, "Whether it flies on when a rotor is lost.")
+
+    @property
+    def sight(self) -> Any:
+        """The plug-in that makes its observations of a state and a course; None: they are of a layout of ours."""
+        known = self.observation in plug_ins.entries("observations")
+        return plug_ins.load("observations", self.observation, "observation") if known else None
 
     @property
     def words(self) -> str:

@@ -130,17 +130,9 @@ class Pilot:
         return self._accepted or self._returns
 
     def step(
-        self,
-        tick: int,
-        first: NDArray[Any],
-        observation: NDArray[Any],
-        *,
-        lockstep: bool,
-        now: float = 0.0,
-        waited: float = 0.0,
-        voltage: Any = None,
-        commanded: Commanded | None = None,
-    ) -> PilotAnswer:
+        self, tick: int, first: NDArray[Any], observation: NDArray[Any], *, lockstep: bool, now: float = 0.0,
+        waited: float = 0.0, voltage: Any = None, commanded: Commanded | None = None,
+    ) -> PilotAnswer:  # fmt: skip
         """Answer the state of a tick. At least one checkpoint must fly.
 
         first (N,): the vehicles whose episode starts with this state. observation (N, 18). now: seconds on a monotonic

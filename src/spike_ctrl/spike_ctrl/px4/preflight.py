@@ -84,9 +84,10 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
 
 def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layout: str) -> list[Unmet]:
     """Where a model was made for another vehicle, rate or layout than this."""
+    own = voltage_input.LAYOUT if contract.voltage else LAYOUT
     pairs = (
         ("airframe_hash", contract.airframe_hash, airframe.hash),
-        ("observation", contract.observation, voltage_input.LAYOUT if contract.voltage else LAYOUT),
+        ("observation", contract.observation, contract.observation if contract.sight else own),
         ("action", contract.action, layout),
         ("rate_hz", contract.rate_hz, rate_hz),
     )

@@ -79,6 +79,7 @@ def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recordi
     if gaps:
         missing = int(states.tick[-1] - states.tick[0] + 1 - len(states.tick))
         notes.append(f"state: {missing} ticks are missing in {gaps} gaps")
+    flown = flight_settings.parsed(found.get(flight_settings.TOPIC, ()))
     return Recording(
         path=path, states=states, policy=_actions(found.get("policy/action"), states, "policy/action", notes),
         guide=_actions(found.get("guide/action"), states, "guide/action", notes),
@@ -86,7 +87,7 @@ def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recordi
         commands=_commands(found.get("command"), states, notes), poses=_poses(found.get("flight_state"), states),
         reference=_poses(found.get("reference_state"), states), sensed=_sensed(found, states),
         origin=bag_origin.parse(found["origin"][0][1].data, path) if found.get("origin") else None,
-        paced=bool(flight_settings.parsed(found.get(flight_settings.TOPIC, ())).get("paced")),
+        paced=bool(flown.get("paced")), course=str(flown.get("course", "")),
         checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
         notes=tuple(notes),
     )  # fmt: skip

@@ -125,7 +125,7 @@ class Recording:
 
     poses: as the vehicle estimates them. reference: as they were measured from outside, by motion capture for example.
     origin: of an imported flight, as `bag_origin` reads it; None if the flight was recorded. paced: its vehicle waited for
-    commands, so that no time of receipt says whether something was late.
+    commands, so that no time of receipt says whether something was late. course: for a policy that sees one.
     """
 
     path: Path
@@ -140,6 +140,7 @@ class Recording:
     sensed: Sensed | None = None
     origin: dict[str, Any] | None = None
     paced: bool = False
+    course: str = ""
     checkpoints: dict[int, Embedded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -218,12 +218,9 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
 
 
 def chosen(
-    recording: Recording,
-    model: Checkpoint | None,
-    name: str,
-    sha256: str,
+    recording: Recording, model: Checkpoint | None, name: str, sha256: str,
     step: Callable[[Checkpoint], Policy] = operator.attrgetter("policy"),
-) -> Choice:
+) -> Choice:  # fmt: skip
     """Choose the policy to replay: the given model, or the checkpoints in the bag if `model` is None.
 
     name, sha256: of the model's file. step: which policy of a checkpoint steps.
@@ -247,7 +244,7 @@ def chosen(
             names = sorted(set(recording.policy.name[answered].tolist()))
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
-        policy = step(model)
+        policy = model.seeing(step(model), recording.course)
         words = f"{name}, {'the same' if same else 'another one'} {why}"
         return Choice(dict.fromkeys(epochs, policy) if same else policy, model.manifest.contract, same, words)
     policies: dict[int, Policy] = {}
@@ -257,7 +254,7 @@ def chosen(
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
         contract = loaded.manifest.contract
-        policies[epoch] = step(loaded)
+        policies[epoch] = loaded.seeing(step(loaded), recording.course)
     if contract is None:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
     names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in (recording.checkpoints[epoch] for epoch in policies)]
@@ -317,6 +314,7 @@ def usable(recording: Recording) -> str:
 def _check(recording: Recording, model: Checkpoint, name: str) -> None:
     contract = model.manifest.contract
     seen = voltage_input.LAYOUT if contract.voltage and recording.states.voltage is not None else LAYOUT
+    seen = contract.observation if contract.sight and recording.course else seen
     for field_, found, wanted in (
         ("action", contract.action, recording.answers.layout),
         ("observation", contract.observation, seen),

@@ -1,0 +1,124 @@
+"""`race draw`, `race room` and `race certify`: a course as a file, the room of a race, and its flights with faults."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from typing import Any
+
+from spike_ctrl._files import output_paths
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.text_table import text_table
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Write a drawn course of a seed that no training draws."""
+    from spike_ctrl_racing import race_verb, track_sampler
+    from spike_ctrl_racing.track_sampler import TrackRanges
+
+    if options.output is None:
+        raise UsageError("-o: found none, wanted the file of the course")
+    output_paths.require_file("--output", options.output)
+    ranges = (
+        TrackRanges() if options.low is None else TrackRanges(low=options.low, high=max(options.low + 1, 4.0), pairs=0.0)
+    )
+    found = track_sampler.draw(race_verb.HELD_OUT + options.seed, 0, ranges)
+    lines = [f"name: {found.name}", f"source: {found.source}", "gates:"]
+    for gate in found.gates:
+        words = [f"{key}: {list(value) if key == 'position' else value}" for key, value in dataclasses.asdict(gate).items()]
+        lines.append(f"  - {{{', '.join(words)}}}")
+    options.output.write_text("\n".join(lines) + "\n")
+    print(f"{options.output}: {len(found.gates)} gates, {found.length:.1f} m a round")
+    return 0
+
+
+def _given(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
+    """Words, checkpoint, airframe and model's name of a command line. Raises UsageError."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl_racing import race_flights, race_verb, track
+    from spike_ctrl_racing.flown_words import RaceWords
+
+    names, models = race_verb._items(options.items[1:])
+    if len(names) != 1 or len(models) != 1:
+        raise UsageError(f"race {options.items[0]}: found {' '.join(options.items[1:])}, wanted a course and a model")
+    found = checkpoint.load(race_verb.find_model(models[0]))
+    contract = found.manifest.contract
+    race_flights.require(found.policy, contract.observation, models[0])
+    craft = airframes.load(contract.airframe)
+    checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, models[0])
+    return RaceWords(track.load(names[0]), options.rounds), found, craft, models[0]
+
+
+def room(options: argparse.Namespace) -> int:
+    """Print what a hall must leave free."""
+    from spike_ctrl_racing import race_room
+
+    words, found, craft, _ = _given(options)
+    needed = race_room.room(found.policy, words, craft, options.seed)
+    print(f"{words.track.name}, rounds {words.rounds}: {needed}")
+    return 0 if needed.lowest > 0 and all(race.complete for race in needed.races) else 1
+
+
+def certify(options: argparse.Namespace) -> int:
+    """Fly races with faults at their worst moments, and print what became of them."""
+    from spike_ctrl.certification.flight_outcome import FAR, HARD
+    from spike_ctrl.certification.safety_statistics import upper_bound
+    from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
+    from spike_ctrl_racing import race_certificate, race_room
+    from spike_ctrl_racing.race_certificate import CertifiedRace, RaceCertificate
+
+    if options.json is not None:
+        output_paths.require_file("--json", options.json)
+    words, found, craft, name = _given(options)
+    needed = race_room.room(found.policy, words, craft)
+    print(f"{words.track.name}, rounds {words.rounds}: {needed}", flush=True)
+    certificate = RaceCertificate(name, found.compiled(), craft, words, race_certificate.cage_of(needed))
+    flown: list[CertifiedRace] = []
+    alarms, races, seed = 0, 0, options.seed
+    received = stop_signals()
+    while len(flown) < options.flights and not received:  # Ctrl-C ends after this race, and tells what was flown
+        more, alarm = certificate.faulty(seed)
+        flown, alarms, races, seed = flown + more, alarms + alarm, races + 1, seed + 1
+        done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
+        show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
+    end_progress()
+    head = [
+        "fault",
+        "moment",
+        "flights",
+        "fastest, m/s",
+        "left the cage",
+        "by more than .3 m",
+        "worst, m",
+        "hit",
+        "m/s",
+        "at most",
+    ]
+    rows = [head]
+    for kind, moment in dict.fromkeys((one.outcome.family, one.moment) for one in flown):
+        rows.append(_row(kind, moment, [one for one in flown if (one.outcome.family, one.moment) == (kind, moment)]))
+    rows.append(_row("all", "", flown))
+    print(text_table(rows))
+    print(f"races without a fault: {races}, ended early by the guide: {alarms} (at most {upper_bound(alarms, races):.2g})")
+    for one in race_certificate.broken(flown):
+        o = one.outcome
+        what = f"seed {o.seed}: {o.faults}: {one.beyond:.2f} m outside, touchdown {o.hit:.2f} m/s, {o.last}"
+        print(f"broken (more than {FAR:g} m or {HARD:g} m/s): {what}")
+    if options.json:
+        output_paths.write_json("--json", options.json, [one.outcome._asdict() | one._asdict() for one in flown])
+    return 1 if race_certificate.broken(flown) else 0
+
+
+def _row(kind: str, moment: str, part: list[Any]) -> list[str]:
+    from spike_ctrl.certification.safety_statistics import upper_bound
+
+    outcomes = [one.outcome for one in part]
+    broken = sum(o.left or o.crashed for o in outcomes)
+    counts = (sum(one.beyond > 0 for one in part), sum(o.left for o in outcomes))
+    worst, hits, hard = max(one.beyond for one in part), sum(o.crashed for o in outcomes), max(o.hit for o in outcomes)
+    landed = f"{hard:.2f}" if not math.isnan(hard) else "-"
+    fast = max(one.speed for one in part)
+    row = [str(len(part)), f"{fast:.1f}", *map(str, counts), f"{worst:.2f}", str(hits), landed]
+    return [kind.replace("_", " "), moment, *row, f"{upper_bound(broken, len(part)):.2g}"]
