@@ -83,7 +83,7 @@ def test_the_shipped_policy_is_not_behind_a_set_point_on_its_way():
 
 
 def test_a_network_that_does_not_spike_hovers():
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("spike_ctrl_networks")
     policy = checkpoint.load(ORACLES / "cascade.safetensors").policy  # plain_networks.saved(Cascade(), "sih_quadx")
     flown = fly(policy, "hover", 6.0, noise=0.5)
     assert path_error.legs(flown, ("hover",), 6.0)[0].rmse < 0.15
