@@ -84,15 +84,29 @@ def fly_rotor_losses(
     """Figures by path and by kind of loss: level, turning, whole."""
     found = {}
     for index, (kind, path) in enumerate(PATHS.items()):
-        steps, differ = int(RATE_HZ * (LATEST + AFTER)), Randomisation(noise=1.0, rotor_loss=LOSS)
-        environment, seen = hovering(airframe, vehicles, steps, differ, seed=EVALUATION_SEED + index)
-        shares = environment.read(slice(LOST, STUCK)).max(1)
-        begun = environment.read(FAILS_AT) - LEAD
-        error = errors(controller, environment, seen, path).error
+        error, begun, shares = fly_path(controller, airframe, path, vehicles, EVALUATION_SEED + index)
         least = level_share(airframe)
         kinds = {"level": shares <= least, "turning": (shares > least) & (shares < WHOLE), "whole": shares >= WHOLE}
         found[kind] = {name: loss_figures(error[:, who], begun[who]) for name, who in kinds.items()}
     return found
+
+
+def fly_path(
+    controller: Controller, airframe: Airframe, path: Trajectory, vehicles: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Failures on one path: position errors (T, N, 3), m, and times of failures (N,), s, from LEAD s on; shares lost."""
+    steps, differ = int(RATE_HZ * (LATEST + AFTER)), Randomisation(noise=1.0, rotor_loss=LOSS)
+    environment, seen = hovering(airframe, vehicles, steps, differ, seed=seed)
+    shares = environment.read(slice(LOST, STUCK)).max(1)
+    begun = environment.read(FAILS_AT) - LEAD
+    return errors(controller, environment, seen, path).error, begun, shares
+
+
+def kept_within(error: np.ndarray, begun: np.ndarray) -> np.ndarray:
+    """Who (N,) of the flights of `fly_path` stays within KEPT m for AFTER s."""
+    since = np.arange(len(error))[:, None] / RATE_HZ - begun
+    kept: np.ndarray = ~((np.linalg.norm(error, axis=-1) > KEPT) & (since >= 0) & (since <= AFTER)).any(0)
+    return kept
 
 
 def loss_figures(error: np.ndarray, begun: np.ndarray) -> LossFigures:
@@ -100,7 +114,7 @@ def loss_figures(error: np.ndarray, begun: np.ndarray) -> LossFigures:
     since = np.arange(len(error))[:, None] / RATE_HZ - begun
     distance = np.linalg.norm(error, axis=-1)
     counts = (since >= 0) & (since <= AFTER)
-    kept = ~((distance > KEPT) & counts).any(0)
+    kept = kept_within(error, begun)
     settled = counts & (since >= SETTLED) & kept
     speed = -np.diff(error[:, :, 2], axis=0, prepend=error[:1, :, 2]) * RATE_HZ
     low = (error[:, :, 2] < -GROUND) & counts & ~kept
