@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import spike_ctrl
-
-ROOT = Path(spike_ctrl.__file__).parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = (ROOT / "docs" / "architecture.md").read_text().partition("## What reaches into others")[2].partition("\n## ")[0]
 
 
