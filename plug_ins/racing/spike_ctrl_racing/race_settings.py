@@ -191,6 +191,7 @@ def race_settings(settings: FlightSettings, craft: Airframe, words: RaceWords) -
         answers, disagreement=2.0, contradiction=2.0, contradiction_away=2.0, contradiction_first=2.0, course=course,
         saturated=98, reversal=2.0,
     )  # fmt: skip
-    plain = replace(settings, answers=answers)
+    # A policy that fails may fly faster than a race: such a state is true, and the guide needs it to brake.
+    plain = replace(settings, answers=answers, state=replace(settings.state, max_speed=2 * RaceLimits().speed))
     given = {name: getattr(plain, name) for name in FlightSettings.__dataclass_fields__}
     return RaceSettings(**{**given, "course": words.text}, rules=RaceRules(plain, craft, words))
