@@ -89,6 +89,7 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
         ),
     ],
 )
+@pytest.mark.plug_ins
 def test_what_a_verb_cannot_use_is_refused_by_its_option(arguments, message, capsys):
     assert refused(capsys, *arguments) == message
 
@@ -106,6 +107,7 @@ def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("verb", ["identify", "retrain"])
+@pytest.mark.plug_ins
 def test_a_recipe_that_does_not_fit_is_refused_before_the_bag_is_read(verb, capsys):
     assert refused(capsys, verb, "nowhere", "--recipe", "nope").startswith("recipe 'nope' not found; known: ")
     message = "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default"
@@ -120,6 +122,7 @@ def test_a_former_name_in_a_recipe_is_told_in_a_line_without_code(tmp_path):
     assert all(line.startswith("warning: ") for line in told[:-1]) and "unknown key 'bptt.foo'" in told[-1]
 
 
+@pytest.mark.plug_ins
 def test_raptor_does_not_fly_an_airframe_that_takes_rates(capsys):
     message = "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"
     assert refused(capsys, "eval", "--raptor", "--airframe", "sih_quadx") == message
@@ -201,6 +204,7 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
     assert (loaded.manifest.seed, loaded.manifest.recipe) == (5, "tiny")
 
 
+@pytest.mark.plug_ins
 def test_output_that_nobody_reads_any_more_is_no_error(monkeypatch, capfd):
     reader, writer = os.pipe()
     os.close(reader)

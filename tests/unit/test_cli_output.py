@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
         ["truth"],
     ],
 )
+@pytest.mark.plug_ins
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(arguments, tmp_path, capsys):
     option = arguments[-1] if arguments[-1].startswith("--") else "FILE"
     absent = tmp_path / "absent" / "file"
@@ -49,6 +50,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(arguments, tmp
         ["export", "no-model", "--to", "c", "--output"],
     ],
 )
+@pytest.mark.plug_ins
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(arguments, tmp_path, capsys):
     file = tmp_path / "file"
     file.touch()
@@ -83,6 +85,7 @@ def test_the_reason_why_a_file_cannot_be_written_is_the_true_one(tmp_path, monke
 
 
 @pytest.mark.parametrize("form", ["nir", "onnx"])
+@pytest.mark.plug_ins
 def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(form, tmp_path, monkeypatch, capsys):
     """/proc/self/comm may be written, but nothing can be made beside it."""
     fixed = "/proc/self/comm"
@@ -96,12 +99,14 @@ def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(
     )
 
 
+@pytest.mark.plug_ins
 def test_truth_makes_the_folders_that_lead_to_its_file(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gz", None)  # be Gazebo installed or not
     assert refused(capsys, "truth", str(tmp_path / "new" / "truth.csv")).startswith("Gazebo's Python bindings: found none")
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.plug_ins
 def test_identify_also_looks_where_its_recipe_goes(tmp_path, capsys):
     beside = tmp_path / "mine_recipe.yaml"
     beside.mkdir()
@@ -111,6 +116,7 @@ def test_identify_also_looks_where_its_recipe_goes(tmp_path, capsys):
     assert found == f"--output: found the folder {beside}, wanted a file"
 
 
+@pytest.mark.plug_ins
 def test_retrain_refuses_a_run_that_exists_before_it_identifies(tmp_path, capsys):
     (tmp_path / "run.json").touch()
     assert refused(capsys, "retrain", "no-bag", "--run", str(tmp_path)).startswith(f"run {tmp_path}: exists already; name ")

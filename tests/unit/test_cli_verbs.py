@@ -41,6 +41,7 @@ def our_entry_points():
     return metadata.EntryPoints(entry for entry in found if entry.value.startswith("spike_ctrl_"))
 
 
+@pytest.mark.plug_ins
 def test_help_lists_every_verb_under_its_group_on_a_line_of_its_own(ours, capsys):
     assert main.main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -61,6 +62,7 @@ def test_no_verb_at_all_is_answered_by_the_help_and_exit_code_2(capsys):
 
 
 @pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
+@pytest.mark.plug_ins
 def test_every_example_of_a_verb_parses(ours, verb):
     module, commands = main.find(verb), 0
     for line in module.EXAMPLES.strip().splitlines():
@@ -72,6 +74,7 @@ def test_every_example_of_a_verb_parses(ours, verb):
 
 
 @pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
+@pytest.mark.plug_ins
 def test_the_help_of_a_verb_ends_with_its_examples(ours, verb, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main([verb, "--help"])
@@ -99,6 +102,7 @@ def test_a_verb_that_is_like_no_other_is_refused_with_all_there_are(ours, typed,
     assert refused(capsys, typed) == f"unknown verb '{typed}', wanted one of {', '.join(known)}"
 
 
+@pytest.mark.plug_ins
 def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(ours, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(["experiment", "slopes", "--sead", "3"])
@@ -138,6 +142,7 @@ def test_an_option_whose_package_is_missing_says_which_to_install(words, package
     assert f"pip install ./plug_ins/{package}" in capsys.readouterr().err
 
 
+@pytest.mark.plug_ins
 def test_a_launch_argument_whose_package_is_missing_says_which_to_install(monkeypatch, capsys):
     installed = metadata.entry_points
     launcher = "spike_ctrl.launchers"
@@ -221,6 +226,7 @@ def test_an_import_that_turns_ctrl_c_into_an_error_of_its_own_ends_as_quietly():
 
 
 @pytest.mark.parametrize(("verb", "missing"), [("benchmark crazyflie", "gymnasium"), ("replay bag", "threadpoolctl")])
+@pytest.mark.plug_ins
 def test_a_package_that_only_some_verbs_need_is_asked_for_in_words(verb, missing, tmp_path):
     """As after `pip install` of the wheel alone."""
     code = f"import sys; sys.modules['{missing}'] = None; from spike_ctrl.cli.main import main; sys.exit(main(sys.argv[1:]))"

@@ -37,7 +37,7 @@ def last(stage, instruction):
 
 
 def lint(dockerfile):
-    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
+    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent) or shutil.which("hadolint")
     return subprocess.run([hadolint, "-c", ROOT / ".hadolint.yaml", dockerfile], capture_output=True, text=True, check=False)
 
 

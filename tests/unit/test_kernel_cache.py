@@ -87,6 +87,7 @@ def test_a_users_own_functions_are_kept_where_numba_keeps_them(tmp_path):
     assert run.stdout.strip() == str(tmp_path / "__pycache__")
 
 
+@pytest.mark.plug_ins
 def test_every_kernel_is_decorated_where_its_folder_is_chosen():
     root = PACKAGE.parents[2]
     sources = [file for place in ("src", "plug_ins") for file in (root / place).rglob("*.py")]

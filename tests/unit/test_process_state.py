@@ -54,6 +54,7 @@ NODES = [
 
 
 @pytest.mark.parametrize("imports", [[([], ["spike_ctrl"])], IMPORTS + (NODES if find_spec("rclpy") else [])])
+@pytest.mark.plug_ins
 def test_an_import_changes_nothing_that_belongs_to_the_process(tmp_path, imports):
     (tmp_path / "program.py").write_text(CHANGES.format(imports=imports))
     run = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True)

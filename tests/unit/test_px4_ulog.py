@@ -13,7 +13,7 @@ from spike_ctrl import airframe
 from spike_ctrl.cli import main
 from spike_ctrl.recordings.reader import read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.plug_ins]
 
 YAW_RATE, SECONDS = 0.5, 2.0
 

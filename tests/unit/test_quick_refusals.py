@@ -73,6 +73,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.plug_ins
 def test_a_mistake_is_refused_before_torch_is_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("name: mine\nbase: td3bc\ntd3bc: {alfa: 1}\n")

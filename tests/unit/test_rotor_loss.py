@@ -128,6 +128,7 @@ def oracle(state, command, plant, disturbance, arms, shares, stuck):
     return torch.cat([s[:, :3], torch.nn.functional.normalize(s[:, 3:7], dim=-1), s[:, 7:]], -1)
 
 
+@pytest.mark.plug_ins
 def test_the_gradient_through_a_failure_is_that_of_automatic_differentiation():
     from differentiable_control import advance
 

@@ -50,6 +50,7 @@ def test_a_line_folds_between_words_under_its_indent():
 
 @pytest.mark.parametrize("verb", sorted({*main.names(), "experiment"}))
 @pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.plug_ins
 def test_the_help_of_a_verb_fits_the_terminal(verb, width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
     found = main.find(verb)
