@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.certification.flight_outcome import outcome
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Rung
@@ -82,6 +83,16 @@ def test_a_policy_that_fails_at_speed_is_stopped_inside(certificate, place, kind
     assert fast > 5.0 and core.state.ladder.rung is not Rung.SNN
     assert np.maximum(np.array(cage.low) - flown, flown - np.array(cage.high)).max() < 0.3
     assert core.vehicle.plant.hardest_touchdown < 1.0
+
+
+def test_a_policy_that_gets_as_fast_as_no_race_is_stopped_inside_too(certificate):
+    # Scaled by 1.53, it reaches 15 m/s. That was taken for impossible, no state was accepted, and it flew 30 m outside.
+    fault = InjectedFault(
+        "policy", "scaled", 5.1208528086731535, math.inf, 1.531429784276309, (1.0, 0.0, 0.0), 1, 2111920073
+    )
+    core = _core(certificate, 4000, (fault,), family="scaled", duration=45.12, lands=9.1208528086731535)
+    core.fly()
+    assert not outcome(core).left and not outcome(core).crashed
 
 
 def test_a_landing_that_is_asked_for_in_a_race_waits_until_it_is_slow(certificate):
