@@ -124,10 +124,7 @@ def flown(who: Flights, craft: Airframe, controller: PolicyController, given: ND
     vehicles, found = Vehicles(who.buffer(craft), motion(craft, 1 / RATE, True), len(who.rows)), []
     controller.begin(len(who.rows))
     for step in range(len(who.course) - 1):
-        seen = vehicles.observation().numpy()
-        seen[:, :3] -= who.course[step]
-        seen[:, 12:15] -= who.told[step]
-        u = (controller.act(seen.astype(np.float32), None) + 1) / 2
+        u = _answer(controller, vehicles, who, step)
         vehicles.advance(torch.from_numpy(given[step] if step < until else u))
         found.append(dynamics.read(vehicles.buffer, slice(0, 3), len(who.rows)) - who.course[step + 1])
     return np.array(found)
@@ -138,19 +135,24 @@ def actions(who: Flights, craft: Airframe, controller: PolicyController) -> NDAr
     vehicles, found = Vehicles(who.buffer(craft), motion(craft, 1 / RATE, True), len(who.rows)), []
     controller.begin(len(who.rows))
     for step in range(OPEN):
-        seen = vehicles.observation().numpy()
-        seen[:, :3] -= who.course[step]
-        seen[:, 12:15] -= who.told[step]
-        found.append((controller.act(seen.astype(np.float32), None) + 1) / 2)
+        found.append(_answer(controller, vehicles, who, step))
         vehicles.advance(torch.from_numpy(found[-1]))
     return np.array(found, np.float32)
+
+
+def _answer(controller: PolicyController, vehicles: Vehicles, who: Flights, step: int) -> NDArray:
+    """The command (N, 4) of a controller, 0 to 1, so many steps after the failure."""
+    seen = vehicles.observation().numpy()
+    seen[:, :3] -= who.course[step]
+    seen[:, 12:15] -= who.told[step]
+    return (controller.act(seen.astype(np.float32), None) + 1) / 2
 
 
 def improved(who: Flights, craft: Airframe, given: NDArray, rounds: int, late: int, rate: float = 0.05) -> NDArray:
     """Commands (OPEN, N, 4) that keep the vehicles nearer to their set-points, by `rounds` steps of Adam in each flight.
 
-    The cost is the eighth power of the distance over its limit, the same of the fall, and what is left of the speed in the
-    last half second, so that there is a flight afterwards. The first `late` commands stay as they are.
+    The cost has three parts: the eighth power of the distance, as a share of its limit; the same of the fall; the squared
+    speed in the last half second, since a model takes over then. The first `late` commands stay as they are.
     """
     u, begin, count = given.copy(), who.buffer(craft), len(who.rows)
     vehicles = Vehicles(begin, motion(craft, 1 / RATE, True), count)

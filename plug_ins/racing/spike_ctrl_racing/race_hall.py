@@ -62,7 +62,7 @@ def room(options: argparse.Namespace) -> int:
 
 
 def certify(options: argparse.Namespace) -> int:
-    """Fly races with faults at their worst moments, and print what became of them."""
+    """Fly races with faults at their worst moments, and print how many were broken."""
     from spike_ctrl.certification.flight_outcome import FAR, HARD
     from spike_ctrl.certification.safety_statistics import upper_bound
     from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
