@@ -17,6 +17,8 @@ ROOMS: list[Any] = []  # of the race, where one is flown
 
 def prepare(context: Any) -> None:
     """Take off to the height of the course's start, fly to its end, in a cage with room to brake."""
+    TOLD.clear()  # of another launch in this process
+    ROOMS.clear()
     values = context.launch_configurations
     kind, _, words = values.get("trajectory", "").partition(":")
     if kind != KIND:
