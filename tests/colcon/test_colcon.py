@@ -80,7 +80,8 @@ def test_all_packages_build_and_pass_their_tests(venv, tmp_path):
     result = run(venv, tmp_path, "test-result", "--test-result-base", tmp_path / "build", "--all")
     reports = [line for line in result.splitlines() if "pytest.xml: " in line]
     assert len(reports) == len(PACKAGES) - 1, result  # spike_ctrl_msgs has no Python of its own
-    assert all(": 0 tests" not in line and " 0 errors, 0 failures, 0 skipped" in line for line in reports), result
+    unproven = [line for line in reports if ": 0 tests" in line or " 0 errors, 0 failures, 0 skipped" not in line]
+    assert not unproven
 
 
 def test_a_build_of_links_uses_the_sources_as_they_are(venv, tmp_path):

@@ -74,6 +74,8 @@ class AlignedTruth:
 
 def fly(folder, arguments, during=lambda launch: None):
     """The exit code of a launch, and what it recorded; `during` is called beside it."""
+    if (folder / "bag").exists():
+        sys.exit(f"{folder}: holds a flight already, wanted a new folder: -o DIR")
     folder.mkdir(parents=True, exist_ok=True)
     words = [f"{name}:={value}" for name, value in ({"bag": folder / "bag"} | arguments).items()]
     launch = Program([executable("spike-ctrl"), "launch", "flight", *words])

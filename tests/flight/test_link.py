@@ -66,14 +66,18 @@ def test_late_states_are_skipped_and_too_many_lead_to_the_guide(link_flight, rea
 @pytest.mark.proves("2L")
 @pytest.mark.parametrize(("way", "seconds"), [("states", 0.1), ("commands", 0.1), ("commands", 0.15), ("both", 0.04)])
 def test_a_link_that_gets_slow_leads_to_hold(link_flight, reaction, way, seconds):
+    """Late commands may first turn the vehicle otherwise than commanded: silence then, and the autopilot lands (row 48)."""
     flight = link_flight
     since, _, clock = tampered(flight, f"slow {way} {seconds}")
-    descended(flight, since, "-> HOLD: LINK_SLOW", "-> HOLD: STATE_LOST")
-    flight.until(lambda: flight.station.mode == LOITER_MODE, 3)
-    held = next(moment for moment, mode in flight.station.modes if moment > clock)
-    reaction(held - clock, 0.5 + seconds, "from the first late packet to the autopilot's mode HOLD")
-    flight.stays(HOLD, 0.5)
-    assert not flight.failsafes(clock)
+    otherwise = "-> SILENT: COMMANDS_NOT_FLOWN"
+    descended(flight, since, "-> HOLD: LINK_SLOW", "-> HOLD: STATE_LOST", *[otherwise] * (way == "commands"))
+    silent = flight.told(otherwise, since)
+    mode, rung, wait = (LAND_MODE, SILENT, FAILSAFE) if silent else (LOITER_MODE, HOLD, 0.0)
+    flight.until(lambda: flight.station.mode == mode, 3)
+    reached = next(moment for moment, found in flight.station.modes if moment > clock and found == mode)
+    reaction(reached - clock, 0.5 + seconds + wait, "from the first late packet to the autopilot's mode HOLD or LAND")
+    flight.stays(rung, 0.5)
+    assert silent or not flight.failsafes(clock)
 
 
 def test_states_that_come_together_are_replayed_bit_by_bit(hangar):

@@ -105,7 +105,6 @@ def test_a_malformed_parameter_is_refused_by_name_once_and_before_a_node_runs(re
     assert line.startswith(f"launch: {complaint}")
 
 
-@pytest.mark.installed
 def test_the_installed_launch_refuses_a_malformed_parameter_with_one_line_and_exit_code_2(start_graph):
     graph = start_graph("recipe:=debug", "vehicles:=0")
     assert graph.end(30) == 2

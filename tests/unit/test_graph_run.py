@@ -8,6 +8,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl_learner.graph_run import open_run, require_graph
 
 
+@pytest.mark.installed
 def test_a_run_that_is_resumed_takes_no_checkpoint_to_start_from():
     given = SimpleNamespace(resume="runs/x", start_from="model.safetensors")
     with pytest.raises(UsageError, match="'start_from': found model\\.safetensors, wanted none"):

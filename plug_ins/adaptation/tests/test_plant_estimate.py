@@ -67,6 +67,7 @@ def test_a_known_change_lies_within_its_interval(name, true, changed):
     assert low <= true <= high and high - low < 1.6
 
 
+@pytest.mark.installed
 def test_nineteen_of_twenty_intervals_hold_the_truth():
     dice, inside = np.random.default_rng(1), []
     for seed in range(20):

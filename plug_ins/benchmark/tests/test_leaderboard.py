@@ -22,6 +22,7 @@ def again():
 """
 
 
+@pytest.mark.installed
 def test_a_checkpoint_code_of_ones_own_and_a_baseline_enter_and_the_file_tells_what_was_flown(tmp_path, monkeypatch, capsys):
     (tmp_path / "my_entry.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)

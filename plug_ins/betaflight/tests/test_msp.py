@@ -31,6 +31,7 @@ def test_an_answer_comes_through_in_both_versions_and_in_any_pieces(command, pay
     assert found == [Packet(command, payload, True)]
 
 
+@pytest.mark.installed
 def test_the_checks_are_those_that_others_publish():
     assert msp.crc8(b"123456789") == 0xBC  # CRC-8/DVB-S2 of the catalogue of CRC algorithms
     assert msp.request(1) == bytes.fromhex("244d3c000101")  # MSP_API_VERSION of the protocol's description

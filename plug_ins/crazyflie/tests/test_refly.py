@@ -189,6 +189,7 @@ def test_the_verb_flies_policy_and_firmware_beside_the_vehicle_of_the_flight(fir
     assert '"rmse_m"' in (tmp_path / "refly.json").read_text()
 
 
+@pytest.mark.installed
 def test_bindings_that_are_not_built_are_refused_in_words(tmp_path, capsys):
     assert main(["refly", str(tmp_path), "--firmware", str(tmp_path)]) == 2
     assert "found no build/cffirmware.py, wanted a checkout of bitcraze/crazyflie-firmware" in capsys.readouterr().err

@@ -219,6 +219,7 @@ def test_the_code_needs_no_allocation_and_nothing_but_tanhf(exported, tmp_path):
         assert not [name for kind, name in symbols if kind in "bBdD"]  # no variable of its own
 
 
+@pytest.mark.installed
 def test_the_header_holds_the_contract(exported):
     found, folder, _, _ = exported("soft", "int16")
     text, contract = (folder / "policy.h").read_text(), found.manifest.contract

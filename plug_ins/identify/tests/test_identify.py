@@ -158,6 +158,7 @@ def test_the_thrust_curve_keeps_the_terms_of_its_prior():
                 assert q is p or q.get(changed) == pytest.approx(q.get(craft))
 
 
+@pytest.mark.installed
 def test_too_short_a_flight_is_refused_with_what_it_has():
     with pytest.raises(
         IdentifyError, match=r"found 5.0 s of flight without a gap, in 14 windows of 0.83 s, wanted at least 20"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 
+@pytest.mark.installed
 def test_parameters_arrive_with_their_types(launch, program, prefix):
     program("copies", f"import shutil, sys; shutil.copy(sys.argv[-1], {str(prefix / 'got')!r})")
     code = launch(

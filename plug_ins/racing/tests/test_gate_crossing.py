@@ -77,6 +77,7 @@ def test_the_radius_narrows_the_opening_and_widens_the_frame(y, wanted):
     assert _all(*ends, row, RADIUS)[0] == wanted
 
 
+@pytest.mark.installed
 def test_a_way_that_ends_in_the_plane_counts_once():
     row = np.repeat(gate_row(Gate((0.0, 0.0, 0.0)))[None], 2, 0)
     before, after = np.array([[-1, 0, 0], [0, 0, 0]], np.float32), np.array([[0, 0, 0], [1, 0, 0]], np.float32)

@@ -67,6 +67,7 @@ def test_weights_use_the_whole_range_of_their_bits_and_nothing_beyond(bits):
     assert ((error <= unit[:, None] / 2 + 1e-9) | (np.abs(values.T) == 2 ** (bits - 1) - 1)).all()
 
 
+@pytest.mark.installed
 def test_leaks_are_multiples_of_2_to_the_minus_12_or_powers_of_two():
     beta = np.linspace(0, 1, 999).astype(np.float32)
     fine, coarse = leaks(beta, "12 bit").astype(int), leaks(beta, "shift").astype(int)

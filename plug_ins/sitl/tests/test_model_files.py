@@ -131,6 +131,7 @@ def test_px4_takes_the_satellites_for_as_young_as_gazebos_are():
     assert model_files.environment(X500, model_files.Path("/x"), "w")["PX4_PARAM_EKF2_GPS_DELAY"] == "0"
 
 
+@pytest.mark.installed
 def test_the_command_writes_files_that_parse(tmp_path, capsys):
     assert main(["gazebo", "-o", str(tmp_path)]) == 0
     for line in capsys.readouterr().out.splitlines():

@@ -13,6 +13,7 @@ SIH, CRAZYFLIE = airframe.load("sih_quadx"), airframe.load("crazyflie")
 FIT = {message: dict(fields) for message, fields in uxrce.FIELDS.items()}
 
 
+@pytest.mark.installed
 def test_rates_are_frd_and_thrust_points_up_along_negative_z():
     """Full thrust, 3.84 rad/s of roll to the right, nose down by as much (FLU: positive), nose to the left."""
     fields = uxrce.set_point("rates", (1.0, 1.0, 1.0, 1.0), SIH)

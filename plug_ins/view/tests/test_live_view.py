@@ -32,6 +32,7 @@ def screen(seen: SeenGraph, width: int = 120) -> str:
     return console.export_text()
 
 
+@pytest.mark.installed
 def test_a_flight_shows_who_flies_for_how_long_why_and_what_was_latched():
     text = screen(SeenGraph(now=42.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
     assert f"{Rung.GUIDE.name} for 12 s   the guide flies, the policy is judged" in text and "the guide answers" in text

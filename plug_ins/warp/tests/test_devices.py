@@ -23,6 +23,7 @@ def test_a_device_without_warp_is_refused_with_the_command_that_installs_it(with
         devices.methods(name)
 
 
+@pytest.mark.installed
 def test_the_verb_refuses_it_and_writes_no_run(without_warp, tmp_path, capsys):
     assert main(["train", "default", "--device", "warp", "--run", str(tmp_path / "run")]) == 2
     assert "pip install './plug_ins/warp[gpu]'" in capsys.readouterr().err
