@@ -40,6 +40,7 @@ LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long i
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
 STANDBY = 0.05  # s between frames to old firmware or a mixer while the override is off: flown when it is switched on
 EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
+JUMP = 1.0  # s between two stamps of poses
 RECENT = 2.0  # s in which rates are measured
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
 
@@ -114,10 +115,12 @@ class BetaflightCompanion:
     def _take_pose(self, pose: OutsidePose, now: float) -> None:
         before = self.track.last
         self.track = self.track.seen(pose)
-        period = 1 / self.rate
-        if self.track.last is before or now < self._imu_due - EARLY * period:
+        period, due = 1 / self.rate, self._imu_due
+        if abs(pose.stamp - due) > JUMP:  # the first, or their clock has jumped
+            due = pose.stamp
+        if self.track.last is before or pose.stamp < due - EARLY * period:
             return
-        self._imu_due = max(self._imu_due, now - period) + period
+        self._imu_due = max(due, pose.stamp - period) + period
         self._waits, self._imu_asked = self.track.last, now
         self.send(msp.request(msp.RAW_IMU))
 

@@ -28,6 +28,7 @@ from typing import Any
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl_betaflight.options import FILE, FOLDER
+from spike_ctrl_betaflight.simulated_pilot import FAR
 
 GROUP = "fly"
 EXAMPLES = """
@@ -40,7 +41,7 @@ spike-ctrl betaflight certify models/any_rates.safetensors --flights 200
 """
 RANGES = {
     "flights": (1, 10**6), "first": (0, 2**31), "speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6),
-    "gives": (0.0, 1e6), "takes": (0.0, 1e6), "seconds": (1.0, 600.0),
+    "gives": (0.0, 1e6), "takes": (0.0, 1e6), "far": (1.0, 1e3), "seconds": (1.0, 600.0),
 }  # fmt: skip
 NEVER, SWITCHED = 1e6, 20.0  # s; in which the pilot switches the override off and on
 
@@ -61,6 +62,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     sitl.add_argument("--arms", type=float, default=2.0, metavar="S", help="the pilot arms so long after a flight came")
     sitl.add_argument("--gives", type=float, default=4.0, metavar="S", help="and switches MSP override on then")
     sitl.add_argument("--takes", type=float, default=NEVER, metavar="S", help="and off, and lands (default: never)")
+    sitl.add_argument(
+        "--far", type=float, default=FAR, metavar="M", help=f"how far off the pilot lets it go (default: {FAR:g})"
+    )
+    sitl.add_argument("--again", action="store_true", help="the pilot arms again after each landing: for a training")
     sitl.add_argument("--truth", type=Path, metavar="FILE", help="write the true states to a CSV file")
     check = kinds.add_parser("preflight", help="what bars a flight beside a flight controller")
     check.add_argument("--connection", default="tcp:127.0.0.1:5761", help="tcp:HOST:PORT or serial:DEVICE:BAUD")
@@ -242,7 +247,9 @@ def _sitl(options: argparse.Namespace) -> int:
         simulation = FirmwareSimulation(craft, running.grant, api >= FRESH_API, noise=options.noise, seed=options.seed)
         simulation.advance()  # compiles
         cable = Cable(sitl_packets.MSP)
-        pilot = SimulatedPilot(options.arms, options.gives, options.takes, Throttle().pulse(craft.hover))
+        pilot = SimulatedPilot(
+            options.arms, options.gives, options.takes, Throttle().pulse(craft.hover), options.far, options.again
+        )
         held = "" if api >= FRESH_API else "&holds_last=allowed"
         connection = f"tcp:127.0.0.1:{cable.port}?pose={options.topic}&hover={craft.hover:.3f}&battery=assumed{held}"
         print(f"airframe {craft.name} behind {path.name}, MSP API {'.'.join(map(str, api))}", flush=True)

@@ -87,7 +87,7 @@ class Cable:
         if not data:
             raise UsageError("firmware: it has closed its connection")
         seen = self._from_firmware + data
-        self.given += seen.count(GIVEN)
+        self.given = min(self.given + seen.count(GIVEN), self.asked)  # one that was given up may come after all
         self._from_firmware = seen[-len(GIVEN) + 1 :]
         if self._companion is not None and not self.cut:
             with contextlib.suppress(OSError):  # it has just gone

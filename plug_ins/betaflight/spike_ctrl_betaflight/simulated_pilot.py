@@ -14,7 +14,7 @@ from spike_ctrl.px4.frames import Vector
 LOW, HIGH, MIDDLE = 1000, 2000, 1500
 FLOWN, GROUND, STANDS = 0.3, 0.1, 1.5  # m, m, s: it has flown; lower and still for as long it has landed, and is disarmed
 NOTICED = 1.0  # s after a flight has vanished, or the vehicle has left, until the pilot takes over
-FAR, FAST = 3.0, 3.0  # m from where it stood, m/s downwards: the pilot takes over
+FAR, FAST = 3.0, 3.0  # m from where it stood, m/s downwards: the pilot takes over, if nothing else is said
 SINKING, PER_SPEED = 0.5, 200.0  # m/s of the pilot's own landing; us of the throttle stick per m/s
 
 
@@ -23,12 +23,15 @@ class SimulatedPilot:
     """The plan, s after a flight is there: when to arm, when to switch the override on, when to take it back.
 
     hover: pulse (us) of the throttle stick that hovers. It stays there while the stack flies, as a pilot's should.
+    far: m from where it stood, beyond which the pilot takes over. again: arm again after a landing, while a flight is there.
     """
 
     arms: float
     gives: float
     takes: float = math.inf
     hover: int = MIDDLE
+    far: float = FAR
+    again: bool = False
     taken: bool = False
     since: float | None = field(default=None, init=False)  # when the flight was there first, s
     _seen: float = field(default=0.0, init=False)
@@ -46,6 +49,8 @@ class SimulatedPilot:
         if there:
             self._seen = now
         elif not self._flown and now - self._seen > NOTICED:
+            self.since, self._done, self.taken = None, False, False
+        if there and self._done and self.again:
             self.since, self._done, self.taken = None, False, False
         if there and self.since is None:
             self.since, self._home = now, position
@@ -69,7 +74,7 @@ class SimulatedPilot:
             self._moved = now
         if self._flown and now - self._moved > STANDS:
             self._done, self._flown = True, False
-        if there and math.hypot(x, y, z) < FAR and velocity[2] > -FAST:
+        if there and math.hypot(x, y, z) < self.far and velocity[2] > -FAST:
             self._well = now
         if self._flown and (now - self.since >= self.takes or now - self._well > NOTICED):
             self.taken = True

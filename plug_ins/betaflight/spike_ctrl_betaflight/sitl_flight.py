@@ -56,6 +56,8 @@ class Turns:
             if self._stepped is None or wall - self._stepped < self._patience:
                 self._stepped = wall if self._stepped is None else self._stepped
                 return True
+            if self._patience >= LONGEST:
+                cable.asked = cable.given  # the firmware has dropped the request
             self._stepped, self._patience = wall, min(2 * self._patience, LONGEST)
             return False
         self._stepped, self._patience = None, ANSWER

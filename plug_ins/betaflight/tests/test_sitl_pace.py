@@ -147,6 +147,17 @@ def test_the_vehicle_waits_for_a_flight_that_answers():
     assert turns.holds(cable, 58.2) and not turns.holds(cable, 58.201) and turns.holds(cable, 58.202)
 
 
+def test_a_request_that_the_firmware_has_dropped_is_given_up():
+    turns, cable, wall = Turns(), PlayedCable(), 50.0
+    cable.answered, cable.asked = 1.0, 1
+    while cable.asked > cable.given:
+        turns.holds(cable, wall)
+        wall += 0.0002
+        assert wall < 51.0
+    assert wall > 50.4  # a busy computer's firmware has had some time
+    assert not turns.holds(cable, wall)
+
+
 def test_a_pilot_gives_the_vehicle_and_disarms_after_the_landing():
     pilot, up, still = SimulatedPilot(2.0, 4.0, hover=1480), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
     ground = (0.0, 0.0, 0.0)
@@ -162,6 +173,17 @@ def test_a_pilot_gives_the_vehicle_and_disarms_after_the_landing():
     assert switches(123.6) == (LOW, LOW, LOW) == switches(140.0)
     assert switches(141.2, there=False) == switches(150.0) == (LOW, LOW, LOW)
     assert switches(154.1) == (HIGH, HIGH, LOW)  # the next flight
+
+
+def test_in_a_training_the_pilot_arms_again_after_a_landing_and_lets_the_vehicle_go_farther():
+    pilot, still, ground = SimulatedPilot(2.0, 4.0, far=20.0, again=True), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+    for now, position in ((0.0, ground), (5.0, (9.0, 0.0, 5.0)), (8.0, (9.0, 0.0, 5.0)), (9.0, ground)):
+        assert not pilot.taken
+        pilot.channels(now, True, position, still)
+    assert pilot.channels(10.6, True, ground, still)[4:] == (LOW, LOW, LOW)  # landed
+    pilot.channels(10.7, True, ground, still)
+    assert pilot.channels(12.8, True, ground, still)[4:] == (HIGH, LOW, LOW)
+    assert pilot.channels(14.8, True, ground, still)[4:] == (HIGH, HIGH, LOW)
 
 
 @pytest.mark.parametrize("there, position", [(False, (0.0, 0.0, 1.0)), (True, (5.0, 0.0, 1.0))])

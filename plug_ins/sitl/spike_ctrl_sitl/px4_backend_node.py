@@ -1,6 +1,6 @@
-"""px4_backend: takes the simulator's place with one vehicle that PX4 carries, in any of PX4's simulations, at their speed.
+"""px4_backend: takes the simulator's place with one vehicle that an autopilot carries: PX4, or that of the parameter `link`.
 
-It owns the MAVLink connection. Each ODOMETRY message of an episode becomes a state, which guide and policy answer; the jump
+It owns the connection. Each state of the vehicle in an episode is shown, and guide and policy answer it; the jump
 start picks who flies, and the transition goes to the learner. Between episodes a guide of its own flies the vehicle to the
 next start; it also catches the vehicle when the policy fails: see `spike_ctrl_sitl.live_training`.
 When it is told to end it lands first; a second signal ends it at once.
@@ -15,10 +15,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
+from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.px4 import link
-from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.link import Link
+from spike_ctrl.flight.flight_clock import FlightClock
+from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
@@ -27,12 +28,11 @@ from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
-from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
-from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
+from spike_ctrl_sitl import autopilot_vehicle
+from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step
 from spike_ctrl_sitl.live_training.return_to_start import ReturnPhase
 from spike_ctrl_sitl.live_training.room_episodes import RolloutOrder
 from spike_ctrl_sitl.px4_backend_parameters import Px4BackendParameters
-from spike_ctrl_sitl.training_rules import TRAINING, audit_training
 
 PERIOD, PATIENCE = 0.02, 5.0  # s
 
@@ -40,10 +40,13 @@ PERIOD, PATIENCE = 0.02, 5.0  # s
 class Px4Backend(ProcessNode):
     def __init__(self) -> None:
         super().__init__("px4_backend")
-        p = self.parameters = declare(self, Px4BackendParameters)
-        self.flight, self.connection, signing = on_autopilot(p)
-        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, TRAINING)
-        self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
+        p = declare(self, Px4BackendParameters)
+        craft = airframe.load(p.airframe)
+        self.link = autopilot_vehicle.open_link(self, p, craft)
+        self.connection, self.companion = self.link.connection, self.link.companion
+        self.flight = autopilot_vehicle.episodes_of(p, craft, self.link.pilot_arms)
+        self.clock = FlightClock(self.link.paced, settings_for(craft, RATE_HZ).pause)
+        self.samples, self.last = 0, (0.0, self.now())  # the vehicle's time and ours, of the last state
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
@@ -63,17 +66,31 @@ class Px4Backend(ProcessNode):
         """Hear the autopilot, in a thread of its own: a state must not wait for the executor."""
         while not self.ended:
             data, sender = self.connection.receive(0.1)
-            now = time.monotonic()
+            wall = time.monotonic()
+            now = self.clock.now(wall)
             if not data or not self.connection.believes(sender, now):
                 continue
             with self.lock:
                 samples = self.companion.receive(data, now)
                 if self.companion.heard == now:
                     self.connection.adopt(sender, now)
-                for sample in samples if self.ready else ():
-                    self.samples += 1
-                    self.last = (sample.stamp, now)
-                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status), now)
+                for sample in samples:
+                    self.clock = self.clock.seen(sample.stamp, wall)
+                    shown = self.see(sample, self.clock.now(wall)) if self.ready else False
+                    if self.link.paced and not shown:
+                        self.link.answered(sample.stamp, now)
+
+    def see(self, sample: Sample, now: float) -> bool:
+        """Take a state; whether guide and policy have to answer it. The caller holds the lock."""
+        self.samples += 1
+        self.last = (sample.stamp, now)
+        step = self.flight.see(sample._replace(tick=self.samples), *self.status)
+        self.obey(step, now)
+        return step.shown is not None
+
+    def now(self) -> float:
+        """s, on this computer's clock or, where the vehicle waits for answers, on its own."""
+        return self.clock.now(time.monotonic())
 
     @property
     def ready(self) -> bool:
@@ -83,22 +100,19 @@ class Px4Backend(ProcessNode):
 
     @property
     def barring(self) -> list[Unmet] | None:
-        """The autopilot's parameters that bar a training; None: they have not all been told yet."""
-        found, p = self.companion.parameters, self.parameters
-        told = set(TRAINING) <= set(found)
-        return audit_training(found, self.flight.guide.airframe, p.height, p.room) if told else None
+        """What bars a training on this autopilot; None: not all has been told yet."""
+        return self.link.barring()
 
     @property
     def status(self) -> tuple[Autopilot | None, bool]:
-        return self.companion.status(), self.companion.ready
+        return self.companion.status(), self.link.ready
 
     def obey(self, step: Step, now: float) -> None:
         """Send what the flight says. The caller holds the lock."""
         if step.action is not None:
-            thrust, rates = link.thrust_and_rates(step.action, self.flight.guide.airframe)
-            self.connection.send(self.companion.link.rates(thrust, rates, now))
+            self.link.command(step.action, now)
         if step.ask is not None:
-            self.connection.send(packet(step.ask, self.companion.link, now))
+            self.link.ask(step.ask, now)
         stamp = round(self.last[0] * 1e9)
         for tick, epoch, rows in step.rows:
             self.transition_out.publish(transition_message(tick, epoch, stamp, **rows._asdict()))
@@ -122,12 +136,15 @@ class Px4Backend(ProcessNode):
                 words = f"answer dropped: tick {message.tick}: {topic} from {ANSWERS[topic]}: {error}"
                 self.get_logger().warning(words, throttle_duration_sec=1.0)
                 return
-            self.obey(self.flight.answer(topic, message.tick, action), time.monotonic())
+            step, now = self.flight.answer(topic, message.tick, action), self.now()
+            self.obey(step, now)
+            if self.link.paced and step.action is not None:
+                self.link.answered(self.last[0], now)
 
     def on_time(self) -> None:
         """Send what is due to the autopilot, look who is missing in the graph, and end when the flight has ended."""
         with self.lock:
-            now = time.monotonic()
+            now = self.now()
             for packet_due in self.companion.due(now):
                 self.connection.send(packet_due)
             self.watch(now)
@@ -171,7 +188,7 @@ class Px4Backend(ProcessNode):
         """Land before the end."""
         with self.lock:
             if not self.flight.reset.ending:
-                self.flight.stop(self.last[0] + time.monotonic() - self.last[1])
+                self.flight.stop(self.last[0] + self.now() - self.last[1])
         return self.flight.phase is not ReturnPhase.ENDED
 
     def close(self) -> None:

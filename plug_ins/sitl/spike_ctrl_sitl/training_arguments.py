@@ -1,7 +1,7 @@
-"""Launch arguments of sim_train: one vehicle on a PX4, in real time or as fast as its simulation runs.
+"""Launch arguments of sim_train: one vehicle on an autopilot, in real time or as fast as its simulation runs.
 
 backend:=px4 takes the place of the simulator; simulation:=NAME also starts our vehicle, or PX4 on its own dynamics,
-in Gazebo or on our dynamics.
+in Gazebo or on our dynamics. backend:=autopilot trains on the autopilot that link:=NAME reaches, as Betaflight.
 """
 
 import shutil
@@ -19,13 +19,17 @@ from spike_ctrl.launching.our_nodes import end_graph, node
 from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
 from spike_ctrl_sitl.px4_backend_parameters import Px4BackendParameters
 
+ONE = ("px4", "autopilot")
+
 
 @dataclass(frozen=True)
 class Backend:
     """Arguments of the launch itself."""
 
     backend: str = setting(
-        "embedded", "What moves the vehicles: the embedded simulator, or PX4, which flies one.", choices=("embedded", "px4")
+        "embedded",
+        "What moves the vehicles: the embedded simulator; or PX4, or the autopilot of `link`, which flies one.",
+        choices=("embedded", *ONE),
     )
     simulation: str = setting(
         "none",
@@ -35,8 +39,9 @@ class Backend:
     px4: str = setting("PX4-Autopilot", "With simulation:=sih, gazebo or hil: the folder in which PX4 was built.")
 
 
-AUTOPILOT = of_node(Px4BackendParameters, "connection system signing_key height room", only="backend:=px4")
-PX4_BACKEND = of_node(Px4BackendParameters, "recipe airframe vehicles seed resume") | AUTOPILOT
+AUTOPILOT = of_node(Px4BackendParameters, "connection system signing_key height room", only="backend:=px4 or autopilot")
+LINK = of_node(Px4BackendParameters, "link", only="backend:=autopilot")
+PX4_BACKEND = of_node(Px4BackendParameters, "recipe airframe vehicles seed resume") | AUTOPILOT | LINK
 SPEED = of_node(VehicleSettings, "speed", only="simulation")
 # Parameters of the embedded vehicle: a failsafe that acts in time, and the wander of a tuned EKF2.
 EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
@@ -47,29 +52,33 @@ PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 def declarations():
     """The arguments."""
-    return declared_arguments.declarations(of_launch(Backend), AUTOPILOT, SPEED)
+    return declared_arguments.declarations(of_launch(Backend), AUTOPILOT, LINK, SPEED)
 
 
 def prepare(context):
-    """On PX4, one vehicle of the `rates` layout flies, and the algorithm must not need a model of it."""
+    """On an autopilot, one vehicle of the `rates` layout flies, and the algorithm must not need a model of it."""
     values = context.launch_configurations
-    if values.get("backend", "embedded") != "px4":
-        given = [name for name in (*AUTOPILOT, "px4", *SPEED) if name in values]
-        if given:
-            raise ValueError(f"{given[0]}: found '{values[given[0]]}', wanted only with backend:=px4")
+    backend = values.get("backend", "embedded")
+    of = {"px4": ("px4", *SPEED), "autopilot": (*LINK,)}
+    strange = [name for kind, names in of.items() if kind != backend for name in names if name in values]
+    given = strange + ([] if backend in ONE else [name for name in AUTOPILOT if name in values])
+    if given:
+        only = next((kind for kind, names in of.items() if given[0] in names), " or ".join(ONE))
+        raise ValueError(f"{given[0]}: found '{values[given[0]]}', wanted only with backend:={only}")
+    if backend not in ONE:
         return
     from spike_ctrl.learn import recipe
 
     for name, value in PX4_DEFAULTS.items():
         values.setdefault(name, value)
     if values["vehicles"] != "1":
-        raise ValueError(f"backend:=px4: vehicles: found {values['vehicles']}, wanted 1")
+        raise ValueError(f"backend:={backend}: vehicles: found {values['vehicles']}, wanted 1")
     plan = recipe.find(values["recipe"])
     if plan.algorithm != "td3bc":
-        raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {plan.algorithm}, wanted td3bc")
+        raise ValueError(f"backend:={backend}: recipe {values['recipe']}: algorithm: found {plan.algorithm}, wanted td3bc")
     if plan.schedule.hover_trim:
         wanted = "wanted false: it trims in simulation, and this vehicle is another"
-        raise ValueError(f"backend:=px4: recipe {values['recipe']}: schedule.hover_trim: found true, {wanted}")
+        raise ValueError(f"backend:={backend}: recipe {values['recipe']}: schedule.hover_trim: found true, {wanted}")
 
 
 def check(context):
@@ -77,19 +86,22 @@ def check(context):
     from spike_ctrl._files import ranges
     from spike_ctrl.px4 import connection, signing
     from spike_ctrl_ros.declared_parameters import checked
-    from spike_ctrl_sitl import sitl_process
+    from spike_ctrl_sitl import autopilot_vehicle, sitl_process
 
     values = context.launch_configurations
     kind = values["simulation"]
-    if values["backend"] != "px4":
-        if kind != "none":
-            raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
+    if values["backend"] != "px4" and kind != "none":
+        raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
+    if values["backend"] not in ONE:
         return
     if kind != "none":
         connection.require_port(values["connection"], f"simulation:={kind}")
     if values["signing_key"]:
         signing.read_key(values["signing_key"])
-    connection.require(values["connection"])
+    if values["backend"] == "autopilot":
+        autopilot_vehicle.other_link(values["link"]).require(values["connection"])
+    else:
+        connection.require(values["connection"])
     if kind == "embedded":
         ranges.require(typed(of_node(VehicleSettings, "seed speed"), context), ranges.bounds(VehicleSettings))
     elif kind != "none":
@@ -137,7 +149,7 @@ def when_simulation_ended(event, context):
 def vehicles(context):
     """The node px4_backend in place of the simulator."""
     values = context.launch_configurations
-    if values["backend"] != "px4":
+    if values["backend"] not in ONE:
         return []
     restarts = {"restarts": RESTARTS if values["simulation"] in ("embedded", "sih") else 0}
     return [

@@ -16,6 +16,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.autopilot import Autopilot, Mode
+from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.replay_buffer import SequenceBuffer
 from spike_ctrl.px4 import link
@@ -326,13 +327,24 @@ def test_a_pilot_who_takes_over_is_left_alone():
 
 
 def test_a_vehicle_that_flies_already_is_not_touched():
-    from spike_ctrl.flight.state_checks import Sample
-
     still = Sample(1, 0.0, 0.0, (0.0,) * 3, (0.0, 0.0, 0.0, 1.0), (0.0,) * 3, (0.0,) * 3)
     state, order = return_to_start.advance(
         ReturnState(), facts(0.0, Mode.HOLD)._replace(sample=still), return_to_start.ReturnLimits()
     )
     assert state.failure == "the vehicle is in the air already: land it first" and order.ask is None
+
+
+def test_where_the_pilot_arms_an_armed_vehicle_takes_off_and_a_landed_one_waits_for_the_pilot():
+    limits = return_to_start.ReturnLimits(pilot_arms=True)
+    still = Sample(1, 0.0, 0.0, (0.0,) * 3, (0.0, 0.0, 0.0, 1.0), (0.0,) * 3, (0.0,) * 3)
+    armed = facts(1.0, Mode.OTHER, armed=True, landed=True)._replace(sample=still)
+    assert return_to_start.advance(ReturnState(), armed, limits)[1].phase is ReturnPhase.ARM
+    assert return_to_start.advance(ReturnState(), armed, return_to_start.ReturnLimits())[1].phase is ReturnPhase.DISARM
+    landing = ReturnState(ReturnPhase.LAND, 0.0, ending=True)
+    landing, order = return_to_start.advance(landing, armed, limits)
+    assert order.phase is ReturnPhase.DISARM and not landing.failure
+    landing, order = return_to_start.advance(landing, facts(2.0, Mode.OTHER, armed=False, landed=True), limits)
+    assert order.phase is ReturnPhase.ENDED and not landing.failure
 
 
 def test_a_vehicle_that_does_not_disarm_is_asked_then_forced_then_given_up():

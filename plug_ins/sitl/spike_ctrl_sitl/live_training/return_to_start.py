@@ -117,6 +117,7 @@ class ReturnLimits:
     restarts: int = within(0, 0, 100)  # of the simulation, each when the vehicle lies on its side; 0: it is no simulation
     restart: float = within(10.0, 1.0, 120.0)  # until a restart is asked for again
     lost: float = within(5.0, 0.1, 60.0)  # without a state
+    pilot_arms: bool = False  # and disarms after each landing; nobody else does
 
 
 IN_THE_AIR = (ReturnPhase.CLIMB, ReturnPhase.RETURN, ReturnPhase.READY, ReturnPhase.EPISODE)
@@ -204,7 +205,7 @@ def _wait(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> Retur
         return state
     if facts.status.airborne:
         return _to(state, ReturnPhase.ENDED, facts.now, failure="the vehicle is in the air already: land it first")
-    if facts.status.armed:
+    if facts.status.armed and not limits.pilot_arms:
         return _to(state, ReturnPhase.DISARM, facts.now)
     tilted = tilt(facts.sample.quaternion)
     lies = facts.status.landed and tilted > limits.lies
@@ -268,6 +269,8 @@ def _land(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> Retur
     status = facts.status
     if status is not None and not status.armed:
         return _down(state, facts)
+    if status is not None and status.landed and limits.pilot_arms:
+        return _to(state, ReturnPhase.DISARM, facts.now)
     if status is not None and status.mode is Mode.OTHER:
         taken = f"taken over: found mode {status.mode.value} while landing"
         return _to(state, ReturnPhase.ENDED, facts.now, failure=state.failure or taken)

@@ -1,0 +1,41 @@
+"""A training on Betaflight's own firmware, whose executable BETAFLIGHT_SITL names: the whole graph beside the simulation.
+
+It takes off, flies episodes, lands when the training is over, and leaves a policy.
+"""
+
+import re
+
+import pytest
+import yaml
+from output import executable
+from programs import Program
+
+from spike_ctrl.policy import checkpoint
+
+pytestmark = pytest.mark.flight
+SHORT = {
+    "name": "short",
+    "task": {"episode_steps": 170, "start": {"position": 1.5, "yaw": 1.0}},
+    "network": {"slope": {"kind": "fixed", "k": 5}},
+    "jump_start": {"horizon": 40, "rest": 0, "until": 0.3},
+    "replay": {"capacity": 8192, "window": 20, "critic_batch": 8, "actor_batch": 8},
+    "td3bc": {"label": "guide", "alpha": 0, "burn_in": 5, "critic_updates": 0, "actor_updates": 2, "bc": 1, "bc_end": 1},
+    "schedule": {"steps": 1000, "iteration_steps": 200, "evaluations": 1},
+}
+
+
+def test_it_trains_on_the_firmware_and_lands(sitl, start_graph, tmp_path):
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
+    words = ["--firmware", sitl, "--folder", tmp_path / "firmware", "--far", "20", "--again", "--speed", "4"]
+    simulation = Program([executable("spike-ctrl"), "betaflight", "sitl", *words])
+    try:
+        simulation.wait_for(lambda: "connection tcp" in simulation.output, 120.0)
+        link = ("backend:=autopilot", "link:=betaflight", f"connection:=sitl:{tmp_path / 'firmware'}", "airframe:=racer")
+        graph = start_graph(*link, "recipe:=short.yaml", "height:=2.5", "room:=2", "run:=run")
+        assert graph.end(400) == 0, graph.output
+    finally:
+        assert simulation.end(seconds=30) == 0, simulation.output
+    told = re.search(r"px4_backend: (\d+) rows; .*flown (\d+)", graph.output)
+    assert int(told[1]) >= 1000 and int(told[2]) >= 1, graph.output
+    assert re.findall(r"s: at \S+, \S+, (\S+) m", simulation.output)[-1] == "0.00"  # landed
+    checkpoint.load(tmp_path / "run" / "policy.safetensors", expect={"airframe": "racer", "action": "rates"})
