@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from graph_fixtures import *  # noqa: F403
 from shared_fixtures import *  # noqa: F403
 
 from spike_ctrl_betaflight import firmware
