@@ -6,8 +6,9 @@ It stands where `px4.companion.Companion` stands beside PX4, and is asked the sa
 - The mode is OFFBOARD where MSP override is on, in rate mode, and the stack has asked for it; HOLD and LAND where the keeper
   flies; OTHER where the pilot flies. The override and arming are the pilot's switches. Nothing is armed or disarmed here.
 - Override that nobody asked for is held by the keeper, so that its switch may be used at any time in the air.
-- Commands that stop end in a landing by the keeper. Poses that stop end in silence: firmware of 2026.6 and later gives the
-  vehicle back to the pilot after 0.3 s; older firmware flies the last command, so it is sent level and sinking for ever.
+- Commands that stop end in a landing by the keeper. Poses that stop end in silence, after the vehicle was levelled:
+  firmware of 2026.6 and later then gives it back to the pilot; older firmware flies the last command, level and sinking.
+- So do poses that turn otherwise than the gyro, which a frozen motion capture makes: the keeper has no others.
 - Older firmware flies by the last frame at once when the override is switched on: it is told idle, or level at the hover.
 """
 
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits, follow
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl_betaflight import commands, msp, rates
 from spike_ctrl_betaflight.commands import FoundHover
@@ -36,12 +38,14 @@ FIRST, AGAIN = 0.5, 5.0  # s, between two requests of what has not come, and of 
 FRESH_API = (1, 48)  # from this API on (Betaflight 2026.6) an override that has stopped ends after 0.3 s
 COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
+LEVELLED = 0.7  # s after that, in which the vehicle is levelled for the pilot; old firmware flies level on
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
 STANDBY = 0.05  # s between frames to old firmware or a mixer while the override is off: flown when it is switched on
 EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
 JUMP = 1.0  # s between two stamps of poses
 RECENT = 2.0  # s in which rates are measured
+LIMITS = ConsistencyLimits()  # the supervisor's
 STANDING = 512  # forces of a standing vehicle from which 1 g is measured
 
 
@@ -83,6 +87,8 @@ class BetaflightCompanion:
         self._wanted: Mode | None = None  # what the stack asked for last
         self._keeper: Keeper | None = None
         self._sample: Sample | None = None
+        self._consistency = Consistency()
+        self._untrue: float | None = None  # s, since when nobody flies by the poses, until the pilot has flown
         self._commanded, self._last_command = -math.inf, 0.055  # s; motor command
         self._imu_asked = self._imu_due = -math.inf
         self._waits: OutsidePose | None = None  # a pose whose rates have not come yet
@@ -183,14 +189,18 @@ class BetaflightCompanion:
         """The pilot's switch: off, nothing that was asked for counts any more; on, the keeper holds until it is asked."""
         overriding = self.overriding
         if not overriding:
-            self._wanted, self._keeper = None, None
+            self._wanted, self._keeper, self._untrue = None, None, None
         elif not self._was_overriding and self._wanted is None:
             self._wanted = Mode.HOLD
         self._was_overriding = overriding
 
     def _keep(self, sample: Sample, now: float) -> None:
         """Fly HOLD and LAND, and land where commands have stopped. On the ground the rotors idle."""
-        if not self.overriding:
+        self._consistency, _ = follow(self._consistency, sample, LIMITS)
+        turns = self.overriding and self.airborne and math.hypot(*self._consistency.turned) > LIMITS.attitude
+        if turns and self._untrue is None:
+            self._untrue = now
+        if not self.overriding or self._untrue is not None:
             return
         if self._wanted is Mode.OFFBOARD and self.airborne and now - self._commanded > COMMANDS_LOST:
             self._wanted = Mode.LAND
@@ -219,7 +229,7 @@ class BetaflightCompanion:
             self._command(action, now)
 
     def _command(self, action: Sequence[float], now: float) -> None:
-        if self.curves is None or msp.RX_MAP not in self.known:
+        if self.curves is None or msp.RX_MAP not in self.known or self._untrue is not None:
             return
         order = tuple(self.known[msp.RX_MAP][:4])
         pulses = commands.pulses(action, self.airframe.max_rates, self.curves, self.throttle, self.hover.command, order)
@@ -305,7 +315,7 @@ class BetaflightCompanion:
 
     @property
     def mode(self) -> Mode:
-        if not self.overriding:
+        if not self.overriding or self._untrue is not None:
             return Mode.OTHER
         if self._wanted is Mode.LAND and self.armed and not self.airborne:
             return Mode.OTHER  # it has landed, and the pilot disarms
@@ -344,10 +354,11 @@ class BetaflightCompanion:
 
     def due(self, now: float) -> list[bytes]:
         """All packets that are due at `now` (s)."""
-        last = self.track.last
-        lost = last is not None and now - last.received > POSES_LOST
-        found = []
-        if lost and self.overriding and self.armed and self.holds_last and (packet := self.blind(now)):
+        found, last = [], self.track.last
+        lost = math.inf if last is None else last.received + POSES_LOST
+        lost = lost if self._untrue is None else min(lost, self._untrue)
+        levels = now >= lost and (self.holds_last or now < lost + LEVELLED)
+        if levels and self.overriding and self.armed and (packet := self.blind(now)):
             found.append(packet)
         stands_by = self.holds_last or bool(self.options.mixer)
         if stands_by and not self.overriding and now - self._asked.get(msp.SET_RAW_RC, -math.inf) >= STANDBY:

@@ -3,7 +3,7 @@
 - states are poses with the gyro's rates; what repeats itself is no new state
 - the override and arming are the pilot's; the stack is OFFBOARD only where it has asked
 - the keeper holds an override that nobody asked for, and lands where commands stop
-- without poses an old firmware is flown level, a new one hears nothing
+- without poses, or with poses that contradict the gyro, an old firmware is flown level, a new one hears nothing
 """
 
 import struct
@@ -27,7 +27,7 @@ class Vehicle:
         self.sent, self.now = [], 100.0
         chosen = BetaflightOptions(hover=0.47, battery=battery, mixer=mixer)
         self.companion = BetaflightCompanion(airframe.load("racer"), chosen, 100.0, self.sent.append)
-        self.boxes, self.pulses, self.height = 0, None, 0.0
+        self.boxes, self.pulses, self.height, self.gyro = 0, None, 0.0, 0
         self.hear(*[Packet(c, bytes.fromhex(api if c == msp.API_VERSION else p)) for c, p in ANSWERS.items()])
         self.hear(Packet(msp.BOXIDS, BOXIDS), Packet(msp.ATTITUDE, struct.pack("<3h", 100, 0, 0)))
 
@@ -56,7 +56,7 @@ class Vehicle:
                     OutsidePose(self.now, self.now, (0.0, noise, self.height), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, noise))
                 )
                 self.now += 0.002
-                imu = struct.pack("<9h", 0, 0, 256, 164, 0, 0, 0, 0, 0)
+                imu = struct.pack("<9h", 0, 0, 256, self.gyro, 0, 0, 0, 0, 0)
                 found += self.hear(Packet(msp.RAW_IMU, imu))
                 self.now -= 0.002
             if commands:
@@ -67,6 +67,7 @@ class Vehicle:
 
 def test_a_state_is_a_pose_with_the_rates_of_the_gyro():
     vehicle = Vehicle()
+    vehicle.gyro = 164
     states = vehicle.fly(0.5)
     assert len(states) == 50
     assert states[-1].rates == pytest.approx((0.1745, 0.0, 0.0), abs=1e-3)  # 164 counts are 10 deg/s
@@ -158,7 +159,7 @@ def test_commands_that_stop_end_in_a_landing():
     assert vehicle.companion.status().mode is Mode.OTHER  # the pilot disarms
 
 
-def test_without_poses_only_an_old_firmware_is_commanded():
+def test_without_poses_the_vehicle_is_levelled_and_only_an_old_firmware_is_commanded_for_long():
     for api, mixer, silent in (("000130", "", True), ("00012e", "", False), ("00012e", "127.0.0.1:7788", True)):
         vehicle = airborne(api=api, mixer=mixer)
         vehicle.switch(msp.ARM, msp.OVERRIDE)
@@ -167,12 +168,36 @@ def test_without_poses_only_an_old_firmware_is_commanded():
         vehicle.pulses = None
         vehicle.fly(0.1, poses=False)
         vehicle.pulses = None
+        vehicle.fly(0.5, poses=False)  # it leans 10 degrees to the right: back to the left, and a little below the hover
+        assert vehicle.pulses[0] < 1500 and vehicle.pulses[1] == 1500
+        assert vehicle.pulses[2] < vehicle.companion.throttle.pulse(vehicle.companion.hover.command)
+        vehicle.fly(0.4, poses=False)
+        vehicle.pulses = None
         vehicle.fly(0.5, poses=False)
-        if silent:
-            assert vehicle.pulses is None
-        else:  # it leans 10 degrees to the right: back to the left, and a little below the hover
-            assert vehicle.pulses[0] < 1500 and vehicle.pulses[1] == 1500
-            assert vehicle.pulses[2] < vehicle.companion.throttle.pulse(vehicle.companion.hover.command)
+        assert (vehicle.pulses is None) is silent
+
+
+@pytest.mark.parametrize(("api", "level"), [("000131", False), ("00012e", True)])
+def test_poses_that_turn_otherwise_than_the_gyro_are_not_flown_by(api, level):
+    """A frozen motion capture: the vehicle turns at 10 deg/s, and its poses do not. .15 rad are reached after some .9 s."""
+    vehicle = Vehicle(api)
+    vehicle.switch(msp.ARM)
+    vehicle.height = 1.0
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    vehicle.gyro = 164
+    vehicle.fly(0.7)
+    assert vehicle.companion.mode is Mode.HOLD
+    vehicle.fly(1.2)
+    assert vehicle.companion.mode is Mode.OTHER
+    vehicle.pulses = None
+    vehicle.fly(0.5)
+    assert (vehicle.pulses is not None) is level  # a new firmware hears nothing, and the pilot's sticks fly
+    vehicle.gyro = 0
+    vehicle.fly(3.0)
+    assert vehicle.companion.mode is Mode.OTHER  # until the pilot has flown
+    vehicle.switch(msp.ARM)
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    assert vehicle.companion.mode is Mode.HOLD
 
 
 def test_the_battery_is_told_by_its_cells():

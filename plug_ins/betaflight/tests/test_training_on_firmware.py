@@ -12,6 +12,7 @@ from programs import Program
 
 from spike_ctrl.policy import checkpoint
 
+pytest.importorskip("spike_ctrl_sitl", reason="plug_ins/sitl, which trains on autopilots, is not installed")
 pytestmark = pytest.mark.flight
 SHORT = {
     "name": "short",

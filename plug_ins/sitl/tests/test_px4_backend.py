@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import subprocess
+from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -70,10 +71,16 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
         (["backend:=px4", "link:=betaflight"], "link: found 'betaflight', wanted only with backend:=autopilot"),
         (["backend:=autopilot", "speed:=2"], "speed: found '2', wanted only with backend:=px4"),
         (
-            ["backend:=autopilot", "link:=uxrce"],
-            "parameter 'link': found 'uxrce', wanted mavlink or a link to another autopilot",
+            ["backend:=autopilot", "link:=embedded"],
+            "'link': found 'embedded', wanted mavlink or a link to another autopilot",
         ),
-        (["backend:=autopilot", "link:=betaflight", "connection:=sitl:nowhere"], "and no simulation in nowhere"),
+        pytest.param(
+            ["backend:=autopilot", "link:=betaflight", "connection:=sitl:nowhere"],
+            "and no simulation in nowhere",
+            marks=pytest.mark.skipif(
+                find_spec("spike_ctrl_betaflight") is None, reason="plug_ins/betaflight is not installed"
+            ),
+        ),
         (["backend:=px4", "simulation:=embedded", "speed:=99", "record:=true"], "speed: found 99, wanted 0.1 to 20"),
         (["backend:=px4", "simulation:=hil", "record:=true"], "px4_sitl_default; then name it by px4:="),
         (["backend:=px4", "connection:=udpin:192.0.2.1:14540", "record:=true"], "cannot listen there"),
