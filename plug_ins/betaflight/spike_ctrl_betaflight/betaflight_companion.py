@@ -32,7 +32,14 @@ from spike_ctrl_betaflight.options import BetaflightOptions
 from spike_ctrl_betaflight.pose import OutsidePose, PoseTrack
 
 SETTLED = (msp.API_VERSION, msp.FC_VARIANT, msp.FC_VERSION, msp.BOXIDS, msp.RX_MAP)  # asked for until they come
-SETTINGS = (msp.RC_TUNING, msp.RX_CONFIG, msp.RC_DEADBAND, msp.FAILSAFE_CONFIG)  # and again while disarmed
+SETTINGS = (
+    msp.RC_TUNING,
+    msp.RX_CONFIG,
+    msp.RC_DEADBAND,
+    msp.FAILSAFE_CONFIG,
+    msp.ADVANCED_CONFIG,
+    msp.BATTERY_CONFIG,
+)  # and again while disarmed
 PERIODS = {msp.STATUS_EX: 0.05, msp.RC: 0.1, msp.ATTITUDE: 0.05, msp.BATTERY_STATE: 0.5}  # s
 FIRST, AGAIN = 0.5, 5.0  # s, between two requests of what has not come, and of a setting while disarmed
 FRESH_API = (1, 48)  # from this API on (Betaflight 2026.6) an override that has stopped ends after 0.3 s

@@ -86,7 +86,7 @@ class BetaflightReport:
 def unmet(heard: BetaflightCompanion) -> list[Unmet]:
     """All conditions that are not met by a flight controller that was heard."""
     found = betaflight_preflight.audit(
-        heard.known, heard.airframe, heard.options.holds_last == "allowed", bool(heard.options.mixer)
+        heard.known, heard.airframe, heard.options.holds_last == "allowed", bool(heard.options.mixer), heard.options.idle
     )
     now = heard.heard or 0.0
     found += betaflight_preflight.audit_link(heard.state_rate(now), heard.latencies, heard.track.last is not None)

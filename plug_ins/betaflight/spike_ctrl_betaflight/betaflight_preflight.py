@@ -13,25 +13,35 @@ from collections.abc import Mapping, Sequence
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl_betaflight import msp, rates
+from spike_ctrl_betaflight.options import BetaflightOptions
 
 OLDEST_API, NEWEST_API = (1, 46), (1, 49)  # Betaflight 4.5 to 2026.12: what was run
 SLOWEST, ROUND_TRIP = 80.0, 0.015  # Hz of states; s, median
 FAILSAFE_DELAY = 1.5  # s
 OVERRIDDEN = 15  # msp_override_channels_mask: roll, pitch, throttle, yaw
+ANALOG = ("PWM", "ONESHOT125", "ONESHOT42", "MULTISHOT")  # a motor's command is the length of a pulse
+IDLE_APART = 0.005  # motor command
+LEAST_WARNING = 3.3  # V of a cell
 MIXED = 32768  # behind a mixer: channel 16, so that the mode MSP OVERRIDE exists and overrides nothing that flies
 NAMES = {
     msp.API_VERSION: "MSP_API_VERSION", msp.FC_VERSION: "MSP_FC_VERSION", msp.BOXIDS: "MSP_BOXIDS",
     msp.RC_TUNING: "MSP_RC_TUNING", msp.RX_CONFIG: "MSP_RX_CONFIG", msp.RC_DEADBAND: "MSP_RC_DEADBAND",
     msp.FAILSAFE_CONFIG: "MSP_FAILSAFE_CONFIG", msp.RX_MAP: "MSP_RX_MAP", msp.STATUS_EX: "MSP_STATUS_EX",
+    msp.ADVANCED_CONFIG: "MSP_ADVANCED_CONFIG", msp.BATTERY_CONFIG: "MSP_BATTERY_CONFIG",
 }  # fmt: skip
 
 
 def audit(
-    known: Mapping[int, bytes], airframe: Airframe, holds_last_allowed: bool = False, mixes: bool = False
+    known: Mapping[int, bytes],
+    airframe: Airframe,
+    holds_last_allowed: bool = False,
+    mixes: bool = False,
+    idle: float = BetaflightOptions.idle,
 ) -> list[Unmet]:
     """What the answers that are known show. known: the payload of the newest answer to each command.
 
-    mixes: whether the sticks go through a CRSF mixer, and none by override.
+    mixes: whether the sticks go through a CRSF mixer, and none by override. idle: motor command of no throttle, as the
+    connection has it.
     """
     missing = [name for command, name in NAMES.items() if command not in known]
     if missing:
@@ -40,6 +50,8 @@ def audit(
         *(one for one in audit_version(known, holds_last_allowed or mixes) if one.blocks or not mixes),
         *audit_rates(known, airframe),
         *audit_receiver(known, MIXED if mixes else OVERRIDDEN),
+        *audit_motors(msp.motors(known[msp.ADVANCED_CONFIG]), idle),
+        *audit_battery(msp.battery_limits(known[msp.BATTERY_CONFIG])),
         *audit_arming(msp.status(known[msp.STATUS_EX])),
     ]
 
@@ -87,6 +99,30 @@ def audit_rates(known: Mapping[int, bytes], airframe: Airframe) -> list[Unmet]:
         what = f"throttle_limit_type: found {profile.throttle_limit_type}, wanted OFF"
         found.append(Unmet(what, "set throttle_limit_type = OFF"))
     return found
+
+
+def audit_motors(motors: msp.MotorConfig, idle: float) -> list[Unmet]:
+    """Warnings: a protocol whose commands drift with the ESC's calibration, and another idle than the connection has."""
+    found = []
+    if motors.protocol in ANALOG:
+        what = (
+            f"motor_pwm_protocol: found {motors.protocol}, wanted DSHOT: an analog pulse drifts with the ESC's calibration"
+        )
+        found.append(Unmet(what, "set motor_pwm_protocol = DSHOT300, if the ESCs take it", False))
+    if abs(motors.idle - idle) > IDLE_APART:
+        what = f"dshot_idle_value: found {10000 * motors.idle:.0f}, the connection has idle={idle:g}"
+        found.append(Unmet(what, f"add idle={motors.idle:g} to the connection", False))
+    return found
+
+
+def audit_battery(limits: msp.BatteryLimits) -> list[Unmet]:
+    """Warnings: a battery that nobody measures, and a warning that comes when little is left."""
+    if not limits.measured:
+        return [Unmet("battery_meter: found NONE, wanted a voltage meter", "set battery_meter = ADC", False)]
+    if limits.warning < LEAST_WARNING:
+        cell = f"vbat_warning_cell_voltage: found {limits.warning:.2f} V, wanted at least {LEAST_WARNING} V"
+        return [Unmet(cell, f"set vbat_warning_cell_voltage = {100 * LEAST_WARNING:.0f}", False)]
+    return []
 
 
 def audit_receiver(known: Mapping[int, bytes], mask: int = OVERRIDDEN) -> list[Unmet]:

@@ -159,7 +159,7 @@ def _preflight(options: argparse.Namespace) -> int:
         middle, worst = sorted(took)[len(took) // 2], max(took)
         rate = len(took) / options.seconds
         print(f"link: {rate:.0f} answers per second, each in {1e3 * middle:.1f} ms, at most {1e3 * worst:.0f} ms")
-        unmet = betaflight_preflight.audit(known, craft, chosen.holds_last == "allowed", bool(chosen.mixer))
+        unmet = betaflight_preflight.audit(known, craft, chosen.holds_last == "allowed", bool(chosen.mixer), chosen.idle)
         unmet += betaflight_preflight.audit_link(math.inf, took, True)
         status, boxids = msp.status(known[msp.STATUS_EX]), known[msp.BOXIDS]
         if not status.active(msp.ARM, boxids) and status.active(msp.OVERRIDE, boxids):

@@ -22,6 +22,8 @@ BOXIDS, RC_DEADBAND, BATTERY_STATE, DEBUG = 119, 125, 130, 254
 BATTERY_CONFIG, RX_MAP = 32, 64
 SET_RAW_RC = 200
 ANSWERED = 0x4F57  # of this project: no firmware has it
+MOTOR_PROTOCOLS = ("PWM", "ONESHOT125", "ONESHOT42", "MULTISHOT", "BRUSHED", "DSHOT150", "DSHOT300", "DSHOT600",
+                   "PROSHOT1000", "DISABLED")  # fmt: skip
 LSB = 16.4  # per deg/s
 LONGEST = 4096  # bytes of a payload; a longer one is noise that looks like a header
 
@@ -189,6 +191,21 @@ class Receiver(NamedTuple):
     most: int
 
 
+class MotorConfig(NamedTuple):
+    """Of MSP_ADVANCED_CONFIG. protocol: of MOTOR_PROTOCOLS. idle: motor command of no throttle, 0..1."""
+
+    protocol: str
+    idle: float
+
+
+class BatteryLimits(NamedTuple):
+    """Of MSP_BATTERY_CONFIG. measured: whether there is a voltage meter. least, warning: V of a cell."""
+
+    measured: bool
+    least: float
+    warning: float
+
+
 class Failsafe(NamedTuple):
     """MSP_FAILSAFE_CONFIG. delay, landing: s. throttle: us. procedure: 0 auto-land, 1 drop, 2 GPS rescue."""
 
@@ -240,6 +257,18 @@ def rate_profile(payload: bytes) -> RateProfile:
         (roll_rate, pitch_rate, yaw_rate), (roll_expo, pitch_expo, yaw_expo), (rates[0], rates[1], rates[2]),
         (roll_limit, pitch_limit, yaw_limit), kind, mid, expo, limit_type, limit, payload[23] if len(payload) > 23 else 50,
     )  # fmt: skip
+
+
+def motors(payload: bytes) -> MotorConfig:
+    """MSP_ADVANCED_CONFIG."""
+    _, _, _, protocol, _, idle = _unpack("<BBBBHH", payload)
+    return MotorConfig(MOTOR_PROTOCOLS[protocol] if protocol < len(MOTOR_PROTOCOLS) else str(protocol), idle / 10000)
+
+
+def battery_limits(payload: bytes) -> BatteryLimits:
+    """MSP_BATTERY_CONFIG."""
+    _, _, _, _, meter, _, least, _, warning = _unpack("<BBBHBBHHH", payload)
+    return BatteryLimits(meter != 0, least / 100, warning / 100)
 
 
 def receiver(payload: bytes) -> Receiver:

@@ -49,6 +49,29 @@ def test_what_bars_is_named_with_what_to_type(known, found, typed):
     assert found in only and typed in only
 
 
+@pytest.mark.parametrize(
+    ("known", "found", "typed"),
+    [
+        (changed(msp.ADVANCED_CONFIG, 3, 1), "motor_pwm_protocol: found ONESHOT125, wanted DSHOT", "set motor_pwm_protocol"),
+        (
+            changed(msp.ADVANCED_CONFIG, 7, 1),
+            "dshot_idle_value: found 294, the connection has idle=0.055",
+            "add idle=0.0294",
+        ),
+        (changed(msp.BATTERY_CONFIG, 5, 0), "battery_meter: found NONE", "set battery_meter = ADC"),
+        (
+            changed(msp.BATTERY_CONFIG, 11, 0x36),
+            "vbat_warning_cell_voltage: found 3.10 V",
+            "set vbat_warning_cell_voltage = 330",
+        ),
+    ],
+)
+def test_motors_and_battery_are_warned_of(known, found, typed):
+    warnings = [str(one) for one in betaflight_preflight.audit(known, CRAFT) if not one.blocks]
+    (only,) = warnings
+    assert found in only and typed in only and words(known) == []
+
+
 def test_a_firmware_that_flies_the_last_command_for_ever_is_refused_unless_it_is_asked_for():
     old = GOOD | {msp.API_VERSION: b"\0\1\x2e"}
     assert "flies the last override for ever" in words(old)[0]
