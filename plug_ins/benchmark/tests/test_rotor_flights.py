@@ -89,6 +89,14 @@ def test_drawn_airframes_are_thrown_by_their_own_seeds():
     assert both.kept == pytest.approx((one.kept + other.kept) / 2) and 0.3 < both.kept <= 1
 
 
+def test_who_was_trained_with_thrown_airframes_keeps_more_of_them():
+    thrown, before = (
+        thrown_flights.fly_thrown(policy(name), airframe.load("any_quad"), 128, (1,), ANY["motors"])
+        for name in ("any_quad_thrown", "any_quad")
+    )
+    assert thrown.kept > 0.85 and thrown.kept > before.kept + 0.1 and thrown.caught > before.caught + 0.1
+
+
 def test_the_shipped_policy_keeps_vehicles_that_can_hover_only_by_turning_and_catches_thrown_ones():
     craft, shipped = airframe.load("crazyflie_drag"), policy("crazyflie_any_rotor")
     found = rotor_flights.fly_rotor_losses(shipped, craft, 32)
