@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,13 +58,14 @@ class Scaled(nn.Module):
 
     def __init__(self, network: nn.Module, scale: torch.Tensor):
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.scale: torch.Tensor
         self.register_buffer("scale", scale)
 
     def initial_state(self, batch: int) -> State:
-        return self.network.initial_state(batch)  # type: ignore[operator, no-any-return]
+        return self.network.initial_state(batch)
 
     def step(self, observation: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """As of the network."""
-        return self.network.step(observation / self.scale, state)  # type: ignore[operator, no-any-return]
+        action, state = self.network.step(observation / self.scale, state)
+        return action, state
