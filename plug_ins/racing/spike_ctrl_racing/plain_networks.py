@@ -66,6 +66,6 @@ class Scaled(nn.Module):
         return self.network.initial_state(batch)
 
     def step(self, observation: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """As of the network."""
+        """As of the network. ONNX Runtime's tanh exceeds 1 by a rounding, which no checkpoint may."""
         action, state = self.network.step(observation / self.scale, state)
-        return action, state
+        return action.clamp(-1.0, 1.0), state
