@@ -101,6 +101,16 @@ def test_a_plain_network_is_trained_and_flies_the_same(recipe, tmp_path, kind, h
     np.testing.assert_allclose(action, wanted.detach().numpy(), atol=1e-5)
 
 
+def test_a_plain_network_that_commands_its_limits_is_saved(tmp_path):
+    racer, out = airframe.load("racer"), tmp_path / "hard.safetensors"
+    actor = race_training.network((), racer, 0, NamedObject("spike_ctrl_racing.plain_networks:Dense", {"hidden": [16]}))
+    with torch.no_grad():
+        actor.layers[-1].weight.mul_(30)
+    race_training.save(out, actor, racer, "", 0, "", "")
+    policy, seen = checkpoint.load(out).policy, 20 * np.random.default_rng(0).normal(size=(500, 30)).astype(np.float32)
+    assert np.abs(policy.step(seen, policy.initial_state(500))[0]).max() == 1.0
+
+
 @pytest.mark.parametrize("name", ["racer_gates_dense", "racer_gates_gru"])
 def test_plain_networks_have_the_size_and_the_training_of_the_spiking_one(name):
     ours, its = race_recipe.load("racer_gates"), race_recipe.load(name)
