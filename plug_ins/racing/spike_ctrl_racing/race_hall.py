@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files import output_paths
@@ -62,24 +63,30 @@ def room(options: argparse.Namespace) -> int:
 
 
 def certify(options: argparse.Namespace) -> int:
-    """Fly races with faults at their worst moments, and print how many were broken."""
+    """Fly races with faults at their worst moments, and print how many were broken. Those in the folder stay."""
     from spike_ctrl.certification.flight_outcome import FAR, HARD
     from spike_ctrl.certification.safety_statistics import upper_bound
     from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
     from spike_ctrl_racing import race_certificate, race_room
+    from spike_ctrl_racing.race_campaign import RaceCampaign
     from spike_ctrl_racing.race_certificate import CertifiedRace, RaceCertificate
 
     if options.json is not None:
         output_paths.require_file("--json", options.json)
     words, found, craft, name = _given(options)
+    folder = options.folder or Path("runs/race_certify") / f"{Path(name).stem}-{words.track.name}-{words.rounds}"
+    output_paths.require_folder("--folder", folder)
     needed = race_room.room(found.policy, words, craft)
     print(f"{words.track.name}, rounds {words.rounds}: {needed}", flush=True)
     certificate = RaceCertificate(name, found.compiled(), craft, words, race_certificate.cage_of(needed))
+    campaign = RaceCampaign(folder, certificate, found.manifest.sha256)
+    if campaign.kept:
+        print(f"{folder}: {sum(len(flights) for flights, _ in campaign.kept.values())} flights are there", flush=True)
     flown: list[CertifiedRace] = []
     alarms, races, seed = 0, 0, options.seed
     received = stop_signals()
     while len(flown) < options.flights and not received:  # Ctrl-C ends after this race, and tells what was flown
-        more, alarm = certificate.faulty(seed)
+        more, alarm = campaign.faulty(seed)
         flown, alarms, races, seed = flown + more, alarms + alarm, races + 1, seed + 1
         done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
         show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)

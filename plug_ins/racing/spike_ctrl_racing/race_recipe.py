@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import settings, yaml_file
+from spike_ctrl._files import named_object, settings, yaml_file
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import setting
+from spike_ctrl.learn.recipe_blocks import code_of
 from spike_ctrl_racing import track
 from spike_ctrl_racing.race_training import RaceTraining
 from spike_ctrl_racing.track import Track
@@ -24,6 +26,13 @@ def _stages(found: object, source: str, key: str) -> tuple[RaceTraining, ...]:
     return tuple(settings.convert(RaceTraining, stage, source, f"{key}[{n}].") for n, stage in enumerate(found))
 
 
+def _network(found: object, source: str, key: str) -> NamedObject:
+    if code := code_of(found, source, key):
+        return code
+    wanted = "module:Name, or {class: module:Name, ...} with its arguments"
+    raise UsageError(f"{source}: {key}: found {found!r}, wanted {wanted}")
+
+
 @dataclass(frozen=True)
 class RaceRecipe:
     """How a policy for races is trained."""
@@ -31,7 +40,10 @@ class RaceRecipe:
     name: str = setting(description="Of the recipe, which its policies name.")
     airframe: str = setting("racer", "A name among config/airframes or a path.")
     hidden: tuple[int, ...] = setting((128, 128), "Widths of the hidden layers.", low=1, high=1024, length=(1, 4))
-    dense: bool = setting(False, "Layers of tanh in place of spiking neurons, to compare with.")
+    network: NamedObject | None = setting(
+        None, "Another network than the spiking one, by name: see `plain_networks`.", read=_network,
+        schema=settings.any_of(*named_object.SCHEMAS),
+    )  # fmt: skip
     tracks: TrackRanges = TrackRanges()
     courses: tuple[str, ...] = setting((), "Names or files of courses, in place of those that are drawn.", length=(0, 100))
     stages: tuple[RaceTraining, ...] = setting(
@@ -48,7 +60,16 @@ class RaceRecipe:
 def load(name: str) -> RaceRecipe:
     """The recipe of a name among `recipes`, or of the path of a YAML file. Raises UsageError."""
     path = yaml_file.find(name, "recipe", RECIPES)
-    return settings.convert(RaceRecipe, yaml_file.read(path, "recipe"), f"recipe {path.name}")
+    return settings.convert(RaceRecipe, _upon_base(yaml_file.read(path, "recipe")), f"recipe {path.name}")
+
+
+def _upon_base(found: Any) -> Any:
+    """A recipe's keys over those of the recipe that it names as its base, which has none itself. Raises UsageError."""
+    if not isinstance(found, dict) or "base" not in found:
+        return found
+    base = yaml_file.read(yaml_file.find(str(found["base"]), "recipe", RECIPES), "recipe")
+    rest = {key: value for key, value in found.items() if key != "base"}
+    return {**base, **rest} if isinstance(base, dict) else rest
 
 
 def is_recipe(name: str) -> bool:
@@ -61,4 +82,6 @@ def is_recipe(name: str) -> bool:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a recipe."""
-    return settings.schema(RaceRecipe)
+    found = settings.schema(RaceRecipe)
+    found["properties"]["base"] = {"type": "string", "description": "Name or path of the recipe whose keys these change."}
+    return found

@@ -8,7 +8,6 @@ drawn at random. What is evaluated is the network itself, in the task, on course
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from spike_ctrl._files.arrays import Flags, Floats, Integers
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
@@ -31,10 +30,12 @@ from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.network_state import State, each, restart
+from spike_ctrl_networks import recipe_network
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_networks.state_parts import leaves
 from spike_ctrl_racing import flight_gradient
 from spike_ctrl_racing.flight_gradient import Weights
+from spike_ctrl_racing.plain_networks import Scaled
 from spike_ctrl_racing.race_kernels import GATE, SIZE
 from spike_ctrl_racing.racing_environment import LAYOUT, RacingEnvironment, RacingTask
 from spike_ctrl_racing.track import Track
@@ -68,32 +69,16 @@ class RaceTraining:
     cost: Weights = Weights()
 
 
-class Dense(nn.Module):
-    """A network of tanh layers of the same widths, to compare with."""
+def network(hidden: tuple[int, ...], airframe: Airframe, seed: int, code: NamedObject | None = None) -> Any:
+    """The network at its random start, which takes observations divided by SCALE.
 
-    def __init__(self, sizes: tuple[int, ...], generator: torch.Generator):
-        super().__init__()
-        with actors.seeded(generator):
-            self.layers = nn.ModuleList(nn.Linear(*widths) for widths in itertools.pairwise(sizes))
-        nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
-
-    def initial_state(self, batch: int) -> tuple[()]:
-        return ()
-
-    def step(self, observation: torch.Tensor, state: tuple[()]) -> tuple[torch.Tensor, tuple[()]]:
-        x = observation
-        for layer in self.layers:
-            x = torch.tanh(layer(x))
-        return x, state
-
-
-def network(hidden: tuple[int, ...], airframe: Airframe, seed: int, dense: bool = False) -> Any:
-    """The network at its random start, whose first weights take observations divided by SCALE. hidden: widths."""
-    generator, sizes = torch.Generator().manual_seed(seed), (SIZE, *hidden, 4)
-    if dense:
-        return Dense(sizes, generator)
+    hidden: widths of a spiking one. code: another network in its place. Raises UsageError where that does not fit.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if code is not None:
+        return recipe_network.make(code, SIZE, actors.ACTION_SIZE, generator)
     rest = 2 * airframe.hover - 1 if airframe.action_layout == "motors" else 0.0
-    return SpikingNetwork(sizes, generator=generator, output_bias=[math.atanh(rest)] * 4)
+    return SpikingNetwork((SIZE, *hidden, 4), generator=generator, output_bias=[math.atanh(rest)] * 4)
 
 
 class RaceTrainer:
@@ -218,11 +203,10 @@ def train(
     return actor
 
 
-def weights(actor: Any) -> dict[str, np.ndarray]:
+def weights(actor: SpikingNetwork) -> dict[str, np.ndarray]:
     """The weights of a network for observations as they are, not divided by SCALE."""
-    found: dict[str, np.ndarray] = actors.weights(actor)
-    first = "layers.0.weight" if isinstance(actor, Dense) else "layer0.weight"
-    found[first] = found[first] / SCALE
+    found = actor.weights()
+    found["layer0.weight"] = found["layer0.weight"] / SCALE
     return found
 
 
@@ -240,11 +224,9 @@ def save(path: Path, actor: Any, airframe: Airframe, recipe: str, seed: int, com
     """Write a trained network as a checkpoint, whose contract names the layout of the race's observation."""
     about: dict[str, Any] = {"recipe": recipe, "seed": seed, "command": command, "commit": commit}
     vehicle = airframe.name, airframe.hash, LAYOUT, airframe.action_layout, 100.0
-    if not isinstance(actor, Dense):
+    if isinstance(actor, SpikingNetwork):
         checkpoint.save(path, weights(actor), Contract(*vehicle, actor.sizes), **about)
         return
-    from spike_ctrl_networks.onnx_graph import graph_of  # slow to import
-
-    widths = "-".join(str(layer.out_features) for layer in actor.layers)
-    contract = Contract(*vehicle, (SIZE, 4), None, f"layers of tanh, {widths}")
-    checkpoint.save(path, weights(actor), contract, graph=graph_of(actor, SIZE), **about)
+    flying = Scaled(actor, torch.from_numpy(SCALE)).eval()
+    contract = Contract(*vehicle, (SIZE, 4), None, f"{type(actor).__module__}:{type(actor).__qualname__}")
+    checkpoint.save(path, actors.weights(flying), contract, graph=recipe_network.graph(flying, SIZE), **about)

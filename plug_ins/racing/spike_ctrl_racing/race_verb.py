@@ -65,6 +65,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     halls = parser.add_argument_group("halls, `race draw`, `race room`, `race certify`")
     halls.add_argument("--low", type=float, metavar="H", help="lowest centre of a gate of a drawn course, m (default: 1.3)")
     halls.add_argument("--flights", type=int, default=160, help="certified flights with a fault (default: 160)")
+    halls.add_argument(
+        "--folder", type=Path, help="where certified flights are kept (default: runs/race_certify/MODEL-COURSE-ROUNDS)"
+    )
     training = parser.add_argument_group("training, `race train`")
     training.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where the trained policy or the drawn course is written"

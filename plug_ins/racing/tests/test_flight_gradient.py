@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spike_ctrl import airframe
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl_networks.differentiable_step import Vehicles
@@ -57,7 +58,7 @@ def test_the_derivative_of_what_is_seen(racer):
 
 def test_the_cost_falls_along_its_gradient(racer):
     """A step down the gradient lowers the cost of the same flight by what the gradient promises."""
-    actor = race_training.network((16,), racer, seed=0, dense=True)
+    actor = race_training.network((), racer, 0, NamedObject("spike_ctrl_racing.plain_networks:Dense", {"hidden": (16,)}))
 
     def flown():
         environment, _, gate, vehicles = _world(racer)

@@ -8,8 +8,10 @@ import pytest
 import torch
 import yaml
 
+from spike_ctrl import airframe
 from spike_ctrl._files import settings
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_racing import race_recipe, race_training
 from spike_ctrl_racing.staged_training import StagedTraining
@@ -73,6 +75,8 @@ def test_the_state_of_another_training_is_refused(recipe, tmp_path):
         ({"stages": [{"cost": {"most": -1}}]}, "stages[0].cost.most: found -1, wanted 0 to 10000"),
         ({"tracks": {"turn": 50}}, "tracks.turn: found 50, wanted 0 to 40"),
         ({"courses": "split_s"}, "courses: found 'split_s', wanted a list"),
+        ({"network": "gru"}, "network: found 'gru', wanted module:Name"),
+        ({"base": "nothing"}, "recipe 'nothing' not found"),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_its_key(tmp_path, change, words):
@@ -83,14 +87,36 @@ def test_a_wrong_recipe_is_refused_by_its_key(tmp_path, change, words):
     assert words in str(found.value)
 
 
-def test_a_dense_network_is_trained_and_flies_the_same(recipe, tmp_path):
+@pytest.mark.parametrize(("kind", "hidden"), [("Dense", [16, 16]), ("Recurrent", 12)])
+def test_a_plain_network_is_trained_and_flies_the_same(recipe, tmp_path, kind, hidden):
     out = tmp_path / "mine.safetensors"
-    dense = replace(recipe, dense=True, stages=recipe.stages[:1])
-    training = StagedTraining(dense, 4, out)
+    code = NamedObject(f"spike_ctrl_racing.plain_networks:{kind}", {"hidden": hidden})
+    training = StagedTraining(replace(recipe, network=code), 4, out)
     assert training.run(lambda done, figures: None)
     loaded = checkpoint.load(out)
     assert loaded.manifest.contract.observation == "racing_30"
     seen = np.random.default_rng(0).normal(size=(5, 30)).astype(np.float32)
     action, _ = loaded.policy.step(seen, loaded.policy.initial_state(5))
-    wanted, _ = training.actor.step(torch.from_numpy(seen / race_training.SCALE), ())
+    wanted, _ = training.actor.step(torch.from_numpy(seen / race_training.SCALE), training.actor.initial_state(5))
     np.testing.assert_allclose(action, wanted.detach().numpy(), atol=1e-5)
+
+
+def test_a_plain_network_that_commands_its_limits_is_saved(tmp_path):
+    racer, out = airframe.load("racer"), tmp_path / "hard.safetensors"
+    actor = race_training.network((), racer, 0, NamedObject("spike_ctrl_racing.plain_networks:Dense", {"hidden": [16]}))
+    with torch.no_grad():
+        actor.layers[-1].weight.mul_(30)
+    race_training.save(out, actor, racer, "", 0, "", "")
+    policy, seen = checkpoint.load(out).policy, 20 * np.random.default_rng(0).normal(size=(500, 30)).astype(np.float32)
+    assert np.abs(policy.step(seen, policy.initial_state(500))[0]).max() == 1.0
+
+
+@pytest.mark.parametrize("name", ["racer_gates_dense", "racer_gates_gru"])
+def test_plain_networks_have_the_size_and_the_training_of_the_spiking_one(name):
+    ours, its = race_recipe.load("racer_gates"), race_recipe.load(name)
+    assert replace(its, name=ours.name, network=None) == ours
+    sizes = []
+    for one in (ours, its):
+        actor = race_training.network(one.hidden, airframe.load(one.airframe), 0, one.network)
+        sizes.append(sum(part.numel() for part in actor.parameters()))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.03)
