@@ -105,8 +105,8 @@ def _spyx_with_another_neuron(read, dt):
     from spyx.nn import LIF
 
     class HardReset(LIF):
-        def __call__(self, x, V):  # noqa: N803 - the name that spyx gives it
-            V = self.beta[...] * V + x  # noqa: N806
+        def __call__(self, x, V):
+            V = self.beta[...] * V + x
             spikes = (V > self.threshold).astype(V.dtype)
             return spikes, V * (1 - spikes)
 
@@ -121,7 +121,7 @@ def _spyx_with_another_neuron(read, dt):
 def _snn_mlir(read, dt):
     from snn_mlir import to_mlir
 
-    raise NotImplementedError(f"converts to {len(to_mlir(read).splitlines())} lines, which only its compiler snn-opt can run")
+    raise NotImplementedError(f"converts to {len(to_mlir(read).splitlines())} lines, which only snn-opt can run")
 
 
 # By name: its package, and what makes its network of a graph.
