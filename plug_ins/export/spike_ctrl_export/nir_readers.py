@@ -87,6 +87,43 @@ def _rockpool(read, dt):
     return from_nir(read)
 
 
+def _spyx(read, dt, exchange=lambda network: None):
+    import torch
+    from spyx.nir import from_nir
+
+    network, _ = from_nir(read, np.zeros((1, VEHICLES, int(read.nodes["input"].output_type["output"][0])), np.float32), dt)
+    exchange(network)
+
+    def stepped(observation, state):
+        readout, state = network(observation.numpy(), network.initial_state(VEHICLES) if state is None else state)
+        return torch.from_numpy(np.array(readout)), state
+
+    return stepped
+
+
+def _spyx_with_another_neuron(read, dt):
+    from spyx.nn import LIF
+
+    class HardReset(LIF):
+        def __call__(self, x, V):
+            V = self.beta[...] * V + x
+            spikes = (V > self.threshold).astype(V.dtype)
+            return spikes, V * (1 - spikes)
+
+    def exchange(network):
+        for layer in network.layers:
+            if isinstance(layer, LIF):
+                layer.__class__ = HardReset
+
+    return _spyx(read, dt, exchange)
+
+
+def _snn_mlir(read, dt):
+    from snn_mlir import to_mlir
+
+    raise NotImplementedError(f"converts to {len(to_mlir(read).splitlines())} lines, which only snn-opt can run")
+
+
 # By name: its package, and what makes its network of a graph.
 _IMPORTS = {
     "snntorch": ("snntorch", _snntorch),
@@ -95,6 +132,9 @@ _IMPORTS = {
     "sinabs": ("sinabs", _sinabs),
     "sinabs, one spike and reset to 0 set": ("sinabs", _sinabs_with_two_lines),
     "rockpool": ("rockpool", _rockpool),
+    "spyx": ("spyx", _spyx),
+    "spyx, with a neuron of ours": ("spyx", _spyx_with_another_neuron),
+    "snn-mlir": ("snn-mlir", _snn_mlir),
 }
 
 

@@ -23,28 +23,30 @@ class Bounds(NamedTuple):
     readout: int
 
 
-def bounds(network: IntegerNetwork) -> Bounds:
-    """The bounds of a network, reached by the worst inputs and spikes (`sum`) or never exceeded (`next`, `readout`)."""
-    sums, nexts = [], []
-    limit = largest(network.widths.membrane)
+def largest_sums(network: IntegerNetwork) -> tuple[np.ndarray, ...]:
+    """The largest |sum| of weights and inputs of each neuron, int64 [H] of each hidden layer, then of each output [out]."""
+    found = []
     for index, layer in enumerate(network.tables.layers):
-        weight = np.abs(layer.weight.astype(np.int64))
         if index == 0:
+            weight = np.abs(layer.weight.astype(np.int64))
             factor = np.full(len(weight), 1 << INPUT_BITS, np.int64)
             factor[: network.sizes[0]] = int(INPUT_LIMIT) << INPUT_BITS
-            total = factor @ weight
-            shift = INPUT_BITS - layer.fraction
-            current = (total + (1 << shift >> 1)) >> shift
+            found.append(factor @ weight)
         else:
-            total = _worst(layer.weight)
-            current = total << layer.fraction
-        sums.append(int(total.max()))
+            found.append(_worst(layer.weight))
+    return (*found, _worst(network.tables.output_weight))
+
+
+def bounds(network: IntegerNetwork) -> Bounds:
+    """The bounds of a network, reached by the worst inputs and spikes (`sum`) or never exceeded (`next`, `readout`)."""
+    nexts, sums, limit = [], largest_sums(network), largest(network.widths.membrane)
+    for index, (layer, total) in enumerate(zip(network.tables.layers, sums, strict=False)):
+        shift = INPUT_BITS - layer.fraction
+        current = total << layer.fraction if index else (total + (1 << shift >> 1)) >> shift
         nexts.append(int((limit + layer.theta.astype(np.int64) + np.abs(layer.bias.astype(np.int64)) + current).max()))
-    total = _worst(network.tables.output_weight)
-    sums.append(int(total.max()))
     readout = network.readout
-    worst = int((total * readout.scale + np.abs(readout.bias)).max()) + (1 << readout.shift >> 1)
-    return Bounds(tuple(sums), tuple(nexts), worst)
+    worst = int((sums[-1] * readout.scale + np.abs(readout.bias)).max()) + (1 << readout.shift >> 1)
+    return Bounds(tuple(int(total.max()) for total in sums), tuple(nexts), worst)
 
 
 def signed_bits(bound: int) -> int:

@@ -16,7 +16,7 @@ from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.report.model_section import FlownModel
 from spike_ctrl.report.page import Table
 from spike_ctrl_export import c_cost
-from spike_ctrl_silicon import cycle_count, flown_cost, loihi_network, power, sana_fe
+from spike_ctrl_silicon import cycle_count, flown_cost, loihi_network, power, sana_fe, verilog
 from spike_ctrl_silicon.integer_network import IntegerRuntime, NumberWidths
 from spike_ctrl_silicon.loihi_runtime import LoihiRuntime
 from spike_ctrl_silicon.quantise import quantised
@@ -24,6 +24,7 @@ from spike_ctrl_silicon.quantise import quantised
 HEAD = (
     "one step in flight",
     "numbers",
+    "area",
     "time (us)",
     "energy (uJ)",
     "return, 1.5m start",
@@ -49,18 +50,22 @@ def tables(found: FlownModel) -> list[Table]:
     usual = c_cost.operations(contract.sizes, [1 - share for share in found.cost.layer_sparsity], recurrent)
     cycles = usual.times(c_cost.PROCESSORS["Cortex-M4"])
     took = cycles / c_cost.CLOCK_HZ["Cortex-M4"]
+    kept = f"{4e-3 * sum(part.size for part in found.loaded.weights.values()):.0f} kB of weights"
     return [
         Table(
             HEAD,
             [
-                ("this computer, compiled", "float32", _here(found), NOT_MEASURED, *floats, "median over 500 steps, now"),
                 (
-                    "Cortex-M4 at 168 MHz, exported C", "float32", 1e6 * took, 1e6 * took * M4_WATT, *floats,
+                    "this computer, compiled", "float32", kept, _here(found), NOT_MEASURED, *floats,
+                    "median over 500 steps, now",
+                ),
+                (
+                    "Cortex-M4 at 168 MHz, exported C", "float32", kept, 1e6 * took, 1e6 * took * M4_WATT, *floats,
                     "cycles estimated from the spikes; 40 mA at 3.3 V assumed",
                 ),
                 _fpga(found),
                 _loihi(found, recurrent),
-                ("formula of arXiv 2510.24461", "", "", formula, *floats, "counts of operations"),
+                ("formula of arXiv 2510.24461", "", "", "", formula, *floats, "counts of operations"),
             ],
         )
     ]  # fmt: skip
@@ -92,7 +97,7 @@ def _fpga(found: FlownModel) -> Row:
     try:
         network = quantised(found.loaded, NumberWidths(), found.name)
     except UsageError as error:
-        return (name, "", "", "", "", "", f"none: {error}")
+        return (name, "", "", "", "", "", "", f"none: {error}")
     runtime = IntegerRuntime(network)
     observations, starts = flown_cost.flight(found.loaded, network, SECONDS)
     state, counted = runtime.initial_state(), []
@@ -102,9 +107,14 @@ def _fpga(found: FlownModel) -> Row:
         counted.append(cycle_count.expected(network, LANES, state.spike, before.spike))
     cycles = float(np.median(counted))
     sizes, parts = PLACED
-    energy: object = power.estimate(parts, cycles, 100.0).step_uj if network.sizes == sizes else "not placed"
+    energy: object = "not placed"
+    area = f"{verilog.stored_bits(network) / 8e3:.0f} kB"
+    if network.sizes == sizes:
+        energy = power.estimate(parts, cycles, 100.0).step_uj
+        luts = parts.nets - parts.flip_flops
+        area = f"ECP5: {parts.rams} block RAMs, {parts.multipliers} multipliers, {luts} LUTs, {parts.flip_flops} flip-flops"
     how = f"cycles exact; energy within a factor of {power.FACTOR:g}, without the clock that always runs"
-    return (name, "int8", cycles / flown_cost.CLOCK_MHZ, energy, *_flown(found, runtime), how)
+    return (name, "int8", area, cycles / flown_cost.CLOCK_MHZ, energy, *_flown(found, runtime), how)
 
 
 def _loihi(found: FlownModel, recurrent: bool) -> Row:
@@ -113,9 +123,13 @@ def _loihi(found: FlownModel, recurrent: bool) -> Row:
         spikes = sana_fe.flown(found.loaded.policy, craft, "hover", SECONDS)
         cost = sana_fe.cost(spikes, found.loaded.manifest.contract.sizes[1:-1], recurrent)
     except UsageError as error:
-        return (name, "", "", "", "", "", f"none: {error}")
+        return (name, "", "", "", "", "", "", f"none: {error}")
     try:
         flies: Row = _flown(found, LoihiRuntime(loihi_network.converted(found.loaded, found.name)))
     except UsageError:  # a reset that the chip has not: the row tells what its spikes cost there
         flies = ("cannot fly there", "")
-    return (name, "int8, 12-bit decays", 1e6 * cost.time, 1e6 * cost.energy, *flies, "SANA-FE, from the spikes of a hover")
+    cores = f"{len(found.loaded.manifest.contract.sizes) - 1} of 128 cores, one of them for the inputs"
+    return (
+        name, "int8, 12-bit decays", cores, 1e6 * cost.time, 1e6 * cost.energy, *flies,
+        "SANA-FE, from the spikes of a hover",
+    )  # fmt: skip

@@ -87,6 +87,7 @@ def _widths(options: argparse.Namespace) -> int:
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import COLUMNS, evaluation_table
     from spike_ctrl.policy import checkpoint
+    from spike_ctrl_silicon import verilog
     from spike_ctrl_silicon.integer_network import IntegerRuntime
     from spike_ctrl_silicon.quantise import quantised
 
@@ -95,9 +96,10 @@ def _widths(options: argparse.Namespace) -> int:
     found = checkpoint.load(options.model)
     craft = airframe.load(found.manifest.contract.airframe)
     policies: dict[str, Any] = {"float32": found.policy}
+    size = {"float32": 32 * (sum(part.size for part in found.weights.values()) + sum(found.manifest.contract.sizes[1:-1]))}
     for bits in options.bits:
-        widths = _chosen(options, bits)
-        policies[widths.words] = IntegerRuntime(quantised(found, widths, options.model.name))
+        network = quantised(found, _chosen(options, bits), options.model.name)
+        policies[network.widths.words], size[network.widths.words] = IntegerRuntime(network), verilog.stored_bits(network)
     flown = {}
     for name, policy in policies.items():
         print(f"{name}: {options.starts} starts ...", flush=True)
@@ -107,7 +109,8 @@ def _widths(options: argparse.Namespace) -> int:
     for name, one in flown.items():
         shares = [100 * one.columns[column]["return_mean"] / first.columns[column]["return_mean"] for column in COLUMNS]
         rates = ", ".join(f"{100 * rate:.1f}" for rate in one.spike_rates)
-        print(f"{name}: {', '.join(f'{share:.1f}' for share in shares)} % of float32's returns; {rates} % of neurons spike")
+        said = f"{', '.join(f'{share:.1f}' for share in shares)} % of float32's returns; {rates} % of neurons spike"
+        print(f"{name}: {said}; {size[name] / 8e3:.1f} kB with its membranes")
     if options.json:
         output_paths.write_json("--json", options.json, {name: one.to_dict() for name, one in flown.items()})
     return 0

@@ -91,6 +91,14 @@ def neuron_bits(network: IntegerNetwork) -> tuple[int, int]:
     return signed_bits(bias), max(int(layer.theta.max()).bit_length() for layer in layers)
 
 
+def stored_bits(network: IntegerNetwork) -> int:
+    """Bits of all numbers that a core keeps: weights, leaks, biases, thresholds, membranes, factors of the readout."""
+    tables, neurons, outputs = network.tables, sum(network.sizes[1:-1]), network.sizes[-1]
+    weights = sum(layer.weight.size for layer in tables.layers) + tables.output_weight.size
+    each = LEAK_WIDTH + sum(neuron_bits(network)) + network.widths.membrane
+    return weights * network.widths.weights + neurons * each + outputs * (16 + readout_bias_bits(network))
+
+
 def readout_bias_bits(network: IntegerNetwork) -> int:
     """Bits of a bias of the readout."""
     return signed_bits(int(np.abs(network.readout.bias).max()))

@@ -147,6 +147,20 @@ module spike_core #(
         if (state == FIRE && !rst) membranes[place] <= saturated;
     end
 
+`ifdef FORMAL
+    // Proved by `core_proof.py` with yosys, for the numbers of one network. `most` bounds the sums of each neuron and output.
+    localparam int MANY = NEXT_BITS + PRODUCT_BITS + READOUT_BITS;
+    localparam logic signed [PRODUCT_BITS-1:0] MOST_PRODUCT = PRODUCT_BITS'(LIMIT) <<< 12;
+    parameter MOST = "most.hex";
+    logic [LANES*SUM_BITS-1:0] most [0:GROUP_WORDS+OUTPUTS-1];
+    initial $readmemh(MOST, most);
+    wire [LANES*SUM_BITS-1:0]  most_word = most[place];
+    logic begun = 1'b0, rst_past = 1'b0;
+    always_ff @(posedge clk) begin
+        begun <= 1'b1;
+        rst_past <= rst;
+    end
+`endif
     for (genvar n = 0; n < LANES; n++) begin : lane
         wire signed [WEIGHT_BITS-1:0]   weight = weight_3[n*WEIGHT_BITS +: WEIGHT_BITS];
         wire [NEURON_BITS-1:0]          told = neuron_word[n*NEURON_BITS +: NEURON_BITS];
@@ -164,7 +178,9 @@ module spike_core #(
             for (int l = 1; l < LAYERS; l++) if (layer == 8'(l)) current = long_sum <<< FRACTION[8*l +: 8];
         end
         logic signed [PRODUCT_BITS-1:0] product;
+        wire signed [PRODUCT_BITS-1:0]  leaked = forgets ? '0 : PRODUCT_BITS'(membrane) * PRODUCT_BITS'(beta);
         wire signed [MEMBRANE_BITS-1:0] kept = MEMBRANE_BITS'((product + PRODUCT_BITS'(2048)) >>> 12);   // a leak is at most 1
+        wire signed [NEXT_BITS-1:0]     ahead = NEXT_BITS'(kept) - subtracted + NEXT_BITS'(bias) + current;
         wire signed [MEMBRANE_BITS-1:0] now =
             next[n] > NEXT_BITS'(LIMIT) ? MEMBRANE_BITS'(LIMIT) :
             next[n] < NEXT_BITS'(-LIMIT) ? MEMBRANE_BITS'(-LIMIT) : MEMBRANE_BITS'(next[n]);
@@ -174,9 +190,28 @@ module spike_core #(
             term[n] <= TERM_BITS'(weight) * TERM_BITS'(by_3);
             if (state == IDLE || state == PUSH) sum[n] <= '0;
             else if (valid[3]) sum[n] <= sum[n] + SUM_BITS'(term[n]);
-            product <= forgets ? '0 : PRODUCT_BITS'(membrane) * PRODUCT_BITS'(beta);
-            if (state == ADD) next[n] <= NEXT_BITS'(kept) - subtracted + NEXT_BITS'(bias) + current;
+            product <= leaked;
+            if (state == ADD) next[n] <= ahead;
         end
+`ifdef FORMAL
+        // Each number is what many more bits give. What is read is assumed to be as large as what is written is shown to be.
+        wire signed [SUM_BITS-1:0] limit = most_word[n*SUM_BITS +: SUM_BITS];
+        logic signed [MANY-1:0]    inflow;
+        always_comb begin
+            inflow = (MANY'(sum[n]) + MANY'(HALF_ROUNDED)) >>> ROUNDED;
+            for (int l = 1; l < LAYERS; l++) if (layer == 8'(l)) inflow = MANY'(sum[n]) <<< FRACTION[8*l +: 8];
+            assume (zero || (membrane >= -LIMIT && membrane <= LIMIT));
+            assert (now >= -LIMIT && now <= LIMIT);
+            if (begun && state == LEAK) assert (leaked >= -MOST_PRODUCT && leaked <= MOST_PRODUCT);
+            if (begun && state == ADD) begin
+                assume (product >= -MOST_PRODUCT && product <= MOST_PRODUCT && sum[n] >= -limit && sum[n] <= limit);
+                assert (MANY'(kept) == (MANY'(product) + MANY'(2048)) >>> 12);
+                assert (MANY'(ahead) == MANY'(kept) - MANY'(subtracted) + MANY'(bias) + inflow);
+            end
+            assert (!zero || (leaked == '0 && subtracted == '0));   // a step from zero hears nothing of the last one
+        end
+        always_ff @(posedge clk) if (begun && $past(state == IDLE && start)) assert (rst_past || sum[n] == '0);
+`endif
     end
 
     // ---- the list of those that spiked --------------------------------------------------------------------------------
@@ -203,8 +238,9 @@ module spike_core #(
     wire [16+READOUT_BIAS_BITS-1:0]    out_word = outputs[out];
     wire signed [16:0]                 scale = {1'b0, out_word[15:0]};
     wire signed [READOUT_BIAS_BITS-1:0] out_bias = out_word[16 +: READOUT_BIAS_BITS];
-    wire signed [READOUT_BITS-1:0]     magnitude = y < 0 ? -y : y;
     localparam logic signed [READOUT_BITS-1:0] HALF = READOUT_BITS'((1 << SCALE_SHIFT) >> 1);
+    wire signed [READOUT_BITS-1:0]     y_ahead = READOUT_BITS'(sum[out_lane]) * READOUT_BITS'(scale) + READOUT_BITS'(out_bias) + HALF;
+    wire signed [READOUT_BITS-1:0]     magnitude = y < 0 ? -y : y;
     always_ff @(posedge clk) tanh_word <= tanh[magnitude > READOUT_BITS'(2047) ? 11'd2047 : magnitude[10:0]];
 
     // ---- order of the step --------------------------------------------------------------------------------------------
@@ -265,7 +301,7 @@ module spike_core #(
                     next_group();
                 end
             SCALE: begin
-                y_long <= READOUT_BITS'(sum[out_lane]) * READOUT_BITS'(scale) + READOUT_BITS'(out_bias) + HALF;
+                y_long <= y_ahead;
                 state <= SHIFT;
             end
             SHIFT: begin
@@ -300,4 +336,42 @@ module spike_core #(
             action <= '0;
         end
     end
+
+`ifdef FORMAL
+    wire signed [SUM_BITS-1:0] most_out = most[GROUP_WORDS + 32'(out)][SUM_BITS-1:0];
+    int begin_of_layer;
+    always_comb begin
+        begin_of_layer = 0;
+        for (int l = 0; l < LAYERS; l++) if (8'(l) < layer) begin_of_layer += 32'(GROUPS[16*l +: 16]);
+        if (begun && state == SCALE) begin
+            assume (sum[out_lane] >= -most_out && sum[out_lane] <= most_out);
+            assert (MANY'(y_ahead) == MANY'(sum[out_lane]) * MANY'(scale) + MANY'(out_bias) + MANY'(HALF));
+        end
+        // Where the step is: the numbers are those of the group that is computed.
+        if (begun && state != IDLE) begin
+            assert (layer <= 8'(LAYERS) && group < GROUPS[16*layer +: 16]);
+            if (state == LEAK || state == ADD || state == FIRE) assert (!readout);
+            if (state == SCALE || state == SHIFT || state == LOOK || state == SIGN) assert (readout);
+            if (state != SUM && !readout) assert (neuron_word == neurons[place]);
+            if (!readout) assert (32'(place) == begin_of_layer + 32'(group) && out == '0 && out_lane == '0);
+            else begin
+                assert (32'(out) < OUTPUTS && 32'(out_lane) < LANES);
+                assert (fire == '0);
+                if (state == PUSH) assert (out_lane == '0 && 32'(out) == 32'(group) * LANES + LANES);
+                else assert (32'(out) == 32'(group) * LANES + 32'(out_lane));
+            end
+        end
+        // Resets, whatever registers and memories hold.
+        if (!begun) assume (rst);
+        else begin
+            if (rst_past) assert (state == IDLE && forget && !done && action == '0);
+            assert (!forget || state == IDLE || zero);          // a step after rst is one from zero
+            assert (!zero || !more_own);
+            assert (state == PUSH || fire == '0);
+            assert (state == SUM || state == DRAIN || valid == '0);
+        end
+    end
+    always_ff @(posedge clk)
+        if (begun && $past(forget && !rst)) assert (forget || $past(state == SIGN && last_output));   // until one is done
+`endif
 endmodule
