@@ -28,11 +28,11 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW, Trajectory
 from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.evaluation.tracking import BOX, errors, hovering
+from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_benchmark import rotor_flights, thrown_flights
 from spike_ctrl_benchmark.rotor_flights import AFTER, KEPT, LATEST, LOSS, PATHS, fly_path, kept_within
@@ -102,17 +102,12 @@ def offset(path: Trajectory, time: float) -> NDArray:
 
 def throws(models: list[PolicyController], craft: Airframe, flights: int, seed: int) -> tuple[Flights, list[NDArray]]:
     """The vehicles of the protocol `thrown`, and which (N,) of them each model catches."""
-    steps = RATE * round(thrown_flights.SECONDS)
-    task = Task(box=BOX, episode_steps=steps + 1, start=thrown_flights.START, randomisation=Randomisation(noise=1.0))
-    environment, caught = Environment(craft, flights, task), []
-    environment.reset(seed=seed)
-    still = np.zeros((steps + 1, flights, 3))
+    environment, _ = thrown_flights.throw(craft, flights, seed)
+    still, caught = np.zeros((RATE * round(thrown_flights.SECONDS) + 1, flights, 3)), []
     limits = thrown_flights.WIDE, thrown_flights.GROUND, thrown_flights.PLACE
     who = Flights(environment.read(slice(0, dynamics.ROWS)), still, still, limits)
     for model in models:
-        environment = Environment(craft, flights, task)
-        seen, _ = environment.reset(seed=seed)
-        caught.append(who.kept(errors(model, environment, seen, Trajectory("hover", lead=0.0)).error))
+        caught.append(who.kept(thrown_flights.thrown_errors(model, *thrown_flights.throw(craft, flights, seed))))
     return who, caught
 
 

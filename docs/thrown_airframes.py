@@ -13,28 +13,21 @@ import numpy as np
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.controllers import Controller, GuideController, PolicyController
-from spike_ctrl.evaluation.tracking import BOX, errors
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.dynamics import LAG_UP, MASS, THRUST, TORQUE
-from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
-from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_benchmark.any_airframe import ANY
-from spike_ctrl_benchmark.thrown_flights import SECONDS, START, WIDE
+from spike_ctrl_benchmark.thrown_flights import WIDE, throw, thrown_errors
 
 RATIOS, LAGS = (1.5, 2.0, 3.0, 5.1), (0.01, 0.03, 0.07, 0.16)
 
 
 def thrown(controller: Controller, seed: int, vehicles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each vehicle: whether it stayed within WIDE m, its thrust/weight with a full battery, its rotors' lag (s)."""
-    steps = int(RATE_HZ * SECONDS) + 1
-    task = Task(box=BOX, episode_steps=steps, start=START, randomisation=Randomisation(noise=1.0), airframes=ANY["motors"])
-    environment = Environment(Airframe.load("any_quad"), vehicles, task)
-    seen, _ = environment.reset(seed=seed)
+    environment, seen = throw(Airframe.load("any_quad"), vehicles, seed, ANY["motors"])
     mass, lag = (environment.read(slice(row, row + 1))[:, 0].copy() for row in (MASS, LAG_UP))
     ratio = 4 * environment.read(slice(THRUST, TORQUE)).sum(1) / (mass * GRAVITY)
-    error = errors(controller, environment, seen, Trajectory("hover", lead=0.0)).error
+    error = thrown_errors(controller, environment, seen)
     return (np.linalg.norm(error, axis=-1) <= WIDE).all(0), ratio, lag
 
 

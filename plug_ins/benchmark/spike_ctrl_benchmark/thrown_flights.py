@@ -51,14 +51,23 @@ def fly_thrown(
 
     ranges: whole airframes are drawn from them; the airframe is their carrier.
     """
+    found = [thrown_errors(controller, *throw(airframe, vehicles, seed, ranges)) for seed in seeds]
+    return thrown_figures(np.concatenate(found, axis=1))
+
+
+def throw(
+    airframe: Airframe, vehicles: int, seed: int, ranges: AirframeRanges | None = None
+) -> tuple[Environment, np.ndarray]:
+    """Vehicles that have just left the hand, and what is seen of them (N, 18). ranges: as of `fly_thrown`."""
     steps, differ = int(RATE_HZ * SECONDS) + 1, Randomisation(noise=1.0)
     task = Task(box=BOX, episode_steps=steps, start=START, randomisation=differ, airframes=ranges)
-    found = []
-    for seed in seeds:
-        environment = Environment(airframe, vehicles, task)
-        seen, _ = environment.reset(seed=seed)
-        found.append(errors(controller, environment, seen, Trajectory("hover", lead=0.0)).error)
-    return thrown_figures(np.concatenate(found, axis=1))
+    environment = Environment(airframe, vehicles, task)
+    return environment, environment.reset(seed=seed)[0]
+
+
+def thrown_errors(controller: Controller, environment: Environment, seen: np.ndarray) -> np.ndarray:
+    """Position errors (T, N, 3), m, of vehicles that `throw` gave, on their way back."""
+    return errors(controller, environment, seen, Trajectory("hover", lead=0.0)).error
 
 
 def thrown_figures(error: np.ndarray) -> ThrownFigures:

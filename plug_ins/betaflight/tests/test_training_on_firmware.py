@@ -7,6 +7,7 @@ import re
 
 import pytest
 import yaml
+from live_training_recipe import SHORT
 from output import executable
 from programs import Program
 
@@ -14,15 +15,6 @@ from spike_ctrl.policy import checkpoint
 
 pytest.importorskip("spike_ctrl_sitl", reason="plug_ins/sitl, which trains on autopilots, is not installed")
 pytestmark = pytest.mark.flight
-SHORT = {
-    "name": "short",
-    "task": {"episode_steps": 170, "start": {"position": 1.5, "yaw": 1.0}},
-    "network": {"slope": {"kind": "fixed", "k": 5}},
-    "jump_start": {"horizon": 40, "rest": 0, "until": 0.3},
-    "replay": {"capacity": 8192, "window": 20, "critic_batch": 8, "actor_batch": 8},
-    "td3bc": {"label": "guide", "alpha": 0, "burn_in": 5, "critic_updates": 0, "actor_updates": 2, "bc": 1, "bc_end": 1},
-    "schedule": {"steps": 1000, "iteration_steps": 200, "evaluations": 1},
-}
 
 
 def test_it_trains_on_the_firmware_and_lands(sitl, start_graph, tmp_path):

@@ -87,7 +87,7 @@ class OtherLink(TrainingLink):
 
     def __init__(self, node: Node, p: Px4BackendParameters, craft: Airframe, kind: Any):
         kind.check(craft, p.system, "")
-        self.paced, self.unmet = kind.paces(p.connection), [Unmet("the autopilot has not been heard", "")]
+        self.paced, self.unmet = kind.paces(p.connection), list[Unmet]()
         self.connection, self.companion, self.report = kind.converse(node, p.connection, craft, RATE_HZ, self)
         self.commands = offboard.make(p.link, node, self.connection, self.companion, craft, "")
 

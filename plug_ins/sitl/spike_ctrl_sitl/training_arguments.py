@@ -59,12 +59,10 @@ def prepare(context):
     """On an autopilot, one vehicle of the `rates` layout flies, and the algorithm must not need a model of it."""
     values = context.launch_configurations
     backend = values.get("backend", "embedded")
-    of = {"px4": ("px4", *SPEED), "autopilot": (*LINK,)}
-    strange = [name for kind, names in of.items() if kind != backend for name in names if name in values]
-    given = strange + ([] if backend in ONE else [name for name in AUTOPILOT if name in values])
-    if given:
-        only = next((kind for kind, names in of.items() if given[0] in names), " or ".join(ONE))
-        raise ValueError(f"{given[0]}: found '{values[given[0]]}', wanted only with backend:={only}")
+    places = dict.fromkeys(("px4", *SPEED), ("px4",)) | dict.fromkeys(LINK, ("autopilot",)) | dict.fromkeys(AUTOPILOT, ONE)
+    for name, wanted in places.items():
+        if name in values and backend not in wanted:
+            raise ValueError(f"{name}: found '{values[name]}', wanted only with backend:={' or '.join(wanted)}")
     if backend not in ONE:
         return
     from spike_ctrl.learn import recipe

@@ -12,20 +12,11 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
+from live_training_recipe import SHORT
 from programs import free_port
 
 from spike_ctrl._files import resources
 from spike_ctrl.policy import checkpoint
-
-SHORT = {
-    "name": "short",
-    "task": {"episode_steps": 170, "start": {"position": 1.5, "yaw": 1.0}},
-    "network": {"slope": {"kind": "fixed", "k": 5}},
-    "jump_start": {"horizon": 40, "rest": 0, "until": 0.3},
-    "replay": {"capacity": 8192, "window": 20, "critic_batch": 8, "actor_batch": 8},
-    "td3bc": {"label": "guide", "alpha": 0, "burn_in": 5, "critic_updates": 0, "actor_updates": 2, "bc": 1, "bc_end": 1},
-    "schedule": {"steps": 1000, "iteration_steps": 200, "evaluations": 1},
-}
 
 
 @pytest.fixture
