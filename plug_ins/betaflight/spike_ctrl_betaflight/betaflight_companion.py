@@ -47,6 +47,7 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LEVELLED = 0.7  # s after that, in which the vehicle is levelled for the pilot; old firmware flies level on
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
+HIGH = 0.3  # m over home, from which the hover is learnt
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
 STANDBY = 0.05  # s between frames to old firmware or a mixer while the override is off: flown when it is switched on
 EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
@@ -171,7 +172,7 @@ class BetaflightCompanion:
         self.imu = imu
         if self.disarmed:
             self._gravity.append(math.hypot(*imu.force))
-        elif self.airborne and self.gravity:
+        elif self.airborne and self._high and self.gravity:
             self.hover = self.hover.felt(imu.force[2] / self.gravity, self._last_command, now)
         pose, self._waits = self._waits, None
         if pose is None:
@@ -307,6 +308,11 @@ class BetaflightCompanion:
     @property
     def _landed(self) -> bool:
         return self._low_since is None or self._sample is None or self._sample.received - self._low_since > LANDED[2]
+
+    @property
+    def _high(self) -> bool:
+        """Whether the ground cannot carry it any more: only then its thrust is its weight."""
+        return self._sample is not None and self._sample.position[2] - (self._home or (0.0, 0.0, -math.inf))[2] > HIGH
 
     def _follow_ground(self, sample: Sample) -> None:
         height, speed, _ = LANDED

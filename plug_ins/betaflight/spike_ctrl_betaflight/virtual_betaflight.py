@@ -21,6 +21,7 @@ from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import AFTER, InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
+from spike_ctrl.flight.attitude import normalised
 from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
@@ -28,7 +29,8 @@ from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim.action_mapping import thrust
 from spike_ctrl.simulated_px4 import vehicle_commands
-from spike_ctrl.simulated_px4.cascade import RateCommand
+from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
+from spike_ctrl.simulated_px4.vehicle import WARM_UP as BOOTS
 from spike_ctrl_betaflight import msp
 from spike_ctrl_betaflight.betaflight_companion import FRESH_API, BetaflightCompanion
 from spike_ctrl_betaflight.msp import MspReader, Packet
@@ -39,7 +41,9 @@ PLACE = "betaflight"
 STALE = 0.3  # s after which newer firmware flies by the sticks
 REACTION = 1.0  # s of a pilot
 DUE = 0.02  # s between two looks at what is due
-ARMS, GIVES = 2.1, 2.3  # s, when the pilot arms and gives a vehicle on the ground
+ARMS, GIVES = BOOTS + 0.1, BOOTS + 0.3  # s, when the pilot arms and gives a vehicle on the ground
+POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations of the poses, for a noise of 1
+FOUND = 0.05  # share by which the hover that the pilot has found by hand, as the page wants it, may be off
 BOXIDS = bytes((msp.ARM, msp.ANGLE, msp.FAILSAFE, msp.OVERRIDE))
 PILOTS_OWN = {"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0, "COM_DISARM_PRFLT": 0.0, "COM_OF_LOSS_T": 1e6}
 """What PX4 would do of its own, and Betaflight does not."""
@@ -109,12 +113,13 @@ class VirtualBetaflight(FlightCore):
         super().__init__(scenario, who, settings, record)
         self.vehicle.parameters.update(PILOTS_OWN)
         self.firmware = PlayedFirmware(fresh)
-        chosen = BetaflightOptions(hover=who.airframe.hover, battery="assumed")
+        self.pose_dice = np.random.default_rng((scenario.seed, 3))
+        hover = self.vehicle.plant.airframe.hover * self.pose_dice.uniform(1 - FOUND, 1 + FOUND)
+        chosen = BetaflightOptions(hover=hover, battery="assumed")
         self.talk = BetaflightCompanion(who.airframe, chosen, 1 / settings.state.period, self.sent)
         api = bytes((0, *(FRESH_API if fresh else (1, 46))))
         self.talk.receive([Packet(command, payload) for command, payload in (KNOWN | {msp.API_VERSION: api}).items()], 0.0)
         self.poses = [fault for fault in scenario.struck(PLACE) if fault.kind.startswith("poses")]
-        self.pose_dice = np.random.default_rng((scenario.seed, 3))
         self._frozen: tuple[Vector, Quaternion, Vector] | None = None
         self._lost_since: float | None = None
         self.companion = VirtualMsp(self.clock, self.vehicle, self.link, self.processes, self.between)
@@ -160,9 +165,14 @@ class VirtualBetaflight(FlightCore):
         """A pilot's mode is the pilot's sticks: the vehicle is taken over and landed."""
         self._pilot_takes()
 
+    def missing(self, now: float) -> str:
+        """The take-off waits until the pilot has armed the vehicle and given it."""
+        return "" if self.talk.armed and self.talk.overriding else "the pilot"
+
     # --- who flies --------------------------------------------------------------------------------------------------
 
     def _measure(self, now: float) -> None:
+        self.vehicle.estimate = self._outside(self.vehicle.estimate.rates)
         super()._measure(now)
         firmware, commander = self.firmware, self.vehicle.commander
         firmware.armed = commander.armed
@@ -214,6 +224,14 @@ class VirtualBetaflight(FlightCore):
         if found:
             super()._bridge_state(found[-1]._replace(quality=sample.quality))
 
+    def _outside(self, rates: Vector) -> StateEstimate:
+        """The truth as motion capture sees it, with the gyro's rates (rad/s): in place of an autopilot's estimate."""
+        truth, draw = self.vehicle.truth, (self.scenario.noise * self.pose_dice.standard_normal(9)).tolist()
+        x, y, z = (p + POSITION * d for p, d in zip(truth.position, draw[:3], strict=True))
+        a, b, c = (q + TURN / 2 * d for q, d in zip(truth.quaternion[:3], draw[3:6], strict=True))
+        u, v, w = (s + VELOCITY * d for s, d in zip(truth.velocity, draw[6:], strict=True))
+        return StateEstimate((x, y, z), normalised((a, b, c, truth.quaternion[3])), (u, v, w), rates)
+
     def _pose(self, sample: Sample, now: float) -> OutsidePose | None:
         """The pose as motion capture tells it. A fault of it loses, freezes or moves it."""
         place, turned, speed = sample.position, sample.quaternion, sample.velocity
@@ -264,10 +282,11 @@ FAMILIES = ("none", "policy", "guide", "link", "process", "operator", "state", "
 
 
 def scenario(seed: int, who: Competitors, settings: FlightSettings, family: str | None = None) -> Scenario:
-    """The flight of this seed. family: one of FAMILIES; None: the seed's own."""
+    """The flight of this seed. family: one of FAMILIES; None: the seed's own. Motion capture has no estimator's resets."""
     family = family or FAMILIES[seed % len(FAMILIES)]
     known = "none" if family == PLACE else family
     plain = moving_scenario.draw_whole(seed, settings.cage, settings.envelope, known, moving_scenario.spread(who.airframe))
+    plain = plain._replace(resets=())
     if family != PLACE:
         return plain
     dice = np.random.default_rng((seed, 4))
@@ -277,4 +296,4 @@ def scenario(seed: int, who: Competitors, settings: FlightSettings, family: str 
     at = float(dice.choice([aim.at for aim in plain.aims[:2]]) + dice.uniform(0.0, 3.0))
     until = at + float(dice.uniform(*kind.lasts)) if math.isfinite(kind.lasts[1]) else math.inf
     fault = InjectedFault(PLACE, name, at, until, float(dice.uniform(*kind.size)), (x, y, z), 0, int(dice.integers(2**31)))
-    return plain._replace(family=PLACE, faults=(fault,), resets=(), duration=at + AFTER)
+    return plain._replace(family=PLACE, faults=(fault,), duration=at + AFTER)

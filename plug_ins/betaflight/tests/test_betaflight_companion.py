@@ -232,6 +232,19 @@ def test_the_hover_is_learnt_from_the_throttle_that_flies():
     assert vehicle.companion.hover.command == pytest.approx(0.6, abs=0.01)
 
 
+def test_the_hover_is_not_learnt_while_the_ground_carries_the_vehicle():
+    """Armed and idle on the ground, with poses that move it by .2 m: its accelerometer tells 1 g all the same."""
+    vehicle = Vehicle()
+    vehicle.fly(1.0)
+    vehicle.switch(msp.ARM)
+    sticks = struct.pack("<7H", 1500, 1500, 1500, vehicle.companion.throttle.pulse(0.2), 2000, 1000, 1000)
+    for height in (0.0, 0.2) * 20:
+        vehicle.height = height
+        vehicle.hear(Packet(msp.RC, sticks))
+        vehicle.fly(0.1)
+    assert vehicle.companion.hover.command == 0.47
+
+
 def test_old_firmware_and_a_mixer_have_a_frame_when_the_override_is_switched_on():
     old, new, mixed = Vehicle(api="00012e"), Vehicle(), Vehicle(mixer="127.0.0.1:7788")
     for vehicle in (old, new, mixed):

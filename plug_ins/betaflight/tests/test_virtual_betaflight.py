@@ -4,11 +4,13 @@ import argparse
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.flight.faults import Rung
 from spike_ctrl_betaflight import betaflight_verb, certified_flights, msp, virtual_betaflight
 from spike_ctrl_betaflight.virtual_betaflight import PlayedFirmware, VirtualBetaflight
 
@@ -44,6 +46,19 @@ def test_a_healthy_flight_goes_on_and_is_the_same_again():
     again, _ = certified_flights.fly_seed(0, MODEL, "none")
     assert repr(first) == repr(again) and first.alarm == "" and first.last == "SNN"
     assert abs(core.talk.hover.command - core.who.airframe.hover) < 0.2  # it goes on learning
+
+
+@pytest.mark.parametrize("seed", [5000, 5003, 5007])  # the last is a plant of .8 the thrust and 1.17 the mass
+def test_from_the_ground_the_pilot_arms_and_gives_before_the_stack_takes_off(seed):
+    outcome, core = certified_flights.fly_seed(seed, MODEL, "none")
+    rungs = [rung for _, rung, _ in core.moves]
+    assert core.scenario.grounded and core.moves[1][0] >= virtual_betaflight.GIVES
+    assert rungs == [Rung.SILENT, Rung.GUIDE, Rung.SNN] and outcome.alarm == ""
+    engaged = core.moves[2][0]
+    before = [step.wanted for step in core.steps if engaged - 1.0 < step.time < engaged]
+    assert np.ptp(before, axis=0).max() < 0.05  # m: the operator moves it once the policy flies
+    after = [step.wanted for step in core.steps if step.time > engaged]
+    assert np.ptp(after, axis=0).max() > 0.3
 
 
 @pytest.mark.parametrize("fresh", [True, False])

@@ -16,6 +16,7 @@ import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_parts import Competitors, FlownStep
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
@@ -116,7 +117,7 @@ class FlightCore:
         self.steps: list[FlownStep] = []
         self.moves: list[tuple[float, Rung, str]] = []  # time, rung and reason of every change
         self._sample_due = self._rests_since = 0.0
-        self._begin = scenario.begin
+        self._begin, self._aimed = scenario.begin, False
         self.companion = VirtualCompanion(self.clock, self.vehicle, self.link, self.processes, self.between)
 
     def _begin_in_the_air(self, start: SetPoint) -> None:
@@ -141,9 +142,8 @@ class FlightCore:
             clock.at(at, self.vehicle.navigator.shifted, by)
         for fault in scenario.struck("autopilot"):
             clock.at(fault.at, mislead, fault, self.vehicle.estimator, clock)
-        for number, aim in enumerate(scenario.aims):
-            until = scenario.aims[number + 1].at if number + 1 < len(scenario.aims) else math.inf
-            clock.at(aim.at, self.stream_along if aim.streamed else self._aim, aim.course, aim.at, until)
+        if not scenario.grounded:
+            self._aim_from(0.0)
         for fault in scenario.struck("operator"):
             clock.at(fault.at, operate, fault, self)
         while self.vehicle.now < scenario.duration and not self._over():
@@ -329,11 +329,17 @@ class FlightCore:
             self._fly_on(now)
 
     def _fly_on(self, now: float) -> None:
-        """The automatic flight, as the supervisor's node flies it; the autopilot is ready as soon as its estimate is."""
-        status, missing = self.companion.status, "" if now > BOOTS else "the estimate"
+        """The automatic flight, as the supervisor's node flies it."""
+        status, missing = self.companion.status, self.missing(now)
         airborne = status is not None and status.airborne
         self.mission, requests, _ = auto_mission.advance(self.mission, self.state.ladder, airborne, missing, now, MISSION)
         self.requests += requests
+        if self.mission.phase is auto_mission.MissionPhase.FLY and not self._aimed:
+            self._aim_from(max(now - moving_scenario.HANDED_OVER, 0.0))
+
+    def missing(self, now: float) -> str:
+        """What keeps a flight from taking off: here the autopilot is ready as soon as its estimate is."""
+        return "" if now > BOOTS else "the estimate"
 
     def _publish(self, output: SupervisorOutput, with_point: bool) -> None:
         now = self.clock.now
@@ -400,6 +406,13 @@ class FlightCore:
         self.vehicle.commander.request_mode(mode, self.vehicle.seen)
 
     # --- the operator -----------------------------------------------------------------------------------------------
+
+    def _aim_from(self, late: float) -> None:
+        """All aims, `late` (s) after their times. From the ground they wait for the policy, as an operator does."""
+        self._aimed, aims = True, self.scenario.aims
+        for aim, until in zip(aims, (*(later.at + late for later in aims[1:]), math.inf), strict=False):
+            act = self.stream_along if aim.streamed else self._aim
+            self.clock.at(aim.at + late, act, aim.course, aim.at + late, until)
 
     def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
         self.target = course
