@@ -84,8 +84,7 @@ def fly(name: str, on: CompanionLoop, frequency: float, path: trajectory.Traject
         loop = PositionLoop(frequency, on.craft.hover)
         return [rmse(fly_angles(on, loop, HOVERS, lambda t: HOVER)), rmse(fly_angles(on, loop, FLIES, path.at))]
     policy = None if name == "guide" else checkpoint.load(f"models/{name}.safetensors").ordered()
-    ahead = 0.0 if policy is None else trajectory.PREVIEW
-    flown = by(GeometricGuide(on.flown), policy)
+    flown, ahead = by(GeometricGuide(on.flown), policy), trajectory.PREVIEW
     hover = on.fly(HOVERS, flown(lambda t: HOVER))
     return [rmse(hover), rmse(on.fly(FLIES, flown(lambda t: path.at(t)._replace(velocity=path.at(t + ahead).velocity))))]
 

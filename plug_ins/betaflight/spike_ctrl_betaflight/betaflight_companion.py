@@ -8,7 +8,8 @@ It stands where `px4.companion.Companion` stands beside PX4, and is asked the sa
 - Override that nobody asked for is held by the keeper, so that its switch may be used at any time in the air.
 - Commands that stop end in a landing by the keeper. Poses that stop end in silence, after the vehicle was levelled:
   firmware of 2026.6 and later then gives it back to the pilot; older firmware flies the last command, level and sinking.
-- So do poses that turn otherwise than the gyro, which a frozen motion capture makes: the keeper has no others.
+- So do poses that turn otherwise than the gyro, which a frozen motion capture makes, or drift against their own velocity:
+  the keeper has no others. A jump is no drift: the keeper holds a place by the poses before it, and one by those after it.
 - Older firmware flies by the last frame at once when the override is switched on: it is told idle, or level at the hover.
 """
 
@@ -47,6 +48,7 @@ COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LEVELLED = 0.7  # s after that, in which the vehicle is levelled for the pilot; old firmware flies level on
 LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
+LEAP = 0.2  # m between two poses: a jump, and no drift
 HIGH = 0.3  # m over home, from which the hover is learnt
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
 STANDBY = 0.05  # s between frames to old firmware or a mixer while the override is off: flown when it is switched on
@@ -204,9 +206,12 @@ class BetaflightCompanion:
 
     def _keep(self, sample: Sample, now: float) -> None:
         """Fly HOLD and LAND, and land where commands have stopped. On the ground the rotors idle."""
-        self._consistency, _ = follow(self._consistency, sample, LIMITS)
-        turns = self.overriding and self.airborne and math.hypot(*self._consistency.turned) > LIMITS.attitude
-        if turns and self._untrue is None:
+        last = self._consistency.last
+        leaps = last is not None and math.dist(last.position, sample.position) > LEAP
+        self._consistency = Consistency(sample) if leaps else follow(self._consistency, sample, LIMITS)[0]
+        turned, drifted = math.hypot(*self._consistency.turned), math.hypot(*self._consistency.drifted)
+        wrong = turned > LIMITS.attitude or drifted > LIMITS.drift
+        if wrong and self.overriding and self.airborne and self._untrue is None:
             self._untrue = now
         if not self.overriding or self._untrue is not None:
             return

@@ -27,7 +27,6 @@ from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.sim.action_mapping import thrust
 from spike_ctrl.simulated_px4 import vehicle_commands
 from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.vehicle import WARM_UP as BOOTS
@@ -114,8 +113,8 @@ class VirtualBetaflight(FlightCore):
         self.vehicle.parameters.update(PILOTS_OWN)
         self.firmware = PlayedFirmware(fresh)
         self.pose_dice = np.random.default_rng((scenario.seed, 3))
-        hover = self.vehicle.plant.airframe.hover * self.pose_dice.uniform(1 - FOUND, 1 + FOUND)
-        chosen = BetaflightOptions(hover=hover, battery="assumed")
+        self.stick = self.vehicle.plant.airframe.hover * float(self.pose_dice.uniform(1 - FOUND, 1 + FOUND))
+        chosen = BetaflightOptions(hover=self.stick, battery="assumed")
         self.talk = BetaflightCompanion(who.airframe, chosen, 1 / settings.state.period, self.sent)
         api = bytes((0, *(FRESH_API if fresh else (1, 46))))
         self.talk.receive([Packet(command, payload) for command, payload in (KNOWN | {msp.API_VERSION: api}).items()], 0.0)
@@ -184,7 +183,7 @@ class VirtualBetaflight(FlightCore):
             rates = tuple(curve.rate(pulse) for curve, pulse in zip(self.talk.curves, (a, e, r), strict=True))
             self.vehicle.take(RateCommand(self.talk.throttle.command(t), (rates[0], rates[1], rates[2])))
         elif commander.took_off:
-            self.vehicle.take(RateCommand(thrust(0.0, self.who.airframe.hover), (0.0, 0.0, 0.0)))
+            self.vehicle.take(RateCommand(self.stick, (0.0, 0.0, 0.0)))
         self._watch(now, flown and now - firmware.heard <= STALE)
 
     def _watch(self, now: float, commanded: bool) -> None:

@@ -200,6 +200,21 @@ def test_poses_that_turn_otherwise_than_the_gyro_are_not_flown_by(api, level):
     assert vehicle.companion.mode is Mode.HOLD
 
 
+def test_poses_that_drift_against_their_velocity_are_not_flown_by_and_a_jump_is():
+    """They rise at .9 m/s, their velocity says that they stand: .7 m are reached after some .9 s."""
+    vehicle = airborne()
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    vehicle.height += 1.0
+    vehicle.fly(2.0)
+    assert vehicle.companion.mode is Mode.HOLD
+    modes = []
+    for _ in range(150):
+        vehicle.height += 0.009
+        vehicle.fly(0.01)
+        modes.append(vehicle.companion.mode)
+    assert 60 < modes.index(Mode.OTHER) < 120 and modes[-1] is Mode.OTHER
+
+
 def test_the_battery_is_told_by_its_cells():
     vehicle = Vehicle()
     vehicle.fly(0.1)

@@ -3,6 +3,7 @@
 - it takes off, flies its trajectory and lands; its bag is replayed bit by bit by the integer network
 - bits that flip on the line are asked for again: the policy flies on
 - a core that is reset, stuck or killed in flight: the guide takes over, and the flight lands
+- a policy node that is killed, hangs or raises, with its core healthy: the same
 - arguments that do not fit are refused before a node runs
 """
 
@@ -10,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from output import executable
@@ -60,6 +62,28 @@ def test_a_core_that_fails_in_flight_is_replaced_by_the_guide(fly, fault):
     graph.wait_for("SNN -> GUIDE: POLICY_SILENT", 20)
     assert graph.end() == (128 + signal.SIGKILL if fault == signal.SIGKILL else 1), graph.output  # the mission was not flown
     assert "GUIDE -> LAND" in graph.output and "Disarmed by landing" in graph.output
+
+
+@simulated
+@pytest.mark.flight
+@pytest.mark.parametrize("fault", ["killed", "hangs", "raises"])
+def test_a_policy_node_that_fails_is_replaced_by_the_guide(fly, fault, tmp_path, monkeypatch):
+    out_of_order = Path(__file__).parents[3] / "tests" / "flight" / "out_of_order"
+    found = [str(out_of_order), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(found))
+    monkeypatch.setenv("OUT_OF_ORDER", str(tmp_path / "now"))
+    graph = fly("duration:=20", "record:=false")
+    policy = graph.node("snn_policy")
+    if fault == "raises":
+        (tmp_path / "now").touch()
+    else:
+        os.kill(policy, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+    graph.wait_for("SNN -> GUIDE: POLICY_SILENT", 20)
+    graph.wait_for("Disarmed by landing", 60)
+    if fault == "hangs":
+        os.kill(policy, signal.SIGCONT)
+    assert graph.end() != 0, graph.output  # the mission was not flown
+    assert "GUIDE -> LAND" in graph.output and "GUIDE -> SNN" not in graph.output.partition("POLICY_SILENT")[2]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_flights_and_searches_on_two_nodes_are_those_of_local_workers_though_one
     assert again.returncode in (0, 1), told
     assert f"{len(flown)} of {flights} flights are there" in told
     assert "core s each" in told and ("begun again: " in told) is any(cost["lost"] for cost in costs(there))
-    list(MonteCarloRun(here, MODEL, table=2).fly(flights, 1, lambda: 0.0))
+    list(MonteCarloRun(here, MODEL).fly(flights, 1, lambda: 0.0))
     lines = [sorted((folder / "flights.jsonl").read_text().splitlines(), key=seed) for folder in (here, there)]
     assert lines[0] == lines[1] and [seed(line) for line in lines[0]] == list(range(flights))
 

@@ -16,9 +16,7 @@ class PolicyParameters:
     realtime: bool = setting(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
     max_age: float = setting(0.1, "In real time: age at which the last state is too old to go on from.", low=0.01, unit="s")
     runtime: str = setting(
-        "numba",
-        "What steps one vehicle in real time.",
-        choices=("numba", "numpy", *plug_ins.names("policy_runtimes")),
+        "numba", "What steps one vehicle in real time.", choices=("numba", "numpy", *plug_ins.names("policy_runtimes"))
     )
     hardware: str = setting("", "Where the hardware of a runtime is, such as a serial port; numba and numpy have none.")
     flight: bool = setting(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")

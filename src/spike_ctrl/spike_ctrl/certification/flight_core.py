@@ -16,6 +16,7 @@ import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_parts import Competitors, FlownStep
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
@@ -100,6 +101,7 @@ class FlightCore:
         self.plant = PlantInjection(scenario, self.vehicle.plant)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand(source=1, heard=0.0)
         self.state, self.mission = SupervisorState(stepped=0.0), auto_mission.Mission()
+        self.guide_state = who.guide.initial_state(1)
         if not scenario.grounded:
             self._begin_in_the_air(SetPoint(scenario.start, yaw=math.pi / 2))
         self.force = ForceCheck()
@@ -108,7 +110,6 @@ class FlightCore:
         self.rotors: tuple[Floats, Floats] | None = None  # what the guide is told, where one is lost
         self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
-        self.guide_state = who.guide.initial_state(1)
         self.waiting: dict[str, ShownState | None] = {"policy": None, "guide": None}  # states for whoever sleeps
         self.asleep: dict[str, Any] = {}  # messages for a supervisor that sleeps, by topic
         self.requests: list[Request] = []
@@ -126,6 +127,9 @@ class FlightCore:
         begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
         ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
         self.state = self.state._replace(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0))
+        if self.scenario.stream is not None:  # it has hovered: the guide has integrated what holds it
+            (mass, thrust, _), (x, y, z) = self.scenario.factors, self.scenario.wind
+            self.guide_state[0, :3] = -x, -y, GRAVITY * (mass / thrust - 1) - z
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -330,8 +334,7 @@ class FlightCore:
 
     def _fly_on(self, now: float) -> None:
         """The automatic flight, as the supervisor's node flies it."""
-        status, missing = self.companion.status, self.missing(now)
-        airborne = status is not None and status.airborne
+        missing, airborne = self.missing(now), (status := self.companion.status) is not None and status.airborne
         self.mission, requests, _ = auto_mission.advance(self.mission, self.state.ladder, airborne, missing, now, MISSION)
         self.requests += requests
         if self.mission.phase is auto_mission.MissionPhase.FLY and not self._aimed:

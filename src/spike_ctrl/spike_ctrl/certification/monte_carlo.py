@@ -80,35 +80,29 @@ def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competi
     return who, for_lost_rotor(settings_for(craft, rate_hz), craft, found.manifest.contract.lost_rotor)
 
 
-def scenario_of(
-    seed: int, who: Competitors, settings: FlightSettings, family: str | None = None, table: int = 1
-) -> Scenario:
-    """The flight of a seed of whoever flies. table: as of MonteCarloRun."""
-    draw = moving_scenario.draw if table == 1 else moving_scenario.draw_whole
-    return draw(seed, settings.cage, settings.envelope, family, moving_scenario.spread(who.airframe))
+def scenario_of(seed: int, who: Competitors, settings: FlightSettings, family: str | None = None) -> Scenario:
+    """The flight of a seed of whoever flies."""
+    spread = moving_scenario.spread(who.airframe)
+    return moving_scenario.draw_whole(seed, settings.cage, settings.envelope, family, spread)
 
 
 def refly(
-    seed: int, model: Path, record: FlightBag | None = None, family: str | None = None, table: int = 1
+    seed: int, model: Path, record: FlightBag | None = None, family: str | None = None
 ) -> tuple[FlightOutcome, FlightCore]:
-    """The flight of a seed again, exactly. record: as of FlightCore. family, table: as of MonteCarloRun."""
+    """The flight of a seed again, exactly. record: as of FlightCore. family: as of MonteCarloRun."""
     who, settings = competitors(model)
-    core = FlightCore(scenario_of(seed, who, settings, family, table), who, settings, record)
+    core = FlightCore(scenario_of(seed, who, settings, family), who, settings, record)
     core.fly()
     return flight_outcome.outcome(core), core
 
 
 class MonteCarloRun:
-    """The flights with seeds from `first` on of a model, kept in a folder. Raises UsageError.
+    """A model's flights with seeds from `first` on, kept in a folder. family: None: each seed's own. Raises UsageError."""
 
-    family: one of FAMILIES, of which all flights are; None: each seed has its own. table: 1 draws as until November 2026: in
-    the air, in flight, with the kinds of that time.
-    """
-
-    def __init__(self, folder: Path, model: Path, first: int = 0, family: str | None = None, table: int = 1):
-        self.folder, self.model, self.first, self.family, self.table = folder, model, first, family, table
+    def __init__(self, folder: Path, model: Path, first: int = 0, family: str | None = None):
+        self.folder, self.model, self.first, self.family = folder, model, first, family
         sha256 = checkpoint.load(model).manifest.sha256
-        plan = {"model_sha256": sha256, "first": first, "family": family, "table": table, "code_sha256": code()}
+        plan = {"model_sha256": sha256, "first": first, "family": family, "code_sha256": code()}
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / PLAN
         if not file.exists():
@@ -134,7 +128,7 @@ class MonteCarloRun:
         seeds, who, data = self.missing(flights), str(self.model), checkpoint.read(self.model)
         alone = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)
         parts = [seeds[at : at + (1 if alone else AT_ONCE)] for at in range(0, len(seeds), 1 if alone else AT_ONCE)]
-        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, part, self.family, clock, self.table) for part in parts}
+        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, part, self.family, clock) for part in parts}
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
             fly = elsewhere or (lambda function, tasks, folder: processes.results(function, tasks, 1 if alone else workers))
@@ -145,14 +139,12 @@ class MonteCarloRun:
                 yield found
 
 
-def _fly(
-    model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float], table: int = 1
-) -> Flights:
+def _fly(model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float]) -> Flights:
     who, settings = competitors_of(model, data)
     found = []
     for seed in seeds:
         begin = clock()
-        outcome = flight_outcome.fly_scenario(scenario_of(seed, who, settings, family, table), who, settings)[0]
+        outcome = flight_outcome.fly_scenario(scenario_of(seed, who, settings, family), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 

@@ -43,7 +43,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(elsewhere=None)  # of `MonteCarloRun.fly`; an option of a plug-in may set it
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
     parser.add_argument("--family", metavar="FAMILY", help="faults of one family; none: healthy flights (default: all)")
-    parser.add_argument("--table", type=int, choices=(1, 2), default=2, help="1: the flights of November 2026 (default: 2)")
     parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL[-FAMILY])")
     parser.add_argument("--replay", type=int, metavar="SEED", help="fly that flight again, write its bag and a report on it")
 
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_folder("--folder", folder)
         if options.replay is not None:
             return _replay(one, folder)
-        flown = MonteCarloRun(folder, model, options.first, options.family, options.table)
+        flown = MonteCarloRun(folder, model, options.first, options.family)
         _fly(flown, one)
         codes.append(_tell(flown, one))
         healthy[model.stem] = [o for o in flown.outcomes.values() if o.family == "none"]
@@ -122,7 +121,7 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
         lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
     print(text_table(lines))
     worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
-    drawn = [monte_carlo.refly(outcome.seed, options.model, None, options.family, options.table) for outcome in worst]
+    drawn = [monte_carlo.refly(outcome.seed, options.model, None, options.family) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)
     about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
     written = flown.folder / "certificate.html"
@@ -130,9 +129,8 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     written.write_text(text, encoding="utf-8")
     broken = [o._asdict() for o in outcomes if o.left or o.crashed or o.alarm]
     figures = {
-        "model": str(options.model), "commit": provenance.commit(), "first": options.first, "table": options.table,
-        "flights": len(outcomes),
-        "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows],
+        "model": str(options.model), "commit": provenance.commit(), "first": options.first,
+        "flights": len(outcomes), "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows],
         "phases": [row._asdict() for row in phases], "fault_table": [row._asdict() for row in struck], "broken": broken,
     }  # fmt: skip
     (flown.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
@@ -158,7 +156,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     bag = folder / f"seed-{options.replay}"
     output_paths.require_bag(bag)
     record = FlightBag(bag, options.model.stem, checkpoint.read(options.model))
-    outcome, core = monte_carlo.refly(options.replay, options.model, record, options.family, options.table)
+    outcome, core = monte_carlo.refly(options.replay, options.model, record, options.family)
     record.close()
     print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
     for event in core.events:

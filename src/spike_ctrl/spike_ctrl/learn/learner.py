@@ -48,12 +48,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
 MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the graph
-METHODS: dict[str, Callable[..., Algorithm]] = {
-    "td3bc": OffPolicy,
-    "ppo": PPO,
-    "dagger": Dagger,
-    "bptt": BPTT,
-}
+METHODS: dict[str, Callable[..., Algorithm]] = {"td3bc": OffPolicy, "ppo": PPO, "dagger": Dagger, "bptt": BPTT}
 
 
 @dataclass(frozen=True)

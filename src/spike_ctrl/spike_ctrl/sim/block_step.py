@@ -47,7 +47,6 @@ SIZES = {"motors": STATE_SIZE + BATTERY_SIZE, "rates": STATE_SIZE + LOOP_SIZE + 
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
 _LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
-_NO_LOOP = np.zeros(0, np.float32)  # no None, for which numba would compile each kernel once more
 # Places in a record. As np.uint64 they are no literals, for each of which numba would compile anew.
 _BEGIN, _STATE, _BATTERY = np.uint64(0), np.uint64(STATE_SIZE * LANES), np.uint64(BATTERY_SIZE * LANES)
 
