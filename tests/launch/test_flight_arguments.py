@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,9 @@ import pytest
 
 from spike_ctrl import launching
 from spike_ctrl._files import resources
+from spike_ctrl.flight.setpoint_limiter import too_fast
+from spike_ctrl_flight.flight_parameters import SupervisorParameters
+from spike_ctrl_flight.flight_plan import plan_flight
 from spike_ctrl_launcher import launch_modules
 
 OLD = json.loads((Path(__file__).parents[1] / "compatibility" / "launch_arguments.json").read_text())
@@ -35,6 +39,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("cage:=1,2", "cage: found '1,2', wanted x,y,z,x,y,z or absolute:x,y,z,x,y,z in m"),
         ("height:=0.1", "parameter 'height': found 0.1, wanted 0.5 to 50"),
         ("trajectory:=loop", "trajectory: found 'loop', wanted KIND"),
+        ("trajectory:=hover,figure8:1:4", "trajectory figure8: at ("),
         ("setpoint:=here", "parameter 'setpoint': found 'here', wanted finite x,y,z"),
         ("duration:=0", "parameter 'duration': found 0.0, wanted 0.1 to 3600"),
         ("priority:=high", "priority: found 'high', wanted 0 to 99"),
@@ -52,6 +57,17 @@ def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(refused_laun
     (line,) = refused_launch("flight", argument)
     assert line.startswith(f"launch: {complaint}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["circle", "figure8", "square", "lissajous", "step"])
+@pytest.mark.parametrize("craft", ["crazyflie", "sih_quadx", "x500", "racer", "any_rates", "any_quad"])
+def test_the_default_cage_grants_each_trajectory_that_names_no_size_and_no_period(kind, craft):
+    """Also where the take-off ended .2 m beside its place and .15 m too low."""
+    _, settings, _, automatic = plan_flight(SupervisorParameters(airframe=craft, trajectory=kind))
+    cage = settings.cage.laid((0.0, 0.0, 0.0))
+    for path in automatic.plan.trajectories:
+        for centre in ((0.0, 0.0, 1.0), (0.2, 0.2, 0.85), (-0.2, 0.2, 0.85), (0.2, -0.2, 0.9)):
+            assert too_fast(replace(path, centre=centre), cage, settings.braking, settings.set_point) is None
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from flight_fixtures import MADE_UP
 
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.auto_mission import NOT_ANSWERED, NOT_HEARD, Mission, MissionPhase, MissionPlan, advance
 from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Fault, Finding, Rung
@@ -20,7 +22,7 @@ PLAN = MissionPlan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), durati
 
 def rehearse(flight, plan=PLAN, until=None, seconds=60):
     """Fly the automatic flight until it is done, or until a condition is true."""
-    auto = getattr(flight, "auto", Mission())
+    auto, seen = getattr(flight, "auto", Mission()), 0
     for _ in range(round(seconds / 0.01)):
         flight.fly()
         airborne, refusals = (
@@ -29,7 +31,9 @@ def rehearse(flight, plan=PLAN, until=None, seconds=60):
         )
         refusal = refusals[-1] if refusals else ""
         missing = "" if flight.state.monitor.answers > 0 else "the policy does not answer"
-        auto, requests, target = advance(auto, flight.state.ladder, airborne, missing, flight.now, plan, refusal)
+        new, seen = flight.events[seen:], len(flight.events)
+        unflown = "; ".join(sentence(event) for event in new if event.kind is EventKind.TARGET_REFUSED)
+        auto, requests, target = advance(auto, flight.state.ladder, airborne, missing, flight.now, plan, refusal, unflown)
         if requests or target:
             flight.give(requests=requests, target=target)
         flight.auto = auto
@@ -47,6 +51,13 @@ def test_it_takes_off_engages_flies_the_trajectory_and_lands(Flight):
     order = [rung for index, rung in enumerate(rungs) if index == 0 or rung is not rungs[index - 1]]
     assert order == [Rung.SILENT, Rung.GUIDE, Rung.SNN, Rung.LAND, Rung.SILENT]
     assert max(output.set_point.velocity[1] for _, output in flight.outputs if output.set_point) > 0.2  # it circled
+
+
+def test_a_trajectory_that_the_cage_does_not_grant_ends_in_a_landing_and_a_failure(Flight):
+    flight = Flight(replace(MADE_UP, braking=Braking()))
+    auto = rehearse(flight, MissionPlan((Trajectory("circle", (0.0, 0.0, 1.0), size=2.0, period=4.0),), duration=5.0))
+    assert not auto.succeeded and not flight.armed and flight.asks[-1] is Ask.LAND
+    assert auto.failure.startswith("fly the trajectory: set-point refused: at (") and "before the wall" in auto.failure
 
 
 def test_it_waits_until_the_preflight_is_clear(Flight):

@@ -35,16 +35,15 @@ class AutomaticFlight:
         return self.mission.phase is MissionPhase.WAIT
 
     def advance(
-        self, ladder: Ladder, airborne: bool, missing: str, point: SetPoint | None, now: float, refusal: str
+        self, ladder: Ladder, airborne: bool, missing: str, point: SetPoint | None, now: float, *refusals: str
     ) -> tuple[tuple[Request, ...], Trajectory | None, str]:
         """Requests and target for the supervisor's next step, and the name of a phase that has just begun.
 
-        missing: see `auto_mission.advance`. point: the present set-point. Where the policy is engaged, it becomes the centre
-        of trajectories without one.
+        missing, refusals: as of `auto_mission.advance`. point: the present one; from the hand-over on it is the centre.
         """
         before = self.mission.phase
         self.mission, requests, target = auto_mission.advance(
-            self.mission, ladder, airborne, missing, now, self.plan, refusal
+            self.mission, ladder, airborne, missing, now, self.plan, *refusals
         )
         phase = self.mission.phase.value if self.mission.phase is not before else ""
         if target is not None:

@@ -35,7 +35,7 @@ class SupervisorParameters(FlightOptions):
     )
     setpoint: str = setting("", "Their centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended.")
     size: float = within(0.0, 0.0, 50.0, "Size of a trajectory that names none; 0: its default.", "m")
-    period: float = within(0.0, 0.0, 600.0, "Time of a round that names none; 0: its default.", "s")
+    period: float = within(12.0, 0.1, 600.0, "Time of a round that names none; the default cage grants it.", "s")
     duration: float = within(20.0, 0.1, 3600.0, "Time that the policy flies each trajectory.", "s")
     east: float = within(0.0, -1e5, 1e5, "East coordinate of `odom` in the frame `map` that all flights share.", "m")
     north: float = within(0.0, -1e5, 1e5, "North coordinate of `odom` in `map`; overlapping cages are not flown.", "m")

@@ -9,6 +9,7 @@ from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.flight_options import FlightOptions
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation, for_lost_rotor, settings_for
 from spike_ctrl.flight.force_consistency import ForceLimits
+from spike_ctrl.flight.setpoint_limiter import too_fast
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.px4 import preflight
@@ -34,10 +35,12 @@ def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Want
     settings = for_adaptation(settings) if p.adapt else settings
     contract = require_fit(p.model, vehicle, p.rate) if p.model else None
     settings = for_lost_rotor(settings, vehicle, contract is not None and contract.lost_rotor, p.rotor_check)
-    if contract is None or contract.sight is None:
-        return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
-    settings = contract.sight.settings(settings, vehicle, p.trajectory)
-    automatic = AutomaticFlight(replace(p, trajectory="hover"), settings.envelope, given_back=True)
+    sight = None if contract is None else contract.sight
+    settings = settings if sight is None else sight.settings(settings, vehicle, p.trajectory)
+    automatic = AutomaticFlight(p if sight is None else replace(p, trajectory="hover"), settings.envelope, sight is not None)
+    for path in automatic.plan.trajectories if automatic.anywhere else ():
+        if why := too_fast(path, settings.cage.laid((0.0, 0.0, 0.0)), settings.braking, settings.set_point):
+            raise UsageError(f"trajectory {path.name}: {why}")
     return vehicle, settings, wanted, automatic
 
 

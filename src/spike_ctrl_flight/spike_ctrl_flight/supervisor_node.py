@@ -122,8 +122,8 @@ class Supervisor(ProcessNode):
         """One step of the supervisor with what is new, and everything that follows from it."""
         wall = time.monotonic()
         now = self.clock.now(wall)
-        requests, target = (*self.requests, *news.pop("requests", ())), news.pop("target", None) or self.target
-        self.requests, self.target = [], None
+        requests, asked = (*self.requests, *news.pop("requests", ())), news.pop("target", None)
+        target, self.requests, self.target = asked or self.target, [], None
         known: dict[str, Any] = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
         inputs = SupervisorInputs(now, requests=requests, target=target, **known, **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
@@ -139,7 +139,8 @@ class Supervisor(ProcessNode):
             if done is not None:
                 self.outputs.tell_answered(done)
         if self.parameters.auto and not self.ending and not self.automatic.done:
-            self.fly_on(now)
+            refused = [] if asked else [e for e in output.events if e.kind is EventKind.TARGET_REFUSED]
+            self.fly_on(now, "; ".join(map(sentence, refused)))
         self.finished |= self.ending and output.finished
         return output
 
@@ -150,10 +151,10 @@ class Supervisor(ProcessNode):
             rates = latest.spike_rate if latest is not None else ()
             self.tally = self.tally.sent(now - command.received, self.settings.state.period, rates)
 
-    def fly_on(self, now: float) -> None:
-        """The next step of the automatic flight, and its end."""
+    def fly_on(self, now: float, unflown: str) -> None:
+        """The next step of the automatic flight, and its end. unflown: why its target was refused, in words."""
         airborne = self.autopilot is not None and self.autopilot.airborne
-        known = (airborne, self.missing(), self.point, now, self.outputs.refusal)
+        known = (airborne, self.missing(), self.point, now, self.outputs.refusal, unflown)
         requests, target, phase = self.automatic.advance(self.state.ladder, *known)
         self.requests, self.target = [*self.requests, *requests], target or self.target
         self.outputs.waits = self.automatic.waits

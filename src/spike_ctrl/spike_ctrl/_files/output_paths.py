@@ -68,9 +68,8 @@ def _require_writable(what: str, path: Path, mode: int) -> None:
 
 
 def _require_entry(what: str, path: Path, folder: Path) -> None:
-    with refused(f"{what} {path}: cannot be written"):
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+    with refused(f"{what} {path}: cannot be written"), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _mode(what: str, path: Path, there: Path) -> int | None:

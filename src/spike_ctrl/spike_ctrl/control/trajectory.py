@@ -21,6 +21,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 
 PASS_ERROR, PASS_SHARE = 0.15, 0.05  # m, and the share of samples that may be farther off: what passes as followed
+LEAD = 2.5  # s, in which a flight's trajectory grows to its size: quicker ones are too fast for the default cage
 PREVIEW = 0.2  # s ahead that a controller is told the velocity: of .05, .1, .15 and .2 the best for guide and policies alike
 
 VERTICAL = ("climb", "descent")  # kinds that only the supervisor flies
@@ -234,7 +235,7 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
         named = dict(zip(("size", "period"), (*given, *(size, period)[len(given) :]), strict=True))
         changes: dict[str, Any] = {name: value for name, value in named.items() if value}
         end = duration / 2 if kind == "step" else duration
-        found.append(Trajectory(kind, centre, wrapped(yaw), **changes, end=end))
+        found.append(Trajectory(kind, centre, wrapped(yaw), **changes, lead=LEAD, end=end))
     return tuple(found)
 
 

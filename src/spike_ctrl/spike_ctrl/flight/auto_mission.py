@@ -71,12 +71,14 @@ MissionStep = tuple[Mission, tuple[Request, ...], Trajectory | None]
 
 
 def advance(
-    mission: Mission, ladder: Ladder, airborne: bool, missing: str, now: float, plan: MissionPlan, refusal: str = ""
-) -> MissionStep:
+    mission: Mission, ladder: Ladder, airborne: bool, missing: str, now: float, plan: MissionPlan, refusal: str = "",
+    unflown: str = "",
+) -> MissionStep:  # fmt: skip
     """One step after the supervisor's. Its requests and its target belong into the supervisor's next inputs.
 
     missing: what is not there yet, one of STARTING or other words; "" where all is there. Without it there is no take-off.
     now: s. refusal: the supervisor's last one, in words; it tells what was missing where the flight never becomes ready.
+    unflown: why it has just refused the target of this flight.
     """
     since = now if mission.since is None else mission.since
     mission = mission._replace(since=since)
@@ -108,6 +110,8 @@ def advance(
         if rung is not Rung.SNN:
             given_back = plan.given_back and rung is Rung.GUIDE and ladder.latched is None
             return _next(mission, MissionPhase.LAND, now) if given_back else _give_up(mission, ladder, now)
+        if unflown:
+            return _next(mission, MissionPhase.LAND, now, f"{phase.value}: {unflown}")
         leg = int(mission.flown / plan.duration)
         if leg >= max(len(plan.trajectories), 1):
             return _next(mission, MissionPhase.LAND, now)

@@ -110,7 +110,7 @@ def too_fast(path: Trajectory, cage: Cage, braking: Braking, limits: SetPointLim
         granted = limits.path_share * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
         if fast > granted:
             where = ", ".join(f"{p:.2f}" for p in point.position)
-            found = f"at ({where}) m it flies at {fast:.2f} m/s, wanted at most {granted:.2f} before the wall"
+            found = f"at ({where}) m it flies at {fast:.2f} m/s, wanted at most {granted - 0.005:.2f} before the wall"
             return f"{found}: make it smaller, slower, or farther from the wall"
     return None
 

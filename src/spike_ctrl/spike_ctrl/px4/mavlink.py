@@ -38,11 +38,7 @@ class Reader:
 
     def read(self, data: bytes, now: float) -> list[Received]:
         """The wanted messages in `data`, which arrived at `now` (s)."""
-        found = []
-        for frame in self._frames(data):
-            if (received := self._accepted(frame, now)) is not None:
-                found.append(received)
-        return found
+        return [found for frame in self._frames(data) if (found := self._accepted(frame, now)) is not None]
 
     def _frames(self, data: bytes) -> Iterator[bytes]:
         data = self._rest + bytes(data)

@@ -72,9 +72,8 @@ def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recordi
     states = _states(path, found["state"], notes)
     if found.get("battery") and states.flags.shape[1] == 1:
         states = states._replace(voltage=_told_voltages(found["battery"], found["state"], states))
-    for name in ("policy/action", "guide/action", "policy/status"):
-        if name in found and not found[name]:
-            notes.append(f"no {name}")
+    told = ("policy/action", "guide/action", "policy/status")
+    notes += [f"no {name}" for name in told if name in found and not found[name]]
     gaps = int((np.diff(states.tick) != 1).sum())
     if gaps:
         missing = int(states.tick[-1] - states.tick[0] + 1 - len(states.tick))
