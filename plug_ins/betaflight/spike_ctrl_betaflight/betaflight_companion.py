@@ -24,9 +24,9 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits, follow
-from spike_ctrl.px4.frames import Vector
 from spike_ctrl_betaflight import commands, msp, rates
 from spike_ctrl_betaflight.commands import FoundHover
+from spike_ctrl_betaflight.ground import Ground
 from spike_ctrl_betaflight.keeper import IDLE, Keeper
 from spike_ctrl_betaflight.msp import MspError, Packet
 from spike_ctrl_betaflight.options import BetaflightOptions
@@ -47,9 +47,8 @@ FRESH_API = (1, 48)  # from this API on (Betaflight 2026.6) an override that has
 COMMANDS_LOST = 0.2  # s without a command in OFFBOARD, then the keeper lands
 POSES_LOST = 0.15  # s without a pose, then nobody can fly
 LEVELLED = 0.7  # s after that, in which the vehicle is levelled for the pilot; old firmware flies level on
-LANDED = (0.1, 0.15, 0.5)  # m over home, m/s, s: lower and slower for as long is landed
+LIFTS = 0.7  # of the hover's command: from it on the vehicle may take off
 LEAP = 0.2  # m between two poses: a jump, and no drift
-HIGH = 0.3  # m over home, from which the hover is learnt
 BLIND_TILT, BLIND_THRUST = 3.0, -0.1  # 1/s, from tilt to body rate; collective of a level descent without a pose
 STANDBY = 0.05  # s between frames to old firmware or a mixer while the override is off: flown when it is switched on
 EARLY = 0.5  # share of a period by which a state may come before it is due: poses come at other rates
@@ -102,8 +101,7 @@ class BetaflightCompanion:
         self._commanded, self._last_command = -math.inf, 0.055  # s; motor command
         self._imu_asked = self._imu_due = -math.inf
         self._waits: OutsidePose | None = None  # a pose whose rates have not come yet
-        self._home: Vector | None = None
-        self._low_since: float | None = None
+        self._ground = Ground()
         self._was_overriding = False
         self._samples: deque[float] = deque()
         self._gravity: deque[float] = deque(maxlen=STANDING)
@@ -174,7 +172,7 @@ class BetaflightCompanion:
         self.imu = imu
         if self.disarmed:
             self._gravity.append(math.hypot(*imu.force))
-        elif self.airborne and self._high and self.gravity:
+        elif self.airborne and self.gravity and self._sample and self._ground.high(self._sample.position[2]):
             self.hover = self.hover.felt(imu.force[2] / self.gravity, self._last_command, now)
         pose, self._waits = self._waits, None
         if pose is None:
@@ -187,9 +185,8 @@ class BetaflightCompanion:
             0, (age, age, now - self._imu_asked),
         )  # fmt: skip
         self._sample = sample
-        if self.disarmed:
-            self._home = sample.position
-        self._follow_ground(sample)
+        lifts = self.armed and self._last_command > LIFTS * self.hover.command
+        self._ground = self._ground.seen(sample, self.disarmed, lifts)
         self._keep(sample, now)
         return [sample]
 
@@ -287,7 +284,7 @@ class BetaflightCompanion:
 
     @property
     def airborne(self) -> bool:
-        return self.armed and not self._landed
+        return self.armed and self._sample is not None and not self._ground.landed(self._sample.received)
 
     @property
     def gravity(self) -> float | None:
@@ -309,27 +306,6 @@ class BetaflightCompanion:
         if found is None or len(found) < 3:
             return None
         return (found[0] + 2000 if found[0] >= 25 else found[0], found[1], found[2])
-
-    @property
-    def _landed(self) -> bool:
-        return self._low_since is None or self._sample is None or self._sample.received - self._low_since > LANDED[2]
-
-    @property
-    def _high(self) -> bool:
-        """Whether the ground cannot carry it any more: only then its thrust is its weight."""
-        return self._sample is not None and self._sample.position[2] - (self._home or (0.0, 0.0, -math.inf))[2] > HIGH
-
-    def _follow_ground(self, sample: Sample) -> None:
-        height, speed, _ = LANDED
-        home = -math.inf if self._home is None else self._home[2]  # where it never stood disarmed, it counts as in the air
-        lifts = self._last_command > 0.7 * self.hover.command and self.armed
-        low = sample.position[2] - home < height and math.hypot(*sample.velocity) < speed
-        if self.disarmed:
-            self._low_since = -math.inf
-        elif not low or (lifts and sample.position[2] - home > height / 3):
-            self._low_since = math.inf
-        elif not self._low_since or self._low_since == math.inf:
-            self._low_since = sample.received
 
     @property
     def mode(self) -> Mode:
