@@ -27,15 +27,22 @@ class OutsidePose(NamedTuple):
 
 
 class PoseTrack(NamedTuple):
-    """The last new pose, with a velocity. gaps: pauses of more than LONGEST. repeated: poses that were not new."""
+    """The last new pose, with a velocity. gaps: pauses of more than LONGEST. repeated: poses that were not new.
+
+    refused: poses with what is no finite number.
+    """
 
     last: OutsidePose | None = None
     gaps: int = 0
     repeated: int = 0
+    refused: int = 0
 
     def seen(self, pose: OutsidePose) -> PoseTrack:
         """After another pose. `last` is the same object where it was not new."""
         before = self.last
+        numbers = (pose.stamp, *pose.position, *pose.quaternion, *(pose.velocity or ()))
+        if not all(map(math.isfinite, numbers)):
+            return self._replace(refused=self.refused + 1)
         if before is None:
             return self._replace(last=pose._replace(velocity=pose.velocity or (0.0, 0.0, 0.0)))
         passed = pose.stamp - before.stamp
@@ -53,4 +60,4 @@ class PoseTrack(NamedTuple):
                 for v, a, b in zip(before.velocity, before.position, pose.position, strict=True)
             )
             velocity = (x, y, z)
-        return PoseTrack(pose._replace(velocity=velocity), self.gaps + (passed > LONGEST), self.repeated)
+        return self._replace(last=pose._replace(velocity=velocity), gaps=self.gaps + (passed > LONGEST))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.certification.flight_core import FlightCore
@@ -216,9 +217,8 @@ class VirtualBetaflight(FlightCore):
         now = self.clock.now
         if self.processes.wakes("bridge", now) > now or (seen := self._pose(sample, now)) is None:
             return
-        x, y, z = self.vehicle.estimator.acceleration
-        force = [round(min(max(256 * f / 9.80665, -32768), 32767)) for f in (x, y, z)]
-        rates = [round(min(max(math.degrees(r) * msp.LSB, -32768), 32767)) for r in sample.rates]
+        force = [_counted(256 * f / GRAVITY) for f in self.vehicle.estimator.acceleration]
+        rates = [_counted(math.degrees(r) * msp.LSB) for r in sample.rates]
         found = self.hear([seen, Packet(msp.RAW_IMU, struct.pack("<9h", *force, *rates, 0, 0, 0))])
         if found:
             super()._bridge_state(found[-1]._replace(quality=sample.quality))
@@ -253,6 +253,11 @@ class VirtualBetaflight(FlightCore):
     def _ask(self, ask: Ask) -> None:
         if self.processes.wakes("bridge", self.clock.now) <= self.clock.now:
             self.talk.ask(ask, self.clock.now)
+
+
+def _counted(value: float) -> int:
+    """As 16 bits carry it; what is no number is 0 there."""
+    return round(min(max(value, -32768.0), 32767.0)) if math.isfinite(value) else 0
 
 
 def _moved(place: Vector, fault: InjectedFault) -> Vector:

@@ -6,6 +6,7 @@
 - without poses, or with poses that contradict the gyro, an old firmware is flown level, a new one hears nothing
 """
 
+import math
 import struct
 
 import pytest
@@ -213,6 +214,20 @@ def test_poses_that_drift_against_their_velocity_are_not_flown_by_and_a_jump_is(
         vehicle.fly(0.01)
         modes.append(vehicle.companion.mode)
     assert 60 < modes.index(Mode.OTHER) < 120 and modes[-1] is Mode.OTHER
+
+
+@pytest.mark.parametrize(
+    "broken", [{"position": (0.0, math.nan, 1.0)}, {"quaternion": (math.nan,) * 4}, {"velocity": (0.0, math.inf, 0.0)}]
+)
+def test_a_pose_that_is_no_number_is_no_pose(broken):
+    vehicle = airborne()
+    vehicle.switch(msp.ARM, msp.OVERRIDE)
+    before = vehicle.companion.track
+    pose = OutsidePose(vehicle.now + 0.01, vehicle.now + 0.01, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+    assert vehicle.hear(pose._replace(**broken), Packet(msp.RAW_IMU, struct.pack("<9h", 0, 0, 256, *[0] * 6))) == []
+    assert vehicle.companion.track == before._replace(refused=1)
+    vehicle.fly(0.1)
+    assert vehicle.companion.mode is Mode.HOLD and all(900 < pulse < 2100 for pulse in vehicle.pulses)
 
 
 def test_the_battery_is_told_by_its_cells():
