@@ -1,7 +1,8 @@
 """Flies the flight of tutorial 1 on a busy computer, with each airframe and trajectory, and prints how each ended.
 
-    PYTHONPATH=tests/oracles python tests/flight/busy_flights.py --burners 6 --flights 20
-    PYTHONPATH=tests/oracles python tests/flight/busy_flights.py --burners 3 --flights 4 --airframes crazyflie -- realtime:=false
+    export PYTHONPATH=tests/oracles
+    python tests/flight/busy_flights.py --burners 6 --flights 20
+    python tests/flight/busy_flights.py --burners 3 --flights 4 --airframes crazyflie -- realtime:=false
 
 --fresh: a policy that was just trained (spike-ctrl train --run runs/first); without it one is trained first. Arguments of
 the launch file follow `--`: realtime:=false flies without SCHED_FIFO, paced:=false without a vehicle that waits.

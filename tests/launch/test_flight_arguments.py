@@ -11,7 +11,13 @@ import pytest
 
 from spike_ctrl import launching
 from spike_ctrl._files import resources
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.auto_mission import Mission, MissionPhase
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.setpoint_limiter import too_fast
+from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import SupervisorParameters
 from spike_ctrl_flight.flight_plan import plan_flight
 from spike_ctrl_launcher import launch_modules
@@ -156,3 +162,21 @@ def test_every_launch_argument_of_version_0_1_still_exists_with_its_choices(name
     today = {argument.name: set(argument.choices or ()) for argument in arguments}
     for argument, choices in OLD[name].items():
         assert argument in today and set(choices) <= today[argument]
+
+
+def test_a_trajectory_that_is_refused_in_the_air_is_flown_slower_and_given_up_in_the_end():
+    flight = AutomaticFlight(SupervisorParameters(airframe="crazyflie", trajectory="figure8:1:8"), FlightSettings().envelope)
+    flight.mission = Mission(MissionPhase.ENGAGE, since=0.0)
+    here, rung = SetPoint((0.2, 0.1, 0.9), yaw=0.3), Ladder(Rung.SNN, 0.0)
+    _, first, phase = flight.advance(rung, True, "", here, 1.0, "", "")
+    assert (first.period, first.centre, first.yaw) == (8.0, (0.2, 0.1, 0.9), 0.3) and "fly trajectory 1 of 1" in phase
+    periods = []
+    for tick in range(20):
+        _, path, phase = flight.advance(rung, True, "", here, 1.02 + tick / 100, "", "set-point refused: too fast")
+        if path is None:
+            break
+        periods.append(path.period)
+        assert path.centre == first.centre and phase == f"figure8 slower, in {path.period:.1f} s"
+    assert periods == pytest.approx([8.0 * 1.25**n for n in range(1, 7)])
+    assert flight.mission.phase is MissionPhase.LAND
+    assert flight.mission.failure == "fly the trajectory: set-point refused: too fast"

@@ -114,8 +114,7 @@ def missing(point: str, name: str) -> str | None:
 
 def load(point: str, name: str, what: str) -> Any:
     """The object behind a name. what: what an error calls it, as "--to". Raises UsageError."""
-    entry = entries(point).get(name)
-    if entry is None:
+    if (entry := entries(point).get(name)) is None:
         if line := missing(point, name):
             raise UsageError(f"{what}: {line}")
         hint, known = meant(name, names(point)) or ";", ", ".join(names(point)) or "none: none is installed"

@@ -56,9 +56,7 @@ def stop_signals() -> list[int]:
 
 
 def _screen(output: TextIO, aside: bool = False) -> Screen:
-    if aside and not output.isatty():
-        return _kept(sys.stderr, redrawn=False)
-    return _kept(output)
+    return _kept(sys.stderr, redrawn=False) if aside and not output.isatty() else _kept(output)
 
 
 @functools.lru_cache(maxsize=2)

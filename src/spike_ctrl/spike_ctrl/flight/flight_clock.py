@@ -34,9 +34,7 @@ class FlightClock(NamedTuple):
 
     def now(self, wall: float) -> float:
         """The time (s) at `wall` (s)."""
-        if self.stamp is None:
-            return wall
-        return self.time + max(wall - self.heard - self.pause, 0.0)
+        return wall if self.stamp is None else self.time + max(wall - self.heard - self.pause, 0.0)
 
     def answered(self, stamp: float, wall: float) -> float:
         """The time (s) of an answer to the state with this stamp: that of its state, where it overtook the state."""

@@ -31,8 +31,7 @@ def move(ladder: Ladder, requests: tuple[Request, ...], facts: Facts, limits: La
     for rule in (follow_mode, step_down, come_down, take_off, recover, hand_over):
         if (moved := rule(done.ladder, facts, limits)) is not None:
             done = _then(done, moved)
-    ask = mode_request(done.ladder, facts, limits)
-    if ask is not None:
+    if (ask := mode_request(done.ladder, facts, limits)) is not None:
         done = done._replace(ladder=done.ladder._replace(asked_at=facts.now), ask=ask)
     return done
 

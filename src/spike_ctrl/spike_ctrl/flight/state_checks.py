@@ -234,9 +234,7 @@ def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> Findi
 
 def missed_periods(pause: float, period: float) -> int:
     """Whole control periods that passed without an event between two events that are `pause` (s) apart."""
-    if pause < period:
-        return 0
-    return int(min(max(pause / period - 1 + 1e-6, 0.0), WINDOW))
+    return 0 if pause < period else int(min(max(pause / period - 1 + 1e-6, 0.0), WINDOW))
 
 
 def push_missed(window: int, missed: int) -> int:
