@@ -159,8 +159,9 @@ class RaceRules:
         self.stops.reach((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), None)  # loads its kernel: not in flight
         gate_view.crossed((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), words.track.rows()[0])
         envelope = replace(
-            settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0
-        )
+            settings.envelope, tilt=limits.tilt, speed=limits.speed, error=100.0, rate=20.0, catching=50.0, catch_time=0.0,
+            settled_motion=limits.speed / limits.slow, settled_tilt=limits.tilt / limits.level,
+        )  # fmt: skip
         braking = Braking(  # the autopilot's, which does not count
             gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0, closing=10.0
         )

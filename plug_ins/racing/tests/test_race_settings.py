@@ -95,6 +95,18 @@ def test_a_policy_that_gets_as_fast_as_no_race_is_stopped_inside_too(certificate
     assert not outcome(core).left and not outcome(core).crashed
 
 
+def test_the_guide_keeps_a_vehicle_until_it_is_slow_enough_for_the_autopilot(certificate):
+    # It handed over at 1.4 m/s, 1.4 m from a wall, for a third of a race's speed counted as at rest: 1.1 m outside.
+    fault = InjectedFault("policy", "scaled", 3.041213947052351, math.inf, 2.331772544267613, (1.0, 0.0, 0.0), 3, 1356750078)
+    core = _core(certificate, 5069, (fault,), family="scaled", duration=43.04, lands=7.041213947052351)
+    core.fly()
+    taken, why = next((at, why) for at, rung, why in core.moves if rung > Rung.GUIDE)
+    place = {round(step.time, 2): np.array(step.position) for step in core.steps}
+    speed = np.linalg.norm(place[round(taken, 2)] - place[round(taken - 0.05, 2)]) / 0.05
+    assert speed < 1.0, why
+    assert not outcome(core).left and not outcome(core).crashed
+
+
 def test_a_landing_that_is_asked_for_in_a_race_waits_until_it_is_slow(certificate):
     core = _core(certificate, lands=6.0, duration=30.0)
     core.fly()
