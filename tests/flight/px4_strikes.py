@@ -11,6 +11,7 @@ ended, how far off the vehicle got and how fast it came down by the truth that P
 
 import argparse
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -24,7 +25,14 @@ from px4_launches import FLIGHT, START, ToldTruth, fly
 from pymavlink.dialects.v20 import development as mavlink
 
 PATIENCE, STANDS = 120.0, 25.0  # s: until the policy flies; after a fault, until the vehicle stands
+GPS_USED = 10  # SIM_GPS_USED by default; PX4 stores what it is set to
 PROXY = Path(__file__).with_name("fault_injecting_link.py")
+
+
+def see(station, satellites):
+    """Set how many satellites PX4's simulated receiver uses."""
+    kind, (value,) = mavlink.MAV_PARAM_TYPE_INT32, struct.unpack("f", struct.pack("i", satellites))
+    station.say(mavlink.MAVLink_param_set_message(1, 1, b"SIM_GPS_USED", value, kind))
 
 
 def strike(name, station, proxy):
@@ -34,8 +42,7 @@ def strike(name, station, proxy):
         launch.wait_for(lambda: "GUIDE -> SNN" in launch.output, PATIENCE)
         time.sleep(5.0)
         if name == "satellites":
-            kind = mavlink.MAV_PARAM_TYPE_INT32
-            station.say(mavlink.MAVLink_param_set_message(1, 1, b"SIM_GPS_USED", 0.0, kind))
+            see(station, 0)
         elif proxy is not None:
             proxy.tell(f"slow both {name.partition(':')[2]}")
         else:
@@ -60,6 +67,7 @@ def struck(name, options, arguments):
         truth.station.truth.clear()
         code, _ = fly(folder, arguments, strike(name, truth.station, proxy))
         time.sleep(STANDS)
+        see(truth.station, GPS_USED)
         told = Truth(*(np.array(column) for column in zip(*truth.station.truth, strict=True)))
         modes = " ".join(f"{mode:#010x}" for _, mode in truth.station.modes[-4:])
         print(f"{name}: exit code {code}; {ended(told)}; PX4's last modes {modes}", flush=True)
