@@ -8,6 +8,6 @@ from spike_ctrl.policy import checkpoint
 
 for name, family in (("sih_quadx", None), ("crazyflie", "rotor")):
     model = resources.find("models", f"{name}.safetensors")
-    outcome, _ = monte_carlo.refly(1, model, family=family, table=2)
+    outcome, _ = monte_carlo.refly(1, model, family=family)
     refused = rehearse(checkpoint.load(model).compiled(), Airframe.load(name), rate_hz=100.0)
     print(f"{name}: flew {outcome.seconds:.1f} s; rehearsal: {refused or 'passed'}")
