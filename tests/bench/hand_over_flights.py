@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.certification import monte_carlo
+from spike_ctrl.certification import monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.moving_scenario import Aim, Scenario
 from spike_ctrl.control.trajectory import Trajectory
@@ -60,7 +60,7 @@ def fly(model: str, kind: Kind, seed: int) -> Flown:
         aims = (Aim(MOVES, FIGURE),)
         scenario = Scenario(seed, "none", (1.0,) * 3, late, kind.noise, (0.0,) * 3, START, "figure", aims, (), LASTS)
     else:
-        scenario = monte_carlo.scenario_of(10 * seed, who, settings, "none")
+        scenario = moving_scenario.draw(10 * seed, settings.cage, settings.envelope, "none")
     core = Asked(scenario, who._replace(told=kind.told), settings)
     core.fly()
     took = next((at for at, rung, _ in core.moves if rung is Rung.SNN), math.nan)

@@ -18,7 +18,7 @@ def line(seed: int, model: Path, family: str | None) -> tuple[str, float, float]
     """The line of a flight, its length (s) and the CPU time that it took (s)."""
     who, settings = monte_carlo.competitors(model)
     begin = time.process_time()
-    flown, core = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, who, settings, family, 2), who, settings)
+    flown, core = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, who, settings, family), who, settings)
     took = time.process_time() - begin
     digest = hashlib.sha256(repr((core.steps, core.moves, core.events)).encode()).hexdigest()
     return f"{seed} {digest} {list(flown)}", flown.seconds, took

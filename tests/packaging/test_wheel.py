@@ -31,11 +31,11 @@ SHIPPED = [
 FLY = """
 import spike_ctrl
 from spike_ctrl._files import resources
-from spike_ctrl.certification import flight_outcome, monte_carlo
+from spike_ctrl.certification import flight_outcome, monte_carlo, moving_scenario
 
 print(spike_ctrl.__file__)
 who, settings = monte_carlo.competitors(resources.find("models", "sih_quadx.safetensors"))
-scenario = monte_carlo.scenario_of(1, who, settings, "none")._replace(duration=4.0)
+scenario = moving_scenario.draw(1, settings.cage, settings.envelope, "none")._replace(duration=4.0)
 flown, _ = flight_outcome.fly_scenario(scenario, who, settings)
 print(flown.last, flown.outside, flown.seconds)
 """

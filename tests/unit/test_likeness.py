@@ -72,6 +72,6 @@ def test_a_policy_that_is_late_by_a_sixth_of_a_second_is_never_alike():
 @pytest.mark.slow
 def test_in_strong_noise_the_policy_takes_over_all_the_same(who):
     # "engagement dropped" after ten seconds, before signs were compared
-    drawn = monte_carlo.scenario_of(128, *who, "none", 2)
+    drawn = monte_carlo.scenario_of(128, *who, "none")
     core = fly(who, drawn._replace(duration=15.0))
     assert Rung.SNN in [rung for _, rung, _ in core.moves] and not outcome(core).alarm

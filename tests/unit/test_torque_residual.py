@@ -6,6 +6,7 @@ autopilot, and what comes late, is flown in virtual time.
 
 import numpy as np
 import pytest
+from first_draw import first_draw
 from struck_flight import fly
 
 from spike_ctrl import airframe
@@ -80,7 +81,7 @@ def test_a_steady_torque_that_begins_in_flight_is_learnt_and_one_that_turns_it_o
 
 
 def certified(seed, who):
-    return fly(who, monte_carlo.scenario_of(seed, *who))
+    return fly(who, first_draw(seed, *who))
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_an_autopilot_that_hears_nothing_more_gets_nothing_more_after_the_last_c
             self.asked += 1
 
     who, settings = motors
-    core = Deaf(monte_carlo.scenario_of(453, who, settings), who, settings)
+    core = Deaf(first_draw(453, who, settings), who, settings)
     core.fly()
     rungs = [(rung, at, why) for at, rung, why in core.moves if rung > Rung.GUIDE]
     (hold, held, _), (silent, fell_silent, why) = rungs[:2]
@@ -134,11 +135,11 @@ def test_an_autopilot_that_hears_nothing_more_gets_nothing_more_after_the_last_c
 def test_when_commands_stop_old_motor_commands_are_flown_for_so_short_that_the_vehicle_is_caught(family, seed):
     """With a loss time of .2 s, as for rates, four met the ground at 1 to 3.4 m/s; three left the cage by .4 to 2.4 m."""
     who, settings = monte_carlo.competitors(resources.find("models", "crazyflie_robust.safetensors"))
-    core = fly((who, settings), monte_carlo.scenario_of(seed, who, settings, family))
+    core = fly((who, settings), first_draw(seed, who, settings, family))
     assert outcome(core).hit < 0.5 and not outcome(core).left
 
 
 def test_commands_that_jump_from_limit_to_limit_are_flown_by_rotors_that_lag_and_are_not_blamed():
     who, settings = monte_carlo.competitors(resources.find("models", "crazyflie.safetensors"))
-    calm = monte_carlo.scenario_of(22, who, settings, "none")._replace(factors=(1.0, 1.0, 1.0), noise=0.5, latency=0.002)
+    calm = first_draw(22, who, settings, "none")._replace(factors=(1.0, 1.0, 1.0), noise=0.5, latency=0.002)
     assert "MOTORS_NOT_FLOWN" not in fly((who, settings), calm).state.counts  # found when torques, not rotors, lagged
