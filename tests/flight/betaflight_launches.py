@@ -20,15 +20,15 @@ import sys
 import time
 from pathlib import Path
 
-from gazebo_launches import STRIKES, ended
+from gazebo_launches import STRIKES, ended, in_flight, strike
 from output import executable
-from programs import Program, nodes
+from programs import Program
 from px4_launches import FLIGHT, fly, followed
 
 from spike_ctrl_sitl import true_states
 from spike_ctrl_sitl.true_states import Truth
 
-START, PATIENCE, STANDS = 120.0, 120.0, 12.0  # s: of the simulation; until the policy flies; after a fault, until it stands
+START, STANDS = 120.0, 12.0  # s: of the simulation; after a fault, until it stands
 SAID = {
     "mocap-lost": "mocap lost", "mocap-frozen": "mocap frozen", "mocap-jump": "mocap jump", "cable": "cable cut",
     "receiver": "receiver lost", "pilot": "pilot takes",
@@ -69,34 +69,26 @@ class Simulation:
             (self.folder / "sitl.txt").write_text(self.program.output + "\n")
 
 
-def strike(name, simulation):
-    """What to do beside a launch so that something is struck 5 s after the policy took over."""
-
-    def during(launch):
-        launch.wait_for(lambda: "GUIDE -> SNN" in launch.output, PATIENCE)
-        time.sleep(5.0)
-        during.at = simulation.now
-        if name in SAID:
-            simulation.program.tell(SAID[name])
-        else:
-            node, number = STRIKES[name]
-            os.kill(nodes([launch.process.pid])[node].process, number)
-
-    return during
-
-
 def struck(name, options, arguments):
     """A flight with one fault."""
     simulation = Simulation(options.output / name, options)
     try:
-        during = strike(name, simulation)
+        moments = []
+
+        def act(launch):
+            moments.append(simulation.now)
+            if name in SAID:
+                simulation.program.tell(SAID[name])
+            else:
+                strike(name, launch)
+
         paced = {"paced": "false" if name in REAL_TIME else "true"}
-        code, _ = fly(simulation.folder, paced | arguments | {"connection": simulation.connection}, during)
+        code, _ = fly(simulation.folder, paced | arguments | {"connection": simulation.connection}, in_flight(act))
         time.sleep(STANDS)
         truth = simulation.since(0.0)
         taken = "the pilot took over" if "the pilot takes over" in simulation.program.output else "without the pilot"
-        soon = simulation.since(during.at)
-        reached = abs(soon.velocity[soon.time < during.at + 1.0]).max() if len(soon.time) else float("nan")
+        soon = simulation.since(moments[0])
+        reached = abs(soon.velocity[soon.time < moments[0] + 1.0]).max() if len(soon.time) else float("nan")
         print(f"{name}: exit code {code}; {ended(truth)}; at most {reached:.2f} m/s within 1 s; {taken}", flush=True)
     finally:
         simulation.end()

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,16 +85,21 @@ def ended(truth):
     return f"at most {off:.2f} m off and {height.max():.2f} m high; touch-down {-truth.velocity[last, 2]:.2f} m/s"
 
 
-def strike(name):
-    """What to do beside a launch so that a process is struck 5 s after the policy took over."""
+def in_flight(act):
+    """What to do beside a launch: `act(launch)` 5 s after the policy took over."""
 
     def during(launch):
         launch.wait_for(lambda: "GUIDE -> SNN" in launch.output, 120.0)
         time.sleep(5.0)
-        node, number = STRIKES[name]
-        os.kill(nodes([launch.process.pid])[node].process, number)
+        act(launch)
 
     return during
+
+
+def strike(name, launch):
+    """Kill or stop the process of this name."""
+    node, number = STRIKES[name]
+    os.kill(nodes([launch.process.pid])[node].process, number)
 
 
 def recorded(name, folder, arguments, world, during):
@@ -136,7 +142,7 @@ def main():
             if number and (options.reset or options.strike):
                 subprocess.run([command, "truth", "--reset", "--world", world], check=True)
                 time.sleep(STANDS)
-            during = strike(name) if name else lambda launch: None
+            during = in_flight(partial(strike, name)) if name else lambda launch: None
             code, log, truth = recorded(name, options.output / f"{number:02d}", arguments, world, during)
             failed += code != 0
             if name:

@@ -10,46 +10,28 @@ ended, how far off the vehicle got and how fast it came down by the truth that P
 """
 
 import argparse
-import os
-import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from gazebo_launches import STRIKES, ended
+from gazebo_launches import STRIKES, ended, in_flight, strike
 from output import executable
-from programs import Program, Truth, free_port, nodes
+from programs import Program, Truth, free_port
 from px4_launches import FLIGHT, START, ToldTruth, fly
 from pymavlink.dialects.v20 import development as mavlink
 
-PATIENCE, STANDS = 120.0, 25.0  # s: until the policy flies; after a fault, until the vehicle stands
+from spike_ctrl.px4 import dialect
+
+STANDS = 25.0  # s after a fault, until the vehicle stands
 GPS_USED = 10  # SIM_GPS_USED by default; PX4 stores what it is set to
 PROXY = Path(__file__).with_name("fault_injecting_link.py")
 
 
 def see(station, satellites):
     """Set how many satellites PX4's simulated receiver uses."""
-    kind, (value,) = mavlink.MAV_PARAM_TYPE_INT32, struct.unpack("f", struct.pack("i", satellites))
-    station.say(mavlink.MAVLink_param_set_message(1, 1, b"SIM_GPS_USED", value, kind))
-
-
-def strike(name, station, proxy):
-    """What to do beside a launch."""
-
-    def during(launch):
-        launch.wait_for(lambda: "GUIDE -> SNN" in launch.output, PATIENCE)
-        time.sleep(5.0)
-        if name == "satellites":
-            see(station, 0)
-        elif proxy is not None:
-            proxy.tell(f"slow both {name.partition(':')[2]}")
-        else:
-            node, number = STRIKES[name]
-            os.kill(nodes([launch.process.pid])[node].process, number)
-
-    return during
+    station.say(mavlink.MAVLink_param_set_message(1, 1, b"SIM_GPS_USED", *dialect.parameter_to_wire(satellites)))
 
 
 def struck(name, options, arguments):
@@ -65,7 +47,16 @@ def struck(name, options, arguments):
             proxy.wait_for(lambda: "ready" in proxy.output, START)
             arguments = arguments | {"connection": f"udpin:127.0.0.1:{bridge}"}
         truth.station.truth.clear()
-        code, _ = fly(folder, arguments, strike(name, truth.station, proxy))
+
+        def act(launch):
+            if name == "satellites":
+                see(truth.station, 0)
+            elif proxy is not None:
+                proxy.tell(f"slow both {name.partition(':')[2]}")
+            else:
+                strike(name, launch)
+
+        code, _ = fly(folder, arguments, in_flight(act))
         time.sleep(STANDS)
         see(truth.station, GPS_USED)
         told = Truth(*(np.array(column) for column in zip(*truth.station.truth, strict=True)))

@@ -8,7 +8,7 @@ import numpy as np
 from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.bridge import observed
-from spike_ctrl_betaflight import crsf, firmware, msp, sitl_packets
+from spike_ctrl_betaflight import crsf, firmware, mocap_noise, msp, sitl_packets
 from spike_ctrl_betaflight.betaflight_companion import FRESH_API, BetaflightCompanion
 from spike_ctrl_betaflight.crsf_line import CrsfLine
 from spike_ctrl_betaflight.crsf_mixer import CrsfMixer
@@ -18,7 +18,6 @@ from spike_ctrl_betaflight.options import BetaflightOptions
 from spike_ctrl_betaflight.pose import OutsidePose
 
 PERIOD, WAIT = 0.01, 0.002  # s of a control step; s of this computer's time for the firmware's thread
-POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: of motion capture, for a noise of 1
 OFF, ON = 1000, 2000
 
 
@@ -81,10 +80,8 @@ class CompanionLoop(Bench):
         """The state of the next pose, None where the firmware has not answered within the period."""
         true, now = self.simulation.sensed, self.simulation.now
         draw = (self.noise * self.draws.standard_normal(9)).tolist()
-        x, y, z = (a + POSITION * b for a, b in zip(true.position, draw, strict=False))
-        u, v, w = (a + VELOCITY * b for a, b in zip(true.velocity, draw[3:6], strict=True))
-        a, b, c, d = (q + TURN / 2 * e for q, e in zip(true.quaternion, [*draw[6:], 0.0], strict=True))
-        self.companion.receive([OutsidePose(now, now, (x, y, z), (a, b, c, d), (u, v, w))], now)
+        seen = mocap_noise.measured(true.position, true.quaternion, true.velocity, draw)
+        self.companion.receive([OutsidePose(now, now, *seen)], now)
         for packet in self.companion.due(now):
             self.companion.send(packet)
         found = None

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from nav_msgs.msg import Odometry
 
-from spike_ctrl.flight.attitude import normalised, rotate_back
+from spike_ctrl.flight.attitude import rotate_back
+from spike_ctrl_betaflight import mocap_noise
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
 PERIOD = 0.01  # s
 JUMP = 1.0  # m, eastwards
-POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations, for a noise of 1
 
 
 class Mocap:
-    """Publishes a pose each PERIOD. noise: factor of the deviations above. fault: lost, frozen, jump, or back: none."""
+    """Publishes a pose each PERIOD. noise: factor of that of `mocap_noise`. fault: lost, frozen, jump, or back: none."""
 
     def __init__(self, publish: Callable[[Odometry], None], noise: float, draws: np.random.Generator):
         self.publish, self.noise, self.draws, self.fault = publish, noise, draws, "back"
@@ -44,14 +44,10 @@ class Mocap:
         found: Any = Odometry()
         found.header.stamp.sec, found.header.stamp.nanosec = divmod(round(now * 1e9), 10**9)
         found.header.frame_id, found.child_frame_id = "odom", "base_link"
-        x, y, z = sensed.position
-        place, turned = found.pose.pose.position, found.pose.pose.orientation
-        place.x, place.y, place.z = x + POSITION * draw[0], y + POSITION * draw[1], z + POSITION * draw[2]
-        a, b, c, d = sensed.quaternion
-        turned.x, turned.y, turned.z, turned.w = normalised(
-            (a + TURN / 2 * draw[3], b + TURN / 2 * draw[4], c + TURN / 2 * draw[5], d)
-        )
-        u, v, w = rotate_back(sensed.quaternion, sensed.velocity)
-        twist = found.twist.twist.linear
-        twist.x, twist.y, twist.z = u + VELOCITY * draw[6], v + VELOCITY * draw[7], w + VELOCITY * draw[8]
+        place, turned, twist = found.pose.pose.position, found.pose.pose.orientation, found.twist.twist.linear
+        moving = rotate_back(sensed.quaternion, sensed.velocity)
+        seen, attitude, speed = mocap_noise.measured(sensed.position, sensed.quaternion, moving, draw)
+        place.x, place.y, place.z = seen
+        turned.x, turned.y, turned.z, turned.w = attitude
+        twist.x, twist.y, twist.z = speed
         return found

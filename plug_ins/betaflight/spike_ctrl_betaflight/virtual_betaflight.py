@@ -22,7 +22,6 @@ from spike_ctrl.certification.flight_parts import Competitors
 from spike_ctrl.certification.injected_fault import AFTER, InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
-from spike_ctrl.flight.attitude import normalised
 from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
@@ -31,7 +30,7 @@ from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4 import vehicle_commands
 from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.vehicle import WARM_UP as BOOTS
-from spike_ctrl_betaflight import msp
+from spike_ctrl_betaflight import mocap_noise, msp
 from spike_ctrl_betaflight.betaflight_companion import FRESH_API, BetaflightCompanion
 from spike_ctrl_betaflight.msp import MspReader, Packet
 from spike_ctrl_betaflight.options import BetaflightOptions
@@ -42,7 +41,6 @@ STALE = 0.3  # s after which newer firmware flies by the sticks
 REACTION = 1.0  # s of a pilot
 DUE = 0.02  # s between two looks at what is due
 ARMS, GIVES = BOOTS + 0.1, BOOTS + 0.3  # s, when the pilot arms and gives a vehicle on the ground
-POSITION, TURN, VELOCITY = 0.0005, 0.001, 0.01  # m, rad, m/s: standard deviations of the poses, for a noise of 1
 FOUND = 0.05  # share by which the hover that the pilot has found by hand, as the page wants it, may be off
 BOXIDS = bytes((msp.ARM, msp.ANGLE, msp.FAILSAFE, msp.OVERRIDE))
 PILOTS_OWN = {"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0, "COM_DISARM_PRFLT": 0.0, "COM_OF_LOSS_T": 1e6}
@@ -226,10 +224,7 @@ class VirtualBetaflight(FlightCore):
     def _outside(self, rates: Vector) -> StateEstimate:
         """The truth as motion capture sees it, with the gyro's rates (rad/s): in place of an autopilot's estimate."""
         truth, draw = self.vehicle.truth, (self.scenario.noise * self.pose_dice.standard_normal(9)).tolist()
-        x, y, z = (p + POSITION * d for p, d in zip(truth.position, draw[:3], strict=True))
-        a, b, c = (q + TURN / 2 * d for q, d in zip(truth.quaternion[:3], draw[3:6], strict=True))
-        u, v, w = (s + VELOCITY * d for s, d in zip(truth.velocity, draw[6:], strict=True))
-        return StateEstimate((x, y, z), normalised((a, b, c, truth.quaternion[3])), (u, v, w), rates)
+        return StateEstimate(*mocap_noise.measured(truth.position, truth.quaternion, truth.velocity, draw), rates)
 
     def _pose(self, sample: Sample, now: float) -> OutsidePose | None:
         """The pose as motion capture tells it. A fault of it loses, freezes or moves it."""
