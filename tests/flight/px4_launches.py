@@ -4,6 +4,7 @@
     python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --flights 20 -o build/px4_flights
     python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --flights 3 trajectory:=lissajous link:=uxrce
     python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --simulation hil --flights 3        # on our dynamics
+    python tests/flight/px4_launches.py --flights 3 trajectory:=course:split_s:2 duration:=45 cage:=-26,-26,-.5,26,26,15
 
 PX4 starts once; `spike-ctrl preflight --set` writes its parameters; then flights follow each other. The launch's arguments
 come last. A line for each flight: its exit code, and for each trajectory the RMSE (m) by the estimate and by the truth that
@@ -117,7 +118,8 @@ def main():
     truth, failed = ToldTruth(), 0
     try:
         time.sleep(START if running else 0.0)
-        subprocess.run([*command, "preflight", "--no-remote-control", "--set"], check=False)
+        cage = [f"--cage={arguments['cage']}"] if "cage" in arguments else []
+        subprocess.run([*command, "preflight", "--no-remote-control", "--set", *cage], check=False)
         for number in range(options.flights):
             truth.station.truth.clear()
             code, log = fly(options.output / f"{number:02d}", arguments)

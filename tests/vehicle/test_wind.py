@@ -2,11 +2,13 @@
 
 - wind from north pushes to the south and wind from east to the west, by the linear drag; carried along, it pushes no more
 - wind that has ended pushes no more
+- a vehicle that holds its place in wind keeps it when it is told to land: PX4's modes share what they have integrated
 """
 
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.px4_parameters import hover_thrust
 from spike_ctrl.simulated_px4.cascade import RateCommand
 from spike_ctrl.simulated_px4.vehicle import Vehicle
@@ -45,3 +47,13 @@ def test_wind_that_has_ended_pushes_no_more():
     before = vehicle.truth.velocity[1]
     after = fly(vehicle, 0.5).velocity[1]
     assert before < 0 and before < after < 0.6 * before + 0.01  # its own drag brakes it
+
+
+def test_what_holds_it_in_wind_is_kept_from_hold_to_land():
+    vehicle = hovering(SIH_WIND_N=4.0)
+    for mode, seconds in ((PX4Mode.AUTO_LOITER, 12.0), (PX4Mode.AUTO_LAND, 6.0)):
+        vehicle.commander.request_mode(mode, vehicle.seen)
+        begun = vehicle.truth.position
+        fly(vehicle, seconds)
+    moved = [after - before for after, before in zip(vehicle.truth.position, begun, strict=True)]
+    assert abs(moved[1]) < 0.1 and moved[2] < -1.0

@@ -104,10 +104,12 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
         moved = Move(ladder)
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
-        if guided and facts.upset():  # it took over a vehicle that lay well: whoever upsets that one cannot recover it
-            finding = Finding(Fault.NOT_RECOVERED, f"the guide itself upset the vehicle: {worst}")
-            return fall_to(facts.hold_or_land, ladder, finding, facts)
         settling = [finding for _, finding in demanding if finding.fault.settles]
+        opposed = settling and max(facts.monitor.recent) > facts.limits.disagreement  # by the policy in shadow
+        led = "upset the vehicle" if facts.upset() else "flew there against the policy" if opposed else ""
+        if guided and led:  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
+            finding = Finding(Fault.NOT_RECOVERED, f"the guide itself {led}: {worst}")
+            return fall_to(facts.hold_or_land, ladder, finding, facts)
         if settling and facts.sample is not None:
             tumbling = facts.upset(facts.envelope.tumbling)
             return _begin_recovery(moved, settling, facts.sample, facts, guided or not tumbling, limits)

@@ -82,9 +82,12 @@ class Monitor(NamedTuple):
         if not self.at_ease(limits):
             full = self.saturated.bit_count()
             return f"{full} of its last {WINDOW} answers at their limits, wanted at most {limits.saturated // 2}"
+        apart = f"differs from the guide by {max(self.difference):.3f}"
+        if max(self.difference) > limits.disagreement and self.agrees(limits):
+            return f"{apart}, and answers what changes as it does"
         if not self.agrees(limits) and self.agrees_but_for_trim(limits):
-            return f"differs from the guide by {max(self.difference):.3f}, of which {max(self.varied):.3f} is not steady"
-        return f"differs from the guide by {max(self.difference):.3f}, wanted at most {limits.disagreement}"
+            return f"{apart}, of which {max(self.varied):.3f} is not steady"
+        return f"{apart}, wanted at most {limits.disagreement}"
 
 
 def observe_answer(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> tuple[Monitor, Findings]:

@@ -195,10 +195,10 @@ class Vehicle:
     def _control(self) -> RateCommand | MotorCommand:
         mode = self.commander.mode
         if not self.commander.running:
-            self._mode = None
+            self._mode, self._integral = None, (0.0, 0.0, 0.0)
             return IDLE
         if mode != self._mode:
-            self._mode, self._integral = mode, (0.0, 0.0, 0.0)
+            self._mode = mode
             self.navigator.begin(mode, self.estimate, self.parameters, self.now)
         if mode == PX4Mode.OFFBOARD:
             return self._follow(self._setpoint)
@@ -219,10 +219,11 @@ class Vehicle:
         return command
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand | MotorCommand:
-        if isinstance(setpoint, _DIRECT):
-            return setpoint
         if isinstance(setpoint, CascadeTarget):
             return self._to_place(self.estimate, setpoint, self._integral)
+        self._integral = 0.0, 0.0, 0.0  # as in PX4, whose modes share it, and which forgets it without position control
+        if isinstance(setpoint, _DIRECT):
+            return setpoint
         thrust, quaternion = setpoint
         return cascade.attitude_command(self.estimate.quaternion, quaternion, thrust, self.parameters)
 
