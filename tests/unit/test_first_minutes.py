@@ -1,5 +1,6 @@
 """What a newcomer sees first: that it compiles and does not hang, and how long it still takes."""
 
+import math
 import subprocess
 import sys
 
@@ -43,6 +44,12 @@ def test_a_time_that_is_left_is_told_once_a_pace_is_known_and_without_what_came_
     assert [pace.left(share, now) for share, now in ((0.0, 160.0), (0.01, 161.0), (0.02, 162.0))] == [float("inf")] * 3
     assert pace.left(0.51, 211.0) == pytest.approx(49.0)  # a half in 50 s, after a minute that compiled
     assert Forecast(0.0).left(0.25, 30.0) == pytest.approx(90.0)  # the first thing that is heard is a quarter
+
+
+def test_hours_of_work_are_foretold_after_two_minutes():
+    pace = Forecast(0.0)  # 1e-5 of it a second, after 20 s of start
+    assert all(math.isinf(pace.left(1e-5 * max(now - 20, 0), float(now))) for now in range(119))
+    assert pace.left(1e-5 * 130, 150.0) == pytest.approx(1e5 - 130, rel=0.01)
     assert pace.left(1.0, 300.0) == 0
 
 

@@ -47,6 +47,8 @@ def check(context: Any) -> None:
     values = context.launch_configurations
     if ROOMS and teacher.gains(recipe.find(values["recipe"])) != Gains():
         raise ValueError(f"recipe: found '{values['recipe']}', wanted default: the stops of a race are those of its guide")
+    if ROOMS and values.get("setpoint"):
+        raise ValueError(f"setpoint: found '{values['setpoint']}', wanted none: a race begins above the take-off's place")
     for room in ROOMS:
         limits, cage = RaceLimits(), settings_for(airframe.load(values["airframe"]), 100.0, values["cage"]).cage
         if (done := sum(race.complete for race in room.races)) < len(room.races) - 1:

@@ -38,6 +38,7 @@ def test_a_race_gets_its_room_its_height_and_its_guide(launched):
     [
         ({"trajectory": "course:hall::1", "cage": "-8,-8,-0.5,8,8,6"}, "cage: found -"),
         ({"trajectory": "course:hall::1", "recipe": "rates"}, "recipe: found 'rates', wanted default"),
+        ({"trajectory": "course:hall::1", "setpoint": "0,0,1.2"}, "setpoint: found '0,0,1.2', wanted none"),
         ({"trajectory": "course:lemniscate::1"}, "simulated races completed"),
     ],
 )

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 
 UNKNOWN = "--:--"
-FORETOLD = 0.02  # share of the work that tells a pace
+FORETOLD, SETTLED = 0.02, 60.0  # share of the work that tells a pace; s of it that tell one, too
 
 
 class Forecast:
     """The time left, s, by the pace so far. now: s, when nothing was done."""
 
     def __init__(self, now: float):
-        self._begun, self._base = now, 0.0
+        self._first, self._begun, self._base = now, now, 0.0
 
     def left(self, share: float, now: float) -> float:
         """With this share (0 to 1) done. Infinite before a pace is known: what begins, compiles and starts processes."""
-        if share < FORETOLD:
+        self._first = self._first if self._base > 0 else now
+        if share < FORETOLD and now - self._first < SETTLED:
             self._begun, self._base = now, share
-        done = share - self._base
-        return (now - self._begun) * (1 - share) / done if done >= FORETOLD else math.inf
+        done, took = share - self._base, now - self._begun
+        return took * (1 - share) / done if done >= FORETOLD or (done > 0 and took >= SETTLED) else math.inf
 
 
 def time_left(seconds: float) -> str:
