@@ -97,6 +97,8 @@ def with_vehicle(context):
     """The embedded vehicle has no remote control. One of the layout `motors` takes motor commands over a link of its own."""
     values = context.launch_configurations
     if values.get("vehicle", "none") != "embedded":
+        if values.get("speed", "1") not in ("1", "1.0"):
+            values.setdefault("paced", "true")
         return
     values.setdefault("remote_control", "false")
     values.setdefault("paced", "false" if values.get("realtime") == "true" else "true")
@@ -210,10 +212,13 @@ def check_flight(context):
     from spike_ctrl_flight import offboard
     from spike_ctrl_policy.loader import listed
 
-    offboard.find(bridge.link).check(craft, bridge.system, bridge.px4)
+    link = offboard.find(bridge.link)
+    link.check(craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
     if values["vehicle"] == "embedded":
+        if bridge.speed != 1:
+            raise ValueError(f"speed: found {bridge.speed:g}, wanted 1: the embedded vehicle keeps the pace of the flight")
         given = typed(EMBEDDED | {"wind": OWN["wind"]}, context)
         ranges.require(given, ranges.bounds(VehicleSettings) | ranges.bounds(Flight))
         airframe.altered(craft, given["mass"], given["thrust"], given["lag"])
@@ -223,12 +228,14 @@ def check_flight(context):
             recipe.sensors(given["sensors"])
         if given["truth"]:
             output_paths.require_file("truth", Path(given["truth"]), made=True)
-    elif bridge.paced and not getattr(offboard.find(bridge.link), "paces", lambda _: False)(bridge.connection):
-        raise ValueError("paced: found 'true', wanted it with vehicle:=embedded alone")
+    elif bridge.speed != 1 and bridge.connection.startswith("serial:"):
+        raise ValueError(f"speed: found {bridge.speed:g}, wanted 1: only a simulation has another")
+    elif bridge.paced and bridge.speed == 1 and not getattr(link, "paces", lambda _: False)(bridge.connection):
+        raise ValueError("paced: found 'true', wanted it with vehicle:=embedded or the speed:= of a simulation")
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     try:
-        getattr(offboard.find(bridge.link), "require", connection.require)(bridge.connection)
+        getattr(link, "require", connection.require)(bridge.connection)
     except UsageError as error:
         if "already in use" not in str(error):
             raise

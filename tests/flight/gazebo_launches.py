@@ -127,7 +127,7 @@ def main():
     parser.add_argument("-o", "--output", type=Path, default=Path("build/gazebo_flights"), metavar="DIR")
     parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="of the launch, after --")
     options = parser.parse_args()
-    arguments = FLIGHT | {"airframe": "x500", "connection": "udpin:127.0.0.1:14540"}
+    arguments = FLIGHT | {"airframe": "x500", "connection": "udpin:127.0.0.1:14540", "speed": options.speed}
     arguments |= dict(word.split(":=", 1) for word in options.arguments)
     command, world = executable("spike-ctrl"), "default" if options.own else "spike_ctrl"
     words = [*(["--px4", options.px4] if options.px4 else []), *(["--own"] if options.own else []), "--speed", options.speed]

@@ -107,19 +107,21 @@ def main():
     parser.add_argument("--px4", type=Path, metavar="DIR", help="where PX4 is built; without it one flies at 14540 already")
     parser.add_argument("--simulation", choices=["sih", "hil"], default="sih", help="PX4's own dynamics, or ours")
     parser.add_argument("--flights", type=int, default=20, metavar="N")
+    parser.add_argument("--speed", default="1", metavar="FACTOR", help="of real time (default: 1)")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/px4_flights"), metavar="DIR")
     parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="of the launch")
     options = parser.parse_args()
-    arguments = FLIGHT | dict(word.split(":=", 1) for word in options.arguments)
+    arguments = FLIGHT | {"speed": options.speed} | dict(word.split(":=", 1) for word in options.arguments)
     command = [str(executable("spike-ctrl"))]
     dynamics = [["vehicle", "--px4-hil", "tcp:4560"]] if options.simulation == "hil" else []
-    programs = [*dynamics, ["px4", options.simulation, "--px4", str(options.px4)]] if options.px4 else []
+    programs = [*dynamics, ["px4", options.simulation, "--px4", str(options.px4), "--speed", options.speed]] if options.px4 else []
     running = [Program([*command, *words]) for words in programs]
     truth, failed = ToldTruth(), 0
     try:
         time.sleep(START if running else 0.0)
         cage = [f"--cage={arguments['cage']}"] if "cage" in arguments else []
-        subprocess.run([*command, "preflight", "--no-remote-control", "--set", *cage], check=False)
+        wanted = ["--no-remote-control", "--set", "--speed", options.speed, *cage]
+        subprocess.run([*command, "preflight", *wanted], check=False)
         for number in range(options.flights):
             truth.station.truth.clear()
             code, log = fly(options.output / f"{number:02d}", arguments)

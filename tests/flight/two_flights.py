@@ -4,6 +4,7 @@
     python tests/flight/two_flights.py --rounds 5                               # embedded vehicles
     python tests/flight/two_flights.py --rounds 20 trajectory:=hover realtime:=true
     python tests/flight/two_flights.py --rounds 5 --px4 ~/PX4-Autopilot         # two of PX4's own simulations
+    python tests/flight/two_flights.py --rounds 5 --px4 ~/PX4-Autopilot speed:=0.5   # on a computer with two cores
 
 Each round is three flights of the vehicle in namespace `b`: alone; beside one in `a`; and beside one in `a` whose policy is
 killed once both policies fly. A line for each: exit code, RMSE and worst error by the estimate, p99 and longest time from a
@@ -48,15 +49,15 @@ def simulation(number: int) -> dict[str, str]:
     return {"connection": f"udpin:127.0.0.1:{14540 + number}", "system": str(number + 1), "east": str(APART * number)}
 
 
-def start_px4(folder: Path, running: list[Program]) -> None:
+def start_px4(folder: Path, running: list[Program], speed: str) -> None:
     """Start PX4 twice, once for each flight, and write its parameters."""
     command = str(executable("spike-ctrl"))
     for number in INSTANCES.values():
-        running.append(Program([command, "px4", "sih", "--px4", folder, "--instance", number]))
+        running.append(Program([command, "px4", "sih", "--px4", folder, "--instance", number, "--speed", speed]))
         time.sleep(START)
         about = simulation(number)
-        words = ["--connection", about["connection"], "--system", about["system"], "--no-remote-control", "--set"]
-        subprocess.run([command, "preflight", *words], check=False)
+        words = ["--connection", about["connection"], "--system", about["system"], "--speed", speed]
+        subprocess.run([command, "preflight", *words, "--no-remote-control", "--set"], check=False)
 
 
 def wait(flights: list[Output], condition) -> bool:
@@ -117,7 +118,7 @@ def main() -> int:
     running: list[Program] = []
     try:
         if options.px4:
-            start_px4(options.px4, running)
+            start_px4(options.px4, running, given.get("speed", "1"))
         return fly_rounds(options.rounds, out, about)
     finally:
         for program in running:

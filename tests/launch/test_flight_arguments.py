@@ -37,7 +37,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("allowed_models:=nothing", "nothing: cannot be read: No such file or directory"),
         ("connection:=udp:14540", "connection: found 'udp:14540', wanted udpin:HOST:PORT, "),
         ("signing_key:=nothing", "signing key nothing: cannot be read"),
-        ("paced:=true", "paced: found 'true', wanted it with vehicle:=embedded alone"),
+        ("paced:=true", "paced: found 'true', wanted it with vehicle:=embedded or the speed:= of a simulation"),
         ("link:=serial", "parameter 'link': found 'serial', wanted one of mavlink, betaflight, uxrce, uxrce_mode, embedded"),
         ("link:=embedded", "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'; such a "),
         ("rate:=10", "parameter 'rate': found 10.0, wanted 50 to 125"),
@@ -60,7 +60,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
     ],
 )
 def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(refused_launch, tmp_path, argument, complaint):
-    (line,) = refused_launch("flight", argument)
+    (line,) = refused_launch("flight", *argument.split())
     assert line.startswith(f"launch: {complaint}")
     assert not list(tmp_path.iterdir())
 

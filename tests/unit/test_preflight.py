@@ -273,6 +273,12 @@ def test_the_clock_of_a_vehicle_that_waits_is_that_of_the_flight():
         assert preflight.audit_clock(clock, Wanted(paced=True)) == []
 
 
+def test_of_a_simulation_at_another_speed_only_the_pace_counts():
+    assert preflight.audit_clock(Clock(0.03, 0.2, 1.9), Wanted(speed=2.0))[0].blocks is False
+    (slow,) = preflight.audit_clock(Clock(0.03, 0.2, 1.0), Wanted(speed=2.0))
+    assert slow.blocks and "rate: found 1.000 of this computer's, wanted 1.6 to 2.4" in slow.what
+
+
 def test_a_steady_clock_passes():
     assert preflight.audit_clock(Clock(0.0005, 0.001), WANTED) == []
 

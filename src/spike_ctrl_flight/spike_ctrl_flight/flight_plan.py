@@ -25,7 +25,7 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     force = ForceLimits(options.velocity_mismatch)
     settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate, force)
     require_version(options.assume, "parameter 'assume'")
-    wanted = Wanted(options.remote_control, options.assume, paced=options.paced, state_rate=0.8 * options.rate)
+    wanted = Wanted(options.remote_control, options.assume, options.speed, options.paced, 0.8 * options.rate)
     return vehicle, settings, wanted
 
 

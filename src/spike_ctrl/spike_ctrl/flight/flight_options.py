@@ -16,11 +16,7 @@ class FlightOptions:
     )
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     deviation: float = within(
-        0.6,
-        0.01,
-        100.0,
-        "Largest standard deviation of the horizontal position that the estimator may tell in the air.",
-        "m",
+        0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position that the estimator may tell in the air.", "m"
     )
     height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
     innovation: float = within(
@@ -29,10 +25,13 @@ class FlightOptions:
     velocity_mismatch: float = within(
         0.8, 0.01, 100.0, "Largest change of velocity within .2 s that the accelerometer does not explain.", "m/s"
     )
+    speed: float = within(
+        1.0, 0.1, 100.0, "Of a simulation that runs elsewhere: seconds of its time in one of the clock's. Other than 1: paced."
+    )
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(
         False,
-        "The vehicle waits up to 1 s for the answer to each state, and its time is that of the flight; true for "
-        "vehicle:=embedded without realtime:=true.",
+        "The vehicle's time is that of the flight, and it may wait up to 1 s for the answer to each state; true for "
+        "vehicle:=embedded without realtime:=true, and for a simulation at another speed than 1.",
     )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")
