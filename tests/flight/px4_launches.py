@@ -114,7 +114,8 @@ def main():
     arguments = FLIGHT | {"speed": options.speed} | dict(word.split(":=", 1) for word in options.arguments)
     command = [str(executable("spike-ctrl"))]
     dynamics = [["vehicle", "--px4-hil", "tcp:4560"]] if options.simulation == "hil" else []
-    programs = [*dynamics, ["px4", options.simulation, "--px4", str(options.px4), "--speed", options.speed]] if options.px4 else []
+    px4 = ["px4", options.simulation, "--px4", str(options.px4), "--speed", options.speed]
+    programs = [*dynamics, px4] if options.px4 else []
     running = [Program([*command, *words]) for words in programs]
     truth, failed = ToldTruth(), 0
     try:

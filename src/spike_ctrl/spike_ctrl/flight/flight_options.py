@@ -16,7 +16,7 @@ class FlightOptions:
     )
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     deviation: float = within(
-        0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position that the estimator may tell in the air.", "m"
+        0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position that the estimator tells in the air.", "m"
     )
     height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
     innovation: float = within(
@@ -26,7 +26,7 @@ class FlightOptions:
         0.8, 0.01, 100.0, "Largest change of velocity within .2 s that the accelerometer does not explain.", "m/s"
     )
     speed: float = within(
-        1.0, 0.1, 100.0, "Of a simulation that runs elsewhere: seconds of its time in one of the clock's. Other than 1: paced."
+        1.0, 0.1, 100.0, "Of a simulation that runs elsewhere: seconds of its time in one of ours. Other than 1: paced."
     )
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(
