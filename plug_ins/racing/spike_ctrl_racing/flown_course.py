@@ -13,6 +13,9 @@ from spike_ctrl_racing import course_path
 from spike_ctrl_racing.track import Track
 
 
+STAYS = 1.0  # m: the set-point of a race stays at the start, but for resets of the estimator
+
+
 class FlownCourse(NamedTuple):
     """Gates passed in their order, frames touched, root mean square off the centres (m), time (s), speeds (m/s)."""
 
@@ -41,9 +44,10 @@ def judge(log: FlightLog, track: Track) -> FlownCourse:
     flies = log.rung_at(log.received) == int(Rung.SNN)
     if not flies.any():
         raise UsageError("--bag: found no time in which the policy flew, wanted some")
-    position, centre = log.position[flies], log.set_point[flies][0]
-    start = course_path.start(track)
-    moved = position - np.array([centre[0] - start[0], centre[1] - start[1], 0.0])
+    position, points, start = log.position[flies], log.set_point[flies], course_path.start(track)
+    races = np.ptp(points, axis=0).max() < STAYS  # else the set-point flies the course, whose heights stay
+    up = points[0, 2] - start[2] if races else 0.0
+    moved = position - np.array([points[0, 0] - start[0], points[0, 1] - start[1], up])
     passed, touched, off = course_path.passed(moved, track, rounds=100)
     way = np.linalg.norm(np.diff(position, axis=0), axis=1)
     time = log.stamp[flies]
