@@ -12,7 +12,6 @@ from spike_ctrl.recordings.flight_log import FlightLog
 from spike_ctrl_racing import course_path
 from spike_ctrl_racing.track import Track
 
-
 STAYS = 1.0  # m: the set-point of a race stays at the start, but for resets of the estimator
 
 
