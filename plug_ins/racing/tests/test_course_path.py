@@ -105,7 +105,7 @@ def test_a_recorded_flight_is_judged_by_its_gates():
     assert found.top == pytest.approx(3.0, abs=0.1) and found.time == pytest.approx(path.time, abs=0.02)
     aside = replace(log, position=moved + np.array([0.0, 0.9, 0.0]))
     assert not flown_course.judge(aside, path.track).complete
-    higher = moved + np.array([0.0, 0.0, 0.6])  # a race begins above the ground where it stood, and its set-point stays there
+    higher = moved + np.array([0.0, 0.0, 0.6])  # as a race whose vehicle stood higher: its set-point stays at the start
     stays = np.repeat(higher[:1], steps, axis=0)
     assert flown_course.judge(replace(log, position=higher, set_point=stays), path.track).complete
     assert not flown_course.judge(replace(log, position=higher, set_point=higher), path.track).complete
