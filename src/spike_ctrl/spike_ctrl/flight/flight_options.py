@@ -15,19 +15,11 @@ class FlightOptions:
         "", "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default."
     )
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
-    deviation: float = within(
-        0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position that the estimator tells in the air.", "m"
-    )
+    deviation: float = within(0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position in the air.", "m")
     height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
-    innovation: float = within(
-        1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS)."
-    )
-    velocity_mismatch: float = within(
-        0.8, 0.01, 100.0, "Largest change of velocity within .2 s that the accelerometer does not explain.", "m/s"
-    )
-    speed: float = within(
-        1.0, 0.1, 100.0, "Of a simulation that runs elsewhere: seconds of its time in one of ours. Other than 1: paced."
-    )
+    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts.")
+    velocity_mismatch: float = within(0.8, 0.01, 100.0, "Largest change of velocity in .2 s without an acceleration.", "m/s")
+    speed: float = within(1.0, 0.1, 100.0, "Of a simulation: seconds of its time in one of ours; other than 1: paced.")
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(
         False,
