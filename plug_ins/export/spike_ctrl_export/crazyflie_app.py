@@ -87,8 +87,8 @@ def require_firmware(firmware: Path) -> None:
             f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
         )
     if empty := [path.name for path in sorted(firmware.glob("vendor/*/")) if not any(path.iterdir())]:
-        found = f"found nothing in vendor/{', vendor/'.join(empty)}"
-        raise UsageError(f"--firmware: {found}, wanted its submodules: git -C {firmware} submodule update --init --recursive")
+        wanted = f"wanted its submodules: git -C {firmware} submodule update --init --recursive"
+        raise UsageError(f"--firmware: found nothing in vendor/{', vendor/'.join(empty)}, {wanted}")
 
 
 def require_compiler(which: Callable[[str], str | None]) -> None:
