@@ -18,6 +18,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl_export import c_cost, c_source
+from spike_ctrl_export.c_native import CORTEX_M4
 
 FIXED = ("snn_adapter.h", "snn_adapter.c", "snn_guard.h", "snn_guard.c", "snn_app.c")
 RATE_HZ = 100.0
@@ -80,11 +81,22 @@ def worst_seconds(found: Checkpoint) -> float:
 
 
 def require_firmware(firmware: Path) -> None:
-    """Raises UsageError where the folder is no checkout of the Crazyflie's firmware."""
+    """Raises UsageError where the folder is no checkout of the Crazyflie's firmware with its submodules."""
     if not (firmware / "tools" / "make" / "oot.mk").is_file():
         raise UsageError(
             f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
         )
+    if empty := [path.name for path in sorted(firmware.glob("vendor/*/")) if not any(path.iterdir())]:
+        wanted = f"wanted its submodules: git -C {firmware} submodule update --init --recursive"
+        raise UsageError(f"--firmware: found nothing in vendor/{', vendor/'.join(empty)}, {wanted}")
+
+
+def require_compiler(which: Callable[[str], str | None]) -> None:
+    """Raises UsageError where the firmware cannot be built. which: the path of a program, None if it is missing."""
+    packages = {"make": "make", CORTEX_M4[0]: "gcc-arm-none-eabi"}
+    if missing := [program for program in packages if which(program) is None]:
+        needed = " ".join(packages[program] for program in missing)
+        raise UsageError(f"--firmware: {', '.join(missing)}: not found; apt-get install {needed}, or leave --firmware out")
 
 
 def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str]:

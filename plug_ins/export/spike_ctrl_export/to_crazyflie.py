@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from spike_ctrl.policy.checkpoint import Checkpoint
@@ -22,6 +23,7 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
 
     if options.firmware is not None:
         crazyflie_app.require_firmware(options.firmware)
+        crazyflie_app.require_compiler(shutil.which)
     vehicle = airframe.load(found.manifest.contract.airframe)
     made = crazyflie_app.app(found, options.model.name, form_of(options), vehicle)
     write_files(options.output, made)

@@ -94,3 +94,18 @@ def test_a_folder_that_is_no_firmware_is_refused_in_words_before_anything_is_wri
     assert main(command) == 2
     shown = capsys.readouterr()
     assert "found no tools/make/oot.mk, wanted a checkout" in shown.err and not shown.out and not (tmp_path / "app").exists()
+
+
+def test_a_firmware_without_its_submodules_is_refused_with_the_command_that_gets_them(tmp_path):
+    folder = firmware(tmp_path / "firmware")
+    for name in ("FreeRTOS", "CMSIS"):
+        (folder / "vendor" / name).mkdir(parents=True)
+    (folder / "vendor" / "CMSIS" / "README.md").write_text("here")
+    with pytest.raises(UsageError, match=r"found nothing in vendor/FreeRTOS, wanted .*git -C .*firmware submodule update"):
+        crazyflie_app.require_firmware(folder)
+
+
+def test_a_missing_compiler_is_refused_with_the_package_that_has_it():
+    crazyflie_app.require_compiler(lambda program: f"/usr/bin/{program}")
+    with pytest.raises(UsageError, match=r"arm-none-eabi-gcc: not found; apt-get install gcc-arm-none-eabi, or leave"):
+        crazyflie_app.require_compiler({"make": "/usr/bin/make"}.get)

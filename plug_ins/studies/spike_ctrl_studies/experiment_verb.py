@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     experiments = "\n".join(f"  {name:<11}{summary}" for name, summary in SUMMARIES.items())
     parser.description = f"{parser.description}\nexperiments:\n{experiments}"
     parser.add_argument("name", choices=SUMMARIES, metavar="NAME", help=", ".join(SUMMARIES))
-    parser.add_argument("--quick", action="store_true", help="a small size that ends within 5 minutes")
+    parser.add_argument("--quick", action="store_true", help="a small size: minutes on idle cores in place of hours")
     parser.add_argument(
         "--seeds", type=int, default=0, help="how often training is repeated (default, and 0: the experiment's)"
     )

@@ -54,6 +54,7 @@ SCHEDULES = {
     "adaptive": {"kind": "adaptive"},
 }
 SHALLOW, STEEP = ("k = 2", "interval", "adaptive"), ("k = 50", "k = 100")
+LIGHT = 0.1  # a training of BC or MG takes so much of one of TD3: 4 to 10 s of a core and 85 s, in the small size
 LEVEL = 100
 EPOCH_STEPS = 16_384
 STEPS = 225_000  # at most: half of the recipe td3bc
@@ -78,11 +79,12 @@ def units(options: StudyOptions) -> list[Unit]:
             about = {"schedule": name, "seed": seed, "airframe": options.airframe}
             settings = {"method": "BC", "slope": schedule, "cloning": dataclasses.asdict(cloning)}
             settings["guide"] = dataclasses.asdict(plans[0].guide)
-            found.append(Unit(safe(f"bc {name} seed {seed}"), settings | about, weight=0.5))
+            found.append(Unit(safe(f"bc {name} seed {seed}"), settings | about, weight=LIGHT))
             for method, plan in variants(plans, options.quick):
                 variant = with_schedule(method, plan, schedule)
                 run = training_run.settings(variant, options.airframe, seed, method=method, schedule=name)
-                found.append(Unit(safe(f"{method} {name} seed {seed}"), run))
+                weight = LIGHT if method == "MG" else 1.0
+                found.append(Unit(safe(f"{method} {name} seed {seed}"), run, weight=weight))
     return found
 
 

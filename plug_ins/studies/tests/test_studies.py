@@ -245,6 +245,8 @@ def test_td3_alone_has_no_label_and_each_method_has_the_slope_that_is_asked_for(
     default = training_run.find_recipe("default")
     assert slopes_study.variants([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
     assert [name for name, _ in slopes_study.variants([TINY, default], quick=True)] == ["TD3", "MG"]
+    weights = {unit.settings["method"]: unit.weight for unit in slopes_study.units(StudyOptions(quick=True))}
+    assert weights == {"BC": 0.1, "TD3": 1.0, "MG": 0.1}  # the light one comes first and foretells the rest
     for method, plan in (("TD3", TINY), ("TD3BC", TINY), ("MG", default)):
         found = slopes_study.with_schedule(method, plan, {"kind": "fixed", "k": 50})
         assert found.network.slope == {"kind": "fixed", "k": 50}
