@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -94,11 +95,15 @@ def when_vehicle_ended(event, context):
 
 
 def with_vehicle(context):
-    """The embedded vehicle has no remote control. One of the layout `motors` takes motor commands over a link of its own."""
+    """The embedded vehicle has no remote control. One of the layout `motors` takes motor commands over a link of its own.
+
+    A simulation at another speed than 1 is flown in its own time.
+    """
     values = context.launch_configurations
     if values.get("vehicle", "none") != "embedded":
-        if values.get("speed", "1") not in ("1", "1.0"):
-            values.setdefault("paced", "true")
+        with suppress(ValueError):  # what is no number is refused later
+            if float(values.get("speed", 1)) != 1:
+                values.setdefault("paced", "true")
         return
     values.setdefault("remote_control", "false")
     values.setdefault("paced", "false" if values.get("realtime") == "true" else "true")
@@ -230,6 +235,8 @@ def check_flight(context):
             output_paths.require_file("truth", Path(given["truth"]), made=True)
     elif bridge.speed != 1 and bridge.connection.startswith("serial:"):
         raise ValueError(f"speed: found {bridge.speed:g}, wanted 1: only a simulation has another")
+    elif bridge.speed != 1 and not bridge.paced:
+        raise ValueError("paced: found 'false', wanted true: a simulation at another speed is flown in its own time")
     elif bridge.paced and bridge.speed == 1 and not getattr(link, "paces", lambda _: False)(bridge.connection):
         raise ValueError("paced: found 'true', wanted it with vehicle:=embedded or the speed:= of a simulation")
     if values["record"] == "true":

@@ -17,13 +17,13 @@ class FlightOptions:
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     deviation: float = within(0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position in the air.", "m")
     height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
-    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts.")
-    velocity_mismatch: float = within(0.8, 0.01, 100.0, "Largest change of velocity in .2 s without an acceleration.", "m/s")
+    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, of what the estimator accepts (ESTIMATOR_STATUS).")
+    velocity_mismatch: float = within(
+        0.8, 0.01, 100.0, "Largest change of velocity within .2 s that the accelerometer does not explain.", "m/s"
+    )
     speed: float = within(1.0, 0.1, 100.0, "Of a simulation: seconds of its time in one of ours; other than 1: paced.")
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(
-        False,
-        "The vehicle's time is that of the flight, and it may wait up to 1 s for the answer to each state; true for "
-        "vehicle:=embedded without realtime:=true, and for a simulation at another speed than 1.",
+        False, "The flight counts in the vehicle's time, which may wait for answers; true with vehicle:=embedded or speed:=."
     )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")
