@@ -89,7 +89,7 @@ class FlightCore:
         if scenario.cage:
             rules = parameter_rules.rules_for(settings, who.airframe, parameter_rules.Wanted(remote_control=False))
             self.vehicle.parameters.update(parameter_rules.to_set(self.vehicle.parameters, rules))
-        self.vehicle.estimator.heading = -sum(turn for _, _, turn in scenario.resets)
+        self.vehicle.estimator.heading = scenario.heading
         self.clock = VirtualClock()
         struck = scenario.struck(*OF_THE_STATE)
         self.of_states = [SignalInjection(fault, OF_STATES) for fault in struck if fault.kind in OF_STATES]
@@ -122,14 +122,16 @@ class FlightCore:
         self.companion = VirtualCompanion(self.clock, self.vehicle, self.link, self.processes, self.between)
 
     def _begin_in_the_air(self, start: SetPoint) -> None:
-        self.vehicle.begin_in_the_air(start.position)
+        trimmed = self.scenario.stream is not None  # it has hovered: it tilts, and the guide has integrated what holds it
+        wind = x, y, z = self.scenario.wind if trimmed else (0.0, 0.0, 0.0)
+        self.vehicle.begin_in_the_air(start.position, wind)
         self.memory = self.memory._replace(target=start, last_airborne=0.0)
         begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
         ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
         self.state = self.state._replace(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0))
-        if self.scenario.stream is not None:  # it has hovered: the guide has integrated what holds it
-            (mass, thrust, _), (x, y, z) = self.scenario.factors, self.scenario.wind
-            self.guide_state[0, :3] = -x, -y, GRAVITY * (mass / thrust - 1) - z
+        if trimmed:
+            mass, thrust, _ = self.scenario.factors
+            self.guide_state[0, :3] = -y, x, GRAVITY * (mass / thrust - 1) - z  # in the set-point's heading, north
 
     # --- time -------------------------------------------------------------------------------------------------------
 

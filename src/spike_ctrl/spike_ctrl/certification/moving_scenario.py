@@ -62,7 +62,8 @@ class Scenario(NamedTuple):
     aims: in time. duration: s. phase: one of PHASES, in which the faults strike; with `guide alone` the policy stays in
     shadow. grounded: it takes off and hands over as a real flight does; else it begins in the air. lands: s, when the
     operator asks for it. stream: None: states come at once, and nobody asks for the time. cage: None: that of the settings.
-    resets: of an estimator that is sound after them, when (s) it moves its origin (m) and turns its yaw (rad).
+    resets: of a sound estimator, when (s) it moves its origin (m) and turns its yaw (rad). heading: rad, by which its yaw is
+    wrong at the start.
     """
 
     seed: int
@@ -82,6 +83,7 @@ class Scenario(NamedTuple):
     stream: Stream | None = None
     cage: Cage | None = None
     resets: tuple[tuple[float, Vector, float], ...] = ()
+    heading: float = 0.0
 
     @property
     def begin(self) -> float:
@@ -160,14 +162,16 @@ def draw_whole(
             aims = (*aims[:n], aims[n]._replace(course=turned), *aims[n + 1 :])
     jumps = dice.normal(0.0, 0.1, (int(dice.integers(3)) if family == "none" else 0, 3)).clip(-0.25, 0.25)
     resets = tuple((float(dice.uniform(ENGAGED, at + injected_fault.AFTER)), _vector(jump), 0.0) for jump in jumps)
-    if grounded and family == "none":  # PX4 turns its yaw some seconds after a take-off, and may take that back
-        turn, when = min(max(float(dice.normal(0.0, 0.3)), -0.75), 0.75), float(dice.uniform(*TURNS))
-        back = ((when + float(dice.uniform(0.2, 1.0)), -turn),) if dice.random() < 0.5 else ()
+    heading = _within(0.15, dice.normal(0.0, 0.05)) if grounded and family == "none" else 0.0
+    if grounded and family == "none":  # PX4 turns its yaw some seconds after a take-off: a little, or much and takes it back
+        when, wrong = float(dice.uniform(*TURNS)), dice.random() < 0.5
+        turn = _within(0.75, dice.normal(0.0, 0.3)) if wrong else _within(0.25, dice.normal(0.0, 0.08)) - heading
+        back = ((when + float(dice.uniform(0.2, 1.0)), -turn),) if wrong else ()
         resets = tuple((time, (0.0, 0.0, 0.0), by) for time, by in ((when, turn), *back))
     stream = Stream(float(dice.uniform(0, JITTER)), float(dice.uniform(-SKEW, SKEW)))
     return plain._replace(
         family=family, start=start, aims=aims, faults=faults, duration=at + shown(phase, faults), phase=phase,
-        grounded=grounded, lands=lands, stream=stream, cage=cage, resets=resets,
+        grounded=grounded, lands=lands, stream=stream, cage=cage, resets=resets, heading=heading,
         motion=f"{plain.motion}, {cage.high[0] - cage.low[0]:g} m wide{', from the ground' if grounded else ''}",
     )  # fmt: skip
 
@@ -251,3 +255,7 @@ def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np
 def _vector(numbers: np.ndarray) -> Vector:
     x, y, z = (float(number) for number in numbers)
     return x, y, z
+
+
+def _within(most: float, number: float) -> float:
+    return float(np.clip(number, -most, most))

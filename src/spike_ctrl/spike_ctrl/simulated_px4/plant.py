@@ -11,7 +11,7 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel, spliced
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.flight.attitude import yaw as yaw_of
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
@@ -103,9 +103,14 @@ class Plant:
             row[GYRO : GYRO + 3], row[ROTORS : ROTORS + 4], row[COMMAND : COMMAND + 4],
         )  # fmt: skip
 
-    def hover_at(self, position: Vector) -> None:
-        """Put it there (m), at rest in the air, its rotors at hover."""
+    def hover_at(self, position: Vector, wind: Vector = (0.0, 0.0, 0.0)) -> None:
+        """Put it there (m), at rest in the air, its rotors at hover, tilted against a wind (m/s^2); its nose as it is."""
+        yaw, (x, y, z) = yaw_of(self.state.quaternion), wind
+        s, c, up = math.sin(yaw / 2), math.cos(yaw / 2), math.hypot(x, y, GRAVITY - z) + GRAVITY - z
+        length = math.hypot(x, y, up)
+        tilted = np.array([[c * y - s * x, -c * x - s * y, s * up, c * up]]) / length  # the least turn of z, after the yaw
         dynamics.write(self.buffer, slice(POSITION, QUATERNION), [position])
+        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), tilted)
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
         self._earlier[:] = self.airframe.hover
 

@@ -98,9 +98,9 @@ class Vehicle:
         self.truth = self.plant.state  # the true state
         self.estimate = self.estimator.advance(self.truth, False, self.parameters)  # the autopilot's own
 
-    def begin_in_the_air(self, position: Vector) -> None:
-        """Hover at a position (m) in OFFBOARD, as after a take-off. The next set-point must come at once."""
-        self.plant.hover_at(position)
+    def begin_in_the_air(self, position: Vector, wind: Vector = (0.0, 0.0, 0.0)) -> None:
+        """Hover in OFFBOARD at a position (m) in a wind (m/s^2), as after a take-off. The next set-point must come now."""
+        self.plant.hover_at(position, wind)
         self.truth = self.plant.state
         self.estimate = self.estimator.advance(self.truth, False, self.parameters)
         self.commander.begin_in_the_air()
