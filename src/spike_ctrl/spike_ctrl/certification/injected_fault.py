@@ -1,9 +1,9 @@
 """The table of what can fail: a certification draws its faults from it. What each does: `*_injection.py`.
 
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
-faults of the state that agree with themselves, which nothing on board can see; they are counted apart. FIRST holds the kinds
-of the certificates until November 2026, whose seeds draw the same faults again. No seed draws `rotor` unless it is asked
-for: seeds keep their flights. docs/what_can_fail.md is written from here.
+faults of the state that agree with themselves, which nothing on board can see; those and the autopilot's own estimate are
+counted apart. FIRST holds the kinds of the certificates until November 2026, whose seeds draw the same faults again. No seed
+draws `rotor` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ PLACES = ("policy", "guide", "link", "process", "operator", "state", "plant", "u
 FIRST_FAMILIES = ("none", *PLACES, "pair")
 SEEDED = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")  # of which each seed has its own
 FAMILIES = (*SEEDED, "rotor")
+UNPROMISED = ("unseen", "autopilot")  # of which a vehicle is not promised to stay in its cage
 TAKE_OFF, HAND_OVER, GUIDED, FLIGHT, LANDING = PHASES = ("take-off", "hand-over", "guide alone", "flight", "landing")
 SHADOWED, WITH_GUIDE = (HAND_OVER, GUIDED, FLIGHT), (TAKE_OFF, HAND_OVER, GUIDED, FLIGHT)
 AFTER, SLOWLY = 7.0, 70.0  # s that a flight goes on after its fault has begun: until it has shown itself

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from spike_ctrl.certification.flight_outcome import FlightOutcome
-from spike_ctrl.certification.injected_fault import FAMILIES, PHASES, struck_rows
+from spike_ctrl.certification.injected_fault import FAMILIES, PHASES, UNPROMISED, struck_rows
 
 CONFIDENCE = 0.95
 
@@ -44,17 +44,17 @@ class FamilyRow(NamedTuple):
 
 
 def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
-    """A row per family that was flown, and one of all but `none` and `unseen`. Families of plug-ins come last."""
+    """A row per family that was flown, and one of all with faults but `UNPROMISED`. Families of plug-ins come last."""
     found = list(outcomes)
     names = dict.fromkeys((*FAMILIES, *(o.family for o in found)))
     rows = [_row(name, part) for name in names if (part := [o for o in found if o.family == name])]
-    faulty = [o for o in found if o.family not in ("none", "unseen")]
+    faulty = [o for o in found if o.family not in ("none", *UNPROMISED)]
     return [*rows, _row("all that can be seen", faulty)] if faulty else rows
 
 
 def by_phase(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
-    """A row per phase in which a fault struck that can be seen."""
-    found = [o for o in outcomes if o.family not in ("none", "unseen")]
+    """A row per phase in which a fault struck, of all but `UNPROMISED`."""
+    found = [o for o in outcomes if o.family not in ("none", *UNPROMISED)]
     return [_row(name, part) for name in PHASES if (part := [o for o in found if o.phase == name])]
 
 
