@@ -257,7 +257,7 @@ class AutopilotSimulator:
         self.counts["late_answers"] += 1
         missing = " and ".join(f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in was.answers)
         if self._silent % MISSES == 0:
-            self._cut = f"no {missing} to {MISSES} states in a row"
+            self._cut = f"no {missing} to {MISSES} states in a row (priority:=50, or a lower speed, gives them time)"
         if self._silent >= SILENCE:
             self.reset = return_to_start.give_up(self.reset, f"no {missing} to {SILENCE} states in a row", now)
 
