@@ -208,7 +208,8 @@ def test_a_family_that_broke_the_promise_is_counted_once():
     assert (row.family, row.flights, row.exits, row.hits) == ("policy", 2, 1, 1)
     assert row.bound == upper_bound(1, 2) and everything.family == "all that can be seen"
     left = good._replace(family="autopilot", outside=30.0)  # by the autopilot's own estimate: counted apart, as `unseen`
-    assert [(r.family, r.exits) for r in by_family([good, left])] == [("policy", 0), ("autopilot", 1), (everything.family, 0)]
+    apart = [(row.family, row.exits) for row in by_family([good, left])]
+    assert apart == [("policy", 0), ("autopilot", 1), (everything.family, 0)]
 
 
 def test_each_row_of_the_fault_table_that_can_be_struck_in_motion_has_its_own_faults_and_figures():

@@ -68,11 +68,12 @@ def flat(flags, reward=0.0):
 # --- going on ---
 
 
-def test_a_restored_learner_goes_on_bit_by_bit(tmp_path):
-    original = learner()
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_restored_learner_goes_on_bit_by_bit(tmp_path, at_once):
+    original = learner(td3bc={"at_once": at_once})
     learn(original, flights(104), iterations=4)  # four episodes of all vehicles
     training_state.save(tmp_path / "state", *original.state())
-    twin = learner()
+    twin = learner(td3bc={"at_once": at_once})
     twin.restore(*training_state.load(tmp_path / "state"))
     rows = flights(300, seed=1)  # more than the ring holds
     mine, other = learn(original, rows, iterations=5), learn(twin, rows, iterations=5)
@@ -118,9 +119,10 @@ def test_a_state_saved_before_the_first_update_restores():
     assert learn(twin, rows, iterations=2) == learn(original, rows, iterations=2)
 
 
-def test_equal_seeds_learn_alike_and_others_do_not():
+@pytest.mark.parametrize("at_once", [False, True])
+def test_equal_seeds_learn_alike_and_others_do_not(at_once):
     rows = flights(80)
-    mine, same, other = (learner(seed=seed) for seed in (0, 0, 1))
+    mine, same, other = (learner(seed=seed, td3bc={"at_once": at_once}) for seed in (0, 0, 1))
     metrics = learn(mine, rows, iterations=2)
     assert metrics == learn(same, rows, iterations=2)
     assert metrics != learn(other, rows, iterations=2)

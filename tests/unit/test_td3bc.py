@@ -266,3 +266,39 @@ def test_the_actor_sees_the_18_numbers_alone():
     batch = learner.batch(sample)
     assert batch.observation.shape[-1] == 18
     assert batch.privileged.shape[-1] == 18 + 4 * HISTORY + 4 + 6
+
+
+# --- both at once ---
+
+
+def in_order(at_once, order):
+    """Weights after two rounds of three critic updates ("c") and two of the actor ("a"), in this order."""
+    learner = algorithm(at_once=at_once)
+    for turn in range(2):
+        learner.exchange()
+        draws = generator(turn)
+        for n, which in enumerate(order):
+            batch = learner.batch(sequences(seed=10 * turn + order[:n].count(which) + 5 * (which == "a")))
+            if which == "c":
+                learner.update_critics(batch, SLOPE, draws)
+            else:
+                learner.update_actor(batch, 0.5, 1.0, SLOPE)
+    return [weight for module in (learner.actor, learner.critic) for weight in module.parameters()]
+
+
+def test_at_once_the_order_of_critics_and_actor_changes_nothing_and_in_turn_it_does():
+    for at_once in (True, False):
+        first, mixed, last = (in_order(at_once, order) for order in ("cccaa", "cacac", "aaccc"))
+        for other in (mixed, last):
+            assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True)) == at_once
+
+
+def test_at_once_each_learns_from_the_other_as_the_round_began():
+    learner, turn = algorithm(at_once=True), algorithm()
+    for batch in (learner.batch(sequences(seed=n)) for n in range(3)):
+        learner.update_critics(batch, SLOPE, generator())
+        turn.update_critics(batch, SLOPE, generator())
+    one, other = (each.actor_losses(batch, batch.label)[1].item() for each in (learner, turn))
+    assert one != other
+    learner.exchange()
+    assert learner.actor_losses(batch, batch.label)[1].item() == other

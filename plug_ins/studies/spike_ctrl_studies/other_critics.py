@@ -46,7 +46,7 @@ class ManyCritics(TD3BC):
         return self.critic_target(batch.privileged[1:], self.noisy(own, generator)[1:])[some].amin(0)
 
     def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        return self.critic(privileged, action).mean(0)
+        return self.seen_critic(privileged, action).mean(0)
 
 
 class REDQ(OffPolicy):
@@ -96,7 +96,7 @@ class QuantileCritics(TD3BC):
         return target[..., None] + around
 
     def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        return self.critic(privileged, action).mean((0, -1))
+        return self.seen_critic(privileged, action).mean((0, -1))
 
 
 HUBER = 0.1  # where the quantiles' loss becomes linear; rewards are of the order of .3
@@ -157,7 +157,7 @@ class WithoutTargets(TD3BC):
         return error.item() / 2
 
     def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        return self.critic(privileged, action).mean(0)
+        return self.seen_critic(privileged, action).mean(0)
 
 
 class CrossQ(OffPolicy):

@@ -100,9 +100,9 @@ def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
             shown, left = now, pace.left(done / missing, now)
             broken = [o.family in UNPROMISED for o in flown.outcomes.values() if o.left or o.crashed]
             show_progress(
-                f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, {broken.count(False)} "
-                f"violated the safety property, {sum(broken)} more where nothing is promised, {seconds / cpu:.0f} virtual s per "
-                "CPU s"
+                f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, "
+                f"{broken.count(False)} violated the safety property, {sum(broken)} more where nothing is promised, "
+                f"{seconds / cpu:.0f} virtual s per CPU s"
             )
     end_progress()
 

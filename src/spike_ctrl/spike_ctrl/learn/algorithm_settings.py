@@ -50,6 +50,7 @@ class TD3BCSettings:
     gradient_clip: float = within(1.0, 1e-6, 1e6, "Largest norm of a gradient.")
     critic_updates: int = within(3, 0, 1000, "Updates of the critics per iteration.")
     actor_updates: int = within(2, 0, 1000, "Updates of the actor per iteration.")
+    at_once: bool = setting(False, "Update critics and actor at once, on two cores; each sees the other as it was before.")
     bc: float = within(0.2, 0.0, 100.0, "Weight of the label's error at the start of the training.")
     bc_end: float = within(0.05, 0.0, 100.0, "Weight of the label's error at the end; it falls exponentially.")
     q_from: float = within(0.0, 0.0, 1.0, "Share of the training at which the critic's value begins to count.")

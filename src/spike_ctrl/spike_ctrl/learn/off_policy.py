@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +58,7 @@ class OffPolicy:
         self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, s.history, widths)
         self.recorded: SequenceBuffer | None = None
         self.blind = False
+        self._other_core = ThreadPoolExecutor(1) if s.at_once else None  # torch and our kernels leave Python's lock there
 
     def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
         """The updates, with the critics that the recipe asks for."""
@@ -102,20 +106,28 @@ class OffPolicy:
         self.algorithm.set_learning_rate(rate)
         ramp = (progress - s.q_from) / max(s.q_full - s.q_from, 1e-9)
         q = float(progress >= s.q_from) if s.q_full == s.q_from else min(1.0, max(0.0, ramp))
-        metrics = self._update_critics(k) | self._update_actor(bc, q, k, average)
+        self.algorithm.exchange()
+        replay = self.recipe.replay
+        critics = partial(self._update_critics, self._samples(s.critic_updates, replay.critic_batch), k)
+        beside = self._other_core.submit(critics).result if self._other_core else None
+        metrics = {} if beside else critics()
+        metrics |= self._update_actor(self._samples(s.actor_updates, replay.actor_batch), bc, q, k, average)
+        metrics |= beside() if beside else {}
         return metrics | {"bc_weight": bc, "q_weight": q, "learning_rate": rate}
 
-    def _update_critics(self, k: float) -> dict[str, float]:
-        replay, losses = self.recipe.replay, []
-        for _ in range(self.recipe.td3bc.critic_updates):
-            sample = self._sample(replay.critic_batch)
-            losses.append(self.algorithm.update_critics(self.algorithm.batch(sample), k, self.generator))
+    def _samples(self, updates: int, batch: int) -> list[Sequences]:
+        return [self._sample(batch) for _ in range(updates)]
+
+    def _update_critics(self, samples: Sequence[Sequences], k: float) -> dict[str, float]:
+        update = self.algorithm.update_critics
+        losses = [update(self.algorithm.batch(sample), k, self.generator) for sample in samples]
         return {"critic_loss": float(np.mean(losses))} if losses else {}
 
-    def _update_actor(self, bc: float, q: float, k: float, average: AveragedNetwork) -> dict[str, float]:
-        replay, found = self.recipe.replay, []
-        for _ in range(self.recipe.td3bc.actor_updates):
-            sample = self._sample(replay.actor_batch)
+    def _update_actor(
+        self, samples: Sequence[Sequences], bc: float, q: float, k: float, average: AveragedNetwork
+    ) -> dict[str, float]:
+        found = []
+        for sample in samples:
             found.append(self.algorithm.update_actor(self.algorithm.batch(sample), bc, q, k))
             average.follow(self.algorithm.actor)
         if not found:

@@ -57,12 +57,30 @@ class TD3BC:
         self.settings, self.floored = settings, floored
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
+        # What critics and actor see of each other where they are updated at once.
+        self.shown = (copy.deepcopy(self.actor_target), copy.deepcopy(critic)) if settings.at_once else None
         self.actor_optimiser = Adam(actor.parameters(), lr=learning_rate, foreach=True)
         self.critic_optimiser = Adam(critic.parameters(), lr=learning_rate, foreach=True)
 
     def set_learning_rate(self, rate: float) -> None:
         for optimiser in (self.actor_optimiser, self.critic_optimiser):
             optimiser.param_groups[0]["lr"] = rate
+
+    def exchange(self) -> None:
+        """Show critics and actor each other as they are now, where they are updated at once."""
+        if self.shown:
+            average_(self.shown[0], self.actor_target, 1.0)
+            average_(self.shown[1], self.critic, 1.0)
+
+    @property
+    def seen_target(self) -> Any:
+        """The target actor, as the critics see it."""
+        return self.shown[0] if self.shown else self.actor_target
+
+    @property
+    def seen_critic(self) -> Critic:
+        """The critics, as the actor sees them."""
+        return self.shown[1] if self.shown else self.critic
 
     def batch(self, sequences: Sequences) -> Batch:
         """Tensors of a sample; the sample itself is not changed."""
@@ -96,8 +114,8 @@ class TD3BC:
     @torch.no_grad()
     def own_actions(self, batch: Batch, slope: float) -> torch.Tensor:
         """What the target actor does in each state of the windows, [L + 1, B, A]."""
-        state = self.actor_target.initial_state(batch.observation.shape[1])
-        return actors.unroll(self.actor_target, batch.observation, state, slope)[0]
+        state = self.seen_target.initial_state(batch.observation.shape[1])
+        return actors.unroll(self.seen_target, batch.observation, state, slope)[0]
 
     @torch.no_grad()
     def targets(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -165,9 +183,9 @@ class TD3BC:
         if self.settings.bc_unit == "deviation":
             miss = in_deviations(action - batch.label, batch.label, batch.weight).square().mean(-1)
         imitation = (batch.weight * batch.label_weight * miss).sum() / total
-        self.critic.requires_grad_(False)
+        critic = self.seen_critic.requires_grad_(False)
         value = self.opinion(batch.privileged[:-1], action)
-        self.critic.requires_grad_(True)
+        critic.requires_grad_(True)
         mean, size = (batch.weight * value).sum() / total, (batch.weight * value.detach().abs()).sum() / total
         if self.settings.q_unit == "deviation":
             size = ((batch.weight * (value.detach() - mean.detach()).square()).sum() / total).sqrt()
@@ -175,9 +193,10 @@ class TD3BC:
 
     def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """What the actor's own actions [L, B, A] in states [L, B, P] are worth to the actor's update, [L, B]."""
-        if isinstance(self.critic, AdvantageCritic):
-            return self.critic.value(privileged) + self.critic.gain(privileged, action)
-        return self.critic(privileged, action, members=1)[0]
+        critic = self.seen_critic
+        if isinstance(critic, AdvantageCritic):
+            return critic.value(privileged) + critic.gain(privileged, action)
+        return critic(privileged, action, members=1)[0]
 
 
 def in_deviations(error: torch.Tensor, label: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
