@@ -129,7 +129,7 @@ def audit_estimator(
         unmet.append(Unmet(what, "wait until it has converged"))
     if not state_rate >= (least := wanted.state_rate * min(wanted.speed, 1.0)):
         what = f"state: found {state_rate:.0f} Hz, wanted at least {least:g} Hz"
-        unmet.append(Unmet(what, "ask for a higher rate of ODOMETRY, or raise the baud rate"))
+        unmet.append(Unmet(what, "ask for a higher rate of ODOMETRY; on a serial line raise its baud rate"))
     return unmet
 
 
@@ -152,7 +152,7 @@ def audit_battery(status: Autopilot | None, settings: FlightSettings) -> list[Un
     """Conditions that the battery does not meet. None: the autopilot was never heard."""
     limits = settings.autopilot
     if status is None:
-        return [Unmet("autopilot: never heard", "check connection, port and baud rate")]
+        return [Unmet("autopilot: never heard", "check connection and port; on a serial line its baud rate, too")]
     if not 0 <= status.battery <= 1 or not limits.voltage_low <= status.voltage < math.inf:
         what = f"battery: found {status.battery:.0%} at {status.voltage:.1f} V, wanted a plausible reading"
         return [Unmet(what, "check the power module and BAT1_* parameters")]
