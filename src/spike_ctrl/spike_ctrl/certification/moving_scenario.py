@@ -162,8 +162,9 @@ def draw_whole(
             aims = (*aims[:n], aims[n]._replace(course=turned), *aims[n + 1 :])
     jumps = dice.normal(0.0, 0.1, (int(dice.integers(3)) if family == "none" else 0, 3)).clip(-0.25, 0.25)
     resets = tuple((float(dice.uniform(ENGAGED, at + injected_fault.AFTER)), _vector(jump), 0.0) for jump in jumps)
-    heading = _within(0.15, dice.normal(0.0, 0.05)) if grounded and family == "none" else 0.0
+    heading = 0.0
     if grounded and family == "none":  # PX4 turns its yaw some seconds after a take-off: a little, or much and takes it back
+        heading = _within(0.15, dice.normal(0.0, 0.05))
         when, wrong = float(dice.uniform(*TURNS)), dice.random() < 0.5
         turn = _within(0.75, dice.normal(0.0, 0.3)) if wrong else _within(0.25, dice.normal(0.0, 0.08)) - heading
         back = ((when + float(dice.uniform(0.2, 1.0)), -turn),) if wrong else ()

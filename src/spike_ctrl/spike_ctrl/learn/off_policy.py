@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,23 +107,24 @@ class OffPolicy:
         q = float(progress >= s.q_from) if s.q_full == s.q_from else min(1.0, max(0.0, ramp))
         self.algorithm.exchange()
         replay = self.recipe.replay
-        critics = partial(self._update_critics, self._samples(s.critic_updates, replay.critic_batch), k)
-        beside = self._other_core.submit(critics).result if self._other_core else None
-        metrics = {} if beside else critics()
+        samples = self._samples(s.critic_updates, replay.critic_batch)
+        beside = self._other_core.submit(self._update_critics, list(samples), k) if self._other_core else None
+        metrics = {} if beside else self._update_critics(samples, k)
         metrics |= self._update_actor(self._samples(s.actor_updates, replay.actor_batch), bc, q, k, average)
-        metrics |= beside() if beside else {}
+        metrics |= beside.result() if beside else {}
         return metrics | {"bc_weight": bc, "q_weight": q, "learning_rate": rate}
 
-    def _samples(self, updates: int, batch: int) -> list[Sequences]:
-        return [self._sample(batch) for _ in range(updates)]
+    def _samples(self, updates: int, batch: int) -> Iterator[Sequences]:
+        """Each is drawn when it is asked for: by one thread alone, in the order of the updates."""
+        return (self._sample(batch) for _ in range(updates))
 
-    def _update_critics(self, samples: Sequence[Sequences], k: float) -> dict[str, float]:
+    def _update_critics(self, samples: Iterable[Sequences], k: float) -> dict[str, float]:
         update = self.algorithm.update_critics
         losses = [update(self.algorithm.batch(sample), k, self.generator) for sample in samples]
         return {"critic_loss": float(np.mean(losses))} if losses else {}
 
     def _update_actor(
-        self, samples: Sequence[Sequences], bc: float, q: float, k: float, average: AveragedNetwork
+        self, samples: Iterable[Sequences], bc: float, q: float, k: float, average: AveragedNetwork
     ) -> dict[str, float]:
         found = []
         for sample in samples:

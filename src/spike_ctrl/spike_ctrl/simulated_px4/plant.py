@@ -13,7 +13,7 @@ from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel, spliced
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.flight.attitude import yaw as yaw_of
-from spike_ctrl.px4.frames import Quaternion, Vector
+from spike_ctrl.px4.frames import Quaternion, Vector, from_yaw
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -33,6 +33,7 @@ from spike_ctrl.sim.dynamics import (
     unpack_arms,
 )
 from spike_ctrl.simulated_px4 import fitted_rate_loop
+from spike_ctrl.simulated_px4.cascade import facing
 
 TICK = 0.004  # s; PX4's simulation and rate loop run at 250 Hz
 MAX_RATE = np.float32(6 * math.pi)  # rad/s, of its simulated vehicle
@@ -63,8 +64,7 @@ class Plant:
     def __init__(self, airframe: Airframe, yaw: float = 0.0):
         self.airframe = airframe = dataclasses.replace(airframe, rate_loop=(loop := fitted_rate_loop.of(airframe)))
         self.buffer = dynamics.allocate(1, airframe)
-        heading = [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
-        dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
+        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [from_yaw(yaw)])
         self._arms = dynamics.geometry(airframe)
         self._extension = dynamics.extension(airframe, TICK)
         self._loop = rate_loop.constants(airframe, TICK, floor=-1.0)  # the autopilot itself flies without thrust, too
@@ -105,19 +105,17 @@ class Plant:
 
     def hover_at(self, position: Vector, wind: Vector = (0.0, 0.0, 0.0)) -> None:
         """Put it there (m), at rest in the air, its rotors at hover, tilted against a wind (m/s^2); its nose as it is."""
-        yaw, (x, y, z) = yaw_of(self.state.quaternion), wind
-        s, c, up = math.sin(yaw / 2), math.cos(yaw / 2), math.hypot(x, y, GRAVITY - z) + GRAVITY - z
-        length = math.hypot(x, y, up)
-        tilted = np.array([[c * y - s * x, -c * x - s * y, s * up, c * up]]) / length  # the least turn of z, after the yaw
+        (x, y, z), yaw = wind, yaw_of(self.state.quaternion)
+        lift = math.hypot(x, y, GRAVITY - z)
+        tilted = facing((-x / lift, -y / lift, (GRAVITY - z) / lift), yaw)
         dynamics.write(self.buffer, slice(POSITION, QUATERNION), [position])
-        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), tilted)
+        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [tilted])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
         self._earlier[:] = self.airframe.hover
 
     def stand_level(self) -> None:
         """Put it upright and at rest where it is, its nose as it is; the rotors stand."""
-        yaw = yaw_of(self.state.quaternion)
-        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [[0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]])
+        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [from_yaw(yaw_of(self.state.quaternion))])
         dynamics.write(self.buffer, slice(VELOCITY, ROTORS), [[0.0] * (ROTORS - VELOCITY)])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
 
