@@ -30,6 +30,7 @@ from spike_ctrl_racing import course_path, gate_view
 from spike_ctrl_racing.flown_words import RaceWords
 from spike_ctrl_racing.stop_flights import StopFlights
 
+REACHED = 0.1  # m
 WAITS = (Request.LAND, Request.DISENGAGE, Request.SHUT_DOWN)  # of a vehicle that is too fast for the autopilot
 
 
@@ -41,6 +42,7 @@ class RaceLimits:
     floor: float = within(0.2, 0.0, 5.0, "The same from the ground.", "m")
     begins: float = within(0.2, 0.01, 2.0, "Largest distance from the start, and half the largest speed there.", "m")
     slow: float = within(1.0, 0.1, 5.0, "A slower vehicle is the autopilot's to hold or to land.", "m/s")
+    rest: float = within(1.0, 0.0, 5.0, "Distance from the walls at which the guide leaves the vehicle to the autopilot.", "m")
     level: float = within(0.5, 0.05, 1.5, "The same of its tilt.", "rad")
     tilt: float = within(3.0, 0.5, math.pi, "Largest tilt in a race.", "rad")
     speed: float = within(15.0, 1.0, 50.0, "Largest speed in a race.", "m/s")
@@ -78,7 +80,10 @@ class RaceSettings(FlightSettings):
         limits = rules.limits
         fast = math.hypot(*sample.velocity) > limits.slow or tilt(sample.quaternion) > limits.level
         inputs, known = _waits(inputs, known, fast and rung <= Rung.GUIDE, rung is Rung.SNN)
-        brakes = rung is Rung.GUIDE and known.raced and (fast or state.ladder.recovering is not None)
+        recovers = rung is Rung.GUIDE and known.raced and state.ladder.recovering is not None
+        brakes = recovers or (rung is Rung.GUIDE and known.raced and fast)
+        if recovers and not fast:
+            state, inputs = self._come_in(state, inputs, sample)
         state = state._replace(followed=known)
         if not (brakes or rung is Rung.SNN):
             return state, inputs, self
@@ -109,6 +114,20 @@ class RaceSettings(FlightSettings):
             if inputs.unmet is not None:
                 inputs = inputs._replace(unmet=(*inputs.unmet, "race: the vehicle is not at the start of the course"))
         return inputs, known
+
+    def _come_in(
+        self, state: SupervisorState, inputs: SupervisorInputs, sample: Sample
+    ) -> tuple[SupervisorState, SupervisorInputs]:
+        """A recovery ends away from the walls: the autopilot begins with empty integrals, and wind carries the vehicle on."""
+        rest = self.rules.limits.rest
+        inside = replace(self.cage, margin=rest).laid(state.home).clamp
+        granted = sample.position if state.granted is None else state.granted.position
+        if (place := inside(granted)) != granted:
+            state = state._replace(target=hold(place, yaw(sample.quaternion)))
+        if (left := math.dist(inside(sample.position), sample.position)) > REACHED:
+            found = Finding(Fault.CAGE_NEAR, f"at rest {left:.2f} m too near to a wall, wanted {rest} m from it")
+            inputs = inputs._replace(reports=(*inputs.reports, found))
+        return state, inputs
 
     def _race(
         self, state: SupervisorState, inputs: SupervisorInputs, known: FollowedRace

@@ -72,6 +72,20 @@ def test_in_a_cage_that_is_too_small_the_guide_takes_over_in_time(certificate, r
     flown = np.array([step.position for step in core.steps])
     assert np.maximum(np.array(small.low) - flown, flown - np.array(small.high)).max() < 0.3
 
+def test_a_recovery_ends_where_the_autopilot_has_room_to_drift_in_wind(certificate):
+    fault = InjectedFault("policy", "scaled", 3.853, math.inf, 0.0993, (1.0, 0.0, 0.0), 0, 0)
+    core = _core(certificate, 6226, faults=[fault], duration=30.0, lands=7.85)  # .84 m/s^2 of wind towards the wall
+    core.ends_landed = True
+    core.fly()
+    rungs = {rung: at for at, rung, _ in core.moves}
+    assert Rung.HOLD in rungs or Rung.LAND in rungs
+    flown = np.array([step.position for step in core.steps])
+    low, high = np.array(core.settings.cage.low), np.array(core.settings.cage.high)
+    taken = min(at for at, rung, _ in core.moves if at > 4.0 and rung > Rung.GUIDE)
+    left_at = next(step.position for step in core.steps if step.time >= taken)
+    assert min(*(left_at - low)[:2], *(high - left_at)[:2]) > 0.8
+    assert max((low - flown)[:, :2].max(), (flown - high)[:, :2].max()) < 0  # it never leaves the cage
+
 
 @pytest.mark.parametrize("place, kind", [("policy", "frozen"), ("process", "policy_killed"), ("policy", "not_finite")])
 def test_a_policy_that_fails_at_speed_is_stopped_inside(certificate, place, kind):
