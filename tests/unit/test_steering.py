@@ -11,8 +11,8 @@ import pytest
 from struck_flight import Alone, fault
 
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl.certification import moving_scenario
-from spike_ctrl.certification.flight_outcome import outcome
+from spike_ctrl.certification import monte_carlo, moving_scenario
+from spike_ctrl.certification.flight_outcome import fly_scenario, outcome
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import steering
 from spike_ctrl.flight.event import EventKind
@@ -88,6 +88,15 @@ def test_a_take_off_on_a_state_that_stays_as_on_the_ground_ends_before_the_vehic
     )
     flight.fly(5, until=lambda: flight.rung is Rung.LAND)
     assert flight.told(Fault.TAKE_OFF_FAILED) and not flight.told(EventKind.TOOK_OFF) and flight.position[2] < 0.6
+
+
+@pytest.mark.parametrize("at", [4.55, 4.85, 5.18, 5.3])
+def test_a_guide_whose_thrust_flips_in_a_climb_is_ended_before_the_vehicle_falls_to_the_ground(who, at):
+    drawn = monte_carlo.scenario_of(83501, *who)  # the fault at 5.18 s, .25 m high: 1.47 m/s on the ground, once
+    struck = fault("guide", "one_axis_flipped", at)
+    flown, core = fly_scenario(drawn._replace(family="guide", faults=(struck,)), *who)
+    assert flown.hit < 0.8 and flown.last == "LAND"
+    assert any("TAKE_OFF_FAILED" in why and "sinks at" in why for _, _, why in core.moves)
 
 
 @pytest.mark.slow

@@ -123,16 +123,16 @@ def test_on_our_dynamics_px4_gets_the_geometry_of_the_airframe(installed):
 GZ = """#!/bin/sh
 case "$1 $2" in
   "topic -l") [ -f "$STATE/world" ] && echo /world/spike_ctrl/clock; exit 0 ;;
-  "sim -s") [ -n "$BROKEN" ] && exit 7; echo "server $* partition $GZ_IP headless $HEADLESS"; touch "$STATE/world"
-            trap 'rm "$STATE/world"; echo server ended; exit 0' INT; while :; do sleep .02; done ;;
-  "sim -g") echo window; trap 'echo window ended; exit 0' INT; while :; do sleep .02; done ;;
+  "sim -s") [ -n "$BROKEN" ] && exit 7; echo "server $* partition $GZ_IP headless $HEADLESS"
+            trap 'rm "$STATE/world"; echo server ended; exit 0' INT; touch "$STATE/world"; while :; do sleep .02; done ;;
+  "sim -g") trap 'echo window ended; exit 0' INT; echo window; while :; do sleep .02; done ;;
 esac
 """
 PX4 = """#!/bin/sh
+trap 'echo PX4 Exiting...; sleep .3; echo a line; echo a line; exit 0' INT
 env | grep -E "^(PX4|GZ)_"
 if [ -f "$STATE/world" ]; then echo "a world runs"; else gz sim -s own.sdf & fi
 echo "INFO  [px4] Startup script returned successfully"
-trap 'echo PX4 Exiting...; sleep .3; echo a line; echo a line; exit 0' INT
 while :; do sleep .02; done
 """
 

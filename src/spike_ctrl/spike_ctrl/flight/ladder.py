@@ -161,8 +161,11 @@ def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
         climb = Trajectory("climb", place, heading, size=size, speed=limits.climb_speed)
         return Move(ladder, Target(climb, since=facts.now))
     moved, climbed = facts.target.moved.position[2], path.at(facts.now - facts.target.since).position[2]
-    if facts.airborne and climbed + moved - height > limits.behind and height < path.centre[2] + moved + limits.risen:
-        detail = f"found {height:.2f} m where the set-point has climbed to {climbed + moved:.2f} m"
+    below, sinking = climbed + moved - height, -facts.sample.velocity[2]
+    stays = below > limits.behind and height < path.centre[2] + moved + limits.risen
+    if facts.airborne and (stays or (sinking > limits.sinks and below > 0)):
+        how = "stays at" if stays else f"sinks at {sinking:.2f} m/s from"
+        detail = f"{how} {height:.2f} m where the set-point has climbed to {climbed + moved:.2f} m"
         return fall_to(Rung.LAND, ladder, Finding(Fault.TAKE_OFF_FAILED, detail), facts)
     top = path.centre[2] + path.size + moved
     if not facts.airborne or abs(height - top) > limits.reached:
