@@ -9,8 +9,7 @@ ROS ?= $(or $(HELD),jazzy)
 ifneq ($(filter-out $(ROS),$(HELD)),)
 $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
 endif
-SIZE_l2f := : it compiles for some 15 minutes on one core
-PIP := $(VENV)/bin/python requirements/pip_install.py
+INSTALL := requirements/install.sh $(VENV)
 LOCKS := $(wildcard requirements/lock/*/*.txt)
 LOCK = requirements/lock/$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions, hashes checked"; }; locked
@@ -51,8 +50,8 @@ setup_flight: ## beside an installed ROS 2, on aarch64 too: .venv with what flie
 	@left=numpy; $(PYTHON) -c 'import numpy' 2> /dev/null || left=nothing; \
 	  awk -v left="^$$left==" '/^[a-z]/ { keep = $$0 !~ left } keep' $(LOCK)/flight.txt > $(VENV)/flight.txt
 	@$(TELL) $(VENV)/flight.txt
-	@$(PIP) --no-deps --only-binary=:all: --require-hashes -r $(VENV)/flight.txt
-	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(FLIGHT_PACKAGES:%=-e %)
+	@$(INSTALL) --no-deps --only-binary=:all: --require-hashes -r $(VENV)/flight.txt
+	@$(INSTALL) --no-deps --no-build-isolation $(FLIGHT_PACKAGES:%=-e %)
 	@$(VENV)/bin/python -c 'import platform, sys; from spike_ctrl import load_policy; [load_policy(file) for file in sys.argv[1:]]; \
 	  print(f"setup_flight: {len(sys.argv) - 1} models gave their own actions on {platform.machine()}")' models/*.safetensors
 	@$(VENV)/bin/python -c 'import spike_ctrl_msgs' 2> /dev/null || \
@@ -106,7 +105,7 @@ faults: setup $(DONE)/test ## every row of the fault table at every level; write
 	-$(VENV)/bin/python -m pytest tests/unit tests/flight -m proves
 	$(VENV)/bin/python tests/oracles/fault_page.py
 
-lock: setup $(DONE)/lock ## write the newest versions that fit requirements/ into requirements/lock, with hashes
+lock: setup ## write the newest versions that fit requirements/ into requirements/lock, with hashes
 	PATH=$(abspath $(VENV))/bin:$$PATH requirements/lock.sh
 
 images: ## build the images on plain Debian and run the verbs in them; ARGS="debian_flight" for one of them
@@ -136,7 +135,7 @@ $(DONE)/venv:
 	@command -v g++ > /dev/null || { echo "setup: g++ is missing: apt-get install g++" >&2; exit 1; }
 	@$(PYTHON) -c 'import platform, sys; sys.exit(platform.system() != "Linux" or platform.machine() != "x86_64")' || \
 	  { echo "setup: the ROS 2 wheels are for Linux on x86-64 only; elsewhere install ROS 2 and use colcon build" >&2; exit 1; }
-	@echo "setup: $(VENV) from $$($(PYTHON) --version); 2 GB and some minutes, most of them to fetch; what is done is kept if you stop it"
+	@echo "setup: $(VENV) from $$($(PYTHON) --version); 2 GB; two minutes and what it takes to fetch; what is done is kept if you stop it"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@mkdir -p $(DONE)
 	@touch $@
@@ -148,43 +147,43 @@ $(DONE)/constraints: $(LOCKS) | $(DONE)/venv
 
 # Torch after the packages that it shares with others, so that theirs are the locked ones.
 $(DONE)/train: requirements/train.txt requirements/flight.txt requirements/torch.txt $(DONE)/constraints
-	@[ ! -s $(DONE)/constraints ] || { $(TELL) $(LOCK)/train.txt; $(PIP) --no-deps --require-hashes -r $(LOCK)/train.txt; }
+	@[ ! -s $(DONE)/constraints ] || { $(TELL) $(LOCK)/train.txt; $(INSTALL) --no-deps --require-hashes -r $(LOCK)/train.txt; }
 	@if [ -n "$(TORCH_INDEX)" ]; then \
 	  echo "setup: torch from $(TORCH_INDEX)"; \
-	  $(PIP) --index-url $(TORCH_INDEX) -r requirements/torch.txt; \
+	  $(INSTALL) --default-index $(TORCH_INDEX) -r requirements/torch.txt; \
 	elif [ "$(TORCH)" = cuda ] && [ -s $(DONE)/constraints ]; then \
 	  echo "setup: torch with CUDA, several GB"; \
-	  $(PIP) --no-deps --require-hashes -r $(LOCK)/torch.txt; \
+	  $(INSTALL) --no-deps --require-hashes -r $(LOCK)/torch.txt; \
 	else \
 	  echo "setup: torch as pip finds it: without CUDA 0.2 GB to fetch, with it several GB; TORCH_INDEX=URL names an index without, such as PyTorch's for the CPU"; \
-	  $(PIP) -c $(DONE)/constraints -r requirements/torch.txt; \
+	  $(INSTALL) -c $(DONE)/constraints -r requirements/torch.txt; \
 	fi
-	@[ -s $(DONE)/constraints ] || $(PIP) -r $<
+	@[ -s $(DONE)/constraints ] || $(INSTALL) -r $<
 	@touch $@
 
 $(DONE)/experiment $(DONE)/test $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt $(DONE)/constraints
 	@if [ -s $(DONE)/constraints ]; then \
-	  $(TELL) $(LOCK)/$*.txt; $(PIP) --no-deps --require-hashes -r $(LOCK)/$*.txt; \
+	  $(TELL) $(LOCK)/$*.txt; $(INSTALL) --no-deps --require-hashes -r $(LOCK)/$*.txt; \
 	else \
-	  $(PIP) -r $<; \
+	  $(INSTALL) -r $<; \
 	fi
 	@touch $@
 
 # What flies, on ROS 2 from wheels: of an image without torch.
 $(DONE)/flight: requirements/flight.txt $(DONE)/messages $(DONE)/tf2_msgs
 	@$(TELL) $(LOCK)/flight.txt
-	@$(PIP) --no-deps --only-binary=:all: --require-hashes -r $(LOCK)/flight.txt
-	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(FLIGHT_PACKAGES) plug_ins/ros2cli)
+	@$(INSTALL) --no-deps --only-binary=:all: --require-hashes -r $(LOCK)/flight.txt
+	@$(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(FLIGHT_PACKAGES) plug_ins/ros2cli)
 	@touch $@
 
-$(DONE)/l2f $(DONE)/lock: $(DONE)/%: requirements/%.txt $(DONE)/constraints
-	@echo "setup: requirements/$*.txt$(SIZE_$*)"
-	@$(PIP) -c $(DONE)/constraints -r $<
+$(DONE)/l2f: requirements/l2f.txt $(DONE)/constraints
+	@echo "setup: requirements/l2f.txt: it compiles for some 15 minutes on one core"
+	@$(INSTALL) -c $(DONE)/constraints -r $<
 	@touch $@
 
 $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS): $(DONE)/%-$(ROS): requirements/$(ROS)/%.txt requirements/$(ROS)/constraints.txt $(DONE)/constraints
 	@echo "setup: requirements/$(ROS)/$*.txt, exact versions"
-	@$(PIP) -c $(DONE)/constraints -r $<
+	@$(INSTALL) -c $(DONE)/constraints -r $<
 	@touch $@
 
 # A package of messages built into the environment: $(call built,ITS FOLDER).
@@ -207,10 +206,10 @@ $(DONE)/tf2_msgs: $(wildcard $(addprefix plug_ins/rviz/tf_message/,CMakeLists.tx
 	$(call built,plug_ins/rviz/tf_message)
 	@touch $@
 
-# $? holds the packages whose pyproject.toml is newer than the stamp. A build takes 2 s, so there are two at a time.
+# $? holds the packages whose pyproject.toml is newer than the stamp.
 $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages $(DONE)/tf2_msgs
 	@echo "setup: packages $(patsubst %/,%,$(dir $?))"
-	@printf -- '-e %s\n' $(dir $?) | xargs -P 2 -L 12 $(PIP) --no-deps --no-build-isolation --use-pep517
+	@$(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(dir $?))
 	@touch $@
 
 # Else the nodes of the first graph compile them at the same time, each for itself. Changed sources compile when they are used.

@@ -3,7 +3,7 @@
 # dialects of MAVLink that nobody speaks, and what lies there twice.
 set -e
 packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-rm -rf .venv/build .venv/include "$packages/torch/include" "$packages/numba/tests"
+rm -rf .venv/build .venv/uv.env .venv/include "$packages/torch/include" "$packages/numba/tests"
 find .venv -type f \( -name '*.[ach]' -o -name '*.hpp' -o -name '*.cmake' -o -name '*.pxd' -o -name '*.pyx' \) -delete
 find "$packages/pymavlink/dialects" -type f ! -name '__init__.py' ! -path '*/v20/development.py' -delete
 for package in apsw llvmlite lxml lz4 yaml zstandard; do
@@ -18,4 +18,4 @@ import os, pathlib
 for source in pathlib.Path(".venv").rglob("*.py"):
     seconds = int(source.stat().st_mtime)
     os.utime(source, (seconds, seconds))'
-.venv/bin/python -m pip uninstall -q -y cmake ninja "$@"
+.venv/bin/python -m pip uninstall -q -y cmake ninja uv "$@"

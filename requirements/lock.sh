@@ -18,6 +18,8 @@ select_packages() { # PATTERN 1|0 FILE: the packages that match, or those that d
 }
 
 grep -hv '^ros-\|^-c' jazzy/build.txt > "$work/build" # what builds packages, such as setuptools, has one version
+{ head -n 1 uv.txt; echo uv | uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url -; } > "$work/uv"
+cp "$work/uv" uv.txt
 cuda='^(torch|triton|nvidia-[^=]*|cuda-[^=]*)=='
 for python in 3.10 3.11 3.12 3.13; do
   mkdir -p "lock/$python"

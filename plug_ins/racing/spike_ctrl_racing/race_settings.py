@@ -42,7 +42,7 @@ class RaceLimits:
     floor: float = within(0.2, 0.0, 5.0, "The same from the ground.", "m")
     begins: float = within(0.2, 0.01, 2.0, "Largest distance from the start, and half the largest speed there.", "m")
     slow: float = within(1.0, 0.1, 5.0, "A slower vehicle is the autopilot's to hold or to land.", "m/s")
-    rest: float = within(1.0, 0.0, 5.0, "Distance from the walls at which the guide leaves the vehicle to the autopilot.", "m")
+    rest: float = within(1.0, 0.0, 5.0, "Distance from the walls from which the autopilot may take over.", "m")
     level: float = within(0.5, 0.05, 1.5, "The same of its tilt.", "rad")
     tilt: float = within(3.0, 0.5, math.pi, "Largest tilt in a race.", "rad")
     speed: float = within(15.0, 1.0, 50.0, "Largest speed in a race.", "m/s")
@@ -118,7 +118,7 @@ class RaceSettings(FlightSettings):
     def _come_in(
         self, state: SupervisorState, inputs: SupervisorInputs, sample: Sample
     ) -> tuple[SupervisorState, SupervisorInputs]:
-        """A recovery ends away from the walls: the autopilot begins with empty integrals, and wind carries the vehicle on."""
+        """A recovery ends away from the walls: in wind the autopilot, whose integrals are empty, lets the vehicle drift."""
         rest = self.rules.limits.rest
         inside = replace(self.cage, margin=rest).laid(state.home).clamp
         granted = sample.position if state.granted is None else state.granted.position

@@ -72,6 +72,7 @@ def test_in_a_cage_that_is_too_small_the_guide_takes_over_in_time(certificate, r
     flown = np.array([step.position for step in core.steps])
     assert np.maximum(np.array(small.low) - flown, flown - np.array(small.high)).max() < 0.3
 
+
 def test_a_recovery_ends_where_the_autopilot_has_room_to_drift_in_wind(certificate):
     fault = InjectedFault("policy", "scaled", 3.853, math.inf, 0.0993, (1.0, 0.0, 0.0), 0, 0)
     core = _core(certificate, 6226, faults=[fault], duration=30.0, lands=7.85)  # .84 m/s^2 of wind towards the wall
