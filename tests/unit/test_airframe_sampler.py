@@ -1,6 +1,7 @@
 """Airframes drawn by scaling laws: a number gives one, and the carrier's arms change no flight."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -22,6 +23,21 @@ def test_an_airframe_depends_on_seed_vehicle_and_episode_alone():
     assert again.airframe == DRAWN[7].airframe and (again.force == DRAWN[7].force).all()
     others = [draw_vehicle(AirframeRanges(), CARRIER, *key).airframe for key in ((6, 7, 1), (5, 8, 1), (5, 7, 2))]
     assert all(other != again.airframe for other in others)
+
+
+def test_a_share_of_weak_vehicles_is_drawn_in_addition_to_the_usual_ones():
+    """Of the usual ones 1 in 6 is as weak and slow; the share .5 adds half of all to that."""
+    ranges = AirframeRanges()
+    low, high = ranges.thrust_to_weight
+    slow, slowest = ranges.lag
+
+    def share(weak):
+        drawn = [draw_vehicle(dataclasses.replace(ranges, weak=weak), CARRIER, 9, n, 1).airframe for n in range(1200)]
+        assert all(low <= a.thrust_to_weight <= high + 1e-6 and slow <= a.lag_up <= slowest for a in drawn)
+        weakest, slower = low * (high / low) ** (1 / 3), math.sqrt(slow * slowest)
+        return np.mean([a.thrust_to_weight < weakest and a.lag_up > slower for a in drawn])
+
+    assert share(0.0) == pytest.approx(1 / 6, abs=0.035) and share(0.5) == pytest.approx(0.5 + 0.5 / 6, abs=0.045)
 
 
 def flown(buffer, arms):

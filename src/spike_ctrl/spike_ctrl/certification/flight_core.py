@@ -22,7 +22,7 @@ from spike_ctrl.certification.flight_parts import Competitors, FlownStep
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.operator_injection import operate
+from spike_ctrl.certification.operator_injection import give_aims, operate
 from spike_ctrl.certification.plant_injection import PlantInjection, mislead
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
@@ -58,7 +58,7 @@ from spike_ctrl.simulated_px4.vehicle import Vehicle
 if TYPE_CHECKING:
     from spike_ctrl.certification.flight_bag import FlightBag
 
-SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.01, 0.05, 0.02  # s
+SUPERVISOR_PERIOD, IMU_PERIOD = 0.01, 0.02  # s
 MESSAGE = (1e-4, 5e-4)  # s that a message takes, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
 WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
@@ -149,7 +149,7 @@ class FlightCore:
         for fault in scenario.struck("autopilot"):
             clock.at(fault.at, mislead, fault, self.vehicle.estimator, clock)
         if not scenario.grounded:
-            self._aim_from(0.0)
+            give_aims(self, 0.0)
         for fault in scenario.struck("operator"):
             clock.at(fault.at, operate, fault, self)
         while self.vehicle.now < scenario.duration and not self._over():
@@ -340,7 +340,8 @@ class FlightCore:
         self.mission, requests, _ = auto_mission.advance(self.mission, self.state.ladder, airborne, missing, now, MISSION)
         self.requests += requests
         if self.mission.phase is auto_mission.MissionPhase.FLY and not self._aimed:
-            self._aim_from(max(now - moving_scenario.HANDED_OVER, 0.0))
+            self._aimed = True
+            give_aims(self, max(now - moving_scenario.HANDED_OVER, 0.0))
 
     def missing(self, now: float) -> str:
         """What keeps a flight from taking off: here the autopilot is ready as soon as its estimate is."""
@@ -410,26 +411,6 @@ class FlightCore:
         """The autopilot is asked for a mode, by the supervisor or by a pilot."""
         self.vehicle.commander.request_mode(mode, self.vehicle.seen)
 
-    # --- the operator -----------------------------------------------------------------------------------------------
-
-    def _aim_from(self, late: float) -> None:
-        """All aims, `late` (s) after their times. From the ground they wait for the policy, as an operator does."""
-        self._aimed, aims = True, self.scenario.aims
-        for aim, until in zip(aims, (*(later.at + late for later in aims[1:]), math.inf), strict=False):
-            act = self.stream_along if aim.streamed else self._aim
-            self.clock.at(aim.at + late, act, aim.course, aim.at + late, until)
-
-    def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
-        self.target = course
-
-    def stream_along(self, course: SetPoint, at: float, until: float) -> None:
-        """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
-        now = self.clock.now
-        if now + STREAM_PERIOD < until:
-            self.clock.at(now + STREAM_PERIOD, self.stream_along, course, at, until)
-        x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
-        self.stream(course._replace(position=(x, y, z)))
-
     def stream(self, point: SetPoint) -> None:
-        """One set-point of a stream reaches the supervisor."""
+        """One set-point of the operator's stream reaches the supervisor."""
         self._step_when_awake({"stream": point})

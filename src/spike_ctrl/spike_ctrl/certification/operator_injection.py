@@ -1,4 +1,4 @@
-"""What an operator or a pilot does at a bad moment."""
+"""What the operator does in a certified flight: the aims, and what an operator or a pilot does at a bad moment."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.request import Request
 from spike_ctrl.px4.dialect import PX4Mode
 
 if TYPE_CHECKING:
     from spike_ctrl.certification.flight_core import FlightCore
 
+STREAM_PERIOD = 0.05  # s
 _ASKED = {
     "disengages": Request.DISENGAGE,
     "lands": Request.LAND,
@@ -24,6 +25,27 @@ _ASKED = {
     "pilot_lands": PX4Mode.AUTO_LAND,
     "pilot_returns": PX4Mode.AUTO_RTL,
 }
+
+
+def give_aims(flight: FlightCore, late: float) -> None:
+    """All aims, `late` (s) after their times. From the ground they wait for the policy, as an operator does."""
+    aims = flight.scenario.aims
+    for aim, until in zip(aims, (*(later.at + late for later in aims[1:]), math.inf), strict=False):
+        act = stream_along if aim.streamed else _aim
+        flight.clock.at(aim.at + late, act, flight, aim.course, aim.at + late, until)
+
+
+def _aim(flight: FlightCore, course: SetPoint | Trajectory, at: float, until: float) -> None:
+    flight.target = course
+
+
+def stream_along(flight: FlightCore, course: SetPoint, at: float, until: float) -> None:
+    """A stream of set-points from `at` until `until` (s), along a course by its velocity; then it stops."""
+    now = flight.clock.now
+    if now + STREAM_PERIOD < until:
+        flight.clock.at(now + STREAM_PERIOD, stream_along, flight, course, at, until)
+    x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
+    flight.stream(course._replace(position=(x, y, z)))
 
 
 def operate(fault: InjectedFault, flight: FlightCore) -> None:
@@ -46,4 +68,4 @@ def operate(fault: InjectedFault, flight: FlightCore) -> None:
         flight.target = SetPoint((x + size * u, y + size * v, z + size * w))
     else:  # a stream that runs through the wall, or is not finite
         begin = (math.nan if fault.kind == "stream_not_finite" else x, y, z)
-        flight.stream_along(SetPoint(begin, (u * size, v * size, w * size), math.pi / 2), fault.at, fault.until)
+        stream_along(flight, SetPoint(begin, (u * size, v * size, w * size), math.pi / 2), fault.at, fault.until)

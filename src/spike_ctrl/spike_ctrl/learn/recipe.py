@@ -46,7 +46,7 @@ NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "expo
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
 NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, "shadow": 0.0}
 NEW |= {"body_rate": 0.0, "body_rate_at": 8.0, "angular_drag": 0.0, "joint": 0.0, "by_flight": 0.0}
-NEW |= {"rotor_loss": dataclasses.asdict(RotorLoss()), "thrown": 0.0, "at_once": False}
+NEW |= {"rotor_loss": dataclasses.asdict(RotorLoss()), "thrown": 0.0, "at_once": False, "weak": 0.0}
 NEW |= {"sensors": {key: value for key, value in dataclasses.asdict(SensorSettings()).items() if key not in NEW}}
 
 FIRST = {"motors": "default", "rates": "rates"}

@@ -82,6 +82,7 @@ class AirframeRanges:
     late: tuple[float, float] = _from(0.0, 4.0, 0.0, MAX_DELAY, "Control steps before the rate loop's own delay.", "steps")
 
     force: float = within(0.05, 0.0, 1.0, "Largest steady force on each axis over the weight.")
+    weak: float = within(0.0, 0.0, 1.0, "Share of vehicles in the lower third of thrust_to_weight and upper half of lag.")
     trim: float = within(
         0.04, 0.0, 1.0, "Largest steady torque over weight and distance of a rotor; about z times yaw_reach."
     )
@@ -144,6 +145,9 @@ def _with_loop(drawn: DrawnVehicle, ranges: AirframeRanges, random: np.random.Ge
 def _draw_body(ranges: AirframeRanges, random: np.random.Generator) -> DrawnVehicle:
     """One quadrotor with the layout `motors`."""
     logarithms, shares, signs = random.random(len(LOGARITHMIC)), random.random(len(UNIFORM)), random.uniform(-1, 1, 6)
+    if ranges.weak and random.random() < ranges.weak:  # those that are lost first
+        at = LOGARITHMIC.index("thrust_to_weight"), LOGARITHMIC.index("lag")
+        logarithms[at[0]], logarithms[at[1]] = logarithms[at[0]] / 3, (1 + logarithms[at[1]]) / 2
     value = _values(ranges, LOGARITHMIC, UNIFORM, np.concatenate([logarithms, shares]))
     m = value["mass"]
     weight, length = m * GRAVITY, value["reach"] * m ** (1 / 3)
