@@ -206,6 +206,14 @@ def test_a_position_that_creeps_too_slowly_to_be_found_does_not_lead_out_of_the_
     assert "drifts" in flown.faults and not flown.left and not flown.crashed
 
 
+@pytest.mark.parametrize("seed", [82530, 83492])
+def test_where_a_narrow_cage_can_spare_no_more_for_a_position_in_doubt_the_autopilot_holds(who, seed):
+    # A position of a cage of 2.6 m that creeps by .05 m/s: .34 and .73 m outside, while the limit was 2 m in any cage
+    flown, core = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, *who), *who)
+    assert "creeps" in flown.faults and flown.outside < 0.1 and flown.last == "HOLD"
+    assert any("more than the cage can spare" in why for _, _, why in core.moves)
+
+
 def test_a_recovery_from_a_wall_does_not_go_where_the_vehicle_coasts_because_it_also_sinks(who):
     # .52 m outside: the guide recovered from .02 m too far by a place nearer to the wall, in wind, on late states.
     flown = flight_outcome.fly_scenario(first_draw(5333, *who), *who)[0]

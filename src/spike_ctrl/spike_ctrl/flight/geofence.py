@@ -97,6 +97,13 @@ class Cage:
         x, y, z = crept
         return _in_doubt(self, (round(x, 1), round(y, 1), round(z, 1)))
 
+    def spares(self, crept: Vector) -> bool:
+        """Whether `in_doubt` can leave out enough for a position that has crept so far (m), on each axis."""
+        half = self.margin / 2
+        if max(map(abs, crept)) <= half:
+            return True
+        return all(abs(moved) <= most + half for moved, most in zip(crept, _sparable(self, crept[2] > 0), strict=True))
+
     @cached_property
     def box(self) -> tuple[Vector, Vector]:
         """Corners (m) of the box in which set-points may lie."""
@@ -175,13 +182,23 @@ def _in_wind(cage: Cage, east: float, north: float) -> Cage:
     return replace(cage, low=(low[0], low[1], low[2]), high=(high[0], high[1], high[2]))
 
 
+def _sparable(cage: Cage, above: bool) -> Vector:
+    """What is left out at most, m on each axis. above: the position may lie above the vehicle."""
+    (a, b, c), (d, e, f) = cage.box
+    (g, h, i), (j, k, m), both = cage.low, cage.high, 2 * cage.margin
+    i = max(i, c) if above else i
+    x, y, z = (
+        cage.doubt_share * min(pair) for pair in ((j - g - both, d - a), (k - h - both, e - b), (m - i - both, f - c))
+    )
+    return x, y, z
+
+
 @lru_cache(maxsize=32)  # it creeps
 def _in_doubt(cage: Cage, crept: Vector) -> Cage:
-    low, high, (lowest, highest) = list(cage.low), list(cage.high), cage.box
+    low, high = list(cage.low), list(cage.high)
     if crept[2] > 0:
-        low[2] = max(low[2], lowest[2])
-    for axis, moved in enumerate(crept):
-        most = cage.doubt_share * min(high[axis] - low[axis] - 2 * cage.margin, highest[axis] - lowest[axis])
+        low[2] = max(low[2], cage.box[0][2])
+    for axis, (moved, most) in enumerate(zip(crept, _sparable(cage, crept[2] > 0), strict=True)):
         spared = cage.margin / 2 * min(max(4 - abs(moved) / cage.margin, 0.0), 1.0)
         left_out = min(max(abs(moved) - spared, 0.0), most)
         if moved > 0:

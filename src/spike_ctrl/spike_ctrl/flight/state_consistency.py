@@ -81,12 +81,17 @@ class Consistency(NamedTuple):
     resets: tuple[ResetMove, ...] = ()
     shifted: Vector = ZERO
 
+    @property
+    def strayed(self) -> Vector:
+        """The larger of the two slowest sums on each axis, and what resets have moved (m, world)."""
+        x, y, z = (a if abs(a) >= abs(b) else b for a, b in zip(self.crept, self.kept, strict=True))
+        return plus((x, y, z), self.shifted)
+
     def doubted(self, limits: ConsistencyLimits) -> Vector:
-        """By how much (m, world) the vehicle may have stayed behind its position."""
-        (x, y, z), (a, b, c) = self.crept, self.kept
+        """By how much (m, world) the vehicle may have stayed behind its position; sound estimates correct their height."""
+        (x, y, _), c, z = self.strayed, self.kept[2], self.crept[2]
         beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
-        z = z if abs(z) >= abs(beyond) else beyond
-        return plus((x if abs(x) >= abs(a) else a, y if abs(y) >= abs(b) else b, z), self.shifted)
+        return x, y, z if abs(z) >= abs(beyond) else beyond
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
