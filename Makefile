@@ -216,10 +216,9 @@ $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/message
 $(DONE)/kernels: | $(DONE)/packages
 	@echo "setup: the kernels of simulator, training and flight, compiled for this machine, a minute"
 	@rm -rf $(VENV)/build/kernels
-	@($(VENV)/bin/python requirements/compile_flights.py & flights=$$!; \
-	for recipe in debug default; do \
-	  $(VENV)/bin/spike-ctrl train $$recipe --steps 4096 --vehicles 64 --run $(VENV)/build/kernels/$$recipe || exit 1; \
-	done; wait $$flights) > $(VENV)/build/kernels.log 2>&1 || \
+	@compile() { $(VENV)/bin/spike-ctrl train $$1 --steps 4096 --vehicles 64 --run $(VENV)/build/kernels/$$1; }; \
+	(compile default & default=$$!; compile debug && $(VENV)/bin/python requirements/compile_flights.py && wait $$default) \
+	  > $(VENV)/build/kernels.log 2>&1 || \
 	  { tail -n 20 $(VENV)/build/kernels.log >&2; echo "setup: the kernels did not compile; all output: $(VENV)/build/kernels.log" >&2; exit 1; }
 	@touch $@
 
