@@ -1,6 +1,7 @@
-"""Two trainings by the graph with one seed, beside each other in two domains, of which one is recorded.
+"""Two trainings by the graph with one seed, beside each other in two domains: one in a namespace, the other recorded.
 
-- each ends by itself with a policy that loads; the two are equal, so the graphs do not meet and a recorder changes nothing
+- each ends by itself with a policy that loads; the two are equal, so the graphs do not meet, and neither a recorder nor a
+  namespace changes anything
 - the bag holds the run from the first tick to the last, with the publishers' QoS profiles, as ROS itself reads it
 """
 
@@ -33,7 +34,7 @@ def trained(two_ros_domain_ids, tmp_path_factory):
         os.environ.pop("COLUMNS", None)  # at which tables fold
         graphs = [
             Graph(domain, folder, [*given, f"run:=run{number}", *more])
-            for number, (domain, more) in enumerate(zip(two_ros_domain_ids, ((), RECORD), strict=True))
+            for number, (domain, more) in enumerate(zip(two_ros_domain_ids, (("namespace:=x",), RECORD), strict=True))
         ]
     try:
         for graph in graphs:
@@ -83,7 +84,7 @@ def test_the_graph_trains_and_leaves_a_policy_that_loads(trained):
     assert json.loads(last)["environment_steps"] == 157 * 64  # the first tick at or above 10 000
 
 
-def test_equal_seeds_give_equal_runs_and_graphs_in_two_domains_do_not_meet(trained):
+def test_equal_seeds_give_equal_runs_with_a_namespace_too_and_graphs_in_two_domains_do_not_meet(trained):
     folder, _ = trained
     one, two = (checkpoint.load(folder / name / "policy.safetensors").weights for name in ("run0", "run1"))
     assert all((one[name] == two[name]).all() for name in one)

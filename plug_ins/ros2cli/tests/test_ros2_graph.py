@@ -4,11 +4,19 @@ Each expected text is what ros2cli 0.36.1 printed of the same graph.
 """
 
 import io
+import os
+import re
+import signal
+import sys
 import threading
+import time
 
 import pytest
+from output import Output
 
 from spike_ctrl_ros2cli import ros2_command
+
+OURS = "import sys; from spike_ctrl_ros2cli.ros2_command import answer; sys.exit(answer(sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +121,25 @@ def test_messages_are_echoed_as_yaml_fields_and_csv(ros2):
 def test_a_kept_message_is_heard_and_cut_unless_in_full_length(ros2):
     assert ros2("topic echo /kept --once") == (None, [f"data: {'k' * 128}...", "---"])
     assert ros2("topic echo /kept --once -f") == (None, [f"data: {'k' * 200}", "---"])
+
+
+@pytest.mark.parametrize(
+    ("words", "row"),
+    [
+        (["/words"], r"average rate: ([\d.]+)\n\tmin: 0\.\d+s max: \d\.\d+s std dev: \d\.\d+s window: \d+"),
+        (["/words", "/odometry"], r"/words +([\d.]+) +0\.\d+ +\d\.\d+ +\d\.\d+ +\d+\n/odometry "),
+        (["/odometry", "--filter", "m.pose.pose.position.x > 1"], r"average rate: ([\d.]+)"),
+    ],
+)
+def test_the_rate_of_a_running_topic_is_printed_until_ctrl_c(graph, words, row):
+    hertz = Output([sys.executable, "-uc", OURS, "topic", "hz", *words], env=os.environ)
+    deadline = time.monotonic() + 60
+    while len(rates := re.findall(row, hertz.output)) < 2:
+        assert time.monotonic() < deadline and hertz.process.poll() is None, hertz.output
+        time.sleep(0.05)
+    hertz.process.send_signal(signal.SIGINT)
+    assert hertz.process.wait(30) == 0
+    assert float(rates[-1]) == pytest.approx(20, rel=0.4)  # of the timer above, 0.05 s; a busy computer is late
 
 
 def test_what_cannot_be_echoed_ends_with_a_line(ros2):
