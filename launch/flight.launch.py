@@ -59,7 +59,8 @@ BRIDGE = of_node(BridgeParameters)
 GUIDE = of_node(GuideParameters, "airframe recipe rate", recipe="rates")
 MISSION = of_node(SupervisorParameters, "model rotor_check auto trajectory setpoint size period duration record east north")
 POLICY = of_node(PolicyParameters, "airframe model allowed_models tell_commands paced", model="models/sih_quadx.safetensors")
-POLICY |= {"trajectory": MISSION["trajectory"]}
+SHIPPED = "Checkpoint of the policy; where the airframe alone is given: models/AIRFRAME.safetensors, if there is one."
+POLICY |= {"trajectory": MISSION["trajectory"], "model": POLICY["model"]._replace(description=SHIPPED)}
 SUPERVISOR = of_node(FlightOptions) | MISSION
 RECORDER = of_node(RecorderParameters, "bag")
 EMBEDDED = of_node(VehicleSettings, "seed noise sensors latency mass thrust lag fault truth", only="vehicle:=embedded")
@@ -111,6 +112,14 @@ def with_vehicle(context):
     if "airframe" in values and airframe.load(values["airframe"]).action_layout == "motors":
         values.setdefault("link", "embedded")
         values.setdefault("recipe", "default")
+
+
+def with_model(context):
+    """The shipped model of an airframe that is given without one; otherwise the default, which the contract may refuse."""
+    values = context.launch_configurations
+    shipped = f"{values.get('airframe', '')}.safetensors"
+    if (resources.folder("models") / shipped).is_file():
+        values.setdefault("model", f"models/{shipped}")
 
 
 def with_place(context):
@@ -323,6 +332,7 @@ def generate_launch_description():
             OpaqueFunction(function=with_vehicle),
             OpaqueFunction(function=with_place),
             OpaqueFunction(function=argument_groups.step(groups, "prepare")),
+            OpaqueFunction(function=with_model),
             OpaqueFunction(function=with_realtime),
             *declarations(BRIDGE, POLICY, GUIDE, OWN, SUPERVISOR, RECORDER, EMBEDDED),
             *argument_groups.declarations(groups),

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from spike_ctrl import launching
+from spike_ctrl import airframe, launching
 from spike_ctrl._files import resources
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.auto_mission import Mission, MissionPhase
@@ -17,6 +17,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.setpoint_limiter import too_fast
+from spike_ctrl.policy import checkpoint
 from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import SupervisorParameters
 from spike_ctrl_flight.flight_plan import plan_flight
@@ -24,14 +25,15 @@ from spike_ctrl_launcher import launch_modules
 
 OLD = json.loads((Path(__file__).parents[1] / "compatibility" / "launch_arguments.json").read_text())
 BESIDE = "beside another flight, fly with namespace:=b or another name"
-MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted '968119fa8d9c'"
+MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted "
 
 
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
         ("airframe:=sih", "airframe 'sih' not found; known: "),
-        ("airframe:=crazyflie", MODEL),
+        ("airframe:=crazyflie model:=models/sih_quadx.safetensors", f"{MODEL}'968119fa8d9c'"),
+        ("airframe:=crazyflie_drag", MODEL),
         ("recipe:=rate", "recipe 'rate' not found; known: "),
         ("model:=nothing", "model 'nothing' not found; known: any_quad, any_quad_thrown, any_rates"),
         ("allowed_models:=nothing", "nothing: cannot be read: No such file or directory"),
@@ -112,6 +114,33 @@ def flight_file():
     yield module
     for kept in module.KEPT:
         kept.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [
+        ({"airframe": "x500"}, "models/x500.safetensors"),
+        ({"airframe": "crazyflie", "vehicle": "embedded"}, "models/crazyflie.safetensors"),
+        ({"airframe": "x500", "model": "mine.safetensors"}, "mine.safetensors"),
+        ({"airframe": "crazyflie_drag"}, None),  # no model has its name
+        ({"airframe": "my_quad.yaml"}, None),
+        ({}, None),
+    ],
+)
+def test_an_airframe_that_is_given_alone_is_flown_by_its_shipped_model(flight_file, given, model):
+    values = dict(given)
+    flight_file.with_model(SimpleNamespace(launch_configurations=values))
+    assert values == given | ({"model": model} if model else {})
+
+
+def test_each_shipped_model_of_an_airframes_name_was_trained_for_it():
+    """Otherwise the default would be refused."""
+    models = {file.stem for file in resources.folder("models").glob("*.safetensors")}
+    named = models & {file.stem for file in (resources.folder("config") / "airframes").glob("*.yaml")}
+    assert {"x500", "crazyflie", "sih_quadx", "any_quad"} <= named
+    for name in named:
+        craft = airframe.load(name)
+        checkpoint.load(f"models/{name}.safetensors", expect={"airframe_hash": craft.hash, "action": craft.action_layout})
 
 
 def placed(module, **given):
