@@ -163,6 +163,19 @@ def test_a_profile_starts_services_whose_images_exist_or_are_pinned(profile):
             assert re.fullmatch(r"[\w./-]+:v\d+\.\d+\.\d+", service["image"]), service["image"]
 
 
+def test_beside_gazebo_px4_arms_without_a_ground_station_and_the_policy_is_that_of_its_vehicle():
+    """PX4's rcS runs AIRFRAME.post after the script of the airframe, which overwrites what the environment sets."""
+    px4 = COMPOSE["services"]["px4_gazebo"]
+    (file, place, _), *others = (volume.split(":") for volume in px4["volumes"])
+    assert not others and place.endswith(f"/etc/init.d-posix/airframes/4001_{px4['environment']['PX4_SIM_MODEL']}.post")
+    said = (ROOT / "docker" / file).read_text().splitlines()
+    assert [line for line in said if not line.startswith("#")] == ["param set NAV_DLL_ACT 0"]
+    (flight,) = [one for one in COMPOSE["services"].values() if "gazebo" in one["profiles"] and "command" in one]
+    assert "airframe:=x500" in flight["command"]
+    (other,) = [one for one in COMPOSE["services"].values() if "sih" in one["profiles"] and "command" in one]
+    assert not [word for word in other["command"] if word.startswith("airframe")]
+
+
 def test_the_launch_files_and_arguments_that_containers_start_exist():
     for service in COMPOSE["services"].values():
         if command := service.get("command"):
