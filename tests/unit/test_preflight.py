@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.cli import main
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.estimate_quality import CONSTANT_POSITION, GOOD_FLAGS, EstimateQuality
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
@@ -277,6 +278,15 @@ def test_of_a_simulation_at_another_speed_only_the_pace_counts():
     assert preflight.audit_clock(Clock(0.03, 0.2, 1.9), Wanted(speed=2.0))[0].blocks is False
     (slow,) = preflight.audit_clock(Clock(0.03, 0.2, 1.0), Wanted(speed=2.0))
     assert slow.blocks and "rate: found 1.000 of this computer's, wanted 1.6 to 2.4" in slow.what
+
+
+def test_a_simulation_at_half_speed_sends_half_as_many_states_and_no_fewer(monkeypatch):
+    told = []
+    monkeypatch.setattr(preflight, "audit", lambda heard, limits, craft, wanted: told.append(wanted) or [])
+    assert main.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1", "--speed", "0.5"]) == 0
+    assert preflight.audit_estimator(HEALTHY, 41.0, told[-1]) == []
+    (slow,) = preflight.audit_estimator(HEALTHY, 39.0, told[-1])
+    assert "state: found 39 Hz, wanted at least 40 Hz" in slow.what
 
 
 def test_a_steady_clock_passes():

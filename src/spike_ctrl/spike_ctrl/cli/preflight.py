@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     limits = settings_for(craft, options.rate, options.cage, options.height)
     parameter_rules.require_version(options.assume, "--assume")
-    rate = 0.8 * options.rate * min(options.speed, 1.0)
-    wanted = parameter_rules.Wanted(not options.no_remote_control, options.assume, options.speed, state_rate=rate)
+    given = not options.no_remote_control, options.assume, options.speed
+    wanted = parameter_rules.Wanted(*given, state_rate=0.8 * options.rate)
     key = options.signing_key
     signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
     connection = Connection(options.connection)
