@@ -4,6 +4,7 @@
     python tests/flight/gazebo_launches.py --px4 ~/PX4-Autopilot --flights 10 -o build/gazebo_flights
     python tests/flight/gazebo_launches.py --px4 ~/PX4-Autopilot --own --flights 2
     python tests/flight/gazebo_launches.py --px4 ~/PX4-Autopilot --strike policy hang guide bridge supervisor
+    python tests/flight/gazebo_launches.py --again -o build/gazebo_flights       # the figures of the flights there
 
 Gazebo and PX4 start once; `spike-ctrl preflight --set` writes PX4's parameters; then flights follow each other. The launch's
 arguments come last. A line for each flight: its exit code, for each trajectory the RMSE (m) by the estimate and by the truth
@@ -27,7 +28,9 @@ from programs import Program, nodes
 from px4_launches import FLIGHT, fly, followed
 
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl_sitl import path_error, true_states
+from spike_ctrl_sitl.aligned_truth import AlignedTruth
 
 START, STANDS = 150.0, 15.0  # s until Gazebo and PX4 have started, and until the estimator knows a vehicle that was put back
 STRIKES = {
@@ -38,21 +41,6 @@ STRIKES = {
     "supervisor": ("supervisor", signal.SIGKILL),
 }
 GROUND = 0.1  # m above the place where it stood: lower, it has touched down
-
-
-class AlignedTruth:
-    """True positions by the stamps of a flight, in the frame of its estimate: equal where both are known first."""
-
-    def __init__(self, log, truth):
-        known = np.flatnonzero(np.isfinite(truth.at(log.stamp)[:, 0]))
-        if not len(known):
-            raise SystemExit("the poses and the flight have no time in common: did `spike-ctrl truth` hear Gazebo?")
-        first = known[:1]
-        self._truth, self._shift = truth, log.position[first] - truth.at(log.stamp[first])
-
-    def at(self, stamps):
-        """Positions (T, 3) in m, ENU, at these stamps (s); NaN where unknown."""
-        return self._truth.at(stamps) + self._shift
 
 
 def tilt(truth):
@@ -115,6 +103,13 @@ def recorded(name, folder, arguments, world, during):
     return code, log, true_states.read(folder / "truth.csv")
 
 
+def figures(log, truth, arguments):
+    """What a line says of a flight, in words."""
+    leaning = hovering_tilt(log, truth, arguments)
+    aligned = AlignedTruth(log, truth.time, truth.position)
+    return f"{followed(log, aligned, arguments)}; tilt in the hover {leaning:.1f} deg"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--px4", type=Path, metavar="DIR", help="where PX4 is built (default: as `spike-ctrl px4` finds it)")
@@ -124,11 +119,17 @@ def main():
     parser.add_argument("--speed", default="1", metavar="FACTOR", help="of real time (default: 1)")
     parser.add_argument("--wind", metavar="M_S", help="wind of Gazebo's plugin, m/s")
     parser.add_argument("--reset", action="store_true", help="put the vehicle back into the middle after each flight")
+    parser.add_argument("--again", action="store_true", help="fly nothing: print the figures of the flights in DIR again")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/gazebo_flights"), metavar="DIR")
     parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="of the launch, after --")
     options = parser.parse_args()
     arguments = FLIGHT | {"airframe": "x500", "connection": "udpin:127.0.0.1:14540", "speed": options.speed}
     arguments |= dict(word.split(":=", 1) for word in options.arguments)
+    if options.again:
+        for folder in sorted(path.parent for path in options.output.glob("*/truth.csv")):
+            said = figures(read_log(folder / "bag"), true_states.read(folder / "truth.csv"), arguments)
+            print(f"flight {folder.name}: {said}", flush=True)
+        return 0
     command, world = executable("spike-ctrl"), "default" if options.own else "spike_ctrl"
     words = [*(["--px4", options.px4] if options.px4 else []), *(["--own"] if options.own else []), "--speed", options.speed]
     words += ["--wind", options.wind] if options.wind else []
@@ -148,10 +149,7 @@ def main():
             if name:
                 print(f"{name}: exit code {code}; {ended(truth)}", flush=True)
                 continue
-            aligned = AlignedTruth(log, truth)
-            leaning = hovering_tilt(log, truth, arguments)
-            said = f"{followed(log, aligned, arguments)}; tilt in the hover {leaning:.1f} deg"
-            print(f"flight {number}: exit code {code}; {said}", flush=True)
+            print(f"flight {number}: exit code {code}; {figures(log, truth, arguments)}", flush=True)
     finally:
         code = gazebo.end(seconds=60)
         gazebo.kill()

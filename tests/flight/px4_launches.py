@@ -25,6 +25,7 @@ from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl_sitl import path_error
+from spike_ctrl_sitl.aligned_truth import AlignedTruth
 
 GROUND_STATION = 14550  # the port to which PX4 sends for one
 LIMIT, START = 300.0, 10.0  # s of a flight, and until PX4 has started
@@ -57,20 +58,12 @@ class ToldTruth:
         self._thread.join()
 
 
-class AlignedTruth:
-    """True positions by the stamps of a flight, in the frame of its estimate: equal where the flight began."""
-
-    def __init__(self, log, told):
-        rows = np.array([(row.time, *row.position) for row in told])
-        stamps = np.interp(rows[:, 0] + time.time() - time.monotonic(), 1e-9 * log.received, log.stamp, np.nan, np.nan)
-        known = np.isfinite(stamps)
-        self._stamps, self._positions = stamps[known], rows[known, 1:]
-        self._positions = self._positions - self._positions[0] + log.position[0]
-
-    def at(self, stamps):
-        """Positions (T, 3) in m, ENU, at these stamps (s); NaN where unknown."""
-        columns = [np.interp(stamps, self._stamps, column, np.nan, np.nan) for column in self._positions.T]
-        return np.stack(columns, axis=1)
+def told_positions(log, told):
+    """True positions that a ground station was told, by the stamps of a flight and in the frame of its estimate."""
+    rows = np.array([(row.time, *row.position) for row in told])
+    stamps = np.interp(rows[:, 0] + time.time() - time.monotonic(), 1e-9 * log.received, log.stamp, np.nan, np.nan)
+    known = np.isfinite(stamps)
+    return AlignedTruth(log, stamps[known], rows[known, 1:])
 
 
 def fly(folder, arguments, during=lambda launch: None):
@@ -127,7 +120,7 @@ def main():
             truth.station.truth.clear()
             code, log = fly(options.output / f"{number:02d}", arguments)
             failed += code != 0
-            said = followed(log, AlignedTruth(log, truth.station.truth), arguments)
+            said = followed(log, told_positions(log, truth.station.truth), arguments)
             print(f"flight {number}: exit code {code}; {said}", flush=True)
     finally:
         truth.end()
