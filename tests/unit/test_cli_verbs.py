@@ -180,7 +180,7 @@ def test_two_packages_with_a_verb_of_one_name_are_both_named(monkeypatch, capsys
 def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, capsys):
     (tmp_path / "greeting_verb.py").write_text(
         '"""Greet somebody, politely."""\n'
-        'GROUP = "tools"\n'
+        'GROUP = "manners"\n'
         'EXAMPLES = "spike-ctrl greet you"\n'
         'def add(parser):\n    parser.add_argument("whom")\n'
         'def run(options):\n    print(f"good day, {options.whom}")\n    return 3\n'
@@ -189,7 +189,7 @@ def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, ca
     greet = metadata.EntryPoint("greet", "greeting_verb", POINT)
     monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints([greet]))
     assert main.main(["--help"]) == 0
-    assert "  greet       Greet somebody, politely.\n" in capsys.readouterr().out
+    assert "\nmanners\n  greet       Greet somebody, politely.\n" in capsys.readouterr().out  # a group of its own
     assert main.main(["greet", "Ada"]) == 3
     assert capsys.readouterr().out == "good day, Ada\n"
 
