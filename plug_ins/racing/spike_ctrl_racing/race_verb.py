@@ -22,7 +22,7 @@ EXAMPLES = """
 spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
-spike-ctrl race racer_gates --drawn 100 --spread .2
+spike-ctrl race racer_gates --drawn 100 --spread .2 --noise 1
 spike-ctrl race split_s --bag bags/mine
 spike-ctrl race draw --seed 11 -o course.yaml                   # a drawn course as a file
 spike-ctrl race room course.yaml racer_gates --rounds 1         # what a hall must leave free
@@ -34,8 +34,9 @@ spike-ctrl race train split_s -o split_s.safetensors --from racer_gates --fast 1
 MODELS = Path(__file__).with_name("models")
 HELD_OUT = 1_000_000  # added to the seed of drawn courses, which no training draws
 RANGES = {
-    "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "updates": (1, 10**6),
-    "fast": (0.5, 30.0), "low": (0.8, 10.0), "flights": (1, 10**6), "seed": (0, HELD_OUT - 1),
+    "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "noise": (0.0, 5.0),
+    "late": (0, 4), "updates": (1, 10**6), "fast": (0.5, 30.0), "low": (0.8, 10.0), "flights": (1, 10**6),
+    "seed": (0, HELD_OUT - 1),
 }  # fmt: skip
 
 
@@ -53,6 +54,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--spread", type=float, default=0.0, metavar="X",
         help="mass, inertia, thrust and lag of the true vehicles: factors 1 - X to 1 + X (default: 0)",
     )  # fmt: skip
+    parser.add_argument(
+        "--noise", type=float, default=0.0, metavar="X",
+        help="the policy sees an estimate that errs like PX4's in its own simulation, X times as much (default: 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--late", type=int, default=0, metavar="N", help="commands take effect 0 to N steps of 10 ms later (default: 0)"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every race")
     parser.add_argument(
@@ -145,7 +153,8 @@ def _race(options: argparse.Namespace) -> int:
         checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
         flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
-            spread=options.spread, show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
+            spread=options.spread, noise=options.noise, late=options.late,
+            show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
         )  # fmt: skip
         races = [race for race, _ in flown]
         named = races[: len(names)]
@@ -157,7 +166,8 @@ def _race(options: argparse.Namespace) -> int:
                 [Path(name).stem, f"{s.races} drawn", f"{s.completed:.2f}", f"{s.passed:.0%}", "-", speed,
                  f"{s.fastest:.1f}", f"{s.off_centre:.2f}"]
             )  # fmt: skip
-        figures.append({"model": name, "spread": options.spread, "seed": options.seed, "races": [asdict(r) for r in races]})
+        told = {key: getattr(options, key) for key in ("spread", "noise", "late", "seed")}
+        figures.append({"model": name} | told | {"races": [asdict(race) for race in races]})
         if options.drawn:
             figures[-1]["drawn"] = race_flights.summary(races[len(names) :])._asdict()
         if options.plot:

@@ -38,6 +38,15 @@ def test_a_race_gives_a_table_figures_and_a_picture(model, tmp_path, capsys):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_noise_and_late_commands_change_the_flight_and_stand_in_the_figures(model, tmp_path):
+    told = []
+    for words in ([], ["--noise", 1], ["--late", 4]):
+        assert _run("split_s", model, "--rounds", 1, "--json", tmp_path / "f.json", *words) == 0
+        told += json.loads((tmp_path / "f.json").read_text())
+    assert [(one["noise"], one["late"]) for one in told] == [(0, 0), (1, 0), (0, 4)]
+    assert len({one["races"][0]["speed"] for one in told}) == 3
+
+
 def test_the_checkpoint_says_that_it_sees_gates(model):
     contract = checkpoint.load(model).manifest.contract
     assert (contract.observation, contract.sizes[0], contract.airframe) == ("racing_30", 30, "racer")
