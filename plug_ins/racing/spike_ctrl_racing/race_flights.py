@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
@@ -93,12 +93,14 @@ def fly_race(
     noise: float = 0.0,
     late: int = 0,
     show: Callable[[float], None] = lambda share: None,
+    watch: Callable[[Floats, Any, Flags], None] | None = None,
 ) -> list[tuple[Race, Trace]]:
     """Fly each course once, all at the same time, from rest before the first gate.
 
     seconds: after so many a flight is late. spread: mass, inertia, thrust and lag of the plants, factors 1 - x to 1 + x,
     drawn by the seed. noise: errors of the estimate, times those of `race_senses.like_px4`. late: commands take effect 0 to
-    so many control steps later. show: gets the share of the flights that have ended.
+    so many control steps later. show: gets the share of the flights that have ended. watch: gets at each step what was seen,
+    the policy's state after it, and who still races (N,).
     """
     differ = replace(like_px4(noise), mass=spread, inertia=spread, thrust=spread, lag=spread, delay=late)
     task = RacingTask(tuple(tracks), rounds=rounds, episode_steps=max(1, round(100 * seconds)), randomisation=differ)
@@ -110,6 +112,8 @@ def fly_race(
     steps, actions = np.zeros(len(tracks), int), []
     while flying.any():
         action, state = policy.step(seen, state)
+        if watch:
+            watch(seen, state, flying)
         seen, _, terminated, truncated, info = environment.step(np.nan_to_num(action))
         rows.append(environment.read(STATE_ROWS))
         actions.append(action)

@@ -23,6 +23,7 @@ spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
 spike-ctrl race racer_gates --drawn 100 --spread .2 --noise 1
+spike-ctrl race racer_gates --drawn 100 --cost                  # spikes and energy of a step, at speed and in a hover
 spike-ctrl race split_s --bag bags/mine
 spike-ctrl race draw --seed 11 -o course.yaml                   # a drawn course as a file
 spike-ctrl race room course.yaml racer_gates --rounds 1         # what a hall must leave free
@@ -61,6 +62,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--late", type=int, default=0, metavar="N", help="commands take effect 0 to N steps of 10 ms later (default: 0)"
     )
+    parser.add_argument(
+        "--cost", action="store_true",
+        help="also spikes, operations and energy of a control step, by the speed, and beside them those of a hover",
+    )  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every race")
     parser.add_argument(
@@ -129,7 +134,7 @@ def _race(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe as airframes
     from spike_ctrl.cli._terminal import end_progress, show_progress
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl_racing import race_chart, race_flights, track, track_sampler
+    from spike_ctrl_racing import race_chart, race_cost, race_flights, track, track_sampler
 
     names, models = _items(options.items)
     if not models:
@@ -145,17 +150,21 @@ def _race(options: argparse.Namespace) -> int:
     courses += [track_sampler.draw(HELD_OUT + options.seed, number) for number in range(options.drawn)]
     rows = [_reference(course, options) for course in courses[: len(names)] if options.reference]
     figures: list[dict[str, Any]] = []
+    costs: list[race_cost.StepCost] = []
     for name in models:
         loaded = checkpoint.load(find_model(name))
         contract = loaded.manifest.contract
         race_flights.require(loaded.policy, contract.observation, name)
         craft = airframes.load(contract.airframe)
         checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
+        count = race_cost.RaceCount(loaded.policy, Path(name).stem) if options.cost else None
         flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
             spread=options.spread, noise=options.noise, late=options.late,
-            show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
+            show=lambda share: show_progress(f"{share:.0%} of the races", aside=True), watch=count.watch if count else None,
         )  # fmt: skip
+        if count:
+            costs += [*count.costs(loaded.weights), race_cost.hover(craft)]
         races = [race for race, _ in flown]
         named = races[: len(names)]
         rows += [[Path(name).stem, race.track, *_row(race)] for race in named]
@@ -170,6 +179,8 @@ def _race(options: argparse.Namespace) -> int:
         figures.append({"model": name} | told | {"races": [asdict(race) for race in races]})
         if options.drawn:
             figures[-1]["drawn"] = race_flights.summary(races[len(names) :])._asdict()
+        if count:
+            figures[-1]["cost"] = [one._asdict() for one in count.costs(loaded.weights)]
         if options.plot:
             path = options.plot
             if len(models) > 1:
@@ -180,6 +191,8 @@ def _race(options: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    if costs:
+        print(race_cost.table(list(dict.fromkeys(costs))))
     if options.json:
         output_paths.write_json("--json", options.json, figures)
     return 0
