@@ -23,6 +23,7 @@ spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
 spike-ctrl race racer_gates --drawn 100 --spread .2 --noise 1
+spike-ctrl race hall racer_gates --rounds 1 --film race.gif
 spike-ctrl race racer_gates --drawn 100 --cost                  # spikes and energy of a step, at speed and in a hover
 spike-ctrl race split_s --bag bags/mine
 spike-ctrl race draw --seed 11 -o course.yaml                   # a drawn course as a file
@@ -67,6 +68,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="also spikes, operations and energy of a control step, by the speed, and beside them those of a hover",
     )  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
+    parser.add_argument(
+        "--film", type=Path, metavar="FILE", help="a film of the first race, as GIF (needs the plug-in view)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every race")
     parser.add_argument(
         "--bag", type=Path, metavar="BAG", help="judge a recorded flight along the course instead of flying it with a model"
@@ -134,18 +138,20 @@ def _race(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe as airframes
     from spike_ctrl.cli._terminal import end_progress, show_progress
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl_racing import race_chart, race_cost, race_flights, track, track_sampler
+    from spike_ctrl_racing import race_chart, race_cost, race_film, race_flights, track, track_sampler
 
     names, models = _items(options.items)
     if not models:
         raise UsageError("MODEL: found none, wanted a model")
     if not names and not options.drawn:
         raise UsageError("TRACK: found none, wanted a course or --drawn N")
-    for what, path in (("--plot", options.plot), ("--json", options.json)):
+    for what, path in (("--plot", options.plot), ("--film", options.film), ("--json", options.json)):
         if path is not None:
             output_paths.require_file(what, path)
     if options.plot:
         race_chart.require()
+    if options.film:
+        race_film.require()
     courses = [track.load(name) for name in names]
     courses += [track_sampler.draw(HELD_OUT + options.seed, number) for number in range(options.drawn)]
     rows = [_reference(course, options) for course in courses[: len(names)] if options.reference]
@@ -186,6 +192,8 @@ def _race(options: argparse.Namespace) -> int:
             if len(models) > 1:
                 path = path.with_stem(f"{path.stem}_{Path(name).stem}")
             race_chart.save(path, courses, flown, f"{Path(name).stem}, {options.rounds} rounds")
+        if options.film and name == models[0]:
+            race_film.save(options.film, courses[0], *flown[0], Path(name).stem)
     end_progress()
     head = ["model", "course", "completed", "gates", "time, s", "mean, m/s", "top, m/s", "off centre, m"]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
