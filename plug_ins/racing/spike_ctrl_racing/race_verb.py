@@ -24,6 +24,7 @@ spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
 spike-ctrl race racer_gates --drawn 100 --spread .2 --noise 1
 spike-ctrl race hall racer_gates --rounds 1 --film race.gif
+spike-ctrl race racer_gates --drawn 100 --airframe racer_battery
 spike-ctrl race racer_gates --drawn 100 --cost                  # spikes and energy of a step, at speed and in a hover
 spike-ctrl race split_s --bag bags/mine
 spike-ctrl race draw --seed 11 -o course.yaml                   # a drawn course as a file
@@ -67,6 +68,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--cost", action="store_true",
         help="also spikes, operations and energy of a control step, by the speed, and beside them those of a hover",
     )  # fmt: skip
+    parser.add_argument(
+        "--airframe",
+        help="a name among config/airframes or a path (default: the policy's; of a training the recipe's, or racer)",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
     parser.add_argument(
         "--film", type=Path, metavar="FILE", help="a film of the first race, as GIF (needs the plug-in view)"
@@ -89,7 +94,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where the trained policy or the drawn course is written"
     )
-    training.add_argument("--airframe", help="a name among config/airframes or a path (default: the recipe's, or racer)")
     training.add_argument("--updates", type=int, help="steps of the optimiser, without a recipe (default: 3000)")
     training.add_argument("--fast", type=float, metavar="V", help="speed asked for, m/s, without a recipe (default: 9)")
     training.add_argument("--from", dest="origin", metavar="MODEL", help="go on from this policy")
@@ -161,8 +165,9 @@ def _race(options: argparse.Namespace) -> int:
         loaded = checkpoint.load(find_model(name))
         contract = loaded.manifest.contract
         race_flights.require(loaded.policy, contract.observation, name)
-        craft = airframes.load(contract.airframe)
-        checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
+        craft = airframes.load(options.airframe or contract.airframe)
+        its = {} if options.airframe else {"airframe_hash": craft.hash}  # who names a vehicle wants that one
+        checkpoint.require(contract, its | {"action": craft.action_layout}, name)
         count = race_cost.RaceCount(loaded.policy, Path(name).stem) if options.cost else None
         flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
@@ -182,7 +187,7 @@ def _race(options: argparse.Namespace) -> int:
                  f"{s.fastest:.1f}", f"{s.off_centre:.2f}"]
             )  # fmt: skip
         told = {key: getattr(options, key) for key in ("spread", "noise", "late", "seed")}
-        figures.append({"model": name} | told | {"races": [asdict(race) for race in races]})
+        figures.append({"model": name, "airframe": craft.name} | told | {"races": [asdict(race) for race in races]})
         if options.drawn:
             figures[-1]["drawn"] = race_flights.summary(races[len(names) :])._asdict()
         if count:
