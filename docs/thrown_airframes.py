@@ -40,6 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     flown: dict[str, Controller] = {path: PolicyController(checkpoint.load(path).compiled()) for path in options.models}
     flown["guide, told the plant"] = GuideController(GeometricGuide(Airframe.load("any_quad")))
+    any_of_them = np.zeros(options.vehicles, bool)
     for name, controller in flown.items():
         kept, ratio, lag = thrown(controller, options.seed, options.vehicles)
         rows = [[f"{name}: {kept.mean():.3f}", *(f"lag {low} to {high} s" for low, high in itertools.pairwise(LAGS))]]
@@ -50,6 +51,8 @@ def main() -> None:
                 row.append(f"{kept[some].mean():.3f} of {some.sum()}")
             rows.append(row)
         print(text_table(rows))
+        any_of_them |= kept
+    print(f"kept by any of them: {any_of_them.mean():.3f}")
 
 
 if __name__ == "__main__":

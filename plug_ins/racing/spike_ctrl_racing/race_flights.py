@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.dynamics import STATE_ROWS
-from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_racing.race_kernels import SIZE
+from spike_ctrl_racing.race_senses import like_px4
 from spike_ctrl_racing.racing_environment import LAYOUT, OUTCOMES, RacingEnvironment, RacingTask
 from spike_ctrl_racing.track import Track
 
@@ -90,14 +90,19 @@ def fly_race(
     seed: int = 0,
     seconds: float = 120.0,
     spread: float = 0.0,
+    noise: float = 0.0,
+    late: int = 0,
     show: Callable[[float], None] = lambda share: None,
+    watch: Callable[[Floats, Any, Flags], None] | None = None,
 ) -> list[tuple[Race, Trace]]:
     """Fly each course once, all at the same time, from rest before the first gate.
 
     seconds: after so many a flight is late. spread: mass, inertia, thrust and lag of the plants, factors 1 - x to 1 + x,
-    drawn by the seed. show: gets the share of the flights that have ended.
+    drawn by the seed. noise: errors of the estimate, times those of `race_senses.like_px4`. late: commands take effect 0 to
+    so many control steps later. show: gets the share of the flights that have ended. watch: gets at each step what was seen,
+    the policy's state after it, and who still races (N,).
     """
-    differ = Randomisation(mass=spread, inertia=spread, thrust=spread, lag=spread)
+    differ = replace(like_px4(noise), mass=spread, inertia=spread, thrust=spread, lag=spread, delay=late)
     task = RacingTask(tuple(tracks), rounds=rounds, episode_steps=max(1, round(100 * seconds)), randomisation=differ)
     environment = RacingEnvironment(airframe, len(tracks), task)
     seen, _ = environment.reset(seed=seed)
@@ -107,6 +112,8 @@ def fly_race(
     steps, actions = np.zeros(len(tracks), int), []
     while flying.any():
         action, state = policy.step(seen, state)
+        if watch:
+            watch(seen, state, flying)
         seen, _, terminated, truncated, info = environment.step(np.nan_to_num(action))
         rows.append(environment.read(STATE_ROWS))
         actions.append(action)

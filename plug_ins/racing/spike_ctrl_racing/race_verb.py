@@ -22,7 +22,10 @@ EXAMPLES = """
 spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
 spike-ctrl race split_s my_course.yaml racer_gates --plot race.png --json race.json
-spike-ctrl race racer_gates --drawn 100 --spread .2
+spike-ctrl race racer_gates --drawn 100 --spread .2 --noise 1
+spike-ctrl race hall racer_gates --rounds 1 --film race.gif
+spike-ctrl race racer_gates --drawn 100 --airframe racer_battery
+spike-ctrl race racer_gates --drawn 100 --cost                  # spikes and energy of a step, at speed and in a hover
 spike-ctrl race split_s --bag bags/mine
 spike-ctrl race draw --seed 11 -o course.yaml                   # a drawn course as a file
 spike-ctrl race room course.yaml racer_gates --rounds 1         # what a hall must leave free
@@ -34,8 +37,9 @@ spike-ctrl race train split_s -o split_s.safetensors --from racer_gates --fast 1
 MODELS = Path(__file__).with_name("models")
 HELD_OUT = 1_000_000  # added to the seed of drawn courses, which no training draws
 RANGES = {
-    "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "updates": (1, 10**6),
-    "fast": (0.5, 30.0), "low": (0.8, 10.0), "flights": (1, 10**6), "seed": (0, HELD_OUT - 1),
+    "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "noise": (0.0, 5.0),
+    "late": (0, 4), "updates": (1, 10**6), "fast": (0.5, 30.0), "low": (0.8, 10.0), "flights": (1, 10**6),
+    "seed": (0, HELD_OUT - 1),
 }  # fmt: skip
 
 
@@ -53,7 +57,25 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--spread", type=float, default=0.0, metavar="X",
         help="mass, inertia, thrust and lag of the true vehicles: factors 1 - X to 1 + X (default: 0)",
     )  # fmt: skip
+    parser.add_argument(
+        "--noise", type=float, default=0.0, metavar="X",
+        help="the policy sees an estimate that errs like PX4's in its own simulation, X times as much (default: 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--late", type=int, default=0, metavar="N", help="commands take effect 0 to N steps of 10 ms later (default: 0)"
+    )
+    parser.add_argument(
+        "--cost", action="store_true",
+        help="also spikes, operations and energy of a control step, by the speed, and beside them those of a hover",
+    )  # fmt: skip
+    parser.add_argument(
+        "--airframe",
+        help="a name among config/airframes or a path (default: the policy's; of a training the recipe's, or racer)",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
+    parser.add_argument(
+        "--film", type=Path, metavar="FILE", help="a film of the first race, as GIF (needs the plug-in view)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every race")
     parser.add_argument(
         "--bag", type=Path, metavar="BAG", help="judge a recorded flight along the course instead of flying it with a model"
@@ -72,7 +94,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where the trained policy or the drawn course is written"
     )
-    training.add_argument("--airframe", help="a name among config/airframes or a path (default: the recipe's, or racer)")
     training.add_argument("--updates", type=int, help="steps of the optimiser, without a recipe (default: 3000)")
     training.add_argument("--fast", type=float, metavar="V", help="speed asked for, m/s, without a recipe (default: 9)")
     training.add_argument("--from", dest="origin", metavar="MODEL", help="go on from this policy")
@@ -121,32 +142,40 @@ def _race(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe as airframes
     from spike_ctrl.cli._terminal import end_progress, show_progress
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl_racing import race_chart, race_flights, track, track_sampler
+    from spike_ctrl_racing import race_chart, race_cost, race_film, race_flights, track, track_sampler
 
     names, models = _items(options.items)
     if not models:
         raise UsageError("MODEL: found none, wanted a model")
     if not names and not options.drawn:
         raise UsageError("TRACK: found none, wanted a course or --drawn N")
-    for what, path in (("--plot", options.plot), ("--json", options.json)):
+    for what, path in (("--plot", options.plot), ("--film", options.film), ("--json", options.json)):
         if path is not None:
             output_paths.require_file(what, path)
     if options.plot:
         race_chart.require()
+    if options.film:
+        race_film.require()
     courses = [track.load(name) for name in names]
     courses += [track_sampler.draw(HELD_OUT + options.seed, number) for number in range(options.drawn)]
     rows = [_reference(course, options) for course in courses[: len(names)] if options.reference]
     figures: list[dict[str, Any]] = []
+    costs: list[race_cost.StepCost] = []
     for name in models:
         loaded = checkpoint.load(find_model(name))
         contract = loaded.manifest.contract
         race_flights.require(loaded.policy, contract.observation, name)
-        craft = airframes.load(contract.airframe)
-        checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, name)
+        craft = airframes.load(options.airframe or contract.airframe)
+        its = {} if options.airframe else {"airframe_hash": craft.hash}  # who names a vehicle wants that one
+        checkpoint.require(contract, its | {"action": craft.action_layout}, name)
+        count = race_cost.RaceCount(loaded.policy, Path(name).stem) if options.cost else None
         flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,
-            spread=options.spread, show=lambda share: show_progress(f"{share:.0%} of the races", aside=True),
+            spread=options.spread, noise=options.noise, late=options.late,
+            show=lambda share: show_progress(f"{share:.0%} of the races", aside=True), watch=count.watch if count else None,
         )  # fmt: skip
+        if count:
+            costs += [*count.costs(loaded.weights), race_cost.hover(craft)]
         races = [race for race, _ in flown]
         named = races[: len(names)]
         rows += [[Path(name).stem, race.track, *_row(race)] for race in named]
@@ -157,19 +186,26 @@ def _race(options: argparse.Namespace) -> int:
                 [Path(name).stem, f"{s.races} drawn", f"{s.completed:.2f}", f"{s.passed:.0%}", "-", speed,
                  f"{s.fastest:.1f}", f"{s.off_centre:.2f}"]
             )  # fmt: skip
-        figures.append({"model": name, "spread": options.spread, "seed": options.seed, "races": [asdict(r) for r in races]})
+        told = {key: getattr(options, key) for key in ("spread", "noise", "late", "seed")}
+        figures.append({"model": name, "airframe": craft.name} | told | {"races": [asdict(race) for race in races]})
         if options.drawn:
             figures[-1]["drawn"] = race_flights.summary(races[len(names) :])._asdict()
+        if count:
+            figures[-1]["cost"] = [one._asdict() for one in count.costs(loaded.weights)]
         if options.plot:
             path = options.plot
             if len(models) > 1:
                 path = path.with_stem(f"{path.stem}_{Path(name).stem}")
             race_chart.save(path, courses, flown, f"{Path(name).stem}, {options.rounds} rounds")
+        if options.film and name == models[0]:
+            race_film.save(options.film, courses[0], *flown[0], Path(name).stem)
     end_progress()
     head = ["model", "course", "completed", "gates", "time, s", "mean, m/s", "top, m/s", "off centre, m"]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    if costs:
+        print(race_cost.table(list(dict.fromkeys(costs))))
     if options.json:
         output_paths.write_json("--json", options.json, figures)
     return 0

@@ -22,20 +22,23 @@ from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, randomisation
-from spike_ctrl.sim.dynamics import EPISODE, POSITION
-from spike_ctrl.sim.environment import LIMITS, RATE_HZ
+from spike_ctrl.sim.dynamics import DELAY, EPISODE, POSITION
+from spike_ctrl.sim.environment import LIMITS, RATE_HZ, require_short_delays
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl_racing import race_kernels, track
 from spike_ctrl_racing.race_kernels import SIZE, RaceField, Results, Rules
 from spike_ctrl_racing.race_reward import RaceReward
+from spike_ctrl_racing.race_senses import LateCommands, RaceSenses
 from spike_ctrl_racing.track import GATE_ROWS, Track
 from spike_ctrl_racing.track_sampler import MOST_GATES, TrackRanges, draw
 
 LAYOUT = "racing_30"
 EPISODE_STEPS = 6000
 _NOTHING, _NO_RULES = np.zeros(5, np.float32), (np.float32(0), np.float32(0), np.float32(0))  # of the position task
+_HEADING = slice(dynamics.TARGET_COS, dynamics.TARGET_SIN + 1)
 OUTCOMES = ("flying", "finished", "touched", "outside", "late")
 
 
@@ -59,11 +62,10 @@ class RacingTask:
 def require(task: RacingTask, airframe: Airframe) -> None:
     """Raise UsageError for what a race cannot have."""
     ranges.check(task, "task")
-    differ = task.randomisation
-    if differ.delay or differ.noise or not differ.sensors.exact or differ.sensors.late:
-        raise UsageError("randomisation: found delay, noise or sensors, wanted 0: a race has exact sensors of its own")
-    if airframe.action_layout == "rates" and differ.dead_time:
-        raise UsageError("randomisation.dead_time: found it with action_layout 'rates', wanted 0")
+    if task.randomisation.sensors.late:
+        found = "found samples that are late"
+        raise UsageError(f"randomisation.sensors: {found}, wanted none in a race; randomisation.delay delays its commands")
+    require_short_delays(airframe, task.randomisation)
     if isinstance(task.tracks, tuple) and not task.tracks:
         raise UsageError("tracks: found none, wanted courses or the ranges of courses")
 
@@ -75,6 +77,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
     numbers of the position task (position error (3, m), rotation matrix (9, row-major), velocity (3, m/s), body rates
     (3, rad/s, FLU)) with the next gate's centre as the set-point, and the yaw of its normal as that of the frame; then for
     the next gate and the one after it the centre from the vehicle (3, m) and the normal (3), both in the body frame, FLU.
+    With `noise` or `sensors` in the task's randomisation the policy sees an estimate; rewards and gates go by the truth.
 
     A step earns what `RaceReward` weighs. A flight is terminated when its rounds are complete, when the vehicle has touched
     a frame or the ground, or left the arena; it is truncated by `episode_steps`. Equal seeds give equal runs. `info` holds
@@ -97,7 +100,9 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
             raise UsageError(f"vehicles: found {vehicles}, wanted at least 1")
         require(task, airframe)
         self.airframe, self.task, self.num_envs, self.reward = airframe, task, vehicles, reward
+        self._senses = RaceSenses(task.randomisation, vehicles)
         farthest = np.concatenate([LIMITS, np.tile(np.repeat([4e3, 1.001], 3), 2)]).astype(np.float32)
+        farthest *= 1 if self._senses.exact else 2  # far more than an estimate is wrong by
         self.single_observation_space = gymnasium.spaces.Box(-farthest, farthest, dtype=np.float32)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
@@ -123,6 +128,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         self._moves = movement(airframe, RATE_HZ, task.randomisation.dead_time > 0)
         self._draws = task.start.array(), randomisation.nominal(airframe), task.randomisation.array()
         self._hover, self._seed = np.float32(airframe.hover), 0
+        self._late = LateCommands(airframe, vehicles) if task.randomisation.delay else None
 
     @property
     def reward(self) -> RaceReward:
@@ -148,12 +154,15 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
                 raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
             self._seed = int(seed)
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
+            self._senses.seed(self._seed)
         observation = np.empty((self.num_envs, SIZE), np.float32)
         race_kernels.start(
             self.buffer, who, self._seed, self._draws, self._hover, self.kept, self.field, self._ranges, self.rules,
             observation.ravel(), self._moves.extension,
         )  # fmt: skip
-        return observation, {}
+        if self._late:
+            self._late.begin(who)
+        return self._senses.sensed(observation, self.read(_HEADING), who), {}
 
     def step(self, actions: Floats) -> tuple[Floats, Floats, Any, Any, dict[str, Any]]:
         """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
@@ -169,13 +178,17 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         ends, outcome, reward = np.empty((2, n), np.bool_), np.empty(n, np.int64), np.empty(n, np.float32)
         results = Results(observation.ravel(), reward, ends, outcome, flight)
         before, (move, plant, extension) = self.read(slice(POSITION, POSITION + 3)), self._moves
+        begun = self.kept[:, race_kernels.ENDED] > 0  # by this step
+        if self._late:
+            actions = self._late.now(actions, self.read(DELAY).astype(np.int64))
+            self._late.begin(begun)
         move(self.buffer, actions, *plant, _NOTHING, _NO_RULES, self._seed, self._draws, None)
         finished = race_kernels.finish(
             self.buffer, before, actions, self._weights, self._seed, self._draws, self._hover, self.kept, self.field,
             self._ranges, self.rules, results, extension,
         )  # fmt: skip
         info = {"flight": _flight(flight, outcome), "_flight": ends[0] | ends[1]} if finished else {}
-        return observation, reward, ends[0], ends[1], info
+        return self._senses.sensed(observation, self.read(_HEADING), begun), reward, ends[0], ends[1], info
 
     def read(self, which: slice | int) -> Floats:
         """Rows of the state, vehicle by vehicle: see the row names in `spike_ctrl.sim.dynamics`."""
@@ -265,6 +278,8 @@ def make_race(
     elif not isinstance(tracks, TrackRanges):
         tracks = tuple(track.load(course) if isinstance(course, str) else course for course in tracks)
     if isinstance(given := task.get("randomisation"), Mapping):
+        if isinstance(errors := given.get("sensors"), Mapping):
+            given = {**given, "sensors": _changed(SensorSettings(), errors, "randomisation.sensors")}
         task["randomisation"] = _changed(Randomisation(), given, "randomisation")
     race = _changed(RacingTask(tracks=tracks), task, "task")  # type: ignore[arg-type]
     weights = _changed(RaceReward(), reward, "reward") if isinstance(reward, Mapping) else reward

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_racing import race_flights, race_training, race_verb, track_sampler
 
 
@@ -36,6 +38,15 @@ def test_a_race_gives_a_table_figures_and_a_picture(model, tmp_path, capsys):
     assert [race["track"] for race in figures["races"]] == ["split_s", *(f"drawn-1000000-{n}" for n in range(3))]
     assert figures["drawn"]["completed"] == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_noise_and_late_commands_change_the_flight_and_stand_in_the_figures(model, tmp_path):
+    told = []
+    for words in ([], ["--noise", 1], ["--late", 4]):
+        assert _run("split_s", model, "--rounds", 1, "--json", tmp_path / "f.json", *words) == 0
+        told += json.loads((tmp_path / "f.json").read_text())
+    assert [(one["noise"], one["late"]) for one in told] == [(0, 0), (1, 0), (0, 4)]
+    assert len({one["races"][0]["speed"] for one in told}) == 3
 
 
 def test_the_checkpoint_says_that_it_sees_gates(model):
@@ -84,3 +95,22 @@ def test_the_shipped_policy_flies_courses_that_it_has_never_seen():
 
 def test_the_shipped_policy_is_small():
     assert race_verb.find_model("racer_gates").stat().st_size < 300_000
+
+
+def test_a_policy_races_another_vehicle_if_its_commands_are_the_same(tmp_path):
+    speeds = []
+    for words in ([], ["--airframe", "racer_battery"], ["--airframe", "sih_quadx"]):
+        assert _run("hall", "racer_gates", "--rounds", 1, "--seconds", 1, "--json", tmp_path / "f.json", *words) == 0
+        (told,) = json.loads((tmp_path / "f.json").read_text())
+        speeds.append((told["airframe"], told["races"][0]["fastest"]))
+    assert [name for name, _ in speeds] == ["racer", "racer_battery", "sih_quadx"]
+    assert speeds[1][1] > speeds[0][1] > speeds[2][1]  # a full battery is stronger, a heavy vehicle slower
+    with pytest.raises(CheckpointError, match="action"):
+        _run("hall", "racer_gates", "--airframe", "crazyflie")
+
+
+def test_the_racer_with_a_battery_is_the_racer_otherwise():
+    plain, weighed = airframe.load("racer"), airframe.load("racer_battery")
+    assert replace(weighed, name="racer", battery=None) == plain
+    empties = weighed.battery.endurance / 60
+    assert 1 < empties < 2  # minutes at full thrust

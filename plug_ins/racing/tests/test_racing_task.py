@@ -141,7 +141,9 @@ def test_a_vehicle_with_a_battery_and_a_dead_time_races():
         ({"tracks": ["nowhere"]}, "course 'nowhere' not found"),
         ({"tracks": []}, "tracks: found none"),
         ({"round": 3}, "unknown name 'round'; did you mean 'rounds'"),
-        ({"randomisation": {"noise": 1.0}}, "a race has exact sensors"),
+        ({"randomisation": {"sensors": {"delay": 0.02}}}, "samples that are late, wanted none in a race"),
+        ({"randomisation": {"delay": 5}}, "delay: found 5, wanted 0 to 4"),
+        ({"randomisation": {"sensors": {"gyr": 0.1}}}, "unknown name 'gyr'; did you mean 'gyro'"),
         ({"margin": 0.0}, "margin: found 0.0, wanted 1 to 100"),
     ],
 )

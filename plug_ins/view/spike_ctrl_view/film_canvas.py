@@ -38,9 +38,9 @@ def box(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return seen(corners[np.array(EDGES)])
 
 
-def floor(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Lines (K, 2, 2) of a grid on the floor of that box."""
-    xs, ys = (np.arange(math.ceil(low[i] / FLOOR_STEP), high[i] / FLOOR_STEP + 1e-9) * FLOOR_STEP for i in (0, 1))
+def floor(low: np.ndarray, high: np.ndarray, step: float = FLOOR_STEP) -> np.ndarray:
+    """Lines (K, 2, 2) of a grid on the floor of that box, with squares of so many m."""
+    xs, ys = (np.arange(math.ceil(low[i] / step), high[i] / step + 1e-9) * step for i in (0, 1))
     along = [[(x, low[1], low[2]), (x, high[1], low[2])] for x in xs]
     return seen(np.array(along + [[(low[0], y, low[2]), (high[0], y, low[2])] for y in ys]))
 
@@ -50,18 +50,24 @@ def stage(sheet: Any, share: float, flown: np.ndarray, set_points: np.ndarray, m
 
     flown, set_points: (T, 3), m; a set-point may be unknown, NaN. margin: m about both.
     """
-    from matplotlib.collections import LineCollection
-
     places = np.concatenate([flown, set_points])
     low, high = np.nanmin(places, axis=0) - margin, np.nanmax(places, axis=0) + margin
-    axes = sheet.add_axes((0.01, 0.01, share, 0.98))
-    axes.set_axis_off()
+    drawn = axes(sheet, share, low, high)
+    drawn.plot(*seen(set_points).T, color="#b8bec8", linewidth=1.0, linestyle=(0, (4, 3)))
+    return drawn, float(low[2])
+
+
+def axes(sheet: Any, share: float, low: np.ndarray, high: np.ndarray, step: float = FLOOR_STEP) -> Any:
+    """Axes over this share of a sheet's width that show a box between two corners (3,), m, and its floor."""
+    from matplotlib.collections import LineCollection
+
+    drawn = sheet.add_axes((0.01, 0.01, share, 0.98))
+    drawn.set_axis_off()
     corners = box(low, high).reshape(-1, 2)
-    axes.set(xlim=(corners[:, 0].min(), corners[:, 0].max()), ylim=(corners[:, 1].min(), corners[:, 1].max()))
-    axes.set_aspect("equal")
-    axes.add_collection(LineCollection(floor(low, high), colors=GRID_COLOUR, linewidths=0.8))
-    axes.plot(*seen(set_points).T, color="#b8bec8", linewidth=1.0, linestyle=(0, (4, 3)))
-    return axes, float(low[2])
+    drawn.set(xlim=(corners[:, 0].min(), corners[:, 0].max()), ylim=(corners[:, 1].min(), corners[:, 1].max()))
+    drawn.set_aspect("equal")
+    drawn.add_collection(LineCollection(floor(low, high, step), colors=GRID_COLOUR, linewidths=0.8))
+    return drawn
 
 
 def arms(position: np.ndarray, attitude: np.ndarray, length: float) -> np.ndarray:
