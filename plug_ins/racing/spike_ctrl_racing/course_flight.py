@@ -53,6 +53,10 @@ def check(context: Any) -> None:
         limits, cage = RaceLimits(), settings_for(airframe.load(values["airframe"]), 100.0, values["cage"]).cage
         if (done := sum(race.complete for race in room.races)) < len(room.races) - 1:
             raise ValueError(f"trajectory: found {done} of {len(room.races)} simulated races completed: {room}")
+        if (fast := max(race.fastest for race in room.races)) > limits.speed:
+            raise ValueError(
+                f"trajectory: found {fast:.1f} m/s in a simulated race, wanted at most {limits.speed} m/s: {room}"
+            )
         if room.lowest < limits.floor:
             found = f"found a stop that ends {room.lowest:.2f} m above the ground, wanted {limits.floor} m: raise its gates"
             raise ValueError(f"trajectory: {found}")

@@ -129,10 +129,13 @@ def _timed(at: Sums, direction: Sums, curvature: Sums, speed: float) -> tuple[Su
     return along(at), now[:, None] * along(direction)
 
 
-def passed(position: Sums, track: Track, rounds: int = 1) -> tuple[int, int, float]:
-    """Gates passed in their order by positions [T, 3], frames touched, and the root mean square off their centres, m."""
+def passed(position: Sums, track: Track, rounds: int = 1, radius: float = RADIUS) -> tuple[int, int, float]:
+    """Gates passed in their order by positions [T, 3], frames touched, and the root mean square off their centres, m.
+
+    radius: of the vehicle, m.
+    """
     found = np.zeros(4)
-    _follow(position.astype(np.float32), track.rows(), np.float32(RADIUS), rounds * len(track.gates), found)
+    _follow(position.astype(np.float32), track.rows(), np.float32(radius), rounds * len(track.gates), found)
     return int(found[0]), int(found[1]), float(np.sqrt(found[2] / max(found[0], 1.0)))
 
 

@@ -24,8 +24,9 @@ from spike_ctrl_racing.race_kernels import SIZE
 
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 30] and its state to actions [B, 4] and the new state."""
+WIDTH = 1.5  # m, of the gates for which CLOSE, LEAD and NEAR hold; they grow with a gate's width
 CLOSE = 3.0  # m: a way that crosses a gate's plane within this distance of its centre is a try to pass it
-LEAD, BEND, STEEP = 1.5, 3.0, 4.0  # m, 1, m/s; see `course_direction` and `cost`
+LEAD, NEAR, BEND, STEEP = 1.5, 0.5, 3.0, 4.0  # m, m, 1, m/s; see `course_direction` and `cost`
 BRAKING = 10.0  # m/s^2; see `asked_speed`
 
 
@@ -190,7 +191,8 @@ def follow(
             what, left, up = crossing(old, new, gates[b, g], radius)
             if g == tried and alive[b]:
                 side = what != BACKWARDS and (left != 0 or up != 0)
-                crossed[b] = side and left * left + up * up < np.float32(CLOSE * CLOSE)
+                close = np.float32(CLOSE) * gates[b, g, 12] / np.float32(WIDTH / 2)
+                crossed[b] = side and left * left + up * up < close * close
                 if what == PASSED:
                     gate[b] = (g + 1) % counts[b]
             if what == HIT:
@@ -241,13 +243,15 @@ def course_direction(position: torch.Tensor, rows: torch.Tensor) -> torch.Tensor
 
     In front of the gate it leads through its centre and on: sideways BEND times as steep as to a point LEAD behind it.
     Beside and behind the gate it leads back to its front. It has no zero, so that no place before a gate is one to stay at.
+    Of a narrower gate all distances are shorter.
     """
-    way, normal = rows[..., :3] - position, rows[..., 3:6]
+    way, normal, scale = rows[..., :3] - position, rows[..., 3:6], rows[..., 12:13] / (WIDTH / 2)
     ahead = (way * normal).sum(-1, keepdim=True)
     r = (way.square().sum(-1, keepdim=True) + 1e-4).sqrt()
-    through = normal * (ahead.clamp(min=0) + LEAD) + BEND * (way - normal * ahead)
+    through = normal * (ahead.clamp(min=0) + LEAD * scale) + BEND * (way - normal * ahead)
     around = way / r - normal
-    front = torch.sigmoid(12.0 * ((ahead + 0.5) / (r + 0.5) - 0.6))  # near the gate's plane it is in front, too
+    near = NEAR * scale
+    front = torch.sigmoid(12.0 * ((ahead + near) / (r + near) - 0.6))  # near the gate's plane it is in front, too
     towards = front * through / through.norm(dim=-1, keepdim=True) + (1 - front) * around
     direction: torch.Tensor = towards / (towards.square().sum(-1, keepdim=True) + 1e-6).sqrt()
     return direction

@@ -15,7 +15,7 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.dynamics import STATE_ROWS
 from spike_ctrl_racing.race_kernels import SIZE
 from spike_ctrl_racing.race_senses import like_px4
-from spike_ctrl_racing.racing_environment import LAYOUT, OUTCOMES, RacingEnvironment, RacingTask
+from spike_ctrl_racing.racing_environment import LAYOUT, OUTCOMES, RacingEnvironment, RacingTask, radius_of
 from spike_ctrl_racing.track import Track
 
 DONE = OUTCOMES.index("finished")
@@ -103,7 +103,8 @@ def fly_race(
     the policy's state after it, and who still races (N,).
     """
     differ = replace(like_px4(noise), mass=spread, inertia=spread, thrust=spread, lag=spread, delay=late)
-    task = RacingTask(tuple(tracks), rounds=rounds, episode_steps=max(1, round(100 * seconds)), randomisation=differ)
+    steps_most, radius = max(1, round(100 * seconds)), radius_of(airframe)
+    task = RacingTask(tuple(tracks), rounds=rounds, episode_steps=steps_most, radius=radius, randomisation=differ)
     environment = RacingEnvironment(airframe, len(tracks), task)
     seen, _ = environment.reset(seed=seed)
     state, flying = policy.initial_state(len(tracks)), np.ones(len(tracks), bool)

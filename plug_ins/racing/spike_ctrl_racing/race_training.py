@@ -37,13 +37,13 @@ from spike_ctrl_racing import flight_gradient
 from spike_ctrl_racing.flight_gradient import Weights
 from spike_ctrl_racing.plain_networks import Scaled
 from spike_ctrl_racing.race_kernels import GATE, SIZE
-from spike_ctrl_racing.racing_environment import LAYOUT, RacingEnvironment, RacingTask
+from spike_ctrl_racing.racing_environment import LAYOUT, RacingEnvironment, RacingTask, radius_of
 from spike_ctrl_racing.track import Track
 from spike_ctrl_racing.track_sampler import TrackRanges
 
 SCALE = np.repeat([5.0, 1.0, 6.0, 4.0, 5.0, 1.0, 8.0, 1.0], [3, 9, 3, 3, 3, 3, 3, 3]).astype(np.float32)
 """What the numbers of an observation are divided by. A trained network holds the divisions in its first weights."""
-FAR_BACK, MOVING = 4.0, 0.8  # m, share of the speed that is asked for: half of the starts
+MOVING = 0.8  # highest speed of half of the starts, as a share of the speed that is asked for
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class RaceTraining:
     again: float = within(0.0, 0.0, 1.0, "Share of lost vehicles that fly the segment again in which they were lost.")
     averaged: float = within(0.2, 0.0, 1.0, "Last share of the training over which the weights are averaged.")
     spread: float = within(0.1, 0.0, 0.5, "Mass, thrust, inertia and lag of the plants: factors 1 - x to 1 + x.")
+    back: float = within(4.0, 0.1, 20.0, "Farthest start from a gate, of the half that moves.", "m")
     cost: Weights = Weights()
 
 
@@ -96,7 +97,10 @@ class RaceTrainer:
         self.generator, vehicles = torch.Generator().manual_seed(seed + 1), settings.vehicles
         spread = Randomisation(mass=x, thrust=x, inertia=x, lag=x)
         starts = InitialStates(at_target=0.0, position=0.4, tilt=0.5, velocity=1.0, rates=1.0, yaw=1.5)
-        self.task = RacingTask(tracks, anywhere=1.0, back=FAR_BACK, speed=1.0, start=starts, randomisation=spread)
+        self.task = RacingTask(
+            tracks, radius=radius_of(airframe), anywhere=1.0, back=settings.back, speed=1.0, start=starts,
+            randomisation=spread,
+        )  # fmt: skip
         self.world = RacingEnvironment(airframe, vehicles, self.task)
         self.world.reset(seed=seed)
         self.optimiser = torch.optim.Adam(actor.parameters(), settings.rate)
@@ -134,7 +138,7 @@ class RaceTrainer:
         again = flown.lost & (torch.rand(s.vehicles, generator=self.generator).numpy() < s.again)
         new = ~again & (flown.lost | (self.age >= s.segments))
         if self.done % 2:
-            back, speed = FAR_BACK, MOVING * asked
+            back, speed = s.back, MOVING * asked
         else:
             back, speed = RacingTask.back, 0.0  # from rest close to the gate, as a race begins
         world.rules = world.rules._replace(back=np.float32(back), speed=np.float32(speed))

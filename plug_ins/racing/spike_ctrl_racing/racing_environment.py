@@ -6,6 +6,7 @@ Autoreset is Gymnasium's NEXT_STEP, as in `spike_ctrl.sim.environment`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,12 @@ class RacingTask:
     speed: float = within(0.0, 0.0, 30.0, "Highest speed at the start, through the gate.", "m/s")
     start: InitialStates = InitialStates(at_target=0.0, position=0.2, tilt=0.1, velocity=0.1, rates=0.1, yaw=0.1)
     randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+def radius_of(airframe: Airframe) -> float:
+    """The radius (m) that a vehicle counts with in a race: with its propellers, and at most that of the racer, .2 m."""
+    farthest = max(math.hypot(x, y) for x, y in zip(airframe.rotor_x, airframe.rotor_y, strict=True))
+    return min(1.6 * farthest, RacingTask.radius)
 
 
 def require(task: RacingTask, airframe: Airframe) -> None:

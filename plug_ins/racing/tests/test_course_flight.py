@@ -1,5 +1,6 @@
 """What the launch of a race is given, and what it refuses."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,14 @@ def test_a_race_gets_its_room_its_height_and_its_guide(launched):
 def test_a_race_that_cannot_be_flown_is_refused(launched, given, words):
     context, _ = launched(model="racer_gates", **given)
     with pytest.raises(ValueError, match=words):
+        course_flight.check(context)
+
+
+def test_a_race_that_the_supervisor_would_end_for_its_speed_is_refused(launched):
+    context, _ = launched(model="racer_gates", trajectory="course:hall::1")
+    (room,) = course_flight.ROOMS
+    course_flight.ROOMS[:] = [room._replace(races=[replace(room.races[0], fastest=15.4), *room.races[1:]])]
+    with pytest.raises(ValueError, match=r"trajectory: found 15.4 m/s in a simulated race, wanted at most 15.0 m/s"):
         course_flight.check(context)
 
 

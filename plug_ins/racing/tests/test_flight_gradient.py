@@ -109,6 +109,17 @@ def test_before_a_slow_way_the_speed_that_is_asked_for_falls_as_in_braking():
     assert asked.min() < 5 < 12 == pytest.approx(float(asked.max()))
 
 
+def test_the_way_to_a_smaller_gate_is_the_same_way_smaller():
+    """All lengths, those of the gate too, by .3: the direction stays."""
+    generator, small = torch.Generator().manual_seed(2), 0.3
+    gates = [torch.from_numpy(gate_row(Gate((0.0, 0.0, 0.0), 30.0, width=w, height=w))) for w in (1.5, small * 1.5)]
+    place = 3 * torch.randn(200, 3, generator=generator)
+    large, little = (
+        flight_gradient.course_direction(p, g.expand(200, 16)) for p, g in zip((place, small * place), gates, strict=True)
+    )
+    np.testing.assert_allclose(little.numpy(), large.numpy(), atol=1e-3)
+
+
 def test_a_training_is_a_function_of_its_seed(racer):
     settings = RaceTraining(vehicles=16, updates=2, segment=12)
     first, again, other = (

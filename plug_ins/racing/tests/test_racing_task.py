@@ -7,9 +7,10 @@ from gymnasium.utils.env_checker import check_env
 from scipy.spatial.transform import Rotation
 
 import spike_ctrl_racing
+from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim import dynamics
-from spike_ctrl_racing.racing_environment import OUTCOMES, make_race
+from spike_ctrl_racing.racing_environment import OUTCOMES, make_race, radius_of
 from spike_ctrl_racing.track import Gate, Track, gate_row
 
 ROW = Track("row", tuple(Gate((4.0 * i, 0.0, 2.0), 0.0) for i in range(4)))
@@ -124,6 +125,11 @@ def test_equal_seeds_give_equal_flights_for_any_number_of_vehicles():
         flights.append(np.stack(seen))
     np.testing.assert_array_equal(*flights)
     assert not np.allclose(flights[0][0], flights[0][10])  # after its ninth step a flight begins anew, elsewhere
+
+
+@pytest.mark.parametrize(("name", "radius"), [("racer", 0.2), ("sih_quadx", 0.2), ("crazyflie", 0.063)])
+def test_a_vehicle_counts_with_its_propellers(name, radius):
+    assert radius_of(airframe.load(name)) == pytest.approx(radius, abs=5e-4)
 
 
 @pytest.mark.flight  # it compiles a kernel of its own, which takes 10 s
