@@ -1,9 +1,10 @@
 #!/bin/sh
-# Takes out of .venv what a run does not need: docker/slim.sh [MORE PACKAGES]. What built the messages, headers, symbols, the
-# dialects of MAVLink that nobody speaks, and what lies there twice.
+# Takes out of .venv what a run does not need: docker/slim.sh [MORE PACKAGES]. What built the messages, headers, symbols, tests of
+# the packages, the dialects of MAVLink that nobody speaks, and what lies there twice.
 set -e
 packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-rm -rf .venv/build .venv/uv.env .venv/include "$packages/torch/include" "$packages/numba/tests"
+rm -rf .venv/build .venv/uv.env .venv/include "$packages/torch/include"
+find "$packages" -type d -name tests -prune -exec rm -rf {} +
 find .venv -type f \( -name '*.[ach]' -o -name '*.hpp' -o -name '*.cmake' -o -name '*.pxd' -o -name '*.pyx' \) -delete
 find "$packages/pymavlink/dialects" -type f ! -name '__init__.py' ! -path '*/v20/development.py' -delete
 for package in apsw llvmlite lxml lz4 yaml zstandard; do

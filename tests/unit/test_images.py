@@ -69,6 +69,12 @@ def test_all_that_is_copied_exists_and_reaches_the_build():
                     assert any(source == kept or source.startswith(f"{kept}/") for kept in wanted), source
 
 
+def test_an_image_holds_models_without_their_pages():
+    """The last line of .dockerignore that fits decides; the pages of figures are larger than the models."""
+    lines = (ROOT / ".dockerignore").read_text().split()
+    assert lines.index("models/*.html") > lines.index("!models")
+
+
 def test_the_images_hold_every_package():
     """colcon builds what lies below its base paths; a folder of packages that is not among them is in no image."""
     folders = {file.relative_to(ROOT).parts[0] for file in ROOT.glob("*/*/package.xml")}
@@ -109,6 +115,27 @@ def test_an_image_on_debian_is_of_the_checkouts_own_setup_and_leaves_its_tools_b
     assert re.search(rf"(?m)^{re.escape(target)}:", (ROOT / "Makefile").read_text())
     (packages,) = [value for name, value in stages()[base][1] if name == "RUN"]
     assert "g++" not in packages and "g++" in stages()["debian_build"][1][0][1]
+
+
+def test_what_only_a_build_or_a_test_needs_leaves_an_image(tmp_path):
+    """docker/slim.sh in a small .venv: a library that lies there twice becomes a link, what a run imports stays."""
+    packages = tmp_path / ".venv" / "lib" / "packages"
+    names = ("apsw", "llvmlite", "lxml", "lz4", "yaml", "zstandard", "numpy", "numpy/testing")
+    kept = [f"{name}/__init__.py" for name in names]
+    kept += ["pymavlink/dialects/v20/development.py", "one.libs/libshared.so", "two.libs/libshared.so"]
+    gone = ["numpy/tests/test_all.py", "numba/cuda/tests/data/large.csv", "torch/include/torch.h"]
+    gone += ["numpy/core.c", "ros.cmake", "pymavlink/dialects/v10/common.py"]
+    for file in kept + gone:
+        (packages / file).parent.mkdir(parents=True, exist_ok=True)
+        (packages / file).write_bytes(bytes(200_000))
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    answers = f'case "$*" in *sysconfig*) echo {packages};; *pip*) ;; *) exec {sys.executable} "$@";; esac'
+    python.write_text(f"#!/bin/sh\n{answers}\n")
+    python.chmod(0o755)
+    subprocess.run([ROOT / "docker" / "slim.sh"], cwd=tmp_path, check=True)
+    assert {file for file in kept + gone if (packages / file).exists()} == set(kept)
+    assert sum((packages / f"{name}.libs" / "libshared.so").is_symlink() for name in ("one", "two")) == 1
 
 
 def test_the_builder_checks_every_image_on_debian():
