@@ -98,9 +98,9 @@ class Cage:
         return _in_doubt(self, (round(x, 1), round(y, 1), round(z, 1)))
 
     def spares(self, crept: Vector) -> bool:
-        """Whether `in_doubt` can leave out enough for a position that has crept so far (m), on each axis."""
+        """Whether `in_doubt` can leave out enough for a position that has crept so far (m), where it is asked to."""
         half = self.margin / 2
-        if max(map(abs, crept)) <= half:
+        if not self.doubt_share or max(map(abs, crept)) <= half:
             return True
         return all(abs(moved) <= most + half for moved, most in zip(crept, _sparable(self, crept[2] > 0), strict=True))
 

@@ -83,15 +83,15 @@ class Consistency(NamedTuple):
 
     @property
     def strayed(self) -> Vector:
-        """The larger of the two slowest sums on each axis, and what resets have moved (m, world)."""
+        """The larger of the two slowest sums on each axis (m, world)."""
         x, y, z = (a if abs(a) >= abs(b) else b for a, b in zip(self.crept, self.kept, strict=True))
-        return plus((x, y, z), self.shifted)
+        return x, y, z
 
     def doubted(self, limits: ConsistencyLimits) -> Vector:
         """By how much (m, world) the vehicle may have stayed behind its position; sound estimates correct their height."""
         (x, y, _), c, z = self.strayed, self.kept[2], self.crept[2]
         beyond = math.copysign(max(abs(c) - limits.corrected, 0.0), c)
-        return x, y, z if abs(z) >= abs(beyond) else beyond
+        return plus((x, y, z if abs(z) >= abs(beyond) else beyond), self.shifted)
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, Findings]:
