@@ -65,7 +65,7 @@ def test_each_factor_of_a_drawn_airframe_lies_in_its_range_and_reaches_both_ends
         shares = (values - low) / (high - low)
         assert shares.min() < 0.05 and shares.max() > 0.95 and abs(shares.mean() - 0.5) < 0.06, name
     drawn = {*LOGARITHMIC, *UNIFORM, *LOOP_LOGARITHMIC, *LOOP_UNIFORM}
-    assert drawn | {"force", "trim"} == {f.name for f in dataclasses.fields(AirframeRanges)}
+    assert drawn | {"force", "weak", "trim"} == {f.name for f in dataclasses.fields(AirframeRanges)}
 
 
 def test_an_airframe_outside_of_the_ranges_is_refused_by_its_first_figure():
