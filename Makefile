@@ -217,7 +217,7 @@ $(DONE)/kernels: | $(DONE)/packages
 	@echo "setup: the kernels of simulator, training and flight, compiled for this machine, a minute"
 	@rm -rf $(VENV)/build/kernels
 	@compile() { $(VENV)/bin/spike-ctrl train $$1 --steps 4096 --vehicles 64 --run $(VENV)/build/kernels/$$1; }; \
-	(compile default & default=$$!; compile debug && $(VENV)/bin/python requirements/compile_flights.py && wait $$default) \
+	(compile default & compile debug && $(VENV)/bin/python requirements/compile_flights.py; rest=$$?; wait $$! && exit $$rest) \
 	  > $(VENV)/build/kernels.log 2>&1 || \
 	  { tail -n 20 $(VENV)/build/kernels.log >&2; echo "setup: the kernels did not compile; all output: $(VENV)/build/kernels.log" >&2; exit 1; }
 	@touch $@
