@@ -271,3 +271,20 @@ def test_a_step_of_two_metres_in_the_default_cage_stays_with_the_policy(who, fac
     )  # fmt: skip
     core = fly(who, flight)
     assert core.state.ladder.rung is Rung.SNN and abs(core.steps[-1].position[0] - 2.0) < 0.2
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0, 1.0), (1.15, 0.85, 1.2)])
+def test_a_step_of_two_metres_across_the_default_cage_takes_two_seconds_and_could_be_stopped_all_the_time(who, factors):
+    aim = moving_scenario.Aim(1.5, SetPoint((1.0, 0.0, 1.0), yaw=math.pi / 2))
+    flight = moving_scenario.draw(20)._replace(
+        family="none", factors=factors, latency=0.0, noise=0.5, wind=(0.0, 0.0, 0.0), start=(-1.0, 0.0, 1.0), aims=(aim,),
+        faults=(), duration=5.0,
+    )  # fmt: skip
+    core = fly(who, flight)
+    seconds, places = np.array([step.time for step in core.steps]), np.array([step.position for step in core.steps])
+    away = seconds[np.linalg.norm(places - aim.course.position, axis=1) > 0.1]
+    speeds = np.gradient(places, seconds, axis=0)
+    cage, braking = who[1].cage, who[1].braking
+    ends = [braking.beyond(*motion, cage.low, cage.high) for motion in zip(places, speeds, strict=True)]
+    assert core.state.ladder.rung is Rung.SNN
+    assert away.max() - aim.at < 2.1 and max(ends) < -0.5

@@ -22,11 +22,12 @@ from spike_ctrl.flight.geofence import Cage
 class SetPointLimits:
     """How a granted set-point moves. A vehicle does not follow exactly, so part of the largest speed is left for that."""
 
-    speed_share: float = within(0.5, 0.01, 1.0, "Share of the speed that can be braked, to a set-point.", "")
-    path_share: float = within(0.72, 0.01, 1.0, "Share of the speed that can be braked, on a trajectory.", "")
+    speed_share: float = within(0.7, 0.01, 1.0, "Share of the speed that can be braked.", "")
     acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration of the granted set-point.", "m/s^2")
     # The rest is for plants that differ, for wind, and to catch up: with its rotors at their limits it could not be steered.
     spare: float = within(0.2, 0.01, 1.0, "Largest share of the spare thrust for that acceleration.", "")
+    # A vehicle lags behind a set-point that speeds up and later overtakes its speed: less so if that speed is neared slowly.
+    smooth: float = within(0.6, 0.01, 10.0, "Time constant with which a faster set-point nears its speed.", "s")
     turn: float = within(0.5, 0.01, 10.0, "Largest yaw rate of the granted set-point.", "rad/s")
     closing: float = within(4.0, 0.1, 100.0, "Proportional gain on the remaining distance.", "1/s")
     arrived: float = within(1e-3, 1e-6, 1.0, "Within this distance the granted set-point has arrived.", "m")
@@ -60,7 +61,7 @@ def grant(
     low, high = cage.stopping_box
     gain = limits.acceleration
 
-    def slowed(place: Vector, velocity: Vector, share: float) -> Vector:
+    def slowed(place: Vector, velocity: Vector, share: float = limits.speed_share) -> Vector:
         fast = math.hypot(*velocity)
         if fast < 1e-9:
             return velocity
@@ -79,9 +80,11 @@ def grant(
     if far <= limits.arrived and math.dist(wanted.velocity, before.velocity) <= gain * dt:
         return wanted
     closing = min(limits.closing, math.sqrt(gain / max(far, limits.arrived)))
-    share = limits.path_share if on_path and any(wanted.velocity) else limits.speed_share  # a step is no path to follow
-    aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
-    u, v, w = slowed(before.position, _towards(before.velocity, aim, gain * dt), share)
+    change, follows = gain * dt, on_path and any(wanted.velocity)  # a step is no path to follow
+    aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)))
+    if not follows and math.hypot(*aim) > math.hypot(*before.velocity):
+        change = min(change, math.dist(aim, before.velocity) * dt / limits.smooth)
+    u, v, w = slowed(before.position, _towards(before.velocity, aim, change))
     u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
     return SetPoint((x + u * dt, y + v * dt, z + w * dt), (u, v, w), wanted.yaw)
 
@@ -107,7 +110,7 @@ def too_fast(path: Trajectory, cage: Cage, braking: Braking, limits: SetPointLim
         if fast < 1e-9 or cage.clamp(point.position) != point.position:
             continue
         u, v, w = point.velocity
-        granted = limits.path_share * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
+        granted = limits.speed_share * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
         if fast > granted:
             where = ", ".join(f"{p:.2f}" for p in point.position)
             found = f"at ({where}) m it flies at {fast:.2f} m/s, wanted at most {granted - 0.005:.2f} before the wall"
