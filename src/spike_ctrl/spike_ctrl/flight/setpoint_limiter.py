@@ -22,12 +22,14 @@ from spike_ctrl.flight.geofence import Cage
 class SetPointLimits:
     """How a granted set-point moves. A vehicle does not follow exactly, so part of the largest speed is left for that."""
 
-    speed_share: float = within(0.7, 0.01, 1.0, "Share of the speed that can be braked.", "")
+    speed_share: float = within(0.65, 0.01, 1.0, "Share of the speed that can be braked, to a set-point.", "")
+    stream_share: float = within(0.5, 0.01, 1.0, "The same to one of a stream, which may turn at any moment.", "")
+    path_share: float = within(0.72, 0.01, 1.0, "Share of the speed that can be braked, on a trajectory.", "")
     acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration of the granted set-point.", "m/s^2")
     # The rest is for plants that differ, for wind, and to catch up: with its rotors at their limits it could not be steered.
     spare: float = within(0.2, 0.01, 1.0, "Largest share of the spare thrust for that acceleration.", "")
     # A vehicle lags behind a set-point that speeds up and later overtakes its speed: less so if that speed is neared slowly.
-    smooth: float = within(0.6, 0.01, 10.0, "Time constant with which a faster set-point nears its speed.", "s")
+    smooth: float = within(0.6, 0.01, 10.0, "Time constant with which a set-point of no stream nears a larger speed.", "s")
     turn: float = within(0.5, 0.01, 10.0, "Largest yaw rate of the granted set-point.", "rad/s")
     closing: float = within(4.0, 0.1, 100.0, "Proportional gain on the remaining distance.", "1/s")
     arrived: float = within(1e-3, 1e-6, 1.0, "Within this distance the granted set-point has arrived.", "m")
@@ -47,11 +49,11 @@ class SetPointLimits:
 
 def grant(
     before: SetPoint, wanted: SetPoint, dt: float, cage: Cage, braking: Braking, most: float, limits: SetPointLimits,
-    on_path: bool = False,
+    on_path: bool = False, streamed: bool = False,
 ) -> SetPoint:  # fmt: skip
     """The set-point `dt` s after `before`, in the cage as it lies. most: largest speed (m/s).
 
-    on_path: the wanted set-point is on a trajectory that was granted.
+    on_path: the wanted set-point is on a trajectory that was granted. streamed: it is the last of a stream.
     """
     if wanted == before:
         return wanted
@@ -61,7 +63,7 @@ def grant(
     low, high = cage.stopping_box
     gain = limits.acceleration
 
-    def slowed(place: Vector, velocity: Vector, share: float = limits.speed_share) -> Vector:
+    def slowed(place: Vector, velocity: Vector, share: float) -> Vector:
         fast = math.hypot(*velocity)
         if fast < 1e-9:
             return velocity
@@ -80,11 +82,12 @@ def grant(
     if far <= limits.arrived and math.dist(wanted.velocity, before.velocity) <= gain * dt:
         return wanted
     closing = min(limits.closing, math.sqrt(gain / max(far, limits.arrived)))
-    change, follows = gain * dt, on_path and any(wanted.velocity)  # a step is no path to follow
-    aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)))
-    if not follows and math.hypot(*aim) > math.hypot(*before.velocity):
+    follows = on_path and any(wanted.velocity)  # a step is no path to follow
+    change, share = gain * dt, limits.stream_share if streamed else limits.path_share if follows else limits.speed_share
+    aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
+    if not (follows or streamed) and math.hypot(*aim) > math.hypot(*before.velocity):
         change = min(change, math.dist(aim, before.velocity) * dt / limits.smooth)
-    u, v, w = slowed(before.position, _towards(before.velocity, aim, change))
+    u, v, w = slowed(before.position, _towards(before.velocity, aim, change), share)
     u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
     return SetPoint((x + u * dt, y + v * dt, z + w * dt), (u, v, w), wanted.yaw)
 
@@ -110,7 +113,7 @@ def too_fast(path: Trajectory, cage: Cage, braking: Braking, limits: SetPointLim
         if fast < 1e-9 or cage.clamp(point.position) != point.position:
             continue
         u, v, w = point.velocity
-        granted = limits.speed_share * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
+        granted = limits.path_share * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
         if fast > granted:
             where = ", ".join(f"{p:.2f}" for p in point.position)
             found = f"at ({where}) m it flies at {fast:.2f} m/s, wanted at most {granted - 0.005:.2f} before the wall"

@@ -83,7 +83,8 @@ def grant_set_point(state: SupervisorState, now: float, settings: FlightSettings
         before, begun = SetPoint(cage.clamp(state.sample.position), yaw=yaw(state.sample.quaternion)), now
     speed = settings.envelope.trajectory_limits[1]
     on_path = isinstance(state.target.course, Trajectory)
-    point = grant(before, wanted, now - begun, cage, settings.braking, speed, settings.set_point, on_path)
+    streamed = state.target.streamed is not None
+    point = grant(before, wanted, now - begun, cage, settings.braking, speed, settings.set_point, on_path, streamed)
     return state._replace(granted=point, granted_at=now), found
 
 
