@@ -112,8 +112,9 @@ def _fly_plants(given: dict[str, str]) -> int:
     from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
     from spike_ctrl_sitl import plant_sweep
 
-    known = {"model": str(resources.find("models", "sih_quadx.safetensors")), "airframe": "sih_quadx"}
-    known |= {"noise": NOISE, "seed": "0"}
+    shipped = f"{given.get('airframe', 'sih_quadx')}.safetensors"
+    model = shipped if (resources.folder("models") / shipped).is_file() else "sih_quadx.safetensors"
+    known = {"model": str(resources.find("models", model)), "airframe": "sih_quadx", "noise": NOISE, "seed": "0"}
     if unknown := set(given) - set(known):
         raise UsageError(f"argument: found '{unknown.pop()}:=' with --plants, wanted among {', '.join(known)}")
     known |= given

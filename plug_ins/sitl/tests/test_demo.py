@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from refusal import refused
 
+from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.policy import checkpoint
+from spike_ctrl_sitl import plant_sweep
 from spike_ctrl_sitl.path_error import flown_track
 from spike_ctrl_sitl.true_states import Truth
 
@@ -53,3 +56,13 @@ def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_v
     np.testing.assert_allclose(found.error, np.linalg.norm([[1.0, -1, -1], [3.0, -1, -1]], axis=1))
     log.rung_at = lambda _: np.full(5, Rung.GUIDE)
     assert flown_track(log, true) is None
+
+
+def test_the_plants_of_an_airframe_are_flown_by_its_shipped_model(monkeypatch, capsys):
+    flown = []
+    monkeypatch.setattr(plant_sweep, "fly_plants", lambda policy, craft, *_: flown.append((policy, craft)) or [])
+    assert main.main(["demo", "--plants", "airframe:=x500"]) == 0
+    (policy, craft), shipped = flown[0], checkpoint.load(resources.find("models", "x500.safetensors"))
+    assert craft.name == "x500"
+    for own, wanted in zip(policy.theta, shipped.policy.theta, strict=True):
+        np.testing.assert_array_equal(own, wanted)
