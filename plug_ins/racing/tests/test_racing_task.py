@@ -116,6 +116,21 @@ def test_a_gate_that_is_passed_earns_its_worth():
     assert sorted(set(np.round(rewards, 5))) == [0.0, 3.0] and rewards.count(3.0) == 1
 
 
+def test_turning_and_a_changed_action_cost_their_squares():
+    none = {"progress": 0.0, "gate": 0.0, "body_rates": 0.0, "roughness": 0.0, "end": 0.0}
+    environment = _thrown(reward=none | {"roughness": 2.0})
+    actions = np.array([[0, 0, 0, 0], [0.1, 0, -0.2, 0], [0.1, 0, -0.2, 0], [0.1, 0.3, -0.2, 0]], np.float32)
+    earned = [float(environment.step(action[None])[1][0]) for action in actions]
+    np.testing.assert_allclose(earned, [0.0, -2 * 0.05, 0.0, -2 * 0.09], atol=1e-6)
+
+    environment = _thrown(reward=none | {"body_rates": 2.0})
+    for _ in range(10):  # it rolls by its rate loop, which the plant tells
+        _, reward, *_ = environment.step(np.array([[0.0, 0.4, 0.0, 0.0]], np.float32))
+        rates = dynamics.read(environment.buffer, slice(10, 13), 1)[0]
+        assert float(reward[0]) == pytest.approx(-2 * float(np.square(rates).sum()), rel=1e-4)
+    assert np.abs(rates).max() > 1.0
+
+
 def test_equal_seeds_give_equal_flights_for_any_number_of_vehicles():
     flights = []
     for count in (3, 19):
