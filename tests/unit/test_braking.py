@@ -6,6 +6,7 @@
 - a trajectory from which the autopilot could not stop inside is refused
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -135,3 +136,34 @@ def test_a_vehicle_that_could_not_be_stopped_inside_is_named_before_it_leaves():
     (closing,) = cage.check_braking(state, BRAKING, guided=True)  # the guide has had its time
     assert closing.fault is Fault.CAGE_CLOSING
     assert not cage.check_braking(state._replace(velocity=(-2.0, 0.0, 0.0)), BRAKING, guided=False)
+
+
+def _granted(wanted, velocity=(0.0, 0.0, 0.0), streamed=False, time=6.0):
+    """Set-points every 10 ms, from the middle of the cage on."""
+    points = [SetPoint((0.0, 0.0, 1.25), velocity)]
+    for _ in range(round(time * 100)):
+        points.append(grant(points[-1], wanted, 0.01, CAGE, BRAKING, 5.0, LIMITS, streamed=streamed))
+    return points
+
+
+def test_a_step_nears_its_speed_slowly_and_may_be_faster_than_a_stream_which_gains_it_at_once():
+    wanted, along = SetPoint((2.0, 0.0, 1.25)), (1.0, 0.0, 0.0)
+    stopped = BRAKING.speed((0.0, 0.0, 1.25), along, *CAGE.stopping_box)
+    step, stream = ([math.hypot(*point.velocity) for point in _granted(wanted, streamed=kind)] for kind in (False, True))
+    assert stream[50] == pytest.approx(0.5 * stopped, rel=0.1) and stream[20] == pytest.approx(0.4, abs=0.01)
+    assert step[40] < 0.85 * stream[40] and max(step) > 1.02 * max(stream)
+
+
+@pytest.mark.parametrize("speed, aside", [(0.3, 0.1), (0.6, 0.2), (0.9, 0.3)])
+def test_a_set_point_that_turns_aside_comes_to_rest_where_it_is_wanted_and_hardly_beyond(speed, aside):
+    points = _granted(SetPoint((0.0, aside, 1.25)), (speed, 0.0, 0.0), time=1.6)
+    assert max(point.position[1] for point in points) < aside + 0.02
+    assert math.dist(points[-1].position, (0.0, aside, 1.25)) < 0.02
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_set_point_in_motion_never_jumps_in_velocity_whatever_comes_next(streamed):
+    fast = 0.72 * BRAKING.speed((0.0, 0.0, 1.25), (1.0, 0.0, 0.0), *CAGE.stopping_box)
+    points = _granted(SetPoint((2.4, 0.0, 1.25)), (fast, 0.0, 0.0), streamed)
+    changed = [math.dist(a.velocity, b.velocity) for a, b in itertools.pairwise(points)]
+    assert max(changed) <= LIMITS.acceleration * 0.01 + 1e-9

@@ -82,7 +82,7 @@ class Cage:
 
         Through the margin the wind may carry a vehicle that the autopilot begins to hold. What it needs beyond is left out.
         """
-        if max(abs(wind.east), abs(wind.north)) * self.wind_drift <= self.margin / 2:
+        if max(abs(wind.east), abs(wind.north)) * self.wind_drift <= self.margin:
             return self
         return _in_wind(self, round(wind.east, 1), round(wind.north, 1))
 
@@ -174,7 +174,7 @@ def _in_wind(cage: Cage, east: float, north: float) -> Cage:
     low, high = list(cage.low), list(cage.high)
     for axis, wind in enumerate((east, north)):
         most = cage.wind_share * (high[axis] - low[axis] - 2 * cage.margin)
-        left_out = min(max(cage.wind_drift * abs(wind) - cage.margin / 2, 0.0), most)
+        left_out = min(max(cage.wind_drift * abs(wind) - cage.margin, 0.0), most)
         if wind > 0:
             high[axis] -= left_out
         else:

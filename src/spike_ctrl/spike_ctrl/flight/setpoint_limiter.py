@@ -23,7 +23,7 @@ class SetPointLimits:
     """How a granted set-point moves. A vehicle does not follow exactly, so part of the largest speed is left for that."""
 
     speed_share: float = within(0.65, 0.01, 1.0, "Share of the speed that can be braked, to a set-point.", "")
-    stream_share: float = within(0.5, 0.01, 1.0, "The same to one of a stream, which may turn at any moment.", "")
+    stream_share: float = within(0.5, 0.01, 1.0, "The same to a set-point of a stream, which may turn at any moment.", "")
     path_share: float = within(0.72, 0.01, 1.0, "Share of the speed that can be braked, on a trajectory.", "")
     acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration of the granted set-point.", "m/s^2")
     # The rest is for plants that differ, for wind, and to catch up: with its rotors at their limits it could not be steered.
@@ -83,11 +83,12 @@ def grant(
         return wanted
     closing = min(limits.closing, math.sqrt(gain / max(far, limits.arrived)))
     follows = on_path and any(wanted.velocity)  # a step is no path to follow
-    change, share = gain * dt, limits.stream_share if streamed else limits.path_share if follows else limits.speed_share
+    share = limits.stream_share if streamed else limits.path_share if follows else limits.speed_share
     aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
-    if not (follows or streamed) and math.hypot(*aim) > math.hypot(*before.velocity):
+    change = gain * dt
+    if not (follows or streamed) and sum((p - q) * q for p, q in zip(aim, before.velocity, strict=True)) >= 0:
         change = min(change, math.dist(aim, before.velocity) * dt / limits.smooth)
-    u, v, w = slowed(before.position, _towards(before.velocity, aim, change), share)
+    u, v, w = slowed(before.position, _towards(before.velocity, aim, change), max(share, limits.path_share))
     u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
     return SetPoint((x + u * dt, y + v * dt, z + w * dt), (u, v, w), wanted.yaw)
 

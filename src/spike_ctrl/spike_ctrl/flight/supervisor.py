@@ -208,7 +208,7 @@ def _check_flight(
     ground = state.ground if flies and not ladder.taking_off else None
     cage = settings.cage.laid(state.home) if caged else None
     crept = state.consistency.strayed if airborne and flies and state.rotors.lost is None else None
-    if cage is not None and crept is not None and not cage.in_wind(state.wind).spares(crept):
+    if cage is not None and crept is not None and not cage.spares(crept):
         words = ", ".join(f"{moved:.2f}" for moved in crept)
         found += (Finding(Fault.STATE_INCONSISTENT, f"position in doubt by ({words}) m, more than the cage can spare"),)
     cage = cage.without_ground if cage is not None and ladder.taking_off else cage
