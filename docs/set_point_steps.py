@@ -16,25 +16,31 @@ from pathlib import Path
 from spike_ctrl.certification import monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_parts import Competitors
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits
 
 # m: half of the cage's width, from, to
-STEPS = (("from the middle", 3.0, 0.0, 2.0), ("across it", 3.0, -1.0, 1.0), ("in a narrow cage", 1.3, -0.6, 0.6))
+STEPS = (
+    ("from the middle", 3.0, (0.0, 0.0, 1.0), (2.0, 0.0, 1.0)),
+    ("across it", 3.0, (-1.0, 0.0, 1.0), (1.0, 0.0, 1.0)),
+    ("in a narrow cage", 1.3, (-0.6, 0.0, 1.0), (0.6, 0.0, 1.0)),
+    ("upwards", 3.0, (0.0, 0.0, 0.7), (0.0, 0.0, 2.3)),
+    ("downwards", 3.0, (0.0, 0.0, 2.3), (0.0, 0.0, 0.7)),
+)
 PLANTS = ((1.0, 1.0, 1.0), (1.15, 0.85, 1.2))  # mass, thrust, lag
-BEGINS, LASTS, NEAR, HEIGHT = 1.5, 8.0, 0.1, 1.0  # s, s, m, m
+BEGINS, LASTS, NEAR = 1.5, 8.0, 0.1  # s, s, m
 
 
 def flown(
-    who: Competitors, settings: FlightSettings, factors: tuple[float, float, float], half: float, start: float, end: float
+    who: Competitors, settings: FlightSettings, factors: tuple[float, float, float], half: float, start: Vector, end: Vector
 ) -> tuple[float, float, float]:
     """Time (s) until it stays near the end, its largest speed (m/s), how far inside the cage it would have stopped (m)."""
     cage = replace(settings.cage, low=(-half, -half, settings.cage.low[2]), high=(half, half, settings.cage.high[2]))
-    target = SetPoint((end, 0.0, HEIGHT), yaw=math.pi / 2)
+    target = SetPoint(end, yaw=math.pi / 2)
     scenario = moving_scenario.draw(20)._replace(
-        cage=cage, family="none", factors=factors, latency=0.0, noise=0.5, wind=(0.0, 0.0, 0.0), start=(start, 0.0, HEIGHT),
+        cage=cage, family="none", factors=factors, latency=0.0, noise=0.5, wind=(0.0, 0.0, 0.0), start=start,
         aims=(moving_scenario.Aim(BEGINS, target),), faults=(), duration=LASTS,
     )  # fmt: skip
     core, ends = FlightCore(scenario, who, settings), [math.inf]
