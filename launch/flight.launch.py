@@ -117,9 +117,8 @@ def with_vehicle(context):
 def with_model(context):
     """The shipped model of an airframe that is given without one; otherwise the default, which the contract may refuse."""
     values = context.launch_configurations
-    shipped = f"{values.get('airframe', '')}.safetensors"
-    if (resources.folder("models") / shipped).is_file():
-        values.setdefault("model", f"models/{shipped}")
+    if (shipped := resources.shipped_model(values.get("airframe", ""))) is not None:
+        values.setdefault("model", f"models/{shipped.name}")
 
 
 def with_place(context):

@@ -112,9 +112,8 @@ def _fly_plants(given: dict[str, str]) -> int:
     from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
     from spike_ctrl_sitl import plant_sweep
 
-    shipped = f"{given.get('airframe', 'sih_quadx')}.safetensors"
-    model = shipped if (resources.folder("models") / shipped).is_file() else "sih_quadx.safetensors"
-    known = {"model": str(resources.find("models", model)), "airframe": "sih_quadx", "noise": NOISE, "seed": "0"}
+    model = resources.shipped_model(given.get("airframe", "")) or resources.find("models", "sih_quadx.safetensors")
+    known = {"model": str(model), "airframe": "sih_quadx", "noise": NOISE, "seed": "0"}
     if unknown := set(given) - set(known):
         raise UsageError(f"argument: found '{unknown.pop()}:=' with --plants, wanted among {', '.join(known)}")
     known |= given

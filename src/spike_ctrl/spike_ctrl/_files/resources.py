@@ -35,6 +35,12 @@ def find(name: str, file: str) -> Path:
     return path
 
 
+def shipped_model(airframe: str) -> Path | None:
+    """The model that is shipped for the airframe of this name; None: there is none."""
+    path = folder("models") / f"{airframe}.safetensors"
+    return path if path.is_file() else None
+
+
 def prefixes(environment: Mapping[str, str], *more: str) -> list[Path]:
     """Where ROS packages are installed, the first one first: the workspaces that are sourced, more, this Python's own."""
     found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), *more, sys.prefix]
