@@ -167,7 +167,7 @@ def test_the_autopilot_holds_where_states_come_too_late_for_a_guide_that_command
     assert drawn.what == "link states_late" and flown.last == "HOLD" and flown.hit == 0.0 and flown.outside < -1.0
 
 
-# As docs/safety.md lists them.
+# As docs/notebook/safety.md lists them, and 18493.
 OPEN = (
     2559, 5739, 7059, 7237, 8136, 10537, 10839, 13249, 13629, 16969, 18439, 18493, 18616, 19187,
 )  # fmt: skip
