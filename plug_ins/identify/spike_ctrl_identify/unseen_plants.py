@@ -56,12 +56,13 @@ def plants(
         file = folder / f"plant{number}_of_{count}.yaml"
         if not file.exists():
             fit = fit_flights(prior, part)
-            about = {"flights": {name: trim for name, trim in fit.trims}, "airframe": airframes.to_dict(fit.airframe)}
+            about = {"given": [flight.name for flight in part], "flights": dict(fit.trims)}
+            about["airframe"] = airframes.to_dict(fit.airframe)
             file.write_text(yaml.safe_dump(about, sort_keys=False))
         data = yaml.safe_load(file.read_text())
-        if list(data["flights"]) != (names := [flight.name for flight in part]):
+        if data["given"] != (names := [flight.name for flight in part]):
             raise SystemExit(
-                f"{file}: found a fit to {', '.join(data['flights'])}, wanted {', '.join(names)}: use another folder"
+                f"{file}: found a fit to {', '.join(data['given'])}, wanted {', '.join(names)}: use another folder"
             )
         found.append(airframes.from_dict(data["airframe"], str(file)))
         trims += [np.array(trim) / _authority(found[-1]) for trim in data["flights"].values()]

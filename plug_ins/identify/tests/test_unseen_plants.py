@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,21 @@ def test_each_flight_is_in_one_subset_and_in_one_half():
     assert sorted(itertools.chain(*unseen_plants.subsets(flights, 3))) == flights
     for one, other in interval_halves.halves(flights, 3):
         assert sorted(one + other) == flights and abs(len(one) - len(other)) == 1
+
+
+def test_plants_are_fitted_once_also_where_a_flight_was_left_out_and_others_are_refused(tmp_path, monkeypatch):
+    fitted = []
+
+    def fit(prior, part):
+        fitted.append(part)
+        return SimpleNamespace(trims=tuple((f.name, [0.0, 0.0, 0.0]) for f in part if f.name != "grounded"), airframe=TRUTH)
+
+    monkeypatch.setattr(unseen_plants, "fit_flights", fit)
+    flights = [SimpleNamespace(name=name) for name in ("one", "grounded", "two")]
+    once, again = (unseen_plants.plants(tmp_path, flights, TRUTH, 1) for _ in range(2))
+    assert len(fitted) == 1 and once[0] == again[0] and once[1].shape == again[1].shape == (2, 3)
+    with pytest.raises(SystemExit, match="found a fit to one, grounded, two, wanted one, two: use another folder"):
+        unseen_plants.plants(tmp_path, flights[::2], TRUTH, 1)
 
 
 def test_two_halves_differ_by_their_difference_over_its_deviation():
