@@ -159,7 +159,7 @@ def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisatio
 
 
 corners = EvalProtocol(_fly_corners, functools.partial(guides, unknown=True), require=_require_corners)
-references = EvalProtocol(_fly_references, require=_require_identified, foreign=True)
+references = EvalProtocol(_fly_references, nominal_guides, require=_require_identified, foreign=True)
 rotor_loss = EvalProtocol(_fly_rotor_losses, rotor_flights.told_guides, foreign=True)
 thrown = EvalProtocol(_fly_thrown, _guides_of_thrown, foreign=True, sets=True)
 airframes = EvalProtocol(

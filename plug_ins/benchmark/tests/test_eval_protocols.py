@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import shlex
 
@@ -11,8 +12,9 @@ from refusal import refused
 
 from spike_ctrl import airframe
 from spike_ctrl.cli import main
+from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl_benchmark import eval_options
+from spike_ctrl_benchmark import eval_options, real_flights, trim_step
 from spike_ctrl_benchmark.any_airframe import ANY
 
 
@@ -45,6 +47,19 @@ def test_an_airframe_that_answers_too_late_for_a_protocol_is_refused(protocol, n
     message = refused(capsys, "eval", "--guide", "--airframe", late(name, seconds, tmp_path), "--protocol", protocol)
     assert message.startswith(f"--protocol {protocol}: airframe late: dead_time, ")
     assert f"found delays of up to {found} ms, wanted at most 40 ms" in message
+
+
+def test_the_guide_flies_the_references_of_real_flights_where_it_is_asked_for(monkeypatch):
+    flown, still = [], real_flights.RealFlight(1.0, 0.1, 0.1, 0.0, 0.01, math.inf)
+
+    def fly(controller, *_, **__):
+        flown.append(controller)
+        return dict.fromkeys(real_flights.references(), still)
+
+    monkeypatch.setattr(real_flights, "fly_references", fly)
+    monkeypatch.setattr(trim_step, "answer_trim_step", lambda *_: trim_step.TrimAnswer(0.1, 0.1, 0.1))
+    assert main.main(["eval", "--guide", "--airframe", "crazyflie_real", "--protocol", "real-flights"]) == 0
+    assert flown and all(isinstance(one, GuideController) for one in flown)
 
 
 def test_inserts_do_not_go_with_a_protocol_of_this_package(capsys):

@@ -69,7 +69,7 @@ def test_each_factor_of_a_drawn_airframe_lies_in_its_range_and_reaches_both_ends
 
 
 def test_an_airframe_outside_of_the_ranges_is_refused_by_its_first_figure():
-    with pytest.raises(UsageError, match=r"^airframe crazyflie_real: thrust_to_weight: found 1.36, wanted 1.5 to 5$"):
+    with pytest.raises(UsageError, match=r"^airframe crazyflie_real: thrust_to_weight: found 1.35, wanted 1.5 to 5$"):
         require_within(airframes.load("crazyflie_real"))
 
 

@@ -70,7 +70,7 @@ class EvalProtocol:
     """
 
     fly: Callable[[Controllers, Airframe, argparse.Namespace], Figures]
-    guides: Callable[[Airframe], Controllers] = lambda airframe: {}
+    guides: Callable[[Airframe], Controllers]
     guide_first: bool = False
     require: Callable[[Airframe, argparse.Namespace], None] = lambda airframe, options: None
     foreign: bool = False
