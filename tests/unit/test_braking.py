@@ -8,6 +8,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,12 +139,19 @@ def test_a_vehicle_that_could_not_be_stopped_inside_is_named_before_it_leaves():
     assert not cage.check_braking(state._replace(velocity=(-2.0, 0.0, 0.0)), BRAKING, guided=False)
 
 
-def _granted(wanted, velocity=(0.0, 0.0, 0.0), streamed=False, time=6.0):
+def _granted(wanted, velocity=(0.0, 0.0, 0.0), streamed=False, time=6.0, cage=CAGE):
     """Set-points every 10 ms, from the middle of the cage on."""
     points = [SetPoint((0.0, 0.0, 1.25), velocity)]
     for _ in range(round(time * 100)):
-        points.append(grant(points[-1], wanted, 0.01, CAGE, BRAKING, 5.0, LIMITS, streamed=streamed))
+        points.append(grant(points[-1], wanted, 0.01, cage, BRAKING, 5.0, LIMITS, streamed=streamed))
     return points
+
+
+def test_a_stream_gains_speed_by_less_in_a_narrow_cage_and_by_as_much_as_before_in_the_default_one():
+    narrow = replace(CAGE, low=(-1.3, -1.3, -0.5), high=(1.3, 1.3, 2.5))
+    for cage, gained in ((CAGE, 2.0), (narrow, 1.25)):
+        points = _granted(SetPoint((0.6, 0.0, 1.25)), streamed=True, time=0.2, cage=cage)
+        assert math.hypot(*points[-1].velocity) == pytest.approx(gained * 0.2, rel=0.02)
 
 
 def test_a_step_nears_its_speed_slowly_and_may_be_faster_than_a_stream_which_gains_it_at_once():

@@ -118,6 +118,18 @@ def test_a_frozen_guide_is_found_by_its_motion_also_with_a_dither_and_a_hover_is
         assert bool(found) is dead
 
 
+def test_a_guide_that_speeds_up_with_its_set_point_may_repeat_itself_and_one_that_lags_behind_it_may_not(who):
+    dice, limits = np.random.default_rng(3), who[1].answers
+    for lags, dead in ((0.0, False), (1.0, True)):
+        monitor, found = Monitor(), ()
+        for n in range(60):
+            action = tuple(float(a) for a in dice.normal(0.1, 1e-3, 4))
+            moving, state = (0.02 * n, 0.0, 0.0), STATE._replace(velocity=(0.02 * n - 0.01 * n * lags, 0.0, 0.0))
+            monitor, behaviour = observe_answer(monitor, Answer(n, 0.0, action, "rates", GUIDE), state, limits, moving)
+            found += check_guide(monitor, behaviour, state, limits.behaviour, moving)
+        assert bool(found) is dead
+
+
 def test_only_the_distance_from_the_set_point_allows_the_policy_a_larger_difference(who):
     # The excuse of a set-point that jumps in speed could be had for ever, by a stream that keeps jumping.
     limits, here = who[1].answers, STATE._replace(position=(0.0, 0.0, 1.0), velocity=(0.0, 0.0, 0.0))
@@ -225,6 +237,12 @@ def test_a_recovery_from_a_wall_does_not_go_where_the_vehicle_coasts_because_it_
 def test_healthy_flights_that_were_once_interrupted_are_flown_to_their_end(who, seed):
     flown = outcome(fly(who, moving_scenario.draw(seed, family="none")))
     assert not flown.alarm and flown.outside < -0.2
+
+
+@pytest.mark.parametrize("seed", [300025, 300387, 300722])  # a stream, in a cage of 2.6 m
+def test_a_stream_in_a_narrow_cage_interrupts_no_healthy_flight(who, seed):
+    flown = outcome(fly(who, monte_carlo.scenario_of(seed, *who, "none")))
+    assert "stream, 2.6 m" in flown.motion and not flown.alarm
 
 
 def test_a_policy_that_commands_motors_is_flown_on_plants_that_can_fly(motors):

@@ -74,7 +74,9 @@ class BehaviourLimits:
     moved: float = within(
         0.1, 0.0, 100.0, "Velocity (motors: rates too) beyond which equal actions are a fault.", "m/s, rad/s"
     )
-    moved_far: float = within(0.5, 0.0, 100.0, "The same of the guide's equal actions and the velocity.", "m/s")
+    moved_far: float = within(
+        0.5, 0.0, 100.0, "The same of the guide's equal actions and the velocity beside the set-point's.", "m/s"
+    )
 
 
 @dataclass(frozen=True)

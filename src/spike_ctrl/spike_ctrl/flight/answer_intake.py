@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight import steering
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity, check_answer, check_deadlines, record_answer
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
@@ -54,11 +54,12 @@ def take_answers(
         state = state._replace(policy=taken.source, monitor=Monitor() if broken else taken.monitor)
         of_policy = taken.found + taken.behaviour if inputs.airborne else taken.found
     if inputs.guide is not None:
-        taken = _take(inputs.guide, state.guide, state.guide_monitor, state.sample, settings)
+        moving = state.granted.velocity if state.granted is not None else (0.0, 0.0, 0.0)
+        taken = _take(inputs.guide, state.guide, state.guide_monitor, state.sample, settings, moving=moving)
         state = state._replace(guide=taken.source, guide_monitor=taken.monitor)
         of_guide = tuple(Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in taken.found)
         if inputs.airborne and taken.usable and state.sample is not None and state.rotors.lost is None:
-            of_guide += check_guide(taken.monitor, taken.behaviour, state.sample, limits.behaviour)
+            of_guide += check_guide(taken.monitor, taken.behaviour, state.sample, limits.behaviour, moving)
     if inputs.candidate is not None:
         taken = _take(inputs.candidate, state.candidate, state.candidate_monitor, state.sample, settings)
         monitor = Monitor() if taken.behaviour else taken.monitor
@@ -83,7 +84,7 @@ class _Taken(NamedTuple):
 
 def _take(
     given: Answer, source: AnswerSource, monitor: Monitor, sample: Sample | None, settings: FlightSettings,
-    approved: tuple[Identity | None, ...] | None = None,
+    approved: tuple[Identity | None, ...] | None = None, moving: Vector = (0.0, 0.0, 0.0),
 ) -> _Taken:  # fmt: skip
     """An answer, checked and observed. approved: who may give it; None: anybody. sample: the last accepted state."""
     answer, found = check_answer(given, source, settings.layout, settings.answers)
@@ -92,7 +93,7 @@ def _take(
         answer, found = None, (*found, Finding(Fault.WRONG_IDENTITY, detail))
     if answer is None or sample is None:
         return _Taken(source, monitor, found)
-    monitor, behaviour = observe_answer(monitor, answer, sample, settings.answers)
+    monitor, behaviour = observe_answer(monitor, answer, sample, settings.answers, moving)
     return _Taken(record_answer(source, answer, settings.answers), monitor, found, behaviour, usable=True)
 
 

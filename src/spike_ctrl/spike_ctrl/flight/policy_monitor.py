@@ -14,7 +14,7 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, BehaviourLimits, Identity
 from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding, Findings
@@ -40,6 +40,7 @@ class Monitor(NamedTuple):
     still: int = 0  # answers in a row that are equal to the first of them
     stuck_at: Action | None = None  # that first one
     stuck_in: Sample | None = None  # the state that it answered
+    stuck_beside: Vector = (0.0, 0.0, 0.0)  # m/s, velocity of the set-point then
     falls: int = 0  # answers in a row that let the vehicle fall
     spikes: tuple[int, ...] = ()  # per layer: answers in a row with a spike rate outside the band
     compared: int = 0  # answers that were compared with the guide's, after the warm-up
@@ -90,8 +91,10 @@ class Monitor(NamedTuple):
         return f"{apart}, wanted at most {limits.disagreement}"
 
 
-def observe_answer(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> tuple[Monitor, Findings]:
-    """The monitor after an answer to a state, and the faults of the behaviour up to it."""
+def observe_answer(
+    monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits, moving: Vector = (0.0, 0.0, 0.0)
+) -> tuple[Monitor, Findings]:
+    """The monitor after an answer to a state, and the faults of the behaviour up to it. moving: m/s, of the set-point."""
     if answer.identity != monitor.identity:
         monitor = Monitor(answer.identity)
     share, action = 1.0 / limits.memory, answer.action
@@ -114,23 +117,28 @@ def observe_answer(monitor: Monitor, answer: Answer, sample: Sample, limits: Ans
         saturated=((monitor.saturated << 1) | (at_limit >= 2)) & WINDOW_MASK,
         full=monitor.full + 1 if at_limit == 4 and answer.layout == "rates" else 0,
         equal=monitor.equal + 1 if monitor.action == action else 0,
-        still=still, stuck_at=first, stuck_in=stuck_in, falls=monitor.falls + 1 if falls else 0,
+        still=still, stuck_at=first, stuck_in=stuck_in, stuck_beside=monitor.stuck_beside if still else moving,
+        falls=monitor.falls + 1 if falls else 0,
         spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
     )  # fmt: skip
     return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 
-def check_guide(monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits) -> Findings:
+def check_guide(
+    monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits, moving: Vector = (0.0, 0.0, 0.0)
+) -> Findings:
     """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
 
     behaviour: the faults that `observe_answer` found. An oscillation among them is not held against the guide: it may be
-    the policy that shakes the vehicle.
+    the policy that shakes the vehicle. moving: m/s, of the set-point; who speeds up as it does may repeat the same answer.
     """
     if monitor.falls >= limits.fall_answers:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
     stuck = [finding for finding in behaviour if finding.fault is Fault.ACTION_STUCK]
-    since = monitor.stuck_in  # no guide would answer as before where the velocity has changed so much
-    sped = since is not None and math.dist(since.velocity, sample.velocity) > limits.moved_far
+    sped = False
+    if (since := monitor.stuck_in) is not None:  # no guide would answer as before where the velocity has changed so much
+        then = [v - w for v, w in zip(since.velocity, monitor.stuck_beside, strict=True)]
+        sped = math.dist(then, [v - w for v, w in zip(sample.velocity, moving, strict=True)]) > limits.moved_far
     if not stuck or not (monitor.equal or sped):
         return ()
     return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
