@@ -40,7 +40,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from spike_ctrl import airframe
     from spike_ctrl.control import trajectory
     from spike_ctrl.control.trajectory import SetPoint
     from spike_ctrl.policy import checkpoint
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     contract = (found := checkpoint.load(options.model)).manifest.contract
     if contract.action != "motors":
         raise UsageError(f"--model: {options.model}: action: found '{contract.action}', wanted 'motors'")
-    craft = airframe.load(contract.airframe)
+    craft = found.airframe()
     bag = options.bag or Path("bags") / time.strftime("%Y%m%d-%H%M%S")
     output_paths.require_bag(bag)
     centre = (0.0, 0.0, options.height)

@@ -123,7 +123,6 @@ def _estimator(options, firmware):
 
 
 def _commanders(options, firmware) -> dict:
-    from spike_ctrl import airframe
     from spike_ctrl.policy import checkpoint
     from spike_ctrl_crazyflie.fine_flight import PolicyOnBoard
     from spike_ctrl_crazyflie.firmware_bindings import StockController
@@ -132,7 +131,7 @@ def _commanders(options, firmware) -> dict:
     for model in options.model:
         loaded = checkpoint.load(model)
         checkpoint.require(loaded.manifest.contract, {"action": "motors", "rate_hz": 100.0}, str(model))
-        found[model.stem] = PolicyOnBoard(loaded.compiled(), airframe.load(loaded.manifest.contract.airframe))
+        found[model.stem] = PolicyOnBoard(loaded.compiled(), loaded.airframe())
     if firmware is not None:
         labels = {"pid": "firmware's PID", "mellinger": "firmware's Mellinger"}
         found |= {label: StockController(firmware, kind) for kind, label in labels.items()}

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl import airframe
 from spike_ctrl.flight.rehearsal import VEHICLES, PlantChange, fly_rehearsal
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl_export.nir import PLAIN, READERS, graph
@@ -165,7 +164,7 @@ def readings(found: Checkpoint, name: str, dt: float | None = None) -> Iterator[
 def flights(found: Checkpoint) -> tuple[np.ndarray, np.ndarray]:
     """Observations [STEPS, VEHICLES, in] of flights that the policy flew, on three plants, and its answers in one go."""
     contract = found.manifest.contract
-    vehicle = airframe.load(contract.airframe)
+    vehicle = found.airframe()
     seen = np.concatenate([list(fly_rehearsal(found.policy, vehicle, contract.rate_hz, plant)) for plant in _PLANTS])[:STEPS]
     answers, state = [], found.policy.initial_state(VEHICLES)
     for observation in seen:

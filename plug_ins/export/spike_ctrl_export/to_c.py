@@ -87,13 +87,11 @@ def _show_cost(found) -> None:
 
 
 def _evaluate(found, policy, words: str) -> int:
-    from spike_ctrl import airframe
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import evaluation_table
 
-    contract = found.manifest.contract
-    vehicle = airframe.load(contract.airframe)
+    vehicle = found.airframe()
     print("evaluating on 1024 starts ...", flush=True)
     policies = {"numpy": found.policy, f"C, {words}": policy}
     flown = {name: evaluate(PolicyController(flies), vehicle) for name, flies in policies.items()}

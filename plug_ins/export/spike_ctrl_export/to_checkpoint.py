@@ -33,7 +33,7 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     if ranges is None:
         only = f"its task draws no airframes: the policy knows {about.contract.airframe} alone"
         raise UsageError(f"{options.model}: recipe '{name}': {only}, wanted a policy such as any_quad")
-    carrier = airframe.load(about.contract.airframe)
+    carrier = found.airframe()
     for_airframe.require_drawable(found, craft, carrier, ranges)
     print(f"evaluating on 1024 starts of {craft.name} ...", flush=True)
     flown = evaluate(PolicyController(found.policy), craft)

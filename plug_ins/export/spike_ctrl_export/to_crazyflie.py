@@ -18,13 +18,12 @@ OPTIONS = WEIGHTS | {
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:
     """Write the app and, with a firmware, build it; the exit code. Raises UsageError."""
-    from spike_ctrl import airframe
     from spike_ctrl_export import c_native, crazyflie_app, write_files
 
     if options.firmware is not None:
         crazyflie_app.require_firmware(options.firmware)
         crazyflie_app.require_compiler(shutil.which)
-    vehicle = airframe.load(found.manifest.contract.airframe)
+    vehicle = found.airframe()
     made = crazyflie_app.app(found, options.model.name, form_of(options), vehicle)
     write_files(options.output, made)
     print(f"{options.output}: {', '.join(sorted(made))}; {form_of(options).words}, {contract_words(found)}")

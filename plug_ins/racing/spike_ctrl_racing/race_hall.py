@@ -36,7 +36,6 @@ def draw(options: argparse.Namespace) -> int:
 
 def _given(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
     """Words, checkpoint, airframe and model's name of a command line. Raises UsageError."""
-    from spike_ctrl import airframe as airframes
     from spike_ctrl.policy import checkpoint
     from spike_ctrl_racing import race_flights, race_verb, track
     from spike_ctrl_racing.flown_words import RaceWords
@@ -47,8 +46,8 @@ def _given(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
     found = checkpoint.load(race_verb.find_model(models[0]))
     contract = found.manifest.contract
     race_flights.require(found.policy, contract.observation, models[0])
-    craft = airframes.load(contract.airframe)
-    checkpoint.require(contract, {"airframe_hash": craft.hash, "action": craft.action_layout}, models[0])
+    craft = found.airframe()
+    checkpoint.require(contract, {"action": craft.action_layout}, models[0])
     return RaceWords(track.load(names[0]), options.rounds), found, craft, models[0]
 
 

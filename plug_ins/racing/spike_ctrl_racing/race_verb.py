@@ -165,9 +165,8 @@ def _race(options: argparse.Namespace) -> int:
         loaded = checkpoint.load(find_model(name))
         contract = loaded.manifest.contract
         race_flights.require(loaded.policy, contract.observation, name)
-        craft = airframes.load(options.airframe or contract.airframe)
-        its = {} if options.airframe else {"airframe_hash": craft.hash}  # who names a vehicle wants that one
-        checkpoint.require(contract, its | {"action": craft.action_layout}, name)
+        craft = airframes.load(options.airframe) if options.airframe else loaded.airframe()
+        checkpoint.require(contract, {"action": craft.action_layout}, name)
         count = race_cost.RaceCount(loaded.policy, Path(name).stem) if options.cost else None
         flown = race_flights.fly_race(
             loaded.policy, courses, craft, rounds=options.rounds, seed=options.seed, seconds=options.seconds,

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl import airframe
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.voltage_input import complete_of
@@ -26,7 +25,7 @@ def flight(found: Checkpoint, network: IntegerNetwork, seconds: float) -> tuple[
     """Observations [S, in] of flights of 5 s from the first frozen starts, and the steps that begin one."""
     steps = max(1, round(RATE_HZ * seconds))
     vehicles = -(-steps // EPISODE_STEPS)
-    craft, runtime = airframe.load(found.manifest.contract.airframe), IntegerRuntime(network)
+    craft, runtime = found.airframe(), IntegerRuntime(network)
     environment = Environment(craft, vehicles, Task(box=100.0, episode_steps=EPISODE_STEPS + 1))
     observation, _ = environment.reset(seed=EVALUATION_SEED)
     state, seen = runtime.initial_state(vehicles), []

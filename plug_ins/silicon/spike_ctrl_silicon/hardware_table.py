@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
@@ -87,7 +86,7 @@ def _here(found: FlownModel) -> float:
 
 
 def _flown(found: FlownModel, policy: Any) -> tuple[float, float]:
-    craft = airframe.load(found.loaded.manifest.contract.airframe)
+    craft = found.loaded.airframe()
     return _flies(evaluate(PolicyController(policy), craft, starts=found.evaluation.starts))
 
 
@@ -118,7 +117,7 @@ def _fpga(found: FlownModel) -> Row:
 
 
 def _loihi(found: FlownModel, recurrent: bool) -> Row:
-    craft, name = airframe.load(found.loaded.manifest.contract.airframe), "Loihi's model"
+    craft, name = found.loaded.airframe(), "Loihi's model"
     try:
         spikes = sana_fe.flown(found.loaded.policy, craft, "hover", SECONDS)
         cost = sana_fe.cost(spikes, found.loaded.manifest.contract.sizes[1:-1], recurrent)

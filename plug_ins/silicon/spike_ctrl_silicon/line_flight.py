@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.checkpoint import Checkpoint
@@ -28,7 +27,7 @@ def fly_line(
     found: Checkpoint, network: IntegerNetwork, line: SerialPolicy, flights: int, clock: Callable[[], float]
 ) -> list[LineFlight]:
     """Fly 5 s from so many random starts. Raises UsageError at the first action that is not the network's, bit by bit."""
-    craft, runtime = airframe.load(found.manifest.contract.airframe), IntegerRuntime(network)
+    craft, runtime = found.airframe(), IntegerRuntime(network)
     done = []
     for flight in range(flights):
         environment = Environment(craft, 1, Task(box=100.0, episode_steps=EPISODE_STEPS + 1))

@@ -81,7 +81,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _widths(options: argparse.Namespace) -> int:
-    from spike_ctrl import airframe
     from spike_ctrl._files import output_paths
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
@@ -94,7 +93,7 @@ def _widths(options: argparse.Namespace) -> int:
     if options.json:
         output_paths.require_file("--json", options.json)
     found = checkpoint.load(options.model)
-    craft = airframe.load(found.manifest.contract.airframe)
+    craft = found.airframe()
     policies: dict[str, Any] = {"float32": found.policy}
     size = {"float32": 32 * (sum(part.size for part in found.weights.values()) + sum(found.manifest.contract.sizes[1:-1]))}
     for bits in options.bits:
@@ -117,7 +116,6 @@ def _widths(options: argparse.Namespace) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from spike_ctrl import airframe
     from spike_ctrl._files import output_paths, provenance
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
@@ -138,7 +136,7 @@ def _tune(options: argparse.Namespace) -> int:
         observations, _ = flown_cost.flight(found, network, PRUNING_SECONDS)
         found = pruning.pruned(found, options.neurons, observations, options.model.name)
     network, contract = quantised(found, widths, options.model.name), found.manifest.contract
-    craft = airframe.load(contract.airframe)
+    craft = found.airframe()
 
     def tell(update: int, loss: float) -> None:
         if update == 1 or update % 10 == 0 or update == options.updates:
@@ -209,7 +207,6 @@ def _tell_flights(found: Any, network: Any, policy: Any, flights: int) -> int:
 
 
 def _loihi(options: argparse.Namespace) -> int:
-    from spike_ctrl import airframe
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import evaluation_table
@@ -220,7 +217,7 @@ def _loihi(options: argparse.Namespace) -> int:
     if not 5 <= options.seconds <= 600:
         raise UsageError(f"--seconds: found {options.seconds:g}, wanted 5 to 600")
     found = checkpoint.load(options.model)
-    craft, sizes = airframe.load(found.manifest.contract.airframe), found.manifest.contract.sizes
+    craft, sizes = found.airframe(), found.manifest.contract.sizes
     network = loihi_network.converted(found, options.model.name, options.any_reset or options.energy)
     print("\n".join(loihi_network.told(network)))
     if options.energy:

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
-from spike_ctrl import airframe as airframes
 from spike_ctrl.evaluation.benchmark import randomised
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.policy.checkpoint import Checkpoint
@@ -133,7 +132,7 @@ class _Flight:
     """Vehicles that fly on from segment to segment under the network as it is, beside the policy that it came from."""
 
     def __init__(self, found: Checkpoint, student: SpikingPolicy, vehicles: int, seed: int) -> None:
-        craft = airframes.load(found.manifest.contract.airframe)
+        craft = found.airframe()
         self.teacher: SpikingPolicy = found.policy  # type: ignore[assignment]  # neuron_of has refused others
         task = Task(box=BOX, episode_steps=EPISODE_STEPS, randomisation=randomised(craft))
         self.environment = Environment(craft, vehicles, task)

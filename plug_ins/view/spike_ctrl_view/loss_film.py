@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.trajectory import PREVIEW, Trajectory
-from spike_ctrl.evaluation import controllers, tracking
+from spike_ctrl.evaluation import tracking
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.report.colours import COLOURS, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.sim import dynamics
@@ -45,8 +44,7 @@ class LossFlight(NamedTuple):
 def fly_loss(path: Path, share: float) -> LossFlight:
     """Fly a figure-eight of +-1 m in 5.5 s, in which one rotor loses a share of its thrust. Raises UsageError."""
     loaded = checkpoint.load(path)
-    craft = airframe.load(loaded.manifest.contract.airframe)
-    controllers.require_airframe(loaded, craft, str(path))
+    craft = loaded.airframe()
     if craft.action_layout != "motors":
         raise UsageError(f"--rotor-loss: found {path}, which commands {craft.action_layout}, wanted a model for motors")
     loss = RotorLoss(chance=1.0, least=share, most=share, earliest=FAILS_AT, latest=FAILS_AT, over=OVER)

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl import airframe
-from spike_ctrl.evaluation import controllers
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
@@ -66,8 +64,7 @@ def _when(path: Path) -> str:
 def fly_stage(stage: TrainingStage, vehicles: int) -> ThrownVehicles:
     """Throw so many vehicles into the air, the same for each stage. Raises UsageError."""
     loaded = checkpoint.load(stage.path)
-    craft = airframe.load(_described(stage.path, loaded.manifest.contract.airframe))
-    controllers.require_airframe(loaded, craft, str(stage.path))
+    craft = loaded.airframe()
     environment = Environment(craft, vehicles, Task(box=BOX, episode_steps=10 * int(SECONDS * RATE_HZ)))
     observation, _ = environment.reset(seed=SEED)
     controller = PolicyController(loaded.policy)
@@ -84,12 +81,6 @@ def fly_stage(stage: TrainingStage, vehicles: int) -> ThrownVehicles:
             lost_at[terminated & (lost_at > frame)] = frame
         true = environment.true_observation
     return ThrownVehicles(position, attitude, lost_at)
-
-
-def _described(path: Path, name: str) -> str | Path:
-    """The airframe of a run lies in its folder; that of a model has a name."""
-    own = [folder / "airframe.yaml" for folder in path.parents[:2]]
-    return next((file for file in own if file.is_file()), name)
 
 
 def film(path: Path, vehicles: int) -> Iterator[np.ndarray]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from spike_ctrl import airframe as airframes
 from spike_ctrl._files import json_lines, processes
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
@@ -22,7 +22,7 @@ from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.lost_rotor import flight_guide
 from spike_ctrl.flight.flight_settings import FlightSettings, for_lost_rotor, settings_for
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
+from spike_ctrl.policy.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from spike_ctrl.certification.flight_bag import FlightBag
@@ -60,12 +60,8 @@ def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
 @lru_cache(1)
 def competitors_of(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
     """The same of the bytes of a model, wherever its file is."""
-    found = checkpoint.loads(data, name=model)
-    contract = found.manifest.contract
-    craft = airframes.load(contract.airframe)
-    if contract.airframe_hash != craft.hash:
-        raise CheckpointError(f"{model}: airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
-    return beside_guide(Path(model).stem, found, craft)
+    found = replace(checkpoint.loads(data, name=model), file=checkpoint.place(model))
+    return beside_guide(Path(model).stem, found, found.airframe())
 
 
 def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competitors, FlightSettings]:

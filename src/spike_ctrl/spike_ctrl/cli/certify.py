@@ -1,4 +1,4 @@
-"""Estimate, with a confidence bound, how often a flight of a policy violates the safety property.
+"""Estimate by random flights with faults how safe a policy is.
 
 Flies the whole flight core in virtual time: vehicle with its autopilot, bridge, supervisor, guide and policy. Each flight
 is drawn from its seed: the plant, the cage, how it moves, and a fault of the table of what can fail that strikes in one of

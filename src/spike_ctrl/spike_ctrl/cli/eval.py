@@ -144,12 +144,13 @@ def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, P
     first, *others = protocols.values()
     if not others:
         own = first.carriers.get(contracts[0].action if contracts else "motors", own)
-    try:
+    if options.airframe or not contracts or own != contracts[0].airframe:
         vehicle = airframe.load(options.airframe or own)
-    except UsageError as error:
-        if options.airframe or not contracts:
-            raise
-        raise UsageError(f"{options.models[0]}: {error}; --airframe FILE gives the one that it was made for") from None
+    else:
+        try:
+            vehicle = loaded[options.models[0]].airframe()
+        except UsageError as error:
+            raise UsageError(f"{error}; --airframe FILE gives the one that it was made for") from None
     for model, one in loaded.items():
         if foreign:
             vehicle.require_layout(one.manifest.contract.action)

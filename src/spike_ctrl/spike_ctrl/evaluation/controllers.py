@@ -164,7 +164,7 @@ def controller(flown: Any, airframe: Airframe | None = None) -> tuple[Controller
     """
     if isinstance(flown, (str, os.PathLike)):
         loaded = checkpoint.load(flown)
-        craft = airframe or Airframe.load(loaded.manifest.contract.airframe)
+        craft = airframe or loaded.airframe()
         require_airframe(loaded, craft, str(flown))
         return PolicyController(loaded.policy), craft
     known = getattr(flown, "airframe", None)

@@ -22,9 +22,11 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from spike_ctrl import airframe as airframes
 from spike_ctrl import plug_ins
 from spike_ctrl._files import atomic_file, resources
 from spike_ctrl._files.errors import UsageError, meant
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy import manifest as manifests
 from spike_ctrl.policy import self_test
 from spike_ctrl.policy.manifest import FORMAT, GRAPH_FORMAT, TOLERANCE, CheckpointError, Contract, Manifest, require
@@ -48,7 +50,8 @@ GRAPH_KIND = "onnx"  # the plug-in that reads the graphs of `manifest.GRAPH_FORM
 class Checkpoint:
     """A policy that passed all checks: `policy.step(observation, state)` flies it.
 
-    self_test: observations [steps, in]. graph: the ONNX model of the step, for a network of another kind than ours.
+    self_test: observations [steps, in]. graph: the ONNX model of the step, for a network of another kind than ours. file:
+    from where it was read.
     """
 
     policy: Policy
@@ -56,6 +59,26 @@ class Checkpoint:
     weights: dict[str, NDArray[Any]]
     self_test: NDArray[Any]
     graph: bytes = b""
+    file: Path | None = None
+
+    def airframe(self) -> Airframe:
+        """The airframe that it was made for: airframe.yaml in the folder of its run, or the one of its name.
+
+        Raises UsageError where none has that name or a file is bad, CheckpointError where the one of that name is another.
+        """
+        contract, runs = (
+            self.manifest.contract,
+            self.file.parents[:2] if self.file else (),
+        )  # stages lie in a folder of a run
+        for beside in (folder / "airframe.yaml" for folder in runs):
+            if beside.is_file() and (own := airframes.load(beside)).hash == contract.airframe_hash:
+                return own
+        try:
+            named = airframes.load(contract.airframe)
+        except UsageError as error:
+            raise UsageError(f"{self.file or 'checkpoint'}: {error}, nor is its airframe.yaml in the same folder") from None
+        require(contract, {"airframe_hash": named.hash}, str(self.file or "checkpoint"))
+        return named
 
     def seeing(self, policy: Policy, course: str) -> Policy:
         """A policy of it as one that answers states. course: of the flight, for a policy that sees more than its state."""
@@ -131,7 +154,7 @@ def save(path: str | os.PathLike[str], weights: Mapping[str, NDArray[Any]], cont
 
 def load(path: str | os.PathLike[str], *, expect: Mapping[str, Any] | None = None) -> Checkpoint:
     """Read a checkpoint and check everything about it. expect: contract fields and the values that are wanted."""
-    return loads(read(path), expect=expect, name=str(path))
+    return dataclasses.replace(loads(read(path), expect=expect, name=str(path)), file=place(path))
 
 
 def load_policy(source: str | os.PathLike[str], *, expect: Mapping[str, Any] | None = None) -> Policy:

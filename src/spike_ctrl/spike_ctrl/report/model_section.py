@@ -51,9 +51,7 @@ def fly_model(path: Path) -> FlownModel:
     Raises CheckpointError, UsageError.
     """
     loaded = checkpoint.load(path)
-    contract = loaded.manifest.contract
-    vehicle = airframe.load(contract.airframe)
-    checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
+    vehicle = loaded.airframe()
     counting = CountingSpikes(loaded.policy) if isinstance(loaded.policy, SpikingPolicy) else None
     evaluation = evaluate(counting or PolicyController(loaded.policy), vehicle)
     cost = counting.cost(loaded.weights) if counting else None
