@@ -33,6 +33,7 @@ from spike_ctrl.certification.monte_carlo import MonteCarloRun
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
 from spike_ctrl.certification.signal_injection import OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_clock import VirtualClock
+from spike_ctrl.cli.main import main
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint
@@ -152,6 +153,12 @@ def test_workers_end_with_a_campaign_that_is_killed_or_interrupted(tmp_path, num
         begun.wait()
     assert len(left) >= 2
     assert sum(last.values()) - sum(used.values()) < 2.0  # workers that went on with their flights would use 4 s and more
+
+
+def test_two_models_of_one_file_name_are_refused_before_any_flies(tmp_path, capsys):
+    models = [tmp_path / name / "policy.safetensors" for name in "ab"]
+    assert main(["certify", *map(str, models), "--flights", "1"]) == 2
+    assert "MODEL: found two files of one name" in capsys.readouterr().err
 
 
 def cpu_seconds(process):

@@ -123,3 +123,14 @@ def test_a_model_of_an_airframe_of_ones_own_is_refused_with_the_option_that_name
     checkpoint.save(path, small_checkpoint.make_weights(), contract)
     message = refused(capsys, "eval", str(path))
     assert message.startswith(f"{path}: airframe 'mine' not found; known: ") and "--airframe FILE" in message
+
+
+def test_two_policies_of_one_file_name_both_stand_in_the_table_beside_the_guide(tmp_path):
+    models, written = [tmp_path / name / "policy.safetensors" for name in "ab"], tmp_path / "figures.json"
+    contract = dataclasses.replace(small_checkpoint.CONTRACT, airframe_hash=airframe.load("crazyflie").hash)
+    for seed, model in enumerate(models):
+        model.parent.mkdir()
+        checkpoint.save(model, small_checkpoint.make_weights(seed), contract)
+    assert main(["eval", *map(str, models), "--guide", "--json", str(written), "--protocol", "frozen"]) == 0
+    names = list(json.loads(written.read_text())["frozen"])
+    assert [name for name in names if "after 50" in name] == [f"  {model} after 50 guide-flown steps" for model in models]

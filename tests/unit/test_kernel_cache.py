@@ -115,3 +115,11 @@ def test_a_function_is_compiled_once_for_all_constants_that_kernels_call_it_with
 def test_a_part_of_kernels_can_be_called_from_python():
     half = kernel(forceinline=True)(lambda x: x / 2)
     assert half(3.0) == kernel()(lambda: half(3.0))() == 1.5
+
+
+def test_where_nothing_of_the_user_can_be_written_kernels_are_kept_for_the_process(copy, monkeypatch):
+    monkeypatch.setattr(kernel_cache.Path, "home", lambda: Path("/nonexistent"))
+    monkeypatch.setattr(kernel_cache.os, "access", lambda path, mode: False)
+    kept = kernel_cache.folder(copy)
+    kept.mkdir(parents=True)
+    assert not kept.is_relative_to("/nonexistent") and kept.stat().st_uid == os.getuid()

@@ -336,6 +336,15 @@ def test_what_is_nothing_to_report_on_is_refused_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "r.html").exists()
 
 
+def test_a_model_is_not_overwritten_by_a_page(tmp_path, capsys):
+    models = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    for model in models:
+        shutil.copy(MODEL, model)
+    assert main.main(["report", "-o", *map(str, models)]) == 2  # the name of the page was forgotten
+    assert "a.safetensors, wanted a file that is none" in capsys.readouterr().err
+    assert models[0].read_bytes() == Path(MODEL).read_bytes()
+
+
 def test_a_line_that_a_kill_cut_off_is_left_out_and_a_broken_one_is_named(tmp_path, capsys):
     run = a_run(tmp_path / "run", tail='{"seconds": 3.0, "env')
     assert main.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 0

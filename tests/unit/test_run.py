@@ -13,6 +13,7 @@ import yaml
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn import run as runs
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
@@ -364,3 +365,27 @@ def test_a_failed_save_leaves_the_state_saved_before(stopped, monkeypatch):
     assert (stopped / "state.safetensors").read_bytes() == before
     monkeypatch.undo()
     assert resume(stopped).learner.environment_steps == 1600
+
+
+def test_two_programs_that_begin_a_run_in_one_folder_at_once_do_not_share_it(tmp_path, monkeypatch):
+    folder, learner, others = tmp_path / "run", runs.Learner, []
+
+    def while_another_begins(*given):
+        if not others:
+            others.append(None)
+            others[0] = start(folder)
+        return learner(*given)
+
+    monkeypatch.setattr(runs, "Learner", while_another_begins)
+    with pytest.raises(UsageError, match="exists already; name another, or resume it"):
+        start(folder, seed=1)
+    assert json.loads((folder / "run.json").read_text())["seed"] == 0
+    others[0].close()
+
+
+def test_metrics_that_came_after_the_saved_state_and_a_broken_line_are_cut_when_the_run_goes_on(stopped):
+    file = stopped / "metrics.jsonl"
+    lines = file.read_text()
+    file.write_text(lines + '{"seconds": 99.0, "environment_steps": 1920.0}\n{"seconds": 2.0, "envir')
+    resume(stopped).close()
+    assert file.read_text() == lines

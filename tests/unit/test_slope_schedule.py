@@ -104,3 +104,8 @@ def test_a_bad_configuration_is_refused_by_key(config, message):
 def test_a_foreign_state_is_refused():
     with pytest.raises(ValueError, match="found fields"):
         SlopeState.from_dict({"k": 1})
+
+
+def test_a_slope_beyond_all_numbers_is_refused():
+    with pytest.raises(ValueError, match="k: found 1000"):
+        from_config({"kind": "fixed", "k": 10**400})

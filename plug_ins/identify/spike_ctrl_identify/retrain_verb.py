@@ -29,9 +29,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
+    from spike_ctrl.learn.recipe_blocks import require_run
+
     output_paths.require_folder("--run", folder)
     identify.require_names(options)
     _require_new(folder)
+    require_run(256, options.steps, options.seed, "--")
     identify.require_bags(options)
 
     from spike_ctrl.learn.training_process import training_process

@@ -77,3 +77,8 @@ def test_a_bag_that_cannot_be_identified_leaves_no_run_behind(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "found 0.5 s of flight without a gap, in 0 windows of 1.20 s, wanted at least 20 of them" in error
     assert error.count("\n") == 1 and not run.exists()
+
+
+def test_a_seed_that_no_training_takes_is_refused_before_the_identification(tmp_path, capsys):
+    assert main.main(["retrain", str(tmp_path / "bag"), "--seed", "-1", "--run", str(tmp_path / "run")]) == 2
+    assert "--seed: found -1" in capsys.readouterr().err

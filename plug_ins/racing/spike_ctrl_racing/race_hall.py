@@ -12,6 +12,8 @@ from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
 
+HOPELESS = 10  # races without a fault, after which a policy that began none of them will begin none
+
 
 def draw(options: argparse.Namespace) -> int:
     """Write a drawn course of a seed that no training draws."""
@@ -87,9 +89,15 @@ def certify(options: argparse.Namespace) -> int:
     while len(flown) < options.flights and not received:  # Ctrl-C ends after this race, and tells what was flown
         more, alarm = campaign.faulty(seed)
         flown, alarms, races, seed = flown + more, alarms + alarm, races + 1, seed + 1
+        if races == HOPELESS and not flown:
+            end_progress()
+            raise UsageError(f"{name}: began none of {races} races without a fault, wanted a policy that does")
         done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
         show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
     end_progress()
+    if not flown:
+        print("stopped before a flight had ended")
+        return 130
     head = [
         "fault",
         "moment",

@@ -42,6 +42,15 @@ RANGES = {
     "seed": (0, HELD_OUT - 1),
 }  # fmt: skip
 
+USED = {  # options of each kind of race command
+    "": "drawn seed rounds seconds spread noise late cost airframe plot film json reference",
+    "--bag": "bag",
+    "train": "seed output updates fast origin airframe",
+    "draw": "seed output low",
+    "room": "seed rounds",
+    "certify": "seed rounds flights folder json",
+}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -101,6 +110,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     ranges.require({name: value for name, value in vars(options).items() if value is not None}, RANGES, "--")
+    _refuse_options_of_others(options)
     if options.items[0] == "train":
         return _train(options)
     if options.items[0] in ("draw", "room", "certify"):
@@ -108,6 +118,19 @@ def run(options: argparse.Namespace) -> int:
 
         return int(getattr(race_hall, options.items[0])(options))
     return _judge(options) if options.bag else _race(options)
+
+
+def _refuse_options_of_others(options: argparse.Namespace) -> None:
+    """Raise UsageError for an option that was given and does nothing here."""
+    kind = options.items[0] if options.items[0] in USED else "--bag" if options.bag else ""
+    parser = argparse.ArgumentParser()
+    add(parser)
+    for name, default in vars(parser.parse_args(["-"])).items():
+        if name not in ("items", *USED[kind].split()) and getattr(options, name) != default:
+            flag = {"origin": "from"}.get(name, name)
+            raise UsageError(f"--{flag}: found it with race {kind}".rstrip() + ", where it does nothing: leave it out")
+    if options.reference and not _items(options.items)[0]:
+        raise UsageError("--reference: found no named course, wanted one: drawn ones are flown without")
 
 
 def find_model(name: str) -> Path:
@@ -250,7 +273,7 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.output is None:
         raise UsageError("-o: found none, wanted the file of the trained policy")
-    output_paths.require_file("--output", options.output)
+    output_paths.require_file("--output", options.output, replaced=True)
     torch.set_num_threads(1)
     recipe, origin = _recipe(options)
     training = StagedTraining(recipe, options.seed, options.output, origin)

@@ -114,3 +114,24 @@ def test_the_racer_with_a_battery_is_the_racer_otherwise():
     assert replace(weighed, name="racer", battery=None) == plain
     empties = weighed.battery.endurance / 60
     assert 1 < empties < 2  # minutes at full thrust
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["split_s", "--bag", "flown", "--json", "f.json"], "--json: found it with race --bag, where it does nothing"),
+        (["train", "racer_gates", "-o", "mine.safetensors", "--noise", 1], "--noise: found it with race train"),
+        (["certify", "hall", "racer_gates", "--airframe", "racer_battery"], "--airframe: found it with race certify"),
+        (["hall", "racer_gates", "--from", "racer_gates"], "--from: found it with race, where it does nothing"),
+        (["racer_gates", "--drawn", 1, "--reference"], "--reference: found no named course"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words, message):
+    with pytest.raises(UsageError, match=message):
+        _run(*words)
+
+
+def test_a_certificate_of_a_policy_that_begins_no_race_ends(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("spike_ctrl_racing.race_campaign.RaceCampaign.faulty", lambda self, seed: ([], True))
+    with pytest.raises(UsageError, match="began none of 10 races without a fault"):
+        _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 T = TypeVar("T")
 
@@ -24,9 +24,10 @@ def read(file: Path, parse: Callable[[Any], T], of: str) -> tuple[list[T], int]:
     """What `parse` makes of each line, and the bytes of all whole lines, after which the next is to be written.
 
     A last line that was cut off is left out, and a file that is not there has no lines. of: what a line holds, in one word.
-    Raises BrokenLine where `parse` or JSON refuses another one.
+    Raises BrokenLine where `parse` or JSON refuses another one, UsageError where the file cannot be read.
     """
-    data = file.read_bytes() if file.exists() else b""
+    with refused(f"{file}: cannot be read"):
+        data = file.read_bytes() if file.exists() else b""
     found, lines = [], data.decode(errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         try:

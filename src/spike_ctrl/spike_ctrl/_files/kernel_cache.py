@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -41,12 +42,19 @@ def _our_folder() -> str:
 
 
 def folder(package: Path) -> Path:
-    """The folder for the sources in `package` as they are now, in it, or where it is read-only in the user's cache."""
+    """The folder for the sources in `package` as they are now: in it, or else the user's cache, or else a temporary one."""
     digest = hashlib.sha256()
     for source in sources(package):
         digest.update(source.read_bytes())
-    home = package if os.access(package, os.W_OK) else Path.home() / ".cache" / package.name
+    home = package if os.access(package, os.W_OK) else _cache() / package.name
     return home / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
+
+
+def _cache() -> Path:
+    """The user's folder for what can be made anew; a new one of this process where the home is read-only or missing."""
+    user = Path.home() / ".cache"
+    there = next(path for path in (user, *user.parents) if path.exists())
+    return user if os.access(there, os.W_OK) else Path(tempfile.mkdtemp(prefix="spike_ctrl-"))
 
 
 def sources(package: Path) -> list[Path]:

@@ -21,6 +21,8 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
     mode = _mode(what, path, path)
     if mode is not None and stat.S_ISDIR(mode):
         raise UsageError(f"{what}: found the folder {path}, wanted a file")
+    if mode is not None and not replaced and path.suffix == ".safetensors":
+        raise UsageError(f"{what}: found the model {path}, wanted a file that is none: it would be lost")
     if mode is not None and not replaced:
         return _require_writable(what, path, mode)
     if made:

@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     if options.family not in (None, *FAMILIES):
         raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(FAMILIES)}")
     several = len(options.model) > 1
+    if len({model.stem for model in options.model}) < len(options.model):
+        raise UsageError("MODEL: found two files of one name, wanted different names: their folders bear them")
     codes: list[int] = []
     healthy: dict[str, list[FlightOutcome]] = {}
     for model in options.model:

@@ -169,7 +169,8 @@ def _controllers(protocol: EvalProtocol, options: argparse.Namespace, vehicle: A
         flown[str(model)] = policy
         if options.guide and protocol.guide_first:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
-            flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
+            name = model.stem if sum(other.stem == model.stem for other in policies) == 1 else model
+            flown[f"  {name} after 50 guide-flown steps"] = guide_first
     flown |= protocol.guides(vehicle) if options.guide else {}
     for baselines in options.baselines:
         flown |= baselines(vehicle)

@@ -68,10 +68,12 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.learn import resumption
 
     if options.resume:
+        output_paths.require_folder("--resume", options.resume)
         resumption.check(options.resume, resumption.read(options.resume), vars(options))
     else:
         output_paths.require_folder("--run", options.run or Path("runs"))
-        resumption.require_new(options.run or Path())
+        if options.run:
+            resumption.require_new(options.run)
         _check_names(options)
 
     from spike_ctrl.learn.training_process import training_process

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files import atomic_file, json_lines
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
@@ -53,6 +55,16 @@ def read(folder: Path) -> Earlier:
         if type(counts[name]) is not int or counts[name] < low:
             raise UsageError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
     return Earlier(recipes.load(folder / "recipe.yaml"), airframe, **counts)
+
+
+def cut_metrics(folder: Path, steps: int) -> None:
+    """Leave out of metrics.jsonl what came after the state of so many environment steps was saved, and a broken line."""
+    told = folder / "metrics.jsonl"
+    lines, _ = json_lines.read(told, dict, "metrics")
+    kept = "".join(json.dumps(line) + "\n" for line in lines if line.get("environment_steps", 0) <= steps)
+    if lines:
+        with refused(f"{told}: cannot be written"):
+            atomic_file.replace(told, partial(atomic_file.write, data=kept.encode()))
 
 
 def flown_before(folder: str, given: Mapping[str, object]) -> int:

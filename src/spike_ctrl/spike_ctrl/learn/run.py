@@ -79,6 +79,10 @@ class Run:
         _ = learner.graph  # a network that no checkpoint can hold is refused before it is trained
         with refused(f"run {folder}: cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
+            try:
+                (folder / "run.json").touch(exist_ok=False)  # two programs may have begun at the same moment
+            except FileExistsError:
+                resumption.require_new(folder)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
             (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
             run = cls(folder, learner, **about)
@@ -102,6 +106,7 @@ class Run:
             learner.restore(arrays, info["learner"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"run {folder}: state.safetensors: {error}; wanted the state of this recipe") from None
+        resumption.cut_metrics(folder, learner.steps)
         run = cls(folder, learner, **about)
         run.best, run._earlier = _kept(run.policy_path), info["seconds"]
         run._highest = run.best.score if run.best else -math.inf

@@ -6,6 +6,7 @@ the training budget that is spent, 0 to 1. Equations: arXiv 2510.24461, section 
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,7 @@ def schema() -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _clamp(value: float, low: float, high: float) -> float:
