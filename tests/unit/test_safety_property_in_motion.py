@@ -245,6 +245,12 @@ def test_a_stream_in_a_narrow_cage_interrupts_no_healthy_flight(who, seed):
     assert "stream, 2.6 m" in flown.motion and not flown.alarm
 
 
+@pytest.mark.parametrize("seed", [300407, 300541, 300739, 300970, 301073])  # in hand-overs and a take-off
+def test_a_state_that_stays_but_for_a_dither_is_found_by_the_accelerometer_that_shakes(who, seed):
+    flown = outcome(fly(who, monte_carlo.scenario_of(seed, *who, "state")))  # 7.8 m outside, 2.2 and 3.0 m/s before
+    assert "state stays" in flown.faults and flown.outside < 0 and flown.hit < 0.5
+
+
 def test_a_policy_that_commands_motors_is_flown_on_plants_that_can_fly(motors):
     drawn, spread = first_draw(2, *motors, "none"), moving_scenario.spread(motors[0].airframe)  # a figure
     assert 0 < spread < 0.1  # its thrust is 1.37 of its weight

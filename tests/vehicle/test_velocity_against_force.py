@@ -9,6 +9,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from spike_ctrl import airframe
@@ -17,6 +18,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.flight.estimate_quality import STILL
 from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
@@ -39,7 +41,7 @@ def states(*velocities, quaternion=LEVEL, force=AT_REST, reset=0, limits=LIMITS)
     check = ForceCheck()
     for n, velocity in enumerate(velocities):
         now = 0.01 * n
-        check = check.felt(force, now) if force is not None else check
+        check = check.felt(force, now, limits) if force is not None else check
         check = check.seen(Sample(n, now, now, (0.0, 0.0, 1.0), quaternion, velocity, (0.0, 0.0, 0.0), reset * n), limits)
     return check
 
@@ -55,6 +57,28 @@ def test_a_velocity_that_jumps_is_told_for_a_second_as_so_much_of_the_limit():
     check = states((0.0, 0.0, 0.0), (0.9, 0.0, 0.0), *[(0.9, 0.0, 0.0)] * 5)
     assert check.innovation(math.nan, 0.5, LIMITS) == pytest.approx(0.9 / LIMITS.velocity, rel=0.01)
     assert check.innovation(2.0, 0.5, LIMITS) == 2.0 and check.innovation(0.1, 1.2 + LIMITS.told, LIMITS) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("rates", "force", "still"),
+    [
+        (1e-3, 0.3, True),  # a state that somebody repeats with a dither, on a vehicle that flies
+        (8e-3, 0.3, False),  # half of the noise of PX4's own simulation
+        (0.0, 0.0, False),  # a simulation without noise, which hovers
+        (1e-3, 0.02, False),  # on the ground, rotors off
+    ],
+)
+def test_body_rates_that_stand_still_while_the_accelerometer_shakes_are_no_flight(rates, force, still):
+    dice, check, found = np.random.default_rng(1), ForceCheck(), []
+    for n in range(200):
+        now = 0.01 * n
+        if n % 2 == 0:
+            check = check.felt(tuple(AT_REST + dice.normal(0.0, force, 3)), now, LIMITS)
+        turning = tuple(dice.uniform(-rates, rates, 3) if rates < 2e-3 else dice.normal(0.0, rates, 3))
+        sample = Sample(n, now, now, (0.0, 0.0, 1.0), LEVEL, (0.0, 0.0, 0.0), turning)
+        check, sample = check.judged(sample, LIMITS)
+        found.append(sample.quality.innovations[0] == STILL)
+    assert any(found) is still and (not still or (found.index(True) < 80 and all(found[80:])))
 
 
 def test_limits_say_from_where_on_how_long_and_for_how_long_a_jump_is_told():

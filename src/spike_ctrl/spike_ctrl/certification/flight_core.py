@@ -200,7 +200,7 @@ class FlightCore:
             force = vehicle.estimator.acceleration
             for felt in self.of_forces:
                 force = felt(force, now)
-            self.force = self.force.felt(force, now)
+            self.force = self.force.felt(force, now, self.settings.force)
         self.force, sample = self.force.judged(sample, self.settings.force)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))

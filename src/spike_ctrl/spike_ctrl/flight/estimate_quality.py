@@ -29,6 +29,7 @@ NEEDED = {
 GOOD_FLAGS = sum(NEEDED)
 UNKNOWN_FLAGS = -1
 INNOVATIONS = ("velocity", "horizontal position", "height", "heading")
+STILL = math.inf  # innovation of a velocity whose state stands still while the vehicle shakes: force_consistency.py
 UNKNOWN_INNOVATIONS = (math.nan, math.nan, math.nan, math.nan)
 
 
@@ -65,7 +66,7 @@ class EstimateLimits:
 class Sign(Enum):
     """What speaks against an estimate. VELOCITY: its innovation, also where the specific force contradicts it.
 
-    STANDING: it takes the vehicle for standing. PX4's estimator learns of a take-off up to .9 s late.
+    STANDING: it takes the vehicle for standing. PX4's estimator learns of a take-off up to .9 s late. STILL: see there.
     """
 
     FAILED = auto()
@@ -74,6 +75,7 @@ class Sign(Enum):
     STANDING = auto()
     VELOCITY = auto()
     INNOVATION = auto()
+    STILL = auto()
 
 
 class Objection(NamedTuple):
@@ -103,6 +105,8 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
         if quality.flags & CONSTANT_POSITION and not standing:
             return Objection(Sign.STANDING, f"flags: found {quality.flags}: it takes the vehicle for standing")
     for name, ratio in () if standing else zip(INNOVATIONS, quality.innovations, strict=True):
+        if ratio == STILL:
+            return Objection(Sign.STILL, "the body rates stand still while the accelerometer shakes")
         if ratio > limits.innovation:
             detail = f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
             return Objection(Sign.VELOCITY if name == INNOVATIONS[0] else Sign.INNOVATION, detail)

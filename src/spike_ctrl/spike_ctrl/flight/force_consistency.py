@@ -5,6 +5,9 @@ What v changes beyond that is summed up and forgotten again. A velocity that lie
 else. As a share of its limit the sum is the innovation of the velocity (estimate_quality.py): beyond 1 the estimate is in
 doubt, and the autopilot must land. The doubt is told for a while: a velocity that jumped stays wrong, but jumps no more.
 
+A vehicle whose accelerometer shakes has body rates that shake as well. Where they stand still, but for less than any gyro's
+noise, the state is not that of this vehicle any more, whoever sends it. In noise-free simulations both are still.
+
 HIGHRES_IMU comes 50 times a second and is noisy. On PX4's own firmware (v1.17, SIH, eleven flights of a minute) the sum
 reached .60 m/s, for 99 % of the time it stayed below .17; on our vehicle, with up to twice the noise, .56 m/s.
 """
@@ -20,6 +23,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import rotate
+from spike_ctrl.flight.estimate_quality import STILL
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -32,13 +36,18 @@ class ForceLimits:
     told: float = within(1.0, 0.0, 60.0, "Time for which such a doubt lasts.", "s")
     old: float = within(0.1, 0.01, 10.0, "Oldest force that is compared.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
+    # 27 real flights of a Crazyflie fall to .006, simulated ones to .026, a state that stays but for a dither to .0025.
+    still: float = within(0.003, 0.0, 1.0, "Least mean change of the three body rates in all from state to state.", "rad/s")
+    shaken: float = within(0.5, 0.01, 100.0, "It is looked at where the force's own changes change by more.", "m/s^2")
+    share: float = within(0.12, 0.01, 1.0, "Share of the last state, and of the last force, in these means.", "")
 
 
 @quickly_replaced
 class ForceCheck(NamedTuple):
     """The last state, the newest force (m/s^2, body) with its receipt (s), the sum (m/s, world), the largest that is told.
 
-    doubted: s, on the companion's clock, when the sum was last beyond its limit.
+    doubted: s, on the companion's clock, when the sum was last beyond its limit. before: the force before. shaken: m/s^2,
+    mean change of the force's changes. stirred: rad/s, mean change of the body rates. Both: the axes' sizes added.
     """
 
     last: Sample | None = None
@@ -47,10 +56,20 @@ class ForceCheck(NamedTuple):
     sped: Vector = (0.0, 0.0, 0.0)
     worst: float = 0.0
     doubted: float = -math.inf
+    before: Vector | None = None
+    shaken: float = 0.0
+    stirred: float = 1.0
 
-    def felt(self, force: Vector, now: float) -> ForceCheck:
+    def felt(self, force: Vector, now: float, limits: ForceLimits) -> ForceCheck:
         """After a force was measured; one that is not finite is none."""
-        return self._replace(force=force, measured=now) if all(map(math.isfinite, force)) else self
+        if not all(map(math.isfinite, force)):
+            return self
+        if self.force is None or self.before is None or now - self.measured > limits.old:
+            return self._replace(force=force, before=self.force, measured=now, shaken=0.0)
+        (a, b, c), (d, e, f), (g, h, i) = force, self.force, self.before
+        bent = abs(a - 2 * d + g) + abs(b - 2 * e + h) + abs(c - 2 * f + i)
+        shaken = self.shaken + limits.share * (bent - self.shaken)
+        return self._replace(force=force, before=self.force, measured=now, shaken=shaken)
 
     def seen(self, sample: Sample, limits: ForceLimits) -> ForceCheck:
         """After a state."""
@@ -69,11 +88,19 @@ class ForceCheck(NamedTuple):
         if not size > limits.velocity:
             return self._replace(last=sample, sped=sped if math.isfinite(size) else (0.0, 0.0, 0.0))
         doubting = sample.received - self.doubted <= limits.told
-        return ForceCheck(sample, force, self.measured, sped, max(size, self.worst if doubting else 0.0), sample.received)
+        worst = max(size, self.worst if doubting else 0.0)
+        return self._replace(last=sample, sped=sped, worst=worst, doubted=sample.received)
 
     def judged(self, sample: Sample, limits: ForceLimits) -> tuple[ForceCheck, Sample]:
-        """After a state, and that state with a larger innovation of its velocity where the force contradicts it."""
+        """After a state, and that state with a larger innovation of its velocity where the force contradicts it.
+
+        It is STILL where the body rates stand still.
+        """
         check, quality = self.seen(sample, limits), sample.quality
+        if self.last is not None and self.last.rates != sample.rates:  # equal ones: another check counts them
+            (a, b, c), (d, e, f) = self.last.rates, sample.rates
+            stirred = check.stirred + limits.share * (abs(a - d) + abs(b - e) + abs(c - f) - check.stirred)
+            check = check._replace(stirred=stirred if math.isfinite(stirred) else 1.0)
         velocity, across, height, heading = quality.innovations
         if (found := check.innovation(velocity, sample.received, limits)) == velocity:
             return check, sample
@@ -81,6 +108,8 @@ class ForceCheck(NamedTuple):
 
     def innovation(self, told: float, now: float, limits: ForceLimits) -> float:
         """That of the velocity at `now` (s): what the estimator told (NaN: nothing), or more where the force contradicts."""
+        if self.stirred < limits.still and self.shaken > limits.shaken and now - self.measured <= limits.old:
+            return STILL
         if now - self.doubted > limits.told:
             return told
         found = self.worst / limits.velocity

@@ -194,6 +194,7 @@ def _check_flight(
     if objection is not None and since is not None:
         limits = settings.estimate
         times = {Sign.VELOCITY: limits.climbing, Sign.STANDING: limits.leaving} if ladder.taking_off else {}
+        times[Sign.STILL] = 0.0
         # Where the autopilot holds already because the state contradicts itself, or its yaw is wrong, a velocity that
         # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT

@@ -166,7 +166,7 @@ class Companion:
             case link_events.EstimatorReset():
                 self._resets.append(event.now)
             case link_events.SpecificForce():
-                self._force = self._force.felt(event.force, event.now)
+                self._force = self._force.felt(event.force, event.now, self._force_limits)
             case link_events.ParameterReading():
                 if len(self.parameters) < MOST_PARAMETERS or event.name in self.parameters:
                     self.parameters[event.name], self._read[event.name] = event.value, event.now
