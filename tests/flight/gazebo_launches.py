@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from aligned_truth import AlignedTruth
 from output import executable
 from programs import Program, nodes
 from px4_launches import FLIGHT, fly, followed
@@ -30,7 +31,6 @@ from px4_launches import FLIGHT, fly, followed
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl_sitl import path_error, true_states
-from spike_ctrl_sitl.aligned_truth import AlignedTruth
 
 START, STANDS = 150.0, 15.0  # s until Gazebo and PX4 have started, and until the estimator knows a vehicle that was put back
 STRIKES = {

@@ -19,13 +19,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from aligned_truth import AlignedTruth
 from output import executable
 from programs import Program, Station
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl_sitl import path_error
-from spike_ctrl_sitl.aligned_truth import AlignedTruth
 
 GROUND_STATION = 14550  # the port to which PX4 sends for one
 LIMIT, START = 300.0, 10.0  # s of a flight, and until PX4 has started

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from spike_ctrl_sitl.aligned_truth import AlignedTruth
+from aligned_truth import AlignedTruth
 
 OFFSET = np.array([12.0, -3.0, 0.4])  # m, of the estimate's frame
 

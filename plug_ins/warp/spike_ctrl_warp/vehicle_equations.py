@@ -12,7 +12,7 @@ import warp as wp
 
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import battery, dynamics, rate_loop
-from spike_ctrl.sim.block_step import SUBSTEPS_OF, Motion
+from spike_ctrl.sim.block_step import Motion
 
 # Rows of what moves
 POSITION, QUATERNION, VELOCITY, RATES, ROTORS, CHARGE, VOLTAGE = 0, 3, 7, 10, 13, 17, 18
@@ -276,11 +276,6 @@ def set_points(command: wp.vec4, voltage: float, clock: float, rows: wp.array2d(
         held(target[2], rows[STUCK + 2, n], failed),
         held(target[3], rows[STUCK + 3, n], failed),
     )
-
-
-def substeps(layout: str) -> int:
-    """Of a control step with this layout of actions."""
-    return SUBSTEPS_OF[layout]
 
 
 assert rate_loop.SIZE == 20 and len(MOVING) == SIZE
