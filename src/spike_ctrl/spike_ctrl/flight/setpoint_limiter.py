@@ -24,10 +24,8 @@ class SetPointLimits:
 
     speed_share: float = within(0.65, 0.01, 1.0, "Share of the speed that can be braked, to a set-point.", "")
     stream_share: float = within(0.5, 0.01, 1.0, "The same to a set-point of a stream, which may turn at any moment.", "")
-    # A vehicle overtakes the speed of a set-point that speeds up and turns. What the share leaves has to suffice for that.
-    overtakes: float = within(
-        0.35, 0.01, 10.0, "By what a stream's set-point gains in this time the vehicle is faster.", "s"
-    )
+    # A vehicle that follows a stream overtakes its speed where it turns. What the share leaves has to suffice for that.
+    overtakes: float = within(0.35, 0.01, 10.0, "Who follows a stream is faster by what it gains in this time.", "s")
     path_share: float = within(0.72, 0.01, 1.0, "Share of the speed that can be braked, on a trajectory.", "")
     acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration of the granted set-point.", "m/s^2")
     # The rest is for plants that differ, for wind, and to catch up: with its rotors at their limits it could not be steered.

@@ -66,11 +66,9 @@ class Checkpoint:
 
         Raises UsageError where none has that name or a file is bad, CheckpointError where the one of that name is another.
         """
-        contract, runs = (
-            self.manifest.contract,
-            self.file.parents[:2] if self.file else (),
-        )  # stages lie in a folder of a run
-        for beside in (folder / "airframe.yaml" for folder in runs):
+        contract = self.manifest.contract
+        near = self.file.parents[:2] if self.file else ()  # the stages of a run have a folder of their own
+        for beside in (folder / "airframe.yaml" for folder in near):
             if beside.is_file() and (own := airframes.load(beside)).hash == contract.airframe_hash:
                 return own
         try:
