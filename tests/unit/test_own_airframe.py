@@ -49,8 +49,9 @@ def test_without_that_file_the_error_names_the_policy_and_the_file_that_is_missi
         checkpoint.load(alone).airframe()
 
 
-def test_the_airframe_of_another_policy_in_the_folder_is_not_taken(tmp_path):
-    (tmp_path / "airframe.yaml").write_text(yaml.safe_dump(airframe.to_dict(airframe.load("crazyflie_drag"))))
+@pytest.mark.parametrize("other", [yaml.safe_dump(airframe.to_dict(airframe.load("crazyflie_drag"))), "mass: heavy"])
+def test_the_airframe_of_another_policy_in_the_folder_is_not_taken(tmp_path, other):
+    (tmp_path / "airframe.yaml").write_text(other)
     copied = tmp_path / "policy.safetensors"
     copied.write_bytes(checkpoint.read("crazyflie"))
     assert checkpoint.load(copied).airframe() == airframe.load("crazyflie")

@@ -386,6 +386,7 @@ def test_two_programs_that_begin_a_run_in_one_folder_at_once_do_not_share_it(tmp
 def test_metrics_that_came_after_the_saved_state_and_a_broken_line_are_cut_when_the_run_goes_on(stopped):
     file = stopped / "metrics.jsonl"
     lines = file.read_text()
-    file.write_text(lines + '{"seconds": 99.0, "environment_steps": 1920.0}\n{"seconds": 2.0, "envir')
+    broken = '{"seconds": 2.0, "envir'  # and what an earlier version appended to one
+    file.write_text(lines + broken + '{"seconds": 3.0}\n{"seconds": 99.0, "environment_steps": 1920.0}\n' + broken)
     resume(stopped).close()
     assert file.read_text() == lines

@@ -18,7 +18,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.flight.estimate_quality import STILL
+from spike_ctrl.flight.estimate_quality import STILL, EstimateLimits, EstimateQuality, Sign, doubt
 from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
@@ -79,6 +79,15 @@ def test_body_rates_that_stand_still_while_the_accelerometer_shakes_are_no_fligh
         check, sample = check.judged(sample, LIMITS)
         found.append(sample.quality.innovations[0] == STILL)
     assert any(found) is still and (not still or (found.index(True) < 80 and all(found[80:])))
+
+
+def test_a_step_of_the_force_over_a_pause_is_no_shaking_and_an_infinite_ratio_of_another_kind_is_not_still():
+    check = ForceCheck().felt(AT_REST, 0.0, LIMITS).felt(AT_REST, 0.02, LIMITS)
+    for n in range(6):
+        check = check.felt((0.0, 0.0, 14.0), 1.0 + 0.02 * n, LIMITS)
+    assert check.shaken == 0.0
+    found = doubt(EstimateQuality(innovations=(0.1, 0.1, math.inf, 0.1)), EstimateLimits())
+    assert found.sign is Sign.INNOVATION and "height" in found.detail
 
 
 def test_limits_say_from_where_on_how_long_and_for_how_long_a_jump_is_told():

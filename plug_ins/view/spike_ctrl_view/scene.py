@@ -30,11 +30,23 @@ def quadrotor(size: float) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def quaternions(rotation: NDArray[Any]) -> NDArray[Any]:
-    """Quaternions w, x, y, z (N, 4) of rotation matrices (N, 3, 3)."""
-    from viser.transforms import SO3
-
-    found: NDArray[Any] = SO3.from_matrix(rotation).wxyz
-    return found
+    """Quaternions w, x, y, z (N, 4) of rotation matrices (N, 3, 3), by the largest of the four: exact for any turn."""
+    m = rotation
+    t = np.stack([m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]], axis=1)
+    squared = np.column_stack([1 + t.sum(1), *(1 + 2 * t[:, i] - t.sum(1) for i in range(3))])  # 4 w², 4 x², 4 y², 4 z²
+    wx, wy, wz = m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]
+    xy, xz, yz = m[:, 0, 1] + m[:, 1, 0], m[:, 0, 2] + m[:, 2, 0], m[:, 1, 2] + m[:, 2, 1]
+    rows = np.array(
+        [
+            [squared[:, 0], wx, wy, wz],
+            [wx, squared[:, 1], xy, xz],
+            [wy, xy, squared[:, 2], yz],
+            [wz, xz, yz, squared[:, 3]],
+        ]
+    )
+    largest: NDArray[Any] = rows[squared.argmax(1), :, np.arange(len(m))]
+    unit: NDArray[Any] = largest / np.linalg.norm(largest, axis=1, keepdims=True)
+    return unit
 
 
 def colour(code: str) -> Colour:
@@ -67,10 +79,14 @@ def coloured_path(before: Way, position: NDArray[Any], colour: Colour) -> Way:
 
 def rotation(quaternion: Sequence[float]) -> NDArray[Any]:
     """The rotation matrix (3, 3) of a quaternion x, y, z, w."""
-    from viser.transforms import SO3
-
-    found: NDArray[Any] = SO3.from_quaternion_xyzw(np.asarray(quaternion)).as_matrix()
-    return found
+    x, y, z, w = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def spikes(message: Any) -> tuple[NDArray[Any], list[int]]:

@@ -217,7 +217,6 @@ def test_a_vehicle_is_drawn_where_its_rotors_are_and_its_nose_is_in_front():
 
 
 def test_a_vehicle_is_turned_as_it_is():
-    pytest.importorskip("viser", reason="viser is not installed: pip install viser")
     turns = Rotation.random(64, random_state=0)
     turns = Rotation.concatenate([turns, Rotation.identity(), *(Rotation.from_rotvec(np.pi * axis) for axis in np.eye(3))])
     found = scene.quaternions(turns.as_matrix())

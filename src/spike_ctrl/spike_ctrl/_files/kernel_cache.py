@@ -6,12 +6,14 @@ there would leave stale machine code in use.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -52,9 +54,13 @@ def folder(package: Path) -> Path:
 
 def _cache() -> Path:
     """The user's folder for what can be made anew; a new one of this process where the home is read-only or missing."""
-    user = Path.home() / ".cache"
-    there = next(path for path in (user, *user.parents) if path.exists())
-    return user if os.access(there, os.W_OK) else Path(tempfile.mkdtemp(prefix="spike_ctrl-"))
+    with suppress(OSError, RuntimeError):  # a home that may not be looked at, or none
+        user = Path.home() / ".cache"
+        if os.access(next(path for path in (user, *user.parents) if path.exists()), os.W_OK):
+            return user
+    made = tempfile.mkdtemp(prefix="spike_ctrl-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def sources(package: Path) -> list[Path]:

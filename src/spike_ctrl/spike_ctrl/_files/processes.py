@@ -42,8 +42,8 @@ def results(function: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], wo
         pickle.dump(large, file)
         file.flush()
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (file.name,)) as pool:
-            running = {pool.submit(_call, function, arguments) for arguments in islice(waiting, 2 * workers)}
             try:
+                running = {pool.submit(_call, function, arguments) for arguments in islice(waiting, 2 * workers)}
                 while running:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     running |= {pool.submit(_call, function, arguments) for arguments in islice(waiting, len(done))}

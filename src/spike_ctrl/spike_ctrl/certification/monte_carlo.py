@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -22,7 +23,7 @@ from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.lost_rotor import flight_guide
 from spike_ctrl.flight.flight_settings import FlightSettings, for_lost_rotor, settings_for
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
 
 if TYPE_CHECKING:
     from spike_ctrl.certification.flight_bag import FlightBag
@@ -60,7 +61,9 @@ def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
 @lru_cache(1)
 def competitors_of(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
     """The same of the bytes of a model, wherever its file is."""
-    found = replace(checkpoint.loads(data, name=model), file=checkpoint.place(model))
+    found = checkpoint.loads(data, name=model)
+    with suppress(CheckpointError):  # on another machine, where there is no such file
+        found = replace(found, file=checkpoint.place(model))
     return beside_guide(Path(model).stem, found, found.airframe())
 
 

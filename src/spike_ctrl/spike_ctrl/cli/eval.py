@@ -140,12 +140,10 @@ def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, P
     loaded = {model: checkpoint.load(model) for model in options.models}
     contracts = [one.manifest.contract for one in loaded.values()]
     foreign = all(one.foreign for one in protocols.values())
-    own = contracts[0].airframe if contracts else "crazyflie"
     first, *others = protocols.values()
-    if not others:
-        own = first.carriers.get(contracts[0].action if contracts else "motors", own)
-    if options.airframe or not contracts or own != contracts[0].airframe:
-        vehicle = airframe.load(options.airframe or own)
+    carrier = None if others else first.carriers.get(contracts[0].action if contracts else "motors")
+    if options.airframe or carrier or not contracts:
+        vehicle = airframe.load(options.airframe or carrier or "crazyflie")
     else:
         try:
             vehicle = loaded[options.models[0]].airframe()

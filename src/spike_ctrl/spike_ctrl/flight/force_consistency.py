@@ -64,8 +64,9 @@ class ForceCheck(NamedTuple):
         """After a force was measured; one that is not finite is none."""
         if not all(map(math.isfinite, force)):
             return self
-        if self.force is None or self.before is None or now - self.measured > limits.old:
-            return self._replace(force=force, before=self.force, measured=now, shaken=0.0)
+        paused = now - self.measured > limits.old
+        if self.force is None or self.before is None or paused:
+            return self._replace(force=force, before=None if paused else self.force, measured=now, shaken=0.0)
         (a, b, c), (d, e, f), (g, h, i) = force, self.force, self.before
         bent = abs(a - 2 * d + g) + abs(b - 2 * e + h) + abs(c - 2 * f + i)
         shaken = self.shaken + limits.share * (bent - self.shaken)

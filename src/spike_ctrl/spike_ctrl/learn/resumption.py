@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files import atomic_file, json_lines
+from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import recipe as recipes
@@ -58,13 +58,20 @@ def read(folder: Path) -> Earlier:
 
 
 def cut_metrics(folder: Path, steps: int) -> None:
-    """Leave out of metrics.jsonl what came after the state of so many environment steps was saved, and a broken line."""
+    """Leave out of metrics.jsonl what came after the state of so many environment steps was saved, and broken lines."""
     told = folder / "metrics.jsonl"
-    lines, _ = json_lines.read(told, dict, "metrics")
-    kept = "".join(json.dumps(line) + "\n" for line in lines if line.get("environment_steps", 0) <= steps)
-    if lines:
-        with refused(f"{told}: cannot be written"):
-            atomic_file.replace(told, partial(atomic_file.write, data=kept.encode()))
+    with refused(f"{told}: cannot be cut"):
+        lines = told.read_text(errors="replace").splitlines() if told.exists() else []
+        kept = "".join(line + "\n" for line in lines if _until(line, steps))
+        atomic_file.replace(told, partial(atomic_file.write, data=kept.encode()))
+
+
+def _until(line: str, steps: int) -> bool:
+    """Whether a line of metrics is whole, and not of later steps."""
+    try:
+        return bool(json.loads(line).get("environment_steps", 0) <= steps)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def flown_before(folder: str, given: Mapping[str, object]) -> int:

@@ -83,11 +83,15 @@ class Run:
                 (folder / "run.json").touch(exist_ok=False)  # two programs may have begun at the same moment
             except FileExistsError:
                 resumption.require_new(folder)
-            (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
-            (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
-            run = cls(folder, learner, **about)
-            run.bags = tuple(bags)
-            _write_about(run)
+            try:
+                (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
+                (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
+                run = cls(folder, learner, **about)
+                run.bags = tuple(bags)
+                _write_about(run)
+            except BaseException:
+                (folder / "run.json").unlink(missing_ok=True)  # nothing has begun
+                raise
         return run
 
     @classmethod

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,18 +65,21 @@ class Checkpoint:
     def airframe(self) -> Airframe:
         """The airframe that it was made for: airframe.yaml in the folder of its run, or the one of its name.
 
-        Raises UsageError where none has that name or a file is bad, CheckpointError where the one of that name is another.
+        Raises UsageError where none has that name, CheckpointError where the one of that name is another.
         """
         contract = self.manifest.contract
         near = self.file.parents[:2] if self.file else ()  # the stages of a run have a folder of their own
         for beside in (folder / "airframe.yaml" for folder in near):
-            if beside.is_file() and (own := airframes.load(beside)).hash == contract.airframe_hash:
-                return own
+            with suppress(UsageError):  # a file that cannot be read is none of its run
+                if beside.is_file() and (own := airframes.load(beside)).hash == contract.airframe_hash:
+                    return own
         try:
             named = airframes.load(contract.airframe)
         except UsageError as error:
             raise UsageError(f"{self.file or 'checkpoint'}: {error}, nor is its airframe.yaml in the same folder") from None
-        require(contract, {"airframe_hash": named.hash}, str(self.file or "checkpoint"))
+        if named.hash != contract.airframe_hash:
+            found = f"airframe_hash: found {contract.airframe_hash!r}, wanted {named.hash!r} of airframe {named.name}"
+            raise CheckpointError(f"{self.file or 'checkpoint'}: {found}, or its own airframe.yaml in the same folder")
         return named
 
     def seeing(self, policy: Policy, course: str) -> Policy:
