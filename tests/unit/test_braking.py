@@ -162,6 +162,17 @@ def test_a_step_nears_its_speed_slowly_and_may_be_faster_than_a_stream_which_gai
     assert step[40] < 0.85 * stream[40] and max(step) > 1.02 * max(stream)
 
 
+def test_a_set_point_that_a_stream_takes_over_near_the_ceiling_of_a_narrow_cage_does_not_jump():
+    narrow = replace(CAGE, low=(-1.3, -1.3, -0.5), high=(1.3, 1.3, 2.5))
+    for switched in range(60, 200, 10):
+        points = [SetPoint((0.0, 0.0, 0.6))]
+        for n in range(260):
+            wanted = SetPoint((0.0, 0.0, 2.0), (0.0, 0.0, 2.0 if n > switched else 0.0))
+            points.append(grant(points[-1], wanted, 0.01, narrow, BRAKING, 5.0, LIMITS, streamed=n > switched))
+        changed = [math.dist(a.velocity, b.velocity) for a, b in itertools.pairwise(points)]
+        assert max(changed) <= LIMITS.acceleration * 0.01 + 1e-9
+
+
 @pytest.mark.parametrize("speed, aside", [(0.3, 0.1), (0.6, 0.2), (0.9, 0.3)])
 def test_a_set_point_that_turns_aside_comes_to_rest_where_it_is_wanted_and_hardly_beyond(speed, aside):
     points = _granted(SetPoint((0.0, aside, 1.25)), (speed, 0.0, 0.0), time=1.6)

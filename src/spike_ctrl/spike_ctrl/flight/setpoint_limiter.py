@@ -95,7 +95,7 @@ def grant(
         change = min(change, math.dist(aim, before.velocity) * dt / limits.smooth)
     # Within the largest share, so that none jumps where the kind of what is wanted changes.
     u, v, w = slowed(before.position, _towards(before.velocity, aim, change), max(share, limits.path_share))
-    u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
+    u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, limits.acceleration)
     return SetPoint((x + u * dt, y + v * dt, z + w * dt), (u, v, w), wanted.yaw)
 
 
