@@ -6,6 +6,7 @@
 - a Monte-Carlo run that was interrupted flies only what is missing; a cluster flies the same, with the same code only
 """
 
+import contextlib
 import gc
 import json
 import math
@@ -143,10 +144,15 @@ def test_workers_end_with_a_campaign_that_is_killed_or_interrupted(tmp_path, num
     try:
         until(lambda: flown.exists() and flown.read_text())
         left = children(begun.pid)
-        used = {child: cpu_seconds(child) for child in left}
-        (os.killpg if number == signal.SIGINT else os.kill)(begun.pid, number)  # a terminal tells all its processes
+        used = cpu_seconds(left)
         last = dict(used)
-        until(lambda: not (now := {child: cpu for child in left if (cpu := cpu_seconds(child))}) or last.update(now))
+
+        def gone():
+            last.update(now := cpu_seconds(left))
+            return not now
+
+        (os.killpg if number == signal.SIGINT else os.kill)(begun.pid, number)  # a terminal tells all its processes
+        until(gone)
         assert begun.wait(30) == code
     finally:
         begun.kill()
@@ -161,13 +167,14 @@ def test_two_models_of_one_file_name_are_refused_before_any_flies(tmp_path, caps
     assert "MODEL: found two files of one name" in capsys.readouterr().err
 
 
-def cpu_seconds(process):
-    """CPU time of a process so far; 0 where it has ended."""
-    try:
-        user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
-    except OSError:
-        return 0.0
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(processes):
+    """CPU time so far of each of these processes that has not ended."""
+    found = {}
+    for process in processes:
+        with contextlib.suppress(OSError):
+            user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+            found[process] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def until(condition, seconds=120.0):

@@ -106,28 +106,20 @@ def test_flights_that_once_broke_the_promise_keep_it(who, seed, what):
     assert core.scenario.what == what and not outcome(core).left and not outcome(core).crashed
 
 
-def test_a_frozen_guide_is_found_by_its_motion_also_with_a_dither_and_a_hover_is_none(who):
+@pytest.mark.parametrize(
+    ("gains", "set_point_gains", "dead"),
+    [(0.0, 0.0, False), (0.02, 0.0, True), (0.02, 0.02, False), (0.01, 0.02, True)],  # m/s from answer to answer
+    ids=["hovers", "speeds up", "speeds up with its set-point", "lags behind its set-point"],
+)
+def test_a_frozen_guide_is_found_by_its_motion_beside_the_set_point_also_with_a_dither(who, gains, set_point_gains, dead):
     dice, limits = np.random.default_rng(3), who[1].answers
-    for speed, dead in ((0.0, False), (2.0, True)):
-        monitor, found = Monitor(), ()
-        for n in range(60):
-            action = tuple(float(a) for a in dice.normal(0.1, 1e-3, 4))
-            state = STATE._replace(velocity=(0.01 * n * speed, 0.0, 0.0))
-            monitor, behaviour = observe_answer(monitor, Answer(n, 0.0, action, "rates", GUIDE), state, limits)
-            found += check_guide(monitor, behaviour, state, limits.behaviour)
-        assert bool(found) is dead
-
-
-def test_a_guide_that_speeds_up_with_its_set_point_may_repeat_itself_and_one_that_lags_behind_it_may_not(who):
-    dice, limits = np.random.default_rng(3), who[1].answers
-    for lags, dead in ((0.0, False), (1.0, True)):
-        monitor, found = Monitor(), ()
-        for n in range(60):
-            action = tuple(float(a) for a in dice.normal(0.1, 1e-3, 4))
-            moving, state = (0.02 * n, 0.0, 0.0), STATE._replace(velocity=(0.02 * n - 0.01 * n * lags, 0.0, 0.0))
-            monitor, behaviour = observe_answer(monitor, Answer(n, 0.0, action, "rates", GUIDE), state, limits, moving)
-            found += check_guide(monitor, behaviour, state, limits.behaviour, moving)
-        assert bool(found) is dead
+    monitor, found = Monitor(), ()
+    for n in range(60):
+        action = tuple(float(a) for a in dice.normal(0.1, 1e-3, 4))
+        moving, state = (set_point_gains * n, 0.0, 0.0), STATE._replace(velocity=(gains * n, 0.0, 0.0))
+        monitor, behaviour = observe_answer(monitor, Answer(n, 0.0, action, "rates", GUIDE), state, limits, moving)
+        found += check_guide(monitor, behaviour, state, limits.behaviour, moving)
+    assert bool(found) is dead
 
 
 def test_only_the_distance_from_the_set_point_allows_the_policy_a_larger_difference(who):

@@ -29,12 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
-    from spike_ctrl.learn.recipe_blocks import require_run
-
     output_paths.require_folder("--run", folder)
     identify.require_names(options)
-    _require_new(folder)
-    require_run(256, options.steps, options.seed, "--")
+    _require_run(options, folder)
     identify.require_bags(options)
 
     from spike_ctrl.learn.training_process import training_process
@@ -43,10 +40,12 @@ def run(options: argparse.Namespace) -> int:
         return _retrain(options, folder)
 
 
-def _require_new(folder: Path) -> None:
+def _require_run(options: argparse.Namespace, folder: Path) -> None:
     from spike_ctrl.learn import resumption
+    from spike_ctrl.learn.recipe_blocks import require_run
 
     resumption.require_new(folder)
+    require_run(256, options.steps, options.seed, "--")
 
 
 def _retrain(options: argparse.Namespace, folder: Path) -> int:

@@ -54,7 +54,7 @@ def take_answers(
         state = state._replace(policy=taken.source, monitor=Monitor() if broken else taken.monitor)
         of_policy = taken.found + taken.behaviour if inputs.airborne else taken.found
     if inputs.guide is not None:
-        moving = state.granted.velocity if state.granted is not None else (0.0, 0.0, 0.0)
+        moving = state.granted.velocity if state.granted is not None else ZERO
         taken = _take(inputs.guide, state.guide, state.guide_monitor, state.sample, settings, moving=moving)
         state = state._replace(guide=taken.source, guide_monitor=taken.monitor)
         of_guide = tuple(Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in taken.found)
@@ -84,7 +84,7 @@ class _Taken(NamedTuple):
 
 def _take(
     given: Answer, source: AnswerSource, monitor: Monitor, sample: Sample | None, settings: FlightSettings,
-    approved: tuple[Identity | None, ...] | None = None, moving: Vector = (0.0, 0.0, 0.0),
+    approved: tuple[Identity | None, ...] | None = None, moving: Vector = ZERO,
 ) -> _Taken:  # fmt: skip
     """An answer, checked and observed. approved: who may give it; None: anybody. sample: the last accepted state."""
     answer, found = check_answer(given, source, settings.layout, settings.answers)

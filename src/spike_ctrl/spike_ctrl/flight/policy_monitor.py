@@ -18,7 +18,7 @@ from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, BehaviourLimits, Identity
 from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding, Findings
-from spike_ctrl.flight.likeness import Likeness
+from spike_ctrl.flight.likeness import ZERO, Likeness
 from spike_ctrl.flight.state_checks import Sample
 
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
@@ -40,7 +40,7 @@ class Monitor(NamedTuple):
     still: int = 0  # answers in a row that are equal to the first of them
     stuck_at: Action | None = None  # that first one
     stuck_in: Sample | None = None  # the state that it answered
-    stuck_beside: Vector = (0.0, 0.0, 0.0)  # m/s, velocity of the set-point then
+    stuck_beside: Vector = ZERO  # m/s, velocity of the set-point then
     falls: int = 0  # answers in a row that let the vehicle fall
     spikes: tuple[int, ...] = ()  # per layer: answers in a row with a spike rate outside the band
     compared: int = 0  # answers that were compared with the guide's, after the warm-up
@@ -92,7 +92,7 @@ class Monitor(NamedTuple):
 
 
 def observe_answer(
-    monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits, moving: Vector = (0.0, 0.0, 0.0)
+    monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits, moving: Vector = ZERO
 ) -> tuple[Monitor, Findings]:
     """The monitor after an answer to a state, and the faults of the behaviour up to it. moving: m/s, of the set-point."""
     if answer.identity != monitor.identity:
@@ -125,7 +125,7 @@ def observe_answer(
 
 
 def check_guide(
-    monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits, moving: Vector = (0.0, 0.0, 0.0)
+    monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits, moving: Vector = ZERO
 ) -> Findings:
     """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,21 @@ def require_new(folder: Path) -> None:
     """Raises UsageError where a run is in the folder already."""
     if (folder / "run.json").exists():
         raise UsageError(f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}")
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder of a new run for this program alone, though two may begin at once; given up where beginning it fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "run.json").touch(exist_ok=False)
+    except FileExistsError:
+        require_new(folder)
+    try:
+        yield
+    except BaseException:
+        (folder / "run.json").unlink(missing_ok=True)
+        raise
 
 
 def read(folder: Path) -> Earlier:

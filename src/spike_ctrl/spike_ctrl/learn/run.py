@@ -77,21 +77,12 @@ class Run:
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
         _ = learner.graph  # a network that no checkpoint can hold is refused before it is trained
-        with refused(f"run {folder}: cannot be written"):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                (folder / "run.json").touch(exist_ok=False)  # two programs may have begun at the same moment
-            except FileExistsError:
-                resumption.require_new(folder)
-            try:
-                (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
-                (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
-                run = cls(folder, learner, **about)
-                run.bags = tuple(bags)
-                _write_about(run)
-            except BaseException:
-                (folder / "run.json").unlink(missing_ok=True)  # nothing has begun
-                raise
+        with refused(f"run {folder}: cannot be written"), resumption.claimed(folder):
+            (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
+            (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
+            run = cls(folder, learner, **about)
+            run.bags = tuple(bags)
+            _write_about(run)
         return run
 
     @classmethod
