@@ -10,6 +10,7 @@ import math
 import pytest
 from struck_flight import Alone, fault
 
+from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_outcome import fly_scenario, outcome
@@ -22,6 +23,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.steering import SteeringLimits
 from spike_ctrl.flight.wind_estimate import CALM, Wind
 
+MODELS = resources.folder("models")
 LIMITS, HERE, STILL = SteeringLimits(), SetPoint((0.0, 0.0, 1.0)), (0.0, 0.0, 0.0)
 CALM_ANSWER, APART = (0.0, 0.0, 0.0, 0.0), (0.0, 0.4, 0.0, 0.0)
 
@@ -97,6 +99,23 @@ def test_a_guide_whose_thrust_flips_in_a_climb_is_ended_before_the_vehicle_falls
     flown, core = fly_scenario(drawn._replace(family="guide", faults=(struck,)), *who)
     assert flown.hit < 0.8 and flown.last == "LAND"
     assert any("TAKE_OFF_FAILED" in why and "sinks at" in why for _, _, why in core.moves)
+
+
+@pytest.mark.parametrize("seed", [301836, 302876])  # one rotor stops .19 m high, a flip .25 m high: 1.14, 1.48 m/s, once
+def test_a_take_off_in_which_the_vehicle_turns_and_the_policy_objects_ends_at_once(seed):
+    who = monte_carlo.competitors(MODELS / "crazyflie_real.safetensors")  # its thrust is 1.36 of its weight
+    flown, core = fly_scenario(monte_carlo.scenario_of(seed, *who), *who)
+    assert flown.hit < 0.5 and flown.reaction < 0.12
+    assert any("TAKE_OFF_FAILED" in why and "objects" in why for _, _, why in core.moves)
+
+
+def test_a_policy_that_is_faulty_in_shadow_ends_no_take_off(Flight):
+    flight = Flight()
+    flight.fly(0.5)
+    flight.policy = lambda a: a._replace(action=(-0.9, 0.9, -0.9, 0.9))
+    flight.ask(Request.TAKE_OFF)
+    flight.fly(8, until=lambda: flight.told(EventKind.TOOK_OFF))
+    assert flight.told(EventKind.TOOK_OFF) and not flight.told(Fault.TAKE_OFF_FAILED)
 
 
 @pytest.mark.slow

@@ -160,6 +160,10 @@ def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
         heading, size = yaw(facts.sample.quaternion), limits.take_off_height
         climb = Trajectory("climb", place, heading, size=size, speed=limits.climb_speed)
         return Move(ladder, Target(climb, since=facts.now))
+    turns, apart = math.hypot(*facts.sample.rates), max(facts.monitor.recent)
+    if facts.airborne and turns > limits.turns and apart > limits.apart:
+        detail = f"turns at {turns:.1f} rad/s, and the policy in shadow objects: its action differs by {apart:.2f}"
+        return fall_to(Rung.LAND, ladder, Finding(Fault.TAKE_OFF_FAILED, detail), facts)
     moved, climbed = facts.target.moved.position[2], path.at(facts.now - facts.target.since).position[2]
     below, sinking = climbed + moved - height, -facts.sample.velocity[2]
     stays = below > limits.behind and height < path.centre[2] + moved + limits.risen

@@ -95,6 +95,8 @@ class LadderLimits:
     behind: float = within(0.55, 0.05, 10.0, "In a climb: largest distance below the set-point,", "m")
     risen: float = within(0.03, 0.0, 10.0, "of a vehicle that has risen by less than this.", "m")
     sinks: float = within(0.25, 0.05, 5.0, "In a climb: largest speed downwards of a vehicle below the set-point.", "m/s")
+    turns: float = within(2.0, 0.1, 100.0, "In a climb: largest body rate where the policy objects,", "rad/s")
+    apart: float = within(1.0, 0.0, 2.0, "as it does by this difference from the actions of the guide.", "")
     reached: float = within(0.1, 0.02, 5.0, "Largest distance from the take-off height at which it counts as reached.", "m")
     engage_timeout: float = within(10.0, 0.5, 600.0, "Time after which a request to engage is dropped.", "s")
     settle_time: float = within(0.5, 0.0, 30.0, "Time at rest after which a recovery is over.", "s")
