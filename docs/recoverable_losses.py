@@ -249,8 +249,8 @@ def run(options: argparse.Namespace) -> None:
     for index, (name, path) in enumerate(PATHS.items()):
         seed, kept = options.seed + index, []
         for model in models:
-            error, begun, _ = fly_path(model, craft, path, options.flights, seed)
-            kept.append(kept_within(error, begun))
+            flown = fly_path(model, craft, path, options.flights, seed)
+            kept.append(kept_within(flown.error, flown.begun))
         who = failures(models[0], craft, path, options.flights, seed)
         sums.append(judge(name, who, kinds_of(who, craft), kept, search))
     mine, shown = np.concatenate(sums, axis=1).mean(1)

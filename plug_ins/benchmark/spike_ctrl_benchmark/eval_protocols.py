@@ -21,6 +21,7 @@ from spike_ctrl.evaluation.benchmark import STARTS
 from spike_ctrl.evaluation.controllers import GuideController, guides
 from spike_ctrl.evaluation.protocols import Controllers, EvalProtocol, Figures
 from spike_ctrl.sim import airframe_sampler
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import require_short_delays
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_benchmark import (
@@ -126,12 +127,21 @@ def _fly_sets(controllers: Controllers, vehicle: Airframe, options: argparse.Nam
     return {label: {"sets": [one.to_dict() for one in sets], "seeds": list(seeds)} for label, sets in found.items()}
 
 
+def _ranges(vehicle: Airframe) -> AirframeRanges | None:
+    """From where to where airframes are drawn, where the vehicle is their carrier."""
+    return ANY[vehicle.action_layout] if vehicle.name in CARRIERS.values() else None
+
+
 def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
-    vehicles, figures = options.plants or rotor_flights.VEHICLES, {}
-    least = rotor_flights.level_share(vehicle)
-    print(f"airframe {vehicle.name}, {vehicles} failures of each path; level: up to {least:.2f} of a rotor's thrust is lost")
+    vehicles, seeds = options.plants or rotor_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
+    ranges, figures = _ranges(vehicle), {}
+    least = (
+        f"up to {rotor_flights.level_share(vehicle):.2f} of" if ranges is None else "what each can lose without turning of"
+    )
+    who = f"{len(seeds)} sets of {vehicles} failures of each path"
+    print(f"airframe {vehicle.name}{', drawn' if ranges else ''}, {who}; level: {least} a rotor's thrust is lost")
     for label, controller in controllers.items():
-        found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles)
+        found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles, seeds, ranges)
         print(rotor_flights.rotor_table(label, found))
         figures[label] = rotor_flights.to_dict(found)
     return figures
@@ -140,7 +150,7 @@ def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argp
 def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
     """The vehicle or, where it is a carrier, airframes that are drawn."""
     vehicles, seeds = options.plants or thrown_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
-    ranges = ANY[vehicle.action_layout] if vehicle.name in CARRIERS.values() else None
+    ranges = _ranges(vehicle)
     found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles, seeds, ranges) for label, one in controllers.items()}
     who = f"{len(seeds)} sets of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
     print(f"airframe {vehicle.name}, {who}, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}")
@@ -160,7 +170,7 @@ def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisatio
 
 corners = EvalProtocol(_fly_corners, functools.partial(guides, unknown=True), require=_require_corners)
 references = EvalProtocol(_fly_references, nominal_guides, require=_require_identified, foreign=True)
-rotor_loss = EvalProtocol(_fly_rotor_losses, rotor_flights.told_guides, foreign=True)
+rotor_loss = EvalProtocol(_fly_rotor_losses, rotor_flights.told_guides, foreign=True, sets=True)
 thrown = EvalProtocol(_fly_thrown, _guides_of_thrown, foreign=True, sets=True)
 airframes = EvalProtocol(
     _fly_airframes, _guides_of_airframes, require=_require_carrier, foreign=True, carriers=CARRIERS, sets=True

@@ -3,12 +3,15 @@
 A hover, a figure-eight of +-1 m in 5.5 s and a step of 1 m, each flown by vehicles of which every one loses a share of the
 thrust of one rotor, a quarter of them all of it. A loss is `level` where the vehicle can still hover without turning: where
 the rotor that is left with (1 - l) T_max carries a quarter of the weight. All others must turn about their yaw axis.
+Each vehicle is the airframe or, where that carries drawn ones, a drawn airframe.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +22,8 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
 from spike_ctrl.evaluation.controllers import Controller, guides
 from spike_ctrl.evaluation.tracking import errors, hovering
-from spike_ctrl.sim.dynamics import CLOCK, FAILS_AT, FALLS_OVER, LOST, STUCK
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl.sim.dynamics import CLOCK, FAILS_AT, FALLS_OVER, LOST, MASS, STUCK, THRUST, TORQUE
 from spike_ctrl.sim.environment import RATE_HZ, Environment
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.rotor_loss import RotorLoss
@@ -44,6 +48,24 @@ class LossFigures:
     kept: float
     rmse: float
     touchdown: float
+
+
+class FlownLosses(NamedTuple):
+    """The flights of N vehicles on one path, from LEAD s on.
+
+    error (T, N, 3): position minus set-point, m. begun (N,): s, when the rotor failed. share (N,): of its thrust that it
+    lost. level (N,): the largest share with which the vehicle could hover without turning.
+    """
+
+    error: np.ndarray
+    begun: np.ndarray
+    share: np.ndarray
+    level: np.ndarray
+
+    def kinds(self) -> dict[str, np.ndarray]:
+        """Masks (N,) of the kinds of loss."""
+        turning = (self.share > self.level) & (self.share < WHOLE)
+        return {"level": self.share <= self.level, "turning": turning, "whole": self.share >= WHOLE}
 
 
 class ToldGuide:
@@ -79,27 +101,40 @@ def level_share(airframe: Airframe) -> float:
 
 
 def fly_rotor_losses(
-    controller: Controller, airframe: Airframe, vehicles: int = VEHICLES
+    controller: Controller,
+    airframe: Airframe,
+    vehicles: int = VEHICLES,
+    seeds: Sequence[int] = (EVALUATION_SEED,),
+    ranges: AirframeRanges | None = None,
 ) -> dict[str, dict[str, LossFigures]]:
-    """Figures by path and by kind of loss: level, turning, whole."""
+    """Figures by path and by kind of loss, of so many vehicles with each seed.
+
+    ranges: whole airframes are drawn from them; the airframe is their carrier.
+    """
     found = {}
-    for index, (kind, path) in enumerate(PATHS.items()):
-        error, begun, shares = fly_path(controller, airframe, path, vehicles, EVALUATION_SEED + index)
-        least = level_share(airframe)
-        kinds = {"level": shares <= least, "turning": (shares > least) & (shares < WHOLE), "whole": shares >= WHOLE}
-        found[kind] = {name: loss_figures(error[:, who], begun[who]) for name, who in kinds.items()}
+    for index, (path, course) in enumerate(PATHS.items()):
+        sets = [fly_path(controller, airframe, course, vehicles, seed + index, ranges) for seed in seeds]
+        parts = zip(*sets, strict=True)
+        flown = FlownLosses(*(np.concatenate(part, axis=int(n == 0)) for n, part in enumerate(parts)))
+        found[path] = {kind: loss_figures(flown.error[:, who], flown.begun[who]) for kind, who in flown.kinds().items()}
     return found
 
 
 def fly_path(
-    controller: Controller, airframe: Airframe, path: Trajectory, vehicles: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Failures on one path: position errors (T, N, 3), m, and times of failures (N,), s, from LEAD s on; shares lost."""
+    controller: Controller,
+    airframe: Airframe,
+    path: Trajectory,
+    vehicles: int,
+    seed: int,
+    ranges: AirframeRanges | None = None,
+) -> FlownLosses:
+    """Failures on one path. ranges: as of `fly_rotor_losses`."""
     steps, differ = int(RATE_HZ * (LATEST + AFTER)), Randomisation(noise=1.0, rotor_loss=LOSS)
-    environment, seen = hovering(airframe, vehicles, steps, differ, seed=seed)
-    shares = environment.read(slice(LOST, STUCK)).max(1)
-    begun = environment.read(FAILS_AT) - LEAD
-    return errors(controller, environment, seen, path).error, begun, shares
+    environment, seen = hovering(airframe, vehicles, steps, differ, ranges, seed)
+    share, begun = environment.read(slice(LOST, STUCK)).max(1), environment.read(FAILS_AT) - LEAD
+    most = environment.read(slice(THRUST, TORQUE)).sum(1)  # N, of one rotor
+    level = np.maximum(1 - environment.read(MASS) * GRAVITY / 4 / most, 0)
+    return FlownLosses(errors(controller, environment, seen, path).error, begun, share, level)
 
 
 def kept_within(error: np.ndarray, begun: np.ndarray) -> np.ndarray:

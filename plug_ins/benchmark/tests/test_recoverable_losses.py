@@ -29,7 +29,7 @@ def robust():
 
 
 def test_flights_go_on_from_the_failure_as_the_protocol_flies_them(search, robust):
-    error, begun, _ = fly_path(robust, CRAFT, PATHS["hover"], 16, seed=5)
+    error, begun, *_ = fly_path(robust, CRAFT, PATHS["hover"], 16, seed=5)
     kept = kept_within(error, begun)
     who = search.failures(robust, CRAFT, PATHS["hover"], 16, seed=5)
     assert 0 < kept.sum() < 16

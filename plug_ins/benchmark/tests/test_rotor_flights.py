@@ -81,6 +81,17 @@ def test_a_guide_that_is_told_keeps_a_vehicle_with_a_weak_rotor_and_no_policy_is
     assert found["level"].kept == 1.0 and found["level"].rmse < 0.3
 
 
+def test_drawn_airframes_lose_a_rotor_each_by_its_own_limit(monkeypatch):
+    monkeypatch.setattr(rotor_flights, "PATHS", {"hover": rotor_flights.PATHS["hover"]})
+    carrier, any_quad = airframe.load("any_quad"), policy("any_quad")
+    flown = rotor_flights.fly_path(any_quad, carrier, rotor_flights.PATHS["hover"], 64, 1, ANY["motors"])
+    # Thrust/weight is drawn from 1.5 to 5, and a vehicle hovers level with a quarter of its weight on each rotor.
+    assert 1 - 1 / 1.5 <= flown.level.min() < 0.5 and 0.6 < flown.level.max() <= 1 - 1 / 5
+    both = rotor_flights.fly_rotor_losses(any_quad, carrier, 64, (1, 2), ANY["motors"])["hover"]
+    assert sum(figures.flights for figures in both.values()) == 128
+    assert both["level"].kept > 0.8 and both["whole"].kept < 0.1
+
+
 def test_drawn_airframes_are_thrown_by_their_own_seeds():
     carrier, any_quad = airframe.load("any_quad"), policy("any_quad")
     one, other, both = (
