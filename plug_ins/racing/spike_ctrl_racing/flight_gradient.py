@@ -17,13 +17,15 @@ from torch.autograd.function import once_differentiable
 from spike_ctrl._files.arrays import Flags, Floats, Integers, Number
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl._files.ranges import setting, within
+from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.snn.network_state import State, detach
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_racing.gate_crossing import BACKWARDS, HIT, PASSED, crossing
 from spike_ctrl_racing.race_kernels import SIZE
 
-Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
-"""One step of a policy: observations [B, 30] and its state to actions [B, 4] and the new state."""
+Step = Callable[[torch.Tensor, Floats, State], tuple[torch.Tensor, State]]
+"""One step of a policy: true observations [B, 30], the gates that they see next [B, 16] and its state to actions [B, 4] and
+the new state."""
 WIDTH = 1.5  # m, of the gates for which CLOSE, LEAD and NEAR hold; they grow with a gate's width
 CLOSE = 3.0  # m: a way that crosses a gate's plane within this distance of its centre is a try to pass it
 LEAD, NEAR, BEND, STEEP = 1.5, 0.5, 3.0, 4.0  # m, m, 1, m/s; see `course_direction` and `cost`
@@ -58,6 +60,7 @@ class FlownRaces(NamedTuple):
     alive: torch.Tensor  # [T, B], whether the flight went on before the step
     lost: Flags  # [B], who had touched something at the end
     memory: State
+    given: torch.Tensor  # [MAX_DELAY, B, 4], the last actions, which late commands may still follow
 
 
 class _Move(torch.autograd.Function):
@@ -203,20 +206,22 @@ def follow(
 
 def fly_gates(
     step: Step, memory: State, vehicles: Vehicles, gates: Floats, counts: Integers, gate: Integers, radius: float,
-    steps: int, noise: torch.Tensor, decay: float,
+    steps: int, noise: torch.Tensor, decay: float, given: torch.Tensor, late: Integers,
 ) -> FlownRaces:  # fmt: skip
     """Fly so many steps from the states in the vehicles' buffer; `gate` [B] moves on. noise [T, B, 4]: of the actions.
 
-    decay: by this the gradient with respect to the state gets smaller in each step.
+    decay: by this the gradient with respect to the state gets smaller in each step. given [MAX_DELAY, B, 4]: the actions
+    before. late [B]: steps by which each vehicle's commands are late.
     """
     state, everyone = vehicles.state(), np.arange(len(gate))
     alive, crossed = np.ones(len(gate), np.bool_), np.zeros(len(gate), np.bool_)
     states, actions, legs, tries, lives = [state], [], [], [], []
     for t in range(steps):
         leg = np.stack([gates[everyone, (gate + n) % counts] for n in (-1, 0, 1)], 1)
-        action, memory = step(observe(state, leg[:, 1], leg[:, 2]), memory)
-        before = state
-        state = _move(state, action, noise[t], vehicles, decay)
+        action, memory = step(observe(state, leg[:, 1], leg[:, 2]), leg[:, 1], memory)
+        before, given = state, torch.cat([given, action[None]])
+        state = _move(state, given[MAX_DELAY - late, everyone] if late.any() else action, noise[t], vehicles, decay)
+        given = given[1:]
         lives.append(torch.from_numpy(alive.copy()))
         follow(
             before[:, :3].detach().numpy(), state[:, :3].detach().numpy(), gates, counts, gate, np.float32(radius),
@@ -235,6 +240,7 @@ def fly_gates(
         torch.stack(lives),
         ~alive,
         detach(memory),
+        given.detach(),
     )
 
 

@@ -40,6 +40,7 @@ class RaceRecipe:
     name: str = setting(description="Of the recipe, which its policies name.")
     airframe: str = setting("racer", "A name among config/airframes or a path.")
     hidden: tuple[int, ...] = setting((128, 128), "Widths of the hidden layers.", low=1, high=1024, length=(1, 4))
+    recurrent: bool = setting(False, "Whether the last hidden layer also has its own last spikes as inputs.")
     network: NamedObject | None = setting(
         None, "Another network than the spiking one, by name: see `plain_networks`.", read=_network,
         schema=settings.any_of(*named_object.SCHEMAS),

@@ -25,11 +25,13 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.network_state import State, each, restart
+from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl_networks import recipe_network
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_networks.state_parts import leaves
@@ -37,6 +39,7 @@ from spike_ctrl_racing import flight_gradient
 from spike_ctrl_racing.flight_gradient import Weights
 from spike_ctrl_racing.plain_networks import Scaled
 from spike_ctrl_racing.race_kernels import GATE, SIZE
+from spike_ctrl_racing.race_senses import RaceSenses, like_px4
 from spike_ctrl_racing.racing_environment import LAYOUT, RacingEnvironment, RacingTask, radius_of
 from spike_ctrl_racing.track import Track
 from spike_ctrl_racing.track_sampler import TrackRanges
@@ -66,20 +69,26 @@ class RaceTraining:
     again: float = within(0.0, 0.0, 1.0, "Share of lost vehicles that fly the segment again in which they were lost.")
     averaged: float = within(0.2, 0.0, 1.0, "Last share of the training over which the weights are averaged.")
     spread: float = within(0.1, 0.0, 0.5, "Mass, thrust, inertia and lag of the plants: factors 1 - x to 1 + x.")
+    estimate: float = within(0.0, 0.0, 3.0, "Errors of what the policy sees, times those of PX4's in its own simulation.")
+    late: int = within(0, 0, MAX_DELAY, "Most control steps by which commands are late; each flight draws its own.")
     back: float = within(4.0, 0.1, 20.0, "Farthest start from a gate, of the half that moves.", "m")
     cost: Weights = Weights()
 
 
-def network(hidden: tuple[int, ...], airframe: Airframe, seed: int, code: NamedObject | None = None) -> Any:
+def network(
+    hidden: tuple[int, ...], airframe: Airframe, seed: int, code: NamedObject | None = None, recurrent: bool = False
+) -> Any:
     """The network at its random start, which takes observations divided by SCALE.
 
-    hidden: widths of a spiking one. code: another network in its place. Raises UsageError where that does not fit.
+    hidden: widths of a spiking one, whose last layer may be recurrent. code: another network in its place. Raises UsageError
+    where that does not fit.
     """
     generator = torch.Generator().manual_seed(seed)
     if code is not None:
         return recipe_network.make(code, SIZE, actors.ACTION_SIZE, generator)
     rest = 2 * airframe.hover - 1 if airframe.action_layout == "motors" else 0.0
-    return SpikingNetwork((SIZE, *hidden, 4), generator=generator, output_bias=[math.atanh(rest)] * 4)
+    neuron = Neuron(recurrent=recurrent)
+    return SpikingNetwork((SIZE, *hidden, 4), neuron, generator=generator, output_bias=[math.atanh(rest)] * 4)
 
 
 class RaceTrainer:
@@ -95,7 +104,9 @@ class RaceTrainer:
     ) -> None:  # fmt: skip
         x, self.settings, self.actor = settings.spread, settings, actor
         self.generator, vehicles = torch.Generator().manual_seed(seed + 1), settings.vehicles
-        spread = Randomisation(mass=x, thrust=x, inertia=x, lag=x)
+        spread = Randomisation(mass=x, thrust=x, inertia=x, lag=x, delay=settings.late)
+        self.senses, self.begun = RaceSenses(like_px4(settings.estimate), vehicles), np.ones(vehicles, np.bool_)
+        self.senses.seed(seed)
         starts = InitialStates(at_target=0.0, position=0.4, tilt=0.5, velocity=1.0, rates=1.0, yaw=1.5)
         self.task = RacingTask(
             tracks, radius=radius_of(airframe), anywhere=1.0, back=settings.back, speed=1.0, start=starts,
@@ -106,7 +117,9 @@ class RaceTrainer:
         self.optimiser = torch.optim.Adam(actor.parameters(), settings.rate)
         self.moves, self.done = motion(airframe, 0.01), 0
         self.mean = copy.deepcopy(actor)  # of the weights of the last updates
-        self.memory, self.before = actor.initial_state(vehicles), torch.zeros(vehicles, 4)
+        self.memory = actor.initial_state(vehicles)
+        self.hovers = torch.full((MAX_DELAY, vehicles, 4), at_hover(airframe))
+        self.given = self.hovers  # the last actions; before its first one a vehicle hovers
         self.age = np.arange(vehicles) % settings.segments
         self.gate = self.world.kept[:, GATE].astype(np.int64)
 
@@ -118,17 +131,17 @@ class RaceTrainer:
         k = s.slope + (s.slope_end - s.slope) * share
         noise = s.noise * torch.randn(s.segment, s.vehicles, 4, generator=self.generator)
 
-        def step(seen: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
-            return actors.step(actor, seen / scale, state, k)
+        def step(true: torch.Tensor, gates: Floats, state: Any) -> tuple[torch.Tensor, Any]:
+            return actors.step(actor, self._seen(true, gates) / scale, state, k)
 
         vehicles, courses = Vehicles(world.buffer, self.moves, s.vehicles), world.field.of
-        began = world.buffer.copy(), self.gate.copy(), self.memory, self.before
+        began = world.buffer.copy(), self.gate.copy(), self.memory, self.given
         flown = flight_gradient.fly_gates(
             step, self.memory, vehicles, world.field.gates[courses], world.field.counts[courses], self.gate,
-            self.task.radius, s.segment, noise, s.decay,
+            self.task.radius, s.segment, noise, s.decay, self.given, world.read(dynamics.DELAY).astype(np.int64),
         )  # fmt: skip
         world.buffer[:] = vehicles.buffer  # now: on the way back the vehicles go back to where they began
-        total, figures = flight_gradient.cost(flown, self.before, replace(s.cost, speed=asked))
+        total, figures = flight_gradient.cost(flown, self.given[-1], replace(s.cost, speed=asked))
         falling = 0.5 + 0.5 * math.cos(math.pi * share)
         self.optimiser.param_groups[0]["lr"] = s.rate_end + (s.rate - s.rate_end) * falling
         actors.descend_(self.optimiser, total, actor)
@@ -147,7 +160,7 @@ class RaceTrainer:
         self.age[new] = 0
         first = torch.from_numpy(new)
         self.memory = restart(actor, flown.memory, first)
-        self.before = torch.where(first[:, None], 0.0, flown.actions[-1].detach())
+        self.begun, self.given = new, torch.where(first[:, None], self.hovers, flown.given)
         self._repeat(again, *began)
         return figures | {"cost": total.item(), "lost": float(flown.lost.mean()), "asked": asked}
 
@@ -159,17 +172,27 @@ class RaceTrainer:
             if self.done == s.updates:
                 self.actor.load_state_dict(self.mean.state_dict())
 
-    def _repeat(self, who: Flags, buffer: Floats, gate: Integers, memory: State, before: torch.Tensor) -> None:
+    def _seen(self, true: torch.Tensor, gates: Floats) -> torch.Tensor:
+        """What the policies see [B, 30] of the truth; gates [B, 16]: the next ones. No gradient flows through the errors."""
+        if self.senses.exact:
+            return true
+        level, exact = gates[:, 3:5], true.detach().numpy()
+        heading = level / np.maximum(np.linalg.norm(level, axis=1, keepdims=True), 1e-6)
+        sensed, self.begun = self.senses.sensed(exact, heading, self.begun), np.zeros_like(self.begun)
+        return true + torch.from_numpy(sensed - exact)
+
+    def _repeat(self, who: Flags, buffer: Floats, gate: Integers, memory: State, given: torch.Tensor) -> None:
         """Bring some vehicles back to where their segment began."""
         lanes, rows = who.reshape(-1, 1, dynamics.LANES), torch.from_numpy(who)[:, None]
         np.copyto(dynamics.rows(self.world.buffer), dynamics.rows(buffer), where=lanes)
         self.gate = np.where(who, gate, self.gate)
         self.memory = each(lambda now, then: torch.where(rows, then, now), self.memory, memory)
-        self.before = torch.where(rows, before, self.before)
+        self.given = torch.where(rows, given, self.given)
 
     def _arrays(self) -> list[np.ndarray]:
         field = self.world.field
-        return [self.world.buffer, self.world.kept, field.gates, field.counts, field.arenas, self.age, self.gate]
+        errors = [] if self.senses.errors is None else [self.senses.errors.walk]
+        return [self.world.buffer, self.world.kept, field.gates, field.counts, field.arenas, self.age, self.gate, *errors]
 
     def state(self) -> dict[str, Any]:
         """All that changes, as torch.save takes it."""
@@ -177,12 +200,14 @@ class RaceTrainer:
         return {
             "done": self.done, "actor": self.actor.state_dict(), "mean": self.mean.state_dict(),
             "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
-            "arrays": arrays, "memory": leaves(self.memory), "before": self.before,
+            "arrays": arrays, "memory": leaves(self.memory), "given": self.given, "begun": torch.from_numpy(self.begun),
+            "errors": self.senses.random.bit_generator.state,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another's `state`, of the same settings."""
-        self.done, self.before, parts = state["done"], state["before"], iter(state["memory"])
+        self.done, self.given, parts = state["done"], state["given"], iter(state["memory"])
+        self.begun, self.senses.random.bit_generator.state = state["begun"].numpy(), state["errors"]
         self.actor.load_state_dict(state["actor"])
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -214,12 +239,12 @@ def weights(actor: SpikingNetwork) -> dict[str, np.ndarray]:
     return found
 
 
-def network_of(given: dict[str, np.ndarray], seed: int) -> SpikingNetwork:
+def network_of(given: dict[str, np.ndarray], seed: int, neuron: Neuron | None = None) -> SpikingNetwork:
     """The network to train on that a checkpoint of a race holds: the inverse of `weights`."""
     found = {name: np.array(value) for name, value in given.items()}
     found["layer0.weight"] = found["layer0.weight"] * SCALE
     sizes = (SIZE, *(len(found[f"layer{n}.bias"]) for n in range(len(found) // 4)), 4)
-    actor = SpikingNetwork(sizes, generator=torch.Generator().manual_seed(seed))
+    actor = SpikingNetwork(sizes, neuron or PAPER, generator=torch.Generator().manual_seed(seed))
     actor.load_weights(found)
     return actor
 
@@ -229,7 +254,7 @@ def save(path: Path, actor: Any, airframe: Airframe, recipe: str, seed: int, com
     about: dict[str, Any] = {"recipe": recipe, "seed": seed, "command": command, "commit": commit}
     vehicle = airframe.name, airframe.hash, LAYOUT, airframe.action_layout, 100.0
     if isinstance(actor, SpikingNetwork):
-        checkpoint.save(path, weights(actor), Contract(*vehicle, actor.sizes), **about)
+        checkpoint.save(path, weights(actor), Contract(*vehicle, actor.sizes, actor.neuron), **about)
         return
     flying = Scaled(actor, torch.from_numpy(SCALE)).eval()
     contract = Contract(*vehicle, (SIZE, 4), None, f"{type(actor).__module__}:{type(actor).__qualname__}")

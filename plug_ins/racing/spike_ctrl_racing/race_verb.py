@@ -321,4 +321,4 @@ def _recipe(options: argparse.Namespace) -> tuple[Any, Any]:
         return recipe, None
     expect = {"airframe_hash": airframes.load(recipe.airframe).hash}
     loaded = checkpoint.load(find_model(options.origin), expect=expect)
-    return recipe, race_training.network_of(loaded.weights, options.seed)
+    return recipe, race_training.network_of(loaded.weights, options.seed, loaded.manifest.contract.neuron)

@@ -28,7 +28,7 @@ class StagedTraining:
 
     def __init__(self, recipe: RaceRecipe, seed: int, output: Path, origin: Any = None) -> None:
         self.recipe, self.seed, self.output, self.craft = recipe, seed, output, airframes.load(recipe.airframe)
-        self.actor = origin or race_training.network(recipe.hidden, self.craft, seed, recipe.network)
+        self.actor = origin or race_training.network(recipe.hidden, self.craft, seed, recipe.network, recipe.recurrent)
         self.tracks, begun = recipe.drawn_from(), hashlib.sha256(f"{recipe}{seed}".encode())
         for name, value in sorted(self.actor.state_dict().items()):
             begun.update(name.encode() + value.numpy().tobytes())

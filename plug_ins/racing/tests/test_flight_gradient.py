@@ -8,6 +8,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
+from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_racing import flight_gradient, race_training
 from spike_ctrl_racing.flight_gradient import Weights
@@ -26,6 +27,45 @@ def _world(racer, count=32):
     seen, _ = environment.reset(seed=3)
     gate = environment.kept[:, 0].astype(np.int64)
     return environment, seen, gate, Vehicles(environment.buffer, motion(racer, 0.01), count)
+
+
+ON_TIME = torch.zeros(MAX_DELAY, 32, 4), np.zeros(32, np.int64)
+
+
+def test_late_commands_are_those_of_steps_before(racer):
+    """Against flights of commands that were moved by hand; a vehicle hovers until its first one takes effect."""
+    chosen = torch.rand(12, 32, 4, generator=torch.Generator().manual_seed(2)) - 0.5
+    late = np.arange(32) % 3
+    shifted = torch.zeros_like(chosen)
+    for vehicle, steps in enumerate(late):
+        shifted[steps:, vehicle] = chosen[: 12 - steps, vehicle]
+
+    def flown(actions, *late):
+        environment, _, gate, vehicles = _world(racer)
+        given = iter(actions)
+        return flight_gradient.fly_gates(
+            lambda seen, gates, state: (next(given), state), (), vehicles, environment.field.gates,
+            environment.field.counts, gate, 0.2, 12, torch.zeros(12, 32, 4), 1.0, *late,
+        )  # fmt: skip
+
+    found = flown(chosen, ON_TIME[0], late)
+    assert torch.equal(found.states, flown(shifted, *ON_TIME).states)
+    assert torch.equal(found.given, chosen[-MAX_DELAY:])
+
+
+def test_what_the_policies_see_errs_as_in_a_race(racer):
+    """Errors of the velocity have the deviation of `like_px4`, turned into each gate's frame; gates follow the estimate."""
+    settings = RaceTraining(vehicles=256, estimate=1.0)
+    trainer = race_training.RaceTrainer(settings, racer, 0, race_training.network((16,), racer, 0))
+    seen, field = trainer.world.reset(seed=1)[0], trainer.world.field
+    rows = field.gates[np.arange(256), trainer.gate]
+    error = trainer._seen(torch.from_numpy(seen), rows).numpy() - seen
+    assert error[:, 12].std() == pytest.approx(0.11, rel=0.15) and error[:, 0].std() == pytest.approx(0.07, rel=0.2)
+    estimate = seen + error  # the set-point is the next gate's centre, which the body frame shows at 18 to 20
+    turn = estimate[:, 3:12].reshape(-1, 3, 3)
+    np.testing.assert_allclose(estimate[:, 18:21], -np.einsum("nji,nj->ni", turn, estimate[:, :3]), atol=1e-3)
+    exact = race_training.RaceTrainer(RaceTraining(vehicles=16), racer, 0, race_training.network((16,), racer, 0))
+    assert np.array_equal(exact._seen(torch.from_numpy(seen[:16]), rows[:16]).numpy(), seen[:16])
 
 
 def test_it_sees_and_moves_as_the_task(racer):
@@ -63,8 +103,9 @@ def test_the_cost_falls_along_its_gradient(racer):
     def flown():
         environment, _, gate, vehicles = _world(racer)
         segment = flight_gradient.fly_gates(
-            lambda seen, state: actor.step(seen / torch.from_numpy(SCALE), state), actor.initial_state(32), vehicles,
-            environment.field.gates, environment.field.counts, gate, 0.2, 25, torch.zeros(25, 32, 4), 1.0,
+            lambda seen, gates, state: actor.step(seen / torch.from_numpy(SCALE), state), actor.initial_state(32),
+            vehicles, environment.field.gates, environment.field.counts, gate, 0.2, 25, torch.zeros(25, 32, 4), 1.0,
+            *ON_TIME,
         )  # fmt: skip
         return flight_gradient.cost(segment, torch.zeros(32, 4), Weights())[0]
 

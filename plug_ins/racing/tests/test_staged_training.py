@@ -17,7 +17,8 @@ from spike_ctrl_racing import race_recipe, race_training
 from spike_ctrl_racing.staged_training import StagedTraining
 
 TINY = {"vehicles": 16, "segment": 12}
-MINE = {"name": "mine", "hidden": [16, 16], "stages": [{"updates": 3, **TINY}, {"updates": 2, **TINY, "slow": 6}]}
+LAST = {"updates": 2, **TINY, "slow": 6, "estimate": 0.5, "late": 2}
+MINE = {"name": "mine", "hidden": [16, 16], "recurrent": True, "stages": [{"updates": 3, **TINY}, LAST]}
 
 
 @pytest.fixture
