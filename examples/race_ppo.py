@@ -3,7 +3,8 @@
     python examples/race_ppo.py -o ppo.safetensors --steps 40000000
     spike-ctrl race ppo.safetensors --drawn 300 --seed 21
 
-PPO's critic takes the quadrotor's 18 numbers; here it takes the 30 of a race. Rewards are those of the task as they are.
+PPO's critic takes the quadrotor's 18 numbers; here it takes the 30 of a race. At a learning rate of 7e-4 it had
+learned nothing after five million steps.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ from spike_ctrl_racing.racing_environment import RacingEnvironment, RacingTask
 VEHICLES, TICKS, SLOPE = 256, 64, 5.0
 ROTORS = 4  # numbers that the critic sees besides
 RECIPE = {
-    "name": "race_ppo", "base": "ppo", "ppo": {"exponent": 1.0, "clip": 0.2, "deviation": 0.4, "epochs": 3, "sequences": 64},
-    "schedule": {"learning_rate": 7e-4, "learning_rate_end": 1e-5, "averaging": 0.02},
+    "name": "race_ppo", "base": "ppo",
+    "ppo": {"exponent": 1.0, "gamma": 0.995, "deviation": 0.5, "deviation_end": 0.1, "epochs": 3, "sequences": 64},
+    "schedule": {"learning_rate": 2e-3, "learning_rate_end": 1e-5, "averaging": 0.02},
 }  # fmt: skip
+REWARD = RaceReward(gate=3.0, end=5.0, roughness=0.0005)
 
 
 class RacePPO(PPO):
@@ -60,9 +63,9 @@ def train(steps: int, seed: int, show: Any) -> Any:
     like = race_recipe.load("racer_gates")
     actor, generator = race_training.network(like.hidden, craft, seed), torch.Generator().manual_seed(seed + 1)
     method, average = RacePPO(recipe, craft, VEHICLES, seed, actor, generator), AveragedNetwork(actor, 0.02)
-    starts = InitialStates(at_target=0.0, position=0.4, tilt=0.5, velocity=1.0, rates=1.0, yaw=1.5)
+    starts = InitialStates(at_target=0.0, position=0.4, tilt=0.2, velocity=1.0, rates=1.0, yaw=0.5)
     task = RacingTask(like.tracks, rounds=1000, episode_steps=1000, anywhere=1.0, back=4.0, speed=4.0, start=starts)
-    world = RacingEnvironment(craft, VEHICLES, task, RaceReward())
+    world = RacingEnvironment(craft, VEHICLES, task, REWARD)
     seen, _ = world.reset(seed=seed)
     flags, blank = np.full(VEHICLES, FIRST, np.uint8), np.zeros((VEHICLES, 6), np.float32)
     state = actor.initial_state(VEHICLES)
