@@ -28,6 +28,12 @@ def test_a_flight_slower_than_real_time_says_how_slow_it_was_while_policy_and_gu
     assert "real time" not in str(Tally().passed(Rung.SNN, 5.0))
 
 
+def test_who_flies_a_course_is_not_held_against_the_set_point():
+    tally = Tally().passed(Rung.SNN, 0.02).saw((9.0, 0.0, 1.0), None).saw((9.0, 1.0, 1.0), None).sent(0.002, 0.01, ())
+    assert str(tally) == "flight: policy: 2 states on a course; deadline misses 1; no spikes; "
+    assert math.isnan(tally.rmse)
+
+
 def test_a_flight_without_the_policy_says_so():
     assert str(Tally().passed(Rung.SILENT, 4.0)) == "flight: the policy did not fly; SILENT 4.0 s"
 

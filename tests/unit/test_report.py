@@ -175,6 +175,8 @@ def test_only_what_the_policy_flew_counts_for_its_position_error():
     by_policy[200:800] = True
     assert not hover_verdict([flight(errors)]).good
     assert hover_verdict([replace(flight(errors, starts=(0.0, 2.0)), counts=by_policy)]).good
+    raced = replace(flight(errors), course=True)  # to its gates, and not to the set-point
+    assert (hover_verdict([raced]).good, raced.judged) == (None, 0.0)
 
 
 def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):

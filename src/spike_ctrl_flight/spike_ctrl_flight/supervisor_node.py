@@ -80,7 +80,8 @@ class Supervisor(ProcessNode):
         output = self.step(sample=flight_messages.sample(message, self.now()))
         self.outputs.publish_set_point(output)
         if output.set_point is not None and output.rung is Rung.SNN and self.state.sample is not None:
-            self.tally = self.tally.saw(self.state.sample.position, output.set_point.position)
+            followed = None if self.settings.course else output.set_point.position
+            self.tally = self.tally.saw(self.state.sample.position, followed)
 
     def on_answer(self, name: str, message: VehicleAction) -> None:
         received = self.clock.answered(1e-9 * nanoseconds(message.header.stamp), time.monotonic())

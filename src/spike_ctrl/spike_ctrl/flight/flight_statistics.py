@@ -20,6 +20,7 @@ class Tally(NamedTuple):
 
     time: Mapping[Rung, float] = {}
     states: int = 0
+    followed: int = 0  # states in which it flew to the set-point
     squares: float = 0.0  # m^2, of the distance from the set-point
     worst: float = 0.0  # m
     far: int = 0  # states farther than PASS_ERROR from the set-point
@@ -35,11 +36,14 @@ class Tally(NamedTuple):
         flown = (seconds if real is None else real) if rung <= Rung.GUIDE else 0.0
         return self._replace(time=time, real=self.real + flown)
 
-    def saw(self, position: Vector, set_point: Vector) -> Tally:
-        """After a state came while the policy flies. Both in m."""
+    def saw(self, position: Vector, set_point: Vector | None) -> Tally:
+        """After a state came while the policy flies. Both in m; None: it flies a course, and not to the set-point."""
+        if set_point is None:
+            return self._replace(states=self.states + 1)
         error = math.dist(position, set_point)
         return self._replace(
             states=self.states + 1,
+            followed=self.followed + 1,
             squares=self.squares + error * error,
             worst=max(self.worst, error),
             far=self.far + (error > PASS_ERROR),
@@ -57,8 +61,8 @@ class Tally(NamedTuple):
 
     @property
     def rmse(self) -> float:
-        """Root mean square distance (m) from the set-point; NaN where the policy did not fly."""
-        return math.sqrt(self.squares / self.states) if self.states else math.nan
+        """Root mean square distance (m) from the set-point; NaN where the policy did not fly to one."""
+        return math.sqrt(self.squares / self.followed) if self.followed else math.nan
 
     @property
     def pace(self) -> float:
@@ -76,12 +80,12 @@ class Tally(NamedTuple):
         times += f"; at {self.pace:.2f} of real time" if self.pace < SLOW else ""
         if not self.states:
             return f"flight: the policy did not fly; {times}"
-        far = 100 * self.far / self.states
+        held = f"{self.states} states on a course"
+        if self.followed:
+            share = f"{100 * self.far / self.followed:.1f} % of {self.followed} states beyond {PASS_ERROR} m"
+            held = f"RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {share}"
         spikes = f"spike rate {self.spikes / self.answers:.3f}" if self.answers else "no spikes"
-        return (
-            f"flight: policy: RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {far:.1f} % of {self.states} states beyond "
-            f"{PASS_ERROR} m; deadline misses {self.missed}; {spikes}; {times}"
-        )
+        return f"flight: policy: {held}; deadline misses {self.missed}; {spikes}; {times}"
 
 
 class Latencies:

@@ -120,6 +120,7 @@ def _flight(
             flight, seconds=(states.received - begun) * 1e-9, bands=bands, position=log.position[row],
             set_point=log.set_point[row], counts=log.rung_at(states.received) == Rung.SNN,
             starts=[0.0, *(band.begin for band in bands if band.name == Rung.SNN.name)],
+            course=bool(log.settings.get("course")),
         )  # fmt: skip
     if recording.origin is not None and recording.poses is not None:
         pose = recording.poses if recording.reference is None else recording.reference

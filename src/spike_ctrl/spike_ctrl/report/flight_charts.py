@@ -57,7 +57,7 @@ class ChartedFlight:
     seconds (T,). observation (T, 18). action (T, 4). layout: "motors" or "rates". guide (T, 4): its actions, if known.
     neurons: if they are known. starts: seconds at which an episode starts or the policy takes over. bands: who flies when.
     counts (T,): the samples that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known.
-    flown_by: who acted.
+    flown_by: who acted. course: the policy flew a course that it saw, and not to the set-point.
     """
 
     name: str
@@ -73,6 +73,7 @@ class ChartedFlight:
     position: np.ndarray | None = None
     set_point: np.ndarray | None = None
     flown_by: str = "policy"
+    course: bool = False
 
     @property
     def error(self) -> np.ndarray:
@@ -85,7 +86,7 @@ class ChartedFlight:
         """Which samples count for the error, (T,): flown by the policy, at least SETTLING after the start of the episode."""
         starts = np.asarray(self.starts)
         last = starts[np.maximum(np.searchsorted(starts, self.seconds, side="right") - 1, 0)]
-        late: np.ndarray = self.seconds - last >= SETTLING
+        late: np.ndarray = (self.seconds - last >= SETTLING) & (not self.course)
         return late if self.counts is None else late & self.counts
 
     @property
@@ -103,8 +104,10 @@ class ChartedFlight:
 def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
     """Passes if at most PASS_SHARE of the settled samples are beyond PASS_ERROR. All samples after a crash are beyond it.
 
-    Flights that know no set-point at all neither pass nor fail.
+    Flights that know no set-point at all, or follow a course in its place, neither pass nor fail.
     """
+    if any(flight.course for flight in flights):
+        return Verdict("not judged: the policy flew a course, not to the set-point", None)
     if not any(np.isfinite(flight.error).any() for flight in flights):
         return Verdict("unknown: no set-point was recorded", None)
     errors = np.concatenate([flight.error[flight.settled] for flight in flights])
@@ -127,7 +130,7 @@ def attitude(observation: np.ndarray) -> np.ndarray:
 def charts(flights: Sequence[ChartedFlight]) -> list[Chart]:
     """Charts of some flights: trajectories and errors of all, everything else of the first."""
     first = flights[0]
-    found = [_trajectory(flights), _error(flights), _attitude(first), _actions(first)]
+    found = [_trajectory(flights), *([] if first.course else [_error(flights)]), _attitude(first), _actions(first)]
     neurons = first.neurons if first.neurons is not None and len(first.neurons.spikes) else None
     found += [_raster(first, neurons), _rates(first, neurons)] if neurons else []
     for chart in found[1:]:
