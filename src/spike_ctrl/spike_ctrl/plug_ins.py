@@ -125,14 +125,18 @@ def load(point: str, name: str, what: str) -> Any:
         raise UsageError(f"{what}: {broken(entry, error)}") from error
 
 
-def loaded(point: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each plug-in whose name begins with `prefix`: its name, and its object or, of a broken one, the UsageError."""
+def loaded(point: str) -> Iterator[tuple[str, Any]]:
+    """Each plug-in of a point: its name, and its object or, of a broken one, the UsageError."""
     for name in sorted(entries(point)):
-        if name.startswith(prefix):
-            try:
-                yield name, load(point, name, POINTS[point])
-            except UsageError as error:
-                yield name, error
+        try:
+            yield name, load(point, name, POINTS[point])
+        except UsageError as error:
+            yield name, error
+
+
+def every(point: str, prefix: str) -> list[Any]:
+    """The objects of all plug-ins whose name begins with `prefix`. Raises UsageError for a broken one."""
+    return [load(point, name, POINTS[point]) for name in sorted(entries(point)) if name.startswith(prefix)]
 
 
 def broken(entry: metadata.EntryPoint, error: Exception) -> str:

@@ -12,7 +12,6 @@ import select
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
 from importlib import metadata
 from types import ModuleType
 
@@ -100,7 +99,7 @@ def find(name: str) -> ModuleType:
 
 def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
     """The parser of a verb's arguments; what plug-ins add to the verb may have examples, too."""
-    added = [more for _, more in _options(name)]
+    added = _options(name)
     shown = "\n".join(module.EXAMPLES.strip() for module in (verb, *added) if hasattr(module, "EXAMPLES"))
     examples = "".join(f"  {line}\n" for line in shown.splitlines())
     found = argparse.ArgumentParser(
@@ -129,22 +128,19 @@ def _run(arguments: list[str]) -> int:
         if line := plug_ins.missing("verb_options", wrong):
             reader.error(line)
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{meant(wrong, known)}")
-    for _, more in _options(name):
+    for more in _options(name):
         if (done := more.run(options)) is not None:
             return int(done)
     code: int = verb.run(options)
     return code
 
 
-def _options(verb: str) -> Iterator[tuple[str, ModuleType]]:
+def _options(verb: str) -> list[ModuleType]:
     """What plug-ins add to a verb: `add(parser)`, and `run(options)`, which gives an exit code where it has done the work.
 
     Raises UsageError for a broken one: its options would be unknown words.
     """
-    for name, found in plug_ins.loaded("verb_options", f"{verb}."):
-        if isinstance(found, UsageError):
-            raise found
-        yield name, found
+    return plug_ins.every("verb_options", f"{verb}.")
 
 
 def _table() -> str:

@@ -16,17 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from spike_ctrl import plug_ins
-from spike_ctrl._files.errors import UsageError
 
 
 def of(launch_file: str) -> list[ModuleType]:
     """The groups of a launch file, by its name without ".launch.py". Raises UsageError for a broken one."""
-    found = []
-    for _, group in plug_ins.loaded("launch_arguments", f"{launch_file}."):
-        if isinstance(group, UsageError):
-            raise group
-        found.append(group)
-    return found
+    return plug_ins.every("launch_arguments", f"{launch_file}.")
 
 
 def declarations(groups: Sequence[ModuleType]) -> list[Any]:
