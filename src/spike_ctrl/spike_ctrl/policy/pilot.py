@@ -241,13 +241,17 @@ class Pilot:
             if self._parent_steps > PROBATION:
                 self.parent, self._parent_state, self._returns = None, None, False
             else:
-                stepped = self._stepped(self.parent, observation, starting, self._parent_state)
-                _, self._parent_state = stepped
+                _, self._parent_state = self._stepped(self.parent, observation, starting, self._parent_state)
 
     def _stepped(
         self, flown: Flown, observation: NDArray[Any], starting: NDArray[Any] | None, state: Any
     ) -> tuple[NDArray[Any], Any]:
-        action, after = _step(flown.policy, observation, starting, state)
+        """One step for all vehicles. starting (N,): those whose episode starts; None: of none it does."""
+        if state is None:
+            state = flown.policy.initial_state(len(observation))
+        elif starting is not None:
+            state = flown.policy.reset_rows(state, starting)
+        action, after = flown.policy.step(observation, state)
         self._answers[flown.name, flown.epoch] = action
         return action, after
 
@@ -281,12 +285,3 @@ def _arrays(state: Any) -> Iterator[NDArray[Any]]:
             yield from _arrays(part)
     else:
         yield state
-
-
-def _step(policy: Policy, observation: NDArray[Any], starting: NDArray[Any] | None, state: Any) -> tuple[NDArray[Any], Any]:
-    """One step for all vehicles. starting (N,): those whose episode starts; None: of none it does."""
-    if state is None:
-        state = policy.initial_state(len(observation))
-    elif starting is not None:
-        state = policy.reset_rows(state, starting)
-    return policy.step(observation, state)
