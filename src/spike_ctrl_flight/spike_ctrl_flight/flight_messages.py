@@ -17,7 +17,7 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control import trajectory
-from spike_ctrl.control.trajectory import Trajectory, Vector
+from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import autopilot, command_choice, setpoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
@@ -138,11 +138,6 @@ def target(request: Any, envelope: Envelope) -> trajectory.SetPoint | Trajectory
         if (bad := setpoint.not_finite(point)) is not None:
             raise UsageError(f"set-point: {bad}")
         return point
-    found = shape(request.trajectory, position, request.yaw, request.size, request.period)
+    given = {name: value for name in ("size", "period") if (value := getattr(request, name))}  # 0 is the default
+    found = Trajectory(request.trajectory, position, trajectory.wrapped(request.yaw), **given)
     return found.within_reach(*envelope.trajectory_limits, envelope.reach)
-
-
-def shape(kind: str, centre: Vector, yaw: float, size: float, period: float, **more: Any) -> Trajectory:
-    """A trajectory. 0 for size (m) or period (s) stands for the default. Raises UsageError."""
-    given = {name: value for name, value in (("size", size), ("period", period)) if value}
-    return Trajectory(kind, centre, trajectory.wrapped(yaw), **given, **more)
