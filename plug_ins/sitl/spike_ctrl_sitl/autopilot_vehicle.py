@@ -89,7 +89,7 @@ class OtherLink(TrainingLink):
         kind.check(craft, p.system, "")
         self.paced, self.unmet = kind.paces(p.connection), list[Unmet]()
         self.connection, self.companion, self.report = kind.converse(node, p.connection, craft, RATE_HZ, self)
-        self.commands = offboard.make(p.link, node, self.connection, self.companion, craft, "")
+        self.commands = offboard.find(p.link)(node, self.connection, self.companion, craft, "")
 
     def tell(self, unmet: list[Unmet], figures: dict[str, object]) -> None:
         """Take what the preflight found."""

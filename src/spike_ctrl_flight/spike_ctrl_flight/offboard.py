@@ -18,7 +18,7 @@ from spike_ctrl.px4.parameter_rules import Unmet
 
 
 class AutopilotLink(Protocol):
-    """The way of commands to an autopilot. Its constructor takes what `make` is given, and raises UsageError."""
+    """The way of commands to an autopilot. Its constructor opens it, and raises UsageError."""
 
     def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str): ...
 
@@ -39,11 +39,6 @@ def find(name: str) -> type[AutopilotLink]:
         return OURS[name]
     found: type[AutopilotLink] = plug_ins.load("autopilot_links", name, "parameter 'link'")
     return found
-
-
-def make(link: str, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str) -> AutopilotLink:
-    """The link of that name, opened. Raises UsageError."""
-    return find(link)(node, connection, companion, airframe, px4)
 
 
 class OverMavlink:

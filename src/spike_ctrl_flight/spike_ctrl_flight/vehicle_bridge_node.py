@@ -47,7 +47,8 @@ class VehicleBridge(ProcessNode):
         p = declare(self, BridgeParameters)
         self.airframe, self.settings, wanted = flight_settings(p)
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
-        if (converse := getattr(offboard.find(p.link), "converse", None)) is not None:  # in another language than MAVLink
+        way = offboard.find(p.link)
+        if (converse := getattr(way, "converse", None)) is not None:  # in another language than MAVLink
             talk = converse(self, p.connection, self.airframe, p.rate, self.preflight)
             self.connection, self.companion, self.preflight = talk
         else:
@@ -55,7 +56,7 @@ class VehicleBridge(ProcessNode):
             self.connection = Connection(p.connection)
             link, names = Link(self.connection.stream, signing, p.system), self.preflight.parameter_names()
             self.companion = Companion(link, p.rate, names, self.settings.force, p.paced)
-        self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
+        self.commands = way(self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
         self.times, self.clock, self.arrived = CommandTimes(), FlightClock(p.paced, self.settings.pause), 0.0
