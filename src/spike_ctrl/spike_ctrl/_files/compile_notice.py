@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import ModuleType
 
 from spike_ctrl._files.after_import import after_import
@@ -12,12 +11,10 @@ TEXT = "compiling the simulator for this machine, some 30 s, once"
 
 
 def on_stderr() -> None:
-    """Print TEXT when the first kernel is compiled that is kept on the disk; later processes find it there."""
-    install(lambda: print(TEXT, file=sys.stderr, flush=True))
+    """Print TEXT when the first kernel is compiled that is kept on the disk; later processes find it there.
 
-
-def install(tell: Callable[[], None]) -> None:
-    """Call `tell` once, when the first kernel is compiled that is kept on the disk. Imports nothing slow."""
+    Imports nothing slow.
+    """
 
     def listen(numba: ModuleType) -> None:
         from numba.core import event
@@ -28,7 +25,7 @@ def install(tell: Callable[[], None]) -> None:
             def on_start(self, event: event.Event) -> None:
                 if event.data["dispatcher"].stats.cache_path is not None and not self.told:
                     self.told = True
-                    tell()
+                    print(TEXT, file=sys.stderr, flush=True)
 
             def on_end(self, event: event.Event) -> None:
                 pass
