@@ -23,12 +23,12 @@ def thrust_model(airframe: Airframe) -> dict[str, float]:
     """
     hover = hover_thrust(airframe)
     if airframe.action_layout == "rates":
-        return {"MPC_THR_HOVER": _rounded(hover), "THR_MDL_FAC": 0.0}
+        return {"MPC_THR_HOVER": round(hover, 4), "THR_MDL_FAC": 0.0}
     u = np.linspace(0, 1, 101)
     curve = np.array([airframe.thrust(float(value)) for value in u])
     bend, found = u - u * u, u - curve / airframe.thrust(1.0)
     share = float(np.clip(bend @ found / (bend @ bend), 0, 1))
-    return {"MPC_THR_HOVER": _rounded(min(max(hover, 0.1), 0.8)), "THR_MDL_FAC": _rounded(share)}
+    return {"MPC_THR_HOVER": round(min(max(hover, 0.1), 0.8), 4), "THR_MDL_FAC": round(share, 4)}
 
 
 def thrust_changes(airframe: Airframe) -> dict[str, float]:
@@ -40,13 +40,9 @@ def hover_changes(airframe: Airframe) -> dict[str, float]:
     """MPC_THR_HOVER of an airframe that is commanded by rates, where PX4's default is too far off; none where it is not."""
     if airframe.action_layout != "rates" or abs(airframe.hover - DEFAULT_HOVER) <= HOVER_WITHIN:
         return {}
-    return {"MPC_THR_HOVER": _rounded(airframe.hover)}
+    return {"MPC_THR_HOVER": round(airframe.hover, 4)}
 
 
 def airmode(airframe: Airframe) -> int:
     """MC_AIRMODE: whether PX4's mixer adds thrust for torques in roll and pitch."""
     return int(airframe.rate_loop is not None and airframe.rate_loop.airmode == "roll_pitch")
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)

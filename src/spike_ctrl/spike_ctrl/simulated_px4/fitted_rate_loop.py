@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from spike_ctrl.airframe import GRAVITY, Airframe, RateLoop, rotor_speed
+from spike_ctrl.airframe import Airframe, RateLoop, rotor_speed
 
 # Of PX4's simulated quadrotor with PX4's default gains: angular acceleration (rad/s^2) per rad/s of error; the integral and
 # the derivative as shares of the proportional part, 1/s and s. Roll, pitch, yaw.
@@ -48,7 +48,7 @@ def speed_of_thrust(airframe: Airframe, thrust: float) -> float:
 def _accelerations(airframe: Airframe) -> tuple[float, float, float]:
     """Angular acceleration (rad/s^2) of a normalised torque of 1 about each axis, for small torques at hover."""
     _, c1, c2 = airframe.thrust_curve
-    lift = c1 + 2 * c2 * float(rotor_speed(airframe.thrust_curve, airframe.mass * GRAVITY / 4))  # N per command of one rotor
+    lift = c1 + 2 * c2 * airframe.hover  # N per command of one rotor
     roll, pitch = (sum(map(abs, arms)) * math.sqrt(0.5) * lift for arms in (airframe.rotor_y, airframe.rotor_x))
     jx, jy, jz = airframe.inertia
     return roll / jx, pitch / jy, 4 * airframe.torque_per_thrust * lift / jz
