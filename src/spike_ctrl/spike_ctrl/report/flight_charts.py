@@ -15,14 +15,14 @@ from plotly.subplots import make_subplots
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.recordings.replay import AXES
 from spike_ctrl.report import thinned
-from spike_ctrl.report.colours import COLOURS
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.report.page import Chart, Verdict
 
 SETTLING = 2.0  # s after a start that do not count for the error
 TRACES = 3  # neurons per layer whose membrane is drawn
 TRACE_RANGE = (-4.0, 4.0)  # in thresholds; a strongly driven neuron would leave every scale
 WINDOW = 1000  # columns of spikes; twice the steps of membranes
-FONT, GRID = "system-ui, sans-serif", "#e3e6ea"
+FONT = "system-ui, sans-serif"
 EYE = {"x": 1.5, "y": 1.5, "z": 0.9}  # from where a three-dimensional scene is seen
 BANDS = 60  # more bands than this are not drawn: one could not tell them apart
 
@@ -162,11 +162,11 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
                     go.Scatter3d(x=p[:1], y=p[1:2], z=p[2:3], mode="markers", marker=mark, showlegend=False, name="start")
                 )
     if first.set_point is None and first.position is None:
-        centre = {"size": 5, "color": "#1f2430", "symbol": "cross"}
+        centre = {"size": 5, "color": PAPER_COLOUR, "symbol": "cross"}
         sheet.add_trace(go.Scatter3d(x=[0], y=[0], z=[0], mode="markers", marker=centre, name="set-point"))
     elif first.set_point is not None and np.isfinite(first.set_point).any():
         x, y, z = first.set_point[thinned(len(first.seconds), 2000)].T
-        look = {"color": "#1f2430", "width": 2, "dash": "dot"}
+        look = {"color": PAPER_COLOUR, "width": 2, "dash": "dot"}
         sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look))
     sheet.update_layout(scene=whole_scene(sheet, ("x (m)", "y (m)", "z (m)")))
     words = "In the set-point's frame; dots are starts." if first.position is None else "In the world: east, north, up."
@@ -244,7 +244,7 @@ def _raster(flight: ChartedFlight, neurons: Neurons) -> Chart:
         go.Heatmap(z=spikes, x=flight.seconds[begins], zmin=0, zmax=100, colorscale=colours, showscale=False, name="spikes")
     )
     for edge in neurons.edges[1:-1]:
-        sheet.add_hline(float(edge) - 0.5, line={"color": "#d9722e", "width": 1})
+        sheet.add_hline(float(edge) - 0.5, line={"color": COLOURS[1], "width": 1})
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="neuron")
     words = " and ".join(map(str, neurons.hidden))
@@ -271,7 +271,7 @@ def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
             u = np.clip(neurons.membrane[shown, neuron] / neurons.theta[neuron], *TRACE_RANGE)
             line = curve(flight.seconds[shown], u, f"layer {layer}, neuron {neuron - low}", number + layer * TRACES)
             sheet.add_trace(line, row=layer + 1, col=1)
-        sheet.add_hline(1.0, line={"dash": "dash", "color": "#6b7280"}, row=layer + 1, col=1)
+        sheet.add_hline(1.0, line={"dash": "dash", "color": LEVEL_COLOUR}, row=layer + 1, col=1)
         sheet.update_yaxes(title_text=f"layer {layer}", range=TRACE_RANGE, row=layer + 1)
     sheet.update_xaxes(title_text="time (s)", row=len(neurons.hidden))
     text = f"{len(flight.seconds[shown])} steps, in thresholds: above 1 a neuron spikes. Cut off at +-{TRACE_RANGE[1]:.0f}."
@@ -336,9 +336,9 @@ def styled(sheet: go.Figure, height: int = 380) -> go.Figure:
         height=height,
         margin={"l": 62, "r": 24, "t": 34, "b": 46},
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-        font={"family": FONT, "size": 12, "color": "#1f2430"},
+        font={"family": FONT, "size": 12, "color": PAPER_COLOUR},
         hovermode="x unified" if sheet.data and sheet.data[0].type == "scatter" else "closest",
     )
-    sheet.update_xaxes(gridcolor=GRID, zeroline=False)
-    sheet.update_yaxes(gridcolor=GRID, zeroline=False)
+    sheet.update_xaxes(gridcolor=GRID_COLOUR, zeroline=False)
+    sheet.update_yaxes(gridcolor=GRID_COLOUR, zeroline=False)
     return sheet
