@@ -82,10 +82,8 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
             whole = IntegerRange(from_value=-(2**63) if low is None else low, to_value=2**63 - 1 if high is None else high)
             descriptor.integer_range = [whole]
         else:
-            limits = FloatingPointRange()
-            limits.from_value = -1e308 if low is None else float(low)
-            limits.to_value = 1e308 if high is None else float(high)
-            descriptor.floating_point_range = [limits]
+            ends = -1e308 if low is None else float(low), 1e308 if high is None else float(high)
+            descriptor.floating_point_range = [FloatingPointRange(from_value=ends[0], to_value=ends[1])]
     return descriptor
 
 

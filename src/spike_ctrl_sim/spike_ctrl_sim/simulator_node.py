@@ -130,11 +130,9 @@ class Simulator(ProcessNode):
         """The next tick: the vehicles fly on from the states that were answered."""
         order, guide, policy = self.order, self.answers["guide/action"], self.answers.get("policy/action")
         self.silent = policy is None
+        flown, noise = (guide, 0.0) if policy is None else (policy, order.noise)
         try:
-            if policy is None:
-                rows, _ = self.rollout.fly(seen, guide, guide, order.horizon, 0.0)
-            else:
-                rows, _ = self.rollout.fly(seen, policy, guide, order.horizon, order.noise)
+            rows, _ = self.rollout.fly(seen, flown, guide, order.horizon, noise)
         except UsageError as error:
             self.failure = f"tick {self.tick}: {error}"
             return
