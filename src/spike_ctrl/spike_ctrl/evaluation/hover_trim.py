@@ -30,11 +30,11 @@ SEEN = slice(0, 3)  # the position in an observation
 FARTHEST = 0.5  # m: who is farther away does not hover
 
 
-def hover_offset(policy: Policy, airframe: Airframe, vehicles: int = VEHICLES, seconds: float = SECONDS) -> NDArray[Any]:
+def hover_offset(policy: Policy, airframe: Airframe) -> NDArray[Any]:
     """Mean position (3,) beside the set-point, m, in the set-point's frame, as the policy sees it in a hover; float32."""
-    steps = round(seconds * RATE_HZ)
-    environment, observation = tracking.hovering(airframe, vehicles, steps, Randomisation())
-    state, seen = policy.initial_state(vehicles), []
+    steps = round(SECONDS * RATE_HZ)
+    environment, observation = tracking.hovering(airframe, VEHICLES, steps, Randomisation())
+    state, seen = policy.initial_state(VEHICLES), []
     for step in range(steps):
         action, state = policy.step(observation, state)
         observation, *_ = environment.step(action)

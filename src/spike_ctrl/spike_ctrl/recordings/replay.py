@@ -31,7 +31,7 @@ from spike_ctrl.recordings.recording import Recording
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
-from spike_ctrl.sim.reward import START, Coefficients, reward
+from spike_ctrl.sim.reward import START, reward
 
 AXES = {
     "motors": ("front-right", "back-right", "back-left", "front-left"),
@@ -194,7 +194,7 @@ def hover(contract: Contract) -> float | None:
     return found.hover if found.hash == contract.airframe_hash else None
 
 
-def returns(recording: Recording, hover: float | None, coefficients: Coefficients = START) -> np.ndarray:
+def returns(recording: Recording, hover: float | None) -> np.ndarray:
     """Return of each episode that is complete in the bag, (episodes,).
 
     Rewards are counted as in the environment: an action earns the reward of the state that it led to. This needs the
@@ -213,7 +213,7 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
             command = action_mapping.command(recording.applied.action[start : after[0], vehicle])
             reached = states.observation[start + 1 : after[0] + 1, vehicle]
             if np.isfinite(command).all():
-                found.append(reward(reached, command, hover, coefficients).sum())
+                found.append(reward(reached, command, hover, START).sum())
     return np.array(found)
 
 
