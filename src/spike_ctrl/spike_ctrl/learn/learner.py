@@ -232,20 +232,20 @@ class Learner:
 
     def flying_policy(self) -> Policy:
         """The policy that explores, as it is now."""
-        return self._policy(self.actor, self.flying_weights)
+        return self._policy(self.actor)
 
     def averaged_policy(self) -> Policy:
         """The averaged policy, as it is now."""
-        return self._policy(self.average.network, self.averaged_weights)
+        return self._policy(self.average.network)
 
     @cached_property
     def graph(self) -> bytes | None:
         """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises ValueError."""
         return None if self._others is None else self._others.graph(self.average.network, self.recipe.network.inputs)
 
-    def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
+    def _policy(self, network: torch.nn.Module) -> Policy:
         if self._others is None:
-            return SpikingPolicy(weights(), self.actor.neuron, self.voltage)
+            return SpikingPolicy(actors.weights(network), self.actor.neuron, self.voltage)
         policy: Policy = self._others.policy(network, self.recipe.network.inputs, self.voltage)
         return policy
 
