@@ -214,8 +214,8 @@ class Pipeline:
         steps = dynamics.read(self._buffer, STEP, self._vehicles).astype(float) + (one.step == "dynamics")
         begun = self._begun.copy() if one.step == "reset" else one.fresh
         return StepView(
-            one.step, self._buffer, self._airframe, 1 / self._rate_hz, steps / self._rate_hz, begun, ~self._begun,
-            one.random, one.memory, given,
+            one.step, self._airframe, 1 / self._rate_hz, steps / self._rate_hz, begun, ~self._begun, one.random, one.memory,
+            self._buffer, given,
         )  # fmt: skip
 
     def _counts(self, step: str) -> Flags:

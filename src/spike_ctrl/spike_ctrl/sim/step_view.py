@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -46,6 +47,7 @@ class Field:
         return dynamics.read(buffer, self.rows, vehicles)
 
 
+@dataclass(eq=False, repr=False)
 class StepView:
     """N vehicles at one step of the pipeline: read-only float32 arrays, world ENU, body FLU, SI units.
 
@@ -79,43 +81,33 @@ class StepView:
     reward = Field(None, "(N,) of the control step; at the step reward")
     observation = Field(None, "(N, 18) as the policy is to see it; at the steps sensors and observation")
 
-    def __init__(
-        self,
-        name: str,
-        buffer: Floats,
-        airframe: Airframe,
-        dt: float,
-        time: Sums,
-        begun: Flags,
-        flying: Flags,
-        random: np.random.Generator,
-        memory: dict[str, Any],
-        given: dict[str, Floats],
-    ) -> None:
-        self.name = name
-        """Of the step: wind."""
-        self.vehicles = len(time)
+    name: str
+    """Of the step: wind."""
+    airframe: Airframe
+    """As it is described; the vehicles' own mass, inertia and so on may differ."""
+    dt: float
+    """s, of a control step."""
+    time: Sums
+    """(N,) s since the episode began."""
+    begun: Flags
+    """(N,) bool: the vehicle's episode has begun since this function was called last."""
+    flying: Flags
+    """(N,) bool: False where this control step only begins the next episode, and what is given of it does not count."""
+    random: np.random.Generator
+    """Draws that follow from the environment's seed and are this function's alone."""
+    memory: dict[str, Any]
+    """What this function remembers, empty after `reset(seed=...)`."""
+    _buffer: Floats
+    given: InitVar[dict[str, Floats]]
+
+    def __post_init__(self, given: dict[str, Floats]) -> None:
+        self.vehicles = len(self.time)
         """N"""
-        self.airframe = airframe
-        """As it is described; the vehicles' own mass, inertia and so on may differ."""
-        self.dt = dt
-        """s, of a control step."""
-        self.time = time
-        """(N,) s since the episode began."""
-        self.begun = begun
-        """(N,) bool: the vehicle's episode has begun since this function was called last."""
-        self.flying = flying
-        """(N,) bool: False where this control step only begins the next episode, and what is given of it does not count."""
-        self.random = random
-        """Draws that follow from the environment's seed and are this function's alone."""
-        self.memory = memory
-        """What this function remembers, empty after `reset(seed=...)`."""
-        self._buffer = buffer
         for key, value in given.items():
             shown = value.view()
             shown.flags.writeable = False
             self.__dict__[key] = shown
-        for mask in (time, begun, flying):
+        for mask in (self.time, self.begun, self.flying):
             mask.flags.writeable = False
 
 
