@@ -48,7 +48,7 @@ from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import airframe_sampler, dynamics, rate_loop
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, EARLIER, EPISODE, HOVER, ROTORS, STATE_ROWS, VOLTAGE
+from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, EARLIER, HOVER, ROTORS, STATE_ROWS, VOLTAGE
 from spike_ctrl.sim.environment import RATE_HZ, require_short_delays
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
@@ -265,11 +265,7 @@ class BPTT:
         """Start new episodes in some vehicles of a tile: plants of their own, states among those received."""
         draw_some(tile.buffer, who, self.seed, index * self.size, *self._draw)
         if ranges := self.recipe.task.airframes:
-            numbers = dynamics.read(tile.buffer, EPISODE, self.size)
-            for n in np.flatnonzero(who):
-                vehicle = index * self.size + int(n)
-                drawn = airframe_sampler.draw_vehicle(ranges, self.airframe, self.seed, vehicle, int(numbers[n]))
-                airframe_sampler.put(tile.buffer, int(n), drawn, self.airframe)
+            airframe_sampler.exchange(tile.buffer, who, ranges, self.airframe, self.seed, index * self.size)
         known = min(self.received, STARTS)
         state = dynamics.read(tile.buffer, STATE_ROWS, self.size)
         state[who] = self.starts[self.random.integers(0, known, int(who.sum()))]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl._files import settings
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe
@@ -265,6 +265,13 @@ def put(buffer: Floats, vehicle: int, drawn: DrawnVehicle, carrier: Airframe) ->
     if found.loop is not None:
         rows[dynamics.LOOP_FACTORS : dynamics.LOOP_FACTORS + 4] = found.loop
         rows[dynamics.DELAY], rows[dynamics.HOVER] = drawn.late, drawn.hover
+
+
+def exchange(buffer: Floats, who: Flags, ranges: AirframeRanges, carrier: Airframe, seed: int, first: int = 0) -> None:
+    """`put` the quadrotor of its present episode into each vehicle n with who[n]; draws count vehicles from `first`."""
+    numbers = dynamics.read(buffer, dynamics.EPISODE, len(who))
+    for n in np.flatnonzero(who).tolist():
+        put(buffer, n, draw_vehicle(ranges, carrier, seed, first + n, int(numbers[n])), carrier)
 
 
 def from_dict(data: object, source: str) -> AirframeRanges:

@@ -254,12 +254,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
     def _exchange(self, begun: Flags) -> None:
         """Vehicles (N,) whose episode has just begun become those that are drawn for it."""
         if self.task.airframes:
-            numbers = self.read(EPISODE)
-            for n in np.flatnonzero(begun):
-                drawn = airframe_sampler.draw_vehicle(
-                    self.task.airframes, self.airframe, self._seed, int(n), int(numbers[n])
-                )
-                airframe_sampler.put(self.buffer, int(n), drawn, self.airframe)
+            airframe_sampler.exchange(self.buffer, begun, self.task.airframes, self.airframe, self._seed)
             if self._extension is not None:
                 dynamics.begin_extension_some(self.buffer, begun, self._rules[2], self._extension)
 
