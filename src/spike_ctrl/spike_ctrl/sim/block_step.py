@@ -67,14 +67,14 @@ class Motion(NamedTuple):
         return self.dt * np.float32(SUBSTEPS_OF[self.layout])
 
 
-def motion(airframe: Airframe, tick: float, fails: bool = False) -> Motion:
-    """The constants of an airframe for control steps of `tick` seconds. fails: rotors may fail."""
+def motion(airframe: Airframe, tick: float, fails: bool = False, late: bool = False) -> Motion:
+    """The constants of an airframe for control steps of `tick` seconds. fails, late: as of `dynamics.extension`."""
     layout = airframe.action_layout
     dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
-    loop, late = (
+    loop, behind = (
         (np.zeros(0, np.float32), 0) if layout == "motors" else (constants(airframe, dt), delay_substeps(airframe, dt))
     )
-    return Motion(layout, arms, np.float32(dt), loop, late, extension(airframe, dt, fails=fails))
+    return Motion(layout, arms, np.float32(dt), loop, behind, extension(airframe, dt, late, fails))
 
 
 @inlined

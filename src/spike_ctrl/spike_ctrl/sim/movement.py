@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim import dynamics, episode_kernels, rate_loop
+from spike_ctrl.sim import episode_kernels
 from spike_ctrl.sim.battery import BatteryConstants
-from spike_ctrl.sim.rate_loop import SUBSTEPS
+from spike_ctrl.sim.block_step import motion
 
 
 class Movement(NamedTuple):
@@ -24,15 +24,12 @@ class Movement(NamedTuple):
 
 def movement(airframe: Airframe, rate_hz: float, late: bool, fails: bool = False) -> Movement:
     """That of an airframe at a rate of control. late: some vehicles have a dead time. fails: rotors may."""
-    k, rates, dt = episode_kernels, airframe.action_layout == "rates", 1.0 / rate_hz
+    k, m = episode_kernels, motion(airframe, 1.0 / rate_hz, fails, late)
     kernels: tuple[Callable[..., int], ...] = k.step_motors, k.step_extended_motors, k.step_failing_motors
-    plant: tuple[Any, ...] = np.float32(dt), dynamics.geometry(airframe)
-    if rates:
-        dt /= SUBSTEPS
-        plant = np.float32(dt), plant[1], rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-        kernels = k.step_rates, k.step_extended_rates, k.step_failing_rates
-    extension = dynamics.extension(airframe, dt, late, fails)
-    if extension is None:
+    plant: tuple[Any, ...] = m.dt, m.arms
+    if m.layout == "rates":
+        kernels, plant = (k.step_rates, k.step_extended_rates, k.step_failing_rates), (m.dt, m.arms, m.loop, m.late)
+    if m.extension is None:
         return Movement(partial(kernels[0], extension=None), plant, None)
-    constants = np.array(extension[:-1], np.float32)  # the last says whether rotors fail
-    return Movement(partial(kernels[2 if fails else 1], constants), plant, extension)
+    constants = np.array(m.extension[:-1], np.float32)  # the last says whether rotors fail
+    return Movement(partial(kernels[2 if fails else 1], constants), plant, m.extension)
