@@ -58,15 +58,9 @@ def constants(airframe: Airframe, dt: float) -> BatteryConstants:
 
 
 @inlined
-def unpack_constants(b: Floats) -> BatteryConstants:
-    """An array of `constants` as the functions here take them."""
-    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], None)
-
-
-@inlined
-def failing(b: BatteryConstants) -> BatteryConstants:
-    """The same constants for kernels in which rotors may fail."""
-    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], True)
+def unpack_constants(b: Floats, fails: bool | None) -> BatteryConstants:
+    """An array of `constants`, and whether rotors may fail (True or None), as the functions here take them."""
+    return BatteryConstants(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], fails)
 
 
 @inlined

@@ -13,7 +13,7 @@ from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.sim import rate_loop
 from spike_ctrl.sim.action_mapping import command
-from spike_ctrl.sim.battery import BatteryConstants, failing, unpack_constants
+from spike_ctrl.sim.battery import BatteryConstants, unpack_constants
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -280,28 +280,14 @@ def finish(
 
 
 @kernel(cache=True, nogil=True)
-def step_extended_motors(constants: Floats, *given: Any) -> int:
-    """`step_motors` of an extended airframe, whose extension comes first, as an array."""
-    finished: int = step_motors(*given, unpack_constants(constants))  # type: ignore[call-arg]  # all but its last
+def step_extended_motors(constants: Floats, fails: bool | None, *given: Any) -> int:
+    """`step_motors` of an extended airframe, whose extension comes first, as for `unpack_constants`."""
+    finished: int = step_motors(*given, unpack_constants(constants, fails))  # type: ignore[call-arg]  # all but its last
     return finished
 
 
 @kernel(cache=True, nogil=True)
-def step_extended_rates(constants: Floats, *given: Any) -> int:
-    """`step_rates` of an extended airframe, whose extension comes first, as an array."""
-    finished: int = step_rates(*given, unpack_constants(constants))  # type: ignore[call-arg]  # all but its last
-    return finished
-
-
-@kernel(cache=True, nogil=True)
-def step_failing_motors(constants: Floats, *given: Any) -> int:
-    """`step_extended_motors` of vehicles whose rotors may fail."""
-    finished: int = step_motors(*given, failing(unpack_constants(constants)))  # type: ignore[call-arg]  # all but its last
-    return finished
-
-
-@kernel(cache=True, nogil=True)
-def step_failing_rates(constants: Floats, *given: Any) -> int:
-    """`step_extended_rates` of vehicles whose rotors may fail."""
-    finished: int = step_rates(*given, failing(unpack_constants(constants)))  # type: ignore[call-arg]  # all but its last
+def step_extended_rates(constants: Floats, fails: bool | None, *given: Any) -> int:
+    """`step_rates` of an extended airframe, whose extension comes first, as for `unpack_constants`."""
+    finished: int = step_rates(*given, unpack_constants(constants, fails))  # type: ignore[call-arg]  # all but its last
     return finished

@@ -25,11 +25,11 @@ class Movement(NamedTuple):
 def movement(airframe: Airframe, rate_hz: float, late: bool, fails: bool = False) -> Movement:
     """That of an airframe at a rate of control. late: some vehicles have a dead time. fails: rotors may."""
     k, m = episode_kernels, motion(airframe, 1.0 / rate_hz, fails, late)
-    kernels: tuple[Callable[..., int], ...] = k.step_motors, k.step_extended_motors, k.step_failing_motors
+    kernels: tuple[Callable[..., int], ...] = k.step_motors, k.step_extended_motors
     plant: tuple[Any, ...] = m.dt, m.arms
     if m.layout == "rates":
-        kernels, plant = (k.step_rates, k.step_extended_rates, k.step_failing_rates), (m.dt, m.arms, m.loop, m.late)
+        kernels, plant = (k.step_rates, k.step_extended_rates), (m.dt, m.arms, m.loop, m.late)
     if m.extension is None:
         return Movement(partial(kernels[0], extension=None), plant, None)
-    constants = np.array(m.extension[:-1], np.float32)  # the last says whether rotors fail
-    return Movement(partial(kernels[2 if fails else 1], constants), plant, m.extension)
+    *constants, failing = m.extension
+    return Movement(partial(kernels[1], np.array(constants, np.float32), failing), plant, m.extension)
