@@ -193,8 +193,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         if pipeline := self._pipeline:
             if seed is not None:
                 pipeline.seed(self._seed)
-            pipeline.begin(who)
-            pipeline.start(observation, self._rules[2], self._extension)
+            pipeline.begin(who, observation, self._rules[2], self._extension)
             return self._seen(pipeline, observation, who), {}
         return self._sensed(observation, who), {}
 
@@ -241,8 +240,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         if pipeline:
             reward = pipeline.rewarded(reward, flight)
-            pipeline.begin(begun)
-            pipeline.start(observation, self._rules[2], self._extension)
+            pipeline.begin(begun, observation, self._rules[2], self._extension)
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
         self._voltage = None
         if pipeline is None:

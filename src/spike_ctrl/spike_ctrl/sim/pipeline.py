@@ -139,17 +139,14 @@ class Pipeline:
         """Whether something is inserted there."""
         return step in self._inserted
 
-    def begin(self, who: Flags) -> None:
-        """Episodes have begun in the vehicles of the mask (N,)."""
+    def begin(self, who: Flags, observation: Floats, hover: Number, extension: BatteryConstants | None) -> None:
+        """Episodes have begun where `who` (N,): `reset`, which changes their first observations (N, 18) in place."""
         self._begun = who.copy()
         for inserted in self._inserted.values():
             for one in inserted:
                 one.fresh = one.fresh | who
         if self.acted is not None:
             self.acted = np.where(who[:, None], self._disturbance(), self.acted)
-
-    def start(self, observation: Floats, hover: Number, extension: BatteryConstants | None) -> None:
-        """`reset` for the episodes that have begun, whose first observations (N, 18) change in place."""
         if not (self.has("reset") and self._begun.any()):
             return
         self.run("reset")
