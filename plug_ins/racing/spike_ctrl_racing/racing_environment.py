@@ -19,16 +19,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl._files.errors import UsageError, meant
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, randomisation
 from spike_ctrl.sim.dynamics import DELAY, EPISODE, POSITION
 from spike_ctrl.sim.environment import LIMITS, RATE_HZ, require_short_delays
+from spike_ctrl.sim.gymnasium_environments import changed, refuse_episode_steps
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl_racing import race_kernels, track
 from spike_ctrl_racing.race_kernels import SIZE, RaceField, Results, Rules
 from spike_ctrl_racing.race_reward import RaceReward
@@ -281,34 +281,21 @@ def make_race(
     if layout is not None and layout != craft.action_layout:
         craft = dataclasses.replace(craft, action_layout=layout)
     if isinstance(tracks, Mapping):
-        tracks = _changed(TrackRanges(), tracks, "tracks")
+        tracks = changed(TrackRanges(), tracks, "tracks")
     elif not isinstance(tracks, TrackRanges):
         tracks = tuple(track.load(course) if isinstance(course, str) else course for course in tracks)
-    if isinstance(given := task.get("randomisation"), Mapping):
-        if isinstance(errors := given.get("sensors"), Mapping):
-            given = {**given, "sensors": _changed(SensorSettings(), errors, "randomisation.sensors")}
-        task["randomisation"] = _changed(Randomisation(), given, "randomisation")
-    race = _changed(RacingTask(tracks=tracks), task, "task")  # type: ignore[arg-type]
-    weights = _changed(RaceReward(), reward, "reward") if isinstance(reward, Mapping) else reward
+    if "randomisation" in task:
+        task["randomisation"] = changed(Randomisation(), task["randomisation"], "randomisation")
+    race = changed(RacingTask(tracks=tracks), task, "task")  # type: ignore[arg-type]
+    weights = changed(RaceReward(), reward, "reward")
     if vehicles is None:
         return SingleRacingEnvironment(craft, race, weights)
     return RacingEnvironment(craft, vehicles, race, weights)
 
 
-def _changed(default: Any, given: Mapping[str, Any], name: str) -> Any:
-    known = [known.name for known in dataclasses.fields(default)]
-    for key in given:
-        if key not in known:
-            hint = meant(key, known) or f"; known: {', '.join(known)}"
-            raise UsageError(f"{name}: unknown name '{key}'{hint}")
-    changed = dataclasses.replace(default, **given)
-    ranges.check(changed, name)
-    return changed
-
-
 def racing(**options: Any) -> SingleRacingEnvironment:
     """What `gymnasium.make` calls: one vehicle whose flights Gymnasium's own TimeLimit ends. options: as of `make_race`."""
-    _refuse_episode_steps(options)
+    refuse_episode_steps(options)
     made = make_race(**options, vehicles=None, episode_steps=2**24)
     assert isinstance(made, SingleRacingEnvironment)
     return made
@@ -316,12 +303,7 @@ def racing(**options: Any) -> SingleRacingEnvironment:
 
 def racing_vector(num_envs: int, max_episode_steps: int, **options: Any) -> RacingEnvironment:
     """What `gymnasium.make_vec` calls: one batched environment. options: as of `make_race`."""
-    _refuse_episode_steps(options)
+    refuse_episode_steps(options)
     made = make_race(**options, vehicles=num_envs, episode_steps=max_episode_steps)
     assert isinstance(made, RacingEnvironment)
     return made
-
-
-def _refuse_episode_steps(options: Mapping[str, Any]) -> None:
-    if "episode_steps" in options:
-        raise TypeError("episode_steps: found in gymnasium.make, wanted Gymnasium's own name for it, max_episode_steps")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
-from spike_ctrl._files.errors import meant
+from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.sim.initial_states import InitialStates
@@ -17,7 +17,6 @@ from spike_ctrl.sim.pipeline import Inserts
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
-from spike_ctrl.sim.sensor_noise import SensorSettings
 
 UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
 
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
         reward: Coefficients | Mapping[str, Any]
         terms: Sequence[RewardTerm]
         inserts: Inserts | None
-
-
-_Part = TypeVar("_Part", InitialStates, Randomisation, SensorSettings, Coefficients)
 
 
 @overload
@@ -76,9 +72,9 @@ def make_env(
         raise ValueError(f"box: found {box}, wanted 0.1 to 100 m")
     if not 1 <= episode_steps <= UNLIMITED:
         raise ValueError(f"episode_steps: found {episode_steps}, wanted 1 to {UNLIMITED}")
-    begins = _changed(InitialStates(), start, "start")
-    task = Task(box, episode_steps, begins, _changed(Randomisation(), randomisation, "randomisation"))
-    weights = _changed(START, reward, "reward")
+    begins = changed(InitialStates(), start, "start")
+    task = Task(box, episode_steps, begins, changed(Randomisation(), randomisation, "randomisation"))
+    weights = changed(START, reward, "reward")
     if vehicles is None:
         return SingleEnvironment(craft, task, weights, terms, inserts)
     return Environment(craft, vehicles, task, weights, terms, inserts)
@@ -86,32 +82,36 @@ def make_env(
 
 def position(**options: Any) -> SingleEnvironment:
     """What `gymnasium.make` calls: one vehicle whose episodes Gymnasium's own TimeLimit ends. options: as of `make_env`."""
-    _refuse_episode_steps(options)
+    refuse_episode_steps(options)
     return make_env(**options, vehicles=None, episode_steps=UNLIMITED)
 
 
 def position_vector(num_envs: int, max_episode_steps: int, **options: Any) -> Environment:
     """What `gymnasium.make_vec` calls: one batched environment. options: as of `make_env`."""
-    _refuse_episode_steps(options)
+    refuse_episode_steps(options)
     return make_env(**options, vehicles=num_envs, episode_steps=max_episode_steps)
 
 
-def _refuse_episode_steps(options: Mapping[str, Any]) -> None:
+def refuse_episode_steps(options: Mapping[str, Any]) -> None:
+    """Raise TypeError for an option that `gymnasium.make` has under another name."""
     if "episode_steps" in options:
         raise TypeError("episode_steps: found in gymnasium.make, wanted Gymnasium's own name for it, max_episode_steps")
 
 
-def _changed(default: _Part, given: _Part | Mapping[str, Any], name: str) -> _Part:
-    """The default with the fields that a mapping names, checked; or what is given as a whole."""
+def changed(default: Any, given: Any, name: str) -> Any:
+    """The default, a dataclass, with the fields that a mapping names, checked; or what is given as a whole.
+
+    name: what errors call it. Raises UsageError, which is a ValueError.
+    """
     if not isinstance(given, Mapping):
         return given
     known = [field.name for field in dataclasses.fields(default)]
     for key in given:
         if key not in known:
             hint = meant(key, known) or f"; known: {', '.join(known)}"
-            raise ValueError(f"{name}: unknown name '{key}'{hint}")
+            raise UsageError(f"{name}: unknown name '{key}'{hint}")
     if isinstance(default, Randomisation) and "sensors" in given:
-        given = {**given, "sensors": _changed(default.sensors, given["sensors"], f"{name}.sensors")}
-    changed = dataclasses.replace(default, **given)
-    ranges.check(changed, name)
-    return changed
+        given = {**given, "sensors": changed(default.sensors, given["sensors"], f"{name}.sensors")}
+    found = dataclasses.replace(default, **given)
+    ranges.check(found, name)
+    return found
