@@ -176,7 +176,7 @@ def fly(
         action, state = policy.step(seen.observation, state)
         guide_action, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, None)
         observed = {key: np.array(value) for key, value in seen._asdict().items() if value is not None}
-        rows, _ = rollout.fly(seen, action, np.asarray(guide_action, np.float32), 0.0, 0.0)
+        rows = rollout.fly(seen, action, np.asarray(guide_action, np.float32), 0.0, 0.0)
         rewards.append(rows.reward)
         if tick < start:
             continue

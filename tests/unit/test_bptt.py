@@ -145,7 +145,7 @@ def test_a_few_seconds_of_the_shipped_recipe_teach_it_to_stay():
     for _ in range(50):  # a sixth of it
         for _ in range(8):
             seen = rollout.see()
-            student.receive(rollout.fly(seen, calm, calm, 0, 0.1)[0])
+            student.receive(rollout.fly(seen, calm, calm, 0, 0.1))
         student.iterate()
     found = evaluate(PolicyController(student.averaged_policy()), AIRFRAME, starts=64)
     assert found.columns["1.5m_start"]["survival"] > 0.9 and found.headline > 400

@@ -61,7 +61,7 @@ def fly(learner, stage=1.0):
     still = np.zeros((VEHICLES, 4), np.float32)
     for _ in range(400):
         seen = rollout.see()
-        rows, _ = rollout.fly(seen, still, still, 0.0, 1.0)
+        rows = rollout.fly(seen, still, still, 0.0, 1.0)
         learner.receive(rows)
 
 

@@ -45,7 +45,7 @@ def flights(ticks, seed=0):
     for _ in range(ticks):
         seen = rollout.see()
         advice, _ = guide.act(seen.observation, guide.initial_state(VEHICLES), seen.rotor_speed, seen.disturbance)
-        rows.append(rollout.fly(seen, rng.uniform(-1, 1, (VEHICLES, 4)).astype(np.float32), advice, 25, 0.1)[0])
+        rows.append(rollout.fly(seen, rng.uniform(-1, 1, (VEHICLES, 4)).astype(np.float32), advice, 25, 0.1))
     return rows
 
 
@@ -177,7 +177,7 @@ def test_a_policy_that_answers_nan_is_not_learnt_from_and_is_told_of_once():
             action = advice.copy()
             if tick % 30 == 10:
                 action[::2] = np.nan
-            rows, _ = rollout.fly(seen, action, advice, 0, 0.1)
+            rows = rollout.fly(seen, action, advice, 0, 0.1)
             student.receive(rows)
     assert len(told) == 1
     for name, array in student.method.buffer.arrays().items():

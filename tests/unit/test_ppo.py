@@ -60,7 +60,7 @@ def test_ppo_remembers_what_it_flew_and_what_was_expected_of_it():
         seen = rollout.see()
         state = policy.reset_rows(state, (seen.flags & FIRST) > 0)
         action, state = policy.step(seen.observation, state)
-        rows, _ = rollout.fly(seen, ppo.explore(seen.observation, action), action, 0.0, 0.0)
+        rows = rollout.fly(seen, ppo.explore(seen.observation, action), action, 0.0, 0.0)
         learner.receive(rows)
         sample = ppo.ticks[-1][5].numpy()
         np.testing.assert_array_equal(sample.clip(-1, 1), rows.action)

@@ -1,5 +1,7 @@
 """Rolling out: rows say what was seen, who flew, what it earned, and where episodes begin and end."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -22,9 +24,10 @@ def recipe(box=1.5, **task):
 
 def flights(ticks, policy=-1.0, horizon=0.0, noise=0.0, seed=0, spread=True, **task):
     """Rows of some ticks and the episodes that ended, of a policy with one action and the geometric guide."""
-    rollout = Rollout(
-        training_environment(recipe(**task), AIRFRAME, VEHICLES), seed, recipes.JumpStartSettings(spread=spread)
-    )
+    environment, told = training_environment(recipe(**task), AIRFRAME, VEHICLES), []
+    rollout = Rollout(environment, seed, recipes.JumpStartSettings(spread=spread))
+    step = environment.step
+    environment.step = lambda actions: told.append(step(actions)) or told[-1]
     guide, rows, episodes = GeometricGuide(AIRFRAME), [], []
     action = np.full((VEHICLES, 4), policy, np.float32)
     for _ in range(ticks):
@@ -32,10 +35,16 @@ def flights(ticks, policy=-1.0, horizon=0.0, noise=0.0, seed=0, spread=True, **t
         advice, _ = guide.act(
             seen.observation, guide.initial_state(VEHICLES), seen.rotor_speed, seen.disturbance, seen.plant
         )
-        row, ended = rollout.fly(seen, action, advice, horizon, noise)
-        rows.append(row)
-        episodes.append(ended)
+        rows.append(rollout.fly(seen, action, advice, horizon, noise))
+        episodes.append(ended(*told[-1]))
     return rows, episodes
+
+
+def ended(observation, reward, terminated, truncated, info):
+    """Returns, lengths and crashes of the episodes that end with a step of the environment."""
+    ends = terminated | truncated
+    flight = info.get("flight", {"r": np.empty(VEHICLES), "l": np.empty(VEHICLES)})
+    return SimpleNamespace(returns=flight["r"][ends], lengths=flight["l"][ends], crashed=terminated[ends])
 
 
 def column(rows, name):

@@ -131,7 +131,7 @@ def _fly(method: OffPolicy, plan: Recipe, vehicle, policy, steps: int, seed: int
         if (first := (seen.flags & FIRST) > 0).any():
             state = policy.reset_rows(state, first)
         action, state = policy.step(seen.observation, state)
-        rows, _ = rollout.fly(seen, action, action, 0.0, plan.jump_start.noise)
+        rows = rollout.fly(seen, action, action, 0.0, plan.jump_start.noise)
         method.receive(rows)
 
 

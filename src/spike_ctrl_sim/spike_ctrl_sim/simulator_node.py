@@ -132,7 +132,7 @@ class Simulator(ProcessNode):
         self.silent = policy is None
         flown, noise = (guide, 0.0) if policy is None else (policy, order.noise)
         try:
-            rows, _ = self.rollout.fly(seen, flown, guide, order.horizon, noise)
+            rows = self.rollout.fly(seen, flown, guide, order.horizon, noise)
         except UsageError as error:
             self.failure = f"tick {self.tick}: {error}"
             return

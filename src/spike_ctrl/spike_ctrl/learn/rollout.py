@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,14 +34,6 @@ class VehicleStates(NamedTuple):
     plant: np.ndarray | None
 
 
-class EndedEpisodes(NamedTuple):
-    """Episodes that ended at one step: return, steps and whether they crashed, each (n,)."""
-
-    returns: np.ndarray
-    lengths: np.ndarray
-    crashed: np.ndarray
-
-
 class Rollout:
     """The simulator's side of training: shows what it sees, takes the guide's and the policy's action, gives rows."""
 
@@ -59,25 +51,15 @@ class Rollout:
         plant = None if known else environment.plant
         return VehicleStates(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
 
-    def fly(
-        self, seen: VehicleStates, policy: np.ndarray, guide: np.ndarray, horizon: float, noise: float
-    ) -> tuple[Rows, EndedEpisodes]:
+    def fly(self, seen: VehicleStates, policy: np.ndarray, guide: np.ndarray, horizon: float, noise: float) -> Rows:
         """One step: hand over as the jump start says, move the vehicles, and return the rows of this tick."""
         first = (seen.flags & FIRST) > 0
         self._step = np.where(first, 0, self._step)
         self.jump_start.begin(first, horizon)
         action, by_guide = self.jump_start.act(self._step, policy, guide, noise)
         final = (seen.flags & (TERMINATED | TRUNCATED)) > 0
-        self._observation, reward, terminated, truncated, info = self.environment.step(action)
+        self._observation, reward, terminated, truncated, _ = self.environment.step(action)
         self._step += 1
         self._flags = (FIRST * final + TERMINATED * terminated + TRUNCATED * truncated).astype(np.uint8)
         flags = seen.flags | (GUIDE * by_guide).astype(np.uint8)
-        rows = Rows(flags, seen.observation, seen.rotor_speed, seen.disturbance, action, guide, reward)
-        return rows, _episodes(info, terminated)
-
-
-def _episodes(info: dict[str, Any], terminated: np.ndarray) -> EndedEpisodes:
-    if not info:
-        return EndedEpisodes(np.empty(0), np.empty(0), np.empty(0, bool))
-    ended = info["_flight"]
-    return EndedEpisodes(info["flight"]["r"][ended], info["flight"]["l"][ended], terminated[ended])
+        return Rows(flags, seen.observation, seen.rotor_speed, seen.disturbance, action, guide, reward)

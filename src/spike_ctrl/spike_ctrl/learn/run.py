@@ -56,7 +56,6 @@ class Run:
         self.command, self.commit = command, commit
         self.bags: tuple[Path, ...] = ()
         self.best: Evaluation | None = None
-        self.validation: Evaluation | None = None
         self._highest = -math.inf
         self._started, self._earlier = clock(), 0.0
         self.begin()
@@ -135,7 +134,7 @@ class Run:
     def validate(self) -> Evaluation:
         """Fly the averaged policy on the validation starts and keep it as policy.safetensors if none was better."""
         before = self.clock()
-        self.validation = evaluation = self.learner.validate()
+        evaluation = self.learner.validate()
         took = self.clock() - before
         headline = evaluation.columns[HEADLINE]
         self.report(

@@ -53,7 +53,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
             if learner.explorer:
                 action = learner.explorer.explore(seen.observation, action)
             advice, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, seen.plant)
-            rows, _ = rollout.fly(seen, action, advice, settings.horizon, settings.noise)
+            rows = rollout.fly(seen, action, advice, settings.horizon, settings.noise)
             learner.receive(rows)
         metrics = learner.iterate()
         pace.keep()
