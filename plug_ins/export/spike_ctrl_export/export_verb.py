@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if getattr(exporter, "FOLDER", False):
         output_paths.require_folder("--output", options.output)
     else:
-        output_paths.require_file("--output", options.output, replaced=True)
+        output_paths.require_file("--output", options.output, replaced=options.to == "checkpoint")
     return exporter.write(options, checkpoint.load(options.model))
 
 

@@ -59,3 +59,12 @@ def test_what_it_does_not_know_is_refused_in_words_and_nothing_is_written(
     assert main(["export", *arguments, "--to", "checkpoint", "-o", "made.safetensors"]) == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "made.safetensors").exists()
+
+
+@pytest.mark.parametrize("form", ["nir", "onnx"])
+def test_another_format_does_not_take_the_place_of_a_model(form, tmp_path, capsys):
+    model = resources.folder("models") / "crazyflie_hard_reset.safetensors"
+    (copy := tmp_path / "copy.safetensors").write_bytes(model.read_bytes())
+    assert main(["export", str(copy), "--to", form, "-o", str(copy)]) == 2
+    assert f"--output: found the model {copy}" in capsys.readouterr().err
+    assert copy.read_bytes() == model.read_bytes()
