@@ -58,3 +58,18 @@ def test_of_two_flights_in_namespaces_the_first_is_read_and_the_other_is_noted(t
     assert "/b/state: left out, the flight read is that of /a/" in recording.notes
     with pytest.raises(BagError, match=r"found /a/flight_state .*; wanted a topic c/state"):
         read(tmp_path / "bag", namespace="c")
+
+
+def test_a_tick_beyond_63_bits_is_refused_by_the_bag(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    state = {"tick": 2**63, "vehicles": 1, "flags": np.uint8([0]), "observation": np.zeros(18, np.float32)}
+    bag.write("/state", "VehicleState", 0, **state)
+    bag.writer.close()
+    with pytest.raises(BagError, match=r"bag: found a time or tick of 2\^63 or more"):
+        read(tmp_path / "bag")
+
+
+def test_a_rung_that_does_not_exist_is_refused_by_its_topic(tmp_path):
+    fly(tmp_path / "bag", resources.find("models", "crazyflie.safetensors"), ticks=20, rungs={0: (99, "info: made up")})
+    with pytest.raises(BagError, match=r"supervisor/status\.rung: found 99, wanted 0 to 4"):
+        read_log(tmp_path / "bag")

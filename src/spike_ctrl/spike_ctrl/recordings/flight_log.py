@@ -16,6 +16,7 @@ import numpy as np
 
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, of_one_graph
 from spike_ctrl.recordings.reader import newest
 
@@ -87,6 +88,8 @@ def read_log(path: str | os.PathLike[str], namespace: str | None = None) -> Flig
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:
         return None
+    if (rung := max(message.rung for _, message in status)) > max(Rung):
+        raise BagError(f"{path}: supervisor/status.rung: found {rung}, wanted 0 to {max(Rung)}")
     times = np.array([when for when, _ in states], np.int64)
     return FlightLog(
         tick=np.array([message.tick for _, message in states], np.int64),

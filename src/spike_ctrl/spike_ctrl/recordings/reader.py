@@ -66,6 +66,8 @@ def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS), 
         return _recording(path, found, list(dict.fromkeys(notes)))
     except AttributeError as error:
         raise BagError(f"{path}: the bag's message types are of another version: {error}") from None
+    except OverflowError:
+        raise BagError(f"{path}: found a time or tick of 2^63 or more, wanted less") from None
 
 
 def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recording:
