@@ -91,7 +91,7 @@ def _flown(recording: Recording, poses: Poses) -> list[Segment]:
     commands, states = recording.commands, recording.states
     good = np.isfinite(commands.action).all(1) & np.isfinite(poses.stamp) & ((states.flags[:, 0] & FIRST) == 0)
     starts = ~good
-    starts[1:] |= (np.diff(states.tick) != 1) | ~(np.diff(poses.stamp) < GAP)
+    starts[1:] |= (np.diff(states.tick) != 1) | ~((np.diff(poses.stamp) > 0) & (np.diff(poses.stamp) < GAP))
     found = []
     for piece in np.split(np.arange(len(starts)), np.flatnonzero(starts)):
         piece = piece[good[piece]]

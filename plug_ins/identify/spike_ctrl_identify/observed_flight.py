@@ -116,6 +116,10 @@ def observed(recording: Recording, airframe: Airframe) -> ObservedFlight:
     seen = np.isfinite(body.stamp) & np.isfinite(np.hstack([body.position, body.quaternion, body.velocity])).all(1)
     if min(known.sum(), seen.sum()) < 2:
         raise BagError(f"{recording.path}: found no state with position, attitude, velocity and rates, wanted a flight")
+    source = "flight_state" if body is own else "reference_state"
+    for topic, stamp in (("flight_state", own.stamp[known]), (source, body.stamp[seen])):
+        if (np.diff(stamp) <= 0).any():
+            raise BagError(f"{recording.path}: {topic}: found stamps that repeat or go back, wanted ever later ones")
     late, agree, notes = _delay(own, body, known, seen) if body is not own else (0.0, 1.0, ())
     grid = np.arange(body.stamp[seen][0], body.stamp[seen][-1], 1 / RATE_HZ)
     grid = grid[(grid + late >= own.stamp[known][0]) & (grid + late <= own.stamp[known][-1])]

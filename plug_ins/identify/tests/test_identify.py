@@ -12,6 +12,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.initial_states import InitialStates
@@ -19,6 +20,7 @@ from spike_ctrl.sim.observation import NOISE
 from spike_ctrl_identify import IdentifyError, fit
 from spike_ctrl_identify import identified_airframe as identification
 from spike_ctrl_identify.flight_windows import TOPICS, Segment, Windows, of_observation, segments, windows
+from spike_ctrl_identify.observed_flight import observed_flights
 
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
 LIVELY = {
@@ -186,6 +188,16 @@ def test_stamps_whose_grid_rounds_beyond_the_last_of_them_are_read(ticks, tmp_pa
     write_flight(tmp_path / "bag", state, action, action, "rates", stamps=np.arange(2484, 2484 + ticks) / 100)
     (piece,) = segments(read(tmp_path / "bag", TOPICS), SIH)
     assert len(piece.action) in (ticks - 3, ticks - 2)
+
+
+def test_a_stamp_that_repeats_begins_another_piece(tmp_path):
+    state, action, stamps = np.zeros((60, 13)), np.zeros((59, 4)), np.arange(60) / 100
+    state[:, 6], stamps[30] = 1, stamps[29]
+    write_flight(tmp_path / "bag", state, action, action, "rates", stamps=stamps)
+    assert len(segments(read(tmp_path / "bag", TOPICS), SIH)) == 2
+    write_flight(tmp_path / "motors", state, action, action, "motors", stamps=stamps)
+    with pytest.raises(BagError, match="motors: flight_state: found stamps that repeat or go back"):
+        observed_flights([tmp_path / "motors"], CRAZYFLIE)
 
 
 def test_the_verb_writes_an_airframe_and_a_recipe_that_training_takes(tmp_path, capsys):
