@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_ctrl._files import json_lines, named_object, output_paths, ranges
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
@@ -49,7 +50,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=(*ASKED, *SEVERE),
         metavar="CHANGE",
-        default=list(ASKED),
         help=f"of {', '.join((*ASKED, *SEVERE))} (default: the first four)",
     )
     parser.add_argument(
@@ -81,7 +81,9 @@ def _pilot(text: str) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    options.who, options.changes = (list(dict.fromkeys(names)) for names in (options.who, options.changes))
+    if options.whirl and (idle := [name for name in ("changes", "folder") if getattr(options, name) is not None]):
+        raise UsageError(f"--{idle[0]}: found with --whirl, wanted without: a whirl is its own change, and is not kept")
+    options.who, options.changes = (list(dict.fromkeys(names)) for names in (options.who, options.changes or ASKED))
     ranges.require(vars(options), {"flights": (1, 10**5), "noise": (0.01, 10.0)}, "--")
     folder = options.folder or Path("runs/adapt") / options.model.stem
     output_paths.require_folder("--folder", folder)

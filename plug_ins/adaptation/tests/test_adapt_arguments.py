@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from programs import free_port
 
+from spike_ctrl.cli.main import main
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_launcher import launch_modules
 
@@ -39,6 +40,12 @@ def test_an_adapter_asks_for_real_time_where_the_user_leaves_it_open(arguments, 
 def test_the_supervisor_knows_whether_candidates_are_tuned_in_flight(arguments, adapt):
     context = SimpleNamespace(launch_configurations={"adapt": str(adapt).lower()})
     assert arguments.parameters(context) == {"supervisor": {"adapt": adapt}}
+
+
+@pytest.mark.parametrize("option", [("--changes", "wind"), ("--folder", "nowhere")])
+def test_a_whirl_refuses_the_options_that_it_does_not_use(option, capsys):
+    assert main(["adapt", "nosuch", "--whirl", *option]) == 2
+    assert f"{option[0]}: found with --whirl, wanted without" in capsys.readouterr().err
 
 
 def test_a_flight_gives_the_parameter_to_its_supervisor_and_its_adapter_gives_way_to_all_that_fly(start_graph):
