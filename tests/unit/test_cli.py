@@ -94,6 +94,13 @@ def test_what_a_verb_cannot_use_is_refused_by_its_option(arguments, message, cap
     assert refused(capsys, *arguments) == message
 
 
+@pytest.mark.parametrize("verb, option", [("ask", "--setpoint"), ("preflight", "--cage")])
+def test_a_value_that_begins_with_a_minus_is_no_option(verb, option):
+    given = ["set_target"] if verb == "ask" else []
+    found = main.parser(verb, main.find(verb)).parse_args([*given, option, "-1,0,1.2"])
+    assert getattr(found, option[2:]) == "-1,0,1.2"
+
+
 def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
     fly(tmp_path / "bag", MODEL, ticks=20)
     monkeypatch.chdir(tmp_path)

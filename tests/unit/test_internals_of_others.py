@@ -3,6 +3,7 @@
 A new version that lacks one of these names is found here, and not by a bag without checksums or a node without parameters.
 """
 
+import argparse
 import collections
 import importlib.machinery
 import inspect
@@ -21,6 +22,10 @@ def rosbags_has_the_chunk_and_its_file():
     text = inspect.getsource(McapWriter)
     assert "def close_chunk(self)" in text and "self.chunk.bio.getvalue()" in text and "self.bio.tell()" in text
     assert "write_uint32(rec, 0)" in text  # no checksum of its own: then ours is not needed any more
+
+
+def parsers_have_the_pattern():
+    assert argparse.ArgumentParser()._negative_number_matcher.match("-1")
 
 
 def named_tuples_have_the_method():
@@ -57,6 +62,7 @@ def viser_has_the_method():
 
 THERE = {
     "recordings/chunk_checksum.py": rosbags_has_the_chunk_and_its_file,
+    "cli/main.py": parsers_have_the_pattern,
     "_files/named_tuples.py": named_tuples_have_the_method,
     "_files/after_import.py": loaders_have_the_method,
     "_files/kernel_cache.py": numba_has_the_folder_and_chooses_by_it_when_a_function_is_decorated,

@@ -105,6 +105,7 @@ def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog=f"spike-ctrl {name}", description=verb.__doc__, epilog=f"examples:\n{examples}", formatter_class=FoldedHelp
     )
+    found._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1.2 is a set-point, and no option
     verb.add(found)
     for more in added:
         more.add(found)
