@@ -26,7 +26,7 @@ spike-ctrl bench flight     # latency of a flight's commands, 5 minutes
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parts = "bag, certify, device, flight, graph, simulator, snn, training"
+    parts = "bag, certify, device, flight, graph, module_gradient, simulator, snn, training"
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{parts} (default: all)")
 
 

@@ -10,6 +10,7 @@ import pytest
 import spike_ctrl
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli.main import main
 from spike_ctrl_benchmark import bench_verb as bench
 
 
@@ -45,6 +46,14 @@ def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys)
 def test_an_unknown_part_is_named(checkout):
     with pytest.raises(UsageError, match="bench: found part 'quick', wanted among fast, slow"):
         bench.measure_parts(["quick"])
+
+
+def test_the_help_names_all_parts(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    files = (resources.folder("config").parent / "tests" / "bench").glob("bench_*.py")
+    parts = ", ".join(sorted(file.stem.removeprefix("bench_") for file in files))
+    assert parts in " ".join(capsys.readouterr().out.split())
 
 
 def test_every_part_of_a_training_run_is_a_function_of_the_library():
