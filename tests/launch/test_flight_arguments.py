@@ -35,7 +35,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("airframe:=crazyflie model:=models/sih_quadx.safetensors", f"{MODEL}'968119fa8d9c'"),
         ("airframe:=crazyflie_drag", MODEL),
         ("recipe:=rate", "recipe 'rate' not found; known: "),
-        ("model:=nothing", "model 'nothing' not found; known: any_quad, any_quad_thrown, any_rates"),
+        ("model:=nothing", "model 'nothing' not found; known: any_quad, any_quad_rotor, any_quad_thrown, any_rates"),
         ("allowed_models:=nothing", "nothing: cannot be read: No such file or directory"),
         ("connection:=udp:14540", "connection: found 'udp:14540', wanted udpin:HOST:PORT, "),
         ("signing_key:=nothing", "signing key nothing: cannot be read"),

@@ -92,6 +92,16 @@ def test_drawn_airframes_lose_a_rotor_each_by_its_own_limit(monkeypatch):
     assert both["level"].kept > 0.8 and both["whole"].kept < 0.1
 
 
+def test_who_was_trained_with_failures_on_drawn_airframes_keeps_vehicles_that_must_turn(monkeypatch):
+    monkeypatch.setattr(rotor_flights, "PATHS", {"hover": rotor_flights.PATHS["hover"]})
+    carrier = airframe.load("any_quad")
+    lost, before = (
+        rotor_flights.fly_rotor_losses(policy(name), carrier, 192, (1,), ANY["motors"])["hover"]
+        for name in ("any_quad_rotor", "any_quad")
+    )
+    assert lost["level"].kept > 0.94 and lost["turning"].kept > 0.4 > 0.2 > before["turning"].kept
+
+
 def test_drawn_airframes_are_thrown_by_their_own_seeds():
     carrier, any_quad = airframe.load("any_quad"), policy("any_quad")
     one, other, both = (

@@ -32,7 +32,15 @@ from spike_ctrl_export import c_cost, c_emulated, c_native, c_source
 from spike_ctrl_export.integer_policy import LIMITS, quantise
 
 MODELS = {"soft": "crazyflie", "hard": "crazyflie_hard_reset", "recurrent": "crazyflie_robust"}
-RECURRENT = ("any_quad", "any_quad_thrown", "any_rates", "crazyflie_any_rotor", "crazyflie_real", "crazyflie_robust")
+RECURRENT = (
+    "any_quad",
+    "any_quad_rotor",
+    "any_quad_thrown",
+    "any_rates",
+    "crazyflie_any_rotor",
+    "crazyflie_real",
+    "crazyflie_robust",
+)
 SHIPPED = [file.stem for file in sorted(resources.folder("models").glob("*.safetensors"))]
 FORMS = {"float32": c_source.Form(), "int16": c_source.Form("int8", 16), "int32": c_source.Form("int8", 32)}
 STEPS = 10_000

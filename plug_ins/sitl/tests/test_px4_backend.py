@@ -76,7 +76,10 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
         (["backend:=px4", "simulation:=hil", "record:=true"], "px4_sitl_default; then name it by px4:="),
         (["backend:=px4", "connection:=udpin:192.0.2.1:14540", "record:=true"], "cannot listen there"),
         (["backend:=px4", "signing_key:=nothing", "record:=true"], "signing key nothing: cannot be read"),
-        (["start_from:=nothing", "record:=true"], "model 'nothing' not found; known: any_quad, any_quad_thrown, any_rates"),
+        (
+            ["start_from:=nothing", "record:=true"],
+            "model 'nothing' not found; known: any_quad, any_quad_rotor, any_quad_thrown, any_rates",
+        ),
         (["run:=/proc/x", "record:=true"], "run /proc/x: cannot be written"),
     ],
 )
