@@ -151,5 +151,5 @@ def test_several_trajectories_come_from_one_line_of_text():
 
 @pytest.mark.parametrize("text", ["", "spiral", "step:", "step:x", "step:0", "step:1:2:3", "climb", "hover,"])
 def test_a_line_that_names_no_trajectory_is_refused(text):
-    with pytest.raises(UsageError, match=r"trajectory: found '.*', wanted KIND, KIND:SIZE or KIND:SIZE:PERIOD with"):
+    with pytest.raises(UsageError, match=r"trajectory: found .*, wanted KIND, .*KIND:SIZE:PERIOD \(m and s, above 0\)"):
         several(text, (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 10.0)

@@ -230,7 +230,7 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
         except ValueError:
             given = [0.0, 0.0, 0.0]
         if kind not in KINDS or len(given) > 2 or not all(number > 0 for number in given):
-            wanted = f"KIND, KIND:SIZE or KIND:SIZE:PERIOD with a kind among {', '.join(KINDS)}"
+            wanted = f"KIND, KIND:SIZE or KIND:SIZE:PERIOD (m and s, above 0) with a kind among {', '.join(KINDS)}"
             raise UsageError(f"trajectory: found '{word}', wanted {wanted}")
         named = dict(zip(("size", "period"), (*given, *(size, period)[len(given) :]), strict=True))
         changes: dict[str, Any] = {name: value for name, value in named.items() if value}
