@@ -3,8 +3,8 @@
     python examples/race_ppo.py -o ppo.safetensors --steps 40000000
     spike-ctrl race ppo.safetensors --drawn 300 --seed 21
 
-PPO's critic takes the quadrotor's 18 numbers; here it takes the 30 of a race. At a learning rate of 7e-4 it had
-learned nothing after five million steps.
+PPO's critic takes the quadrotor's 18 numbers; here it takes the 30 of a race. At a learning rate of 7e-4 it
+learns nothing in five million steps.
 """
 
 from __future__ import annotations

@@ -112,9 +112,10 @@ def test_a_take_off_in_which_the_vehicle_turns_and_the_policy_objects_ends_at_on
 def test_a_policy_that_is_faulty_in_shadow_ends_no_take_off(Flight):
     flight = Flight()
     flight.fly(0.5)
-    flight.policy = lambda a: a._replace(action=(-0.9, 0.9, -0.9, 0.9))
+    flight.policy = lambda a: a._replace(action=(-1.0, 1.0, -1.0, 1.0))
     flight.ask(Request.TAKE_OFF)
     flight.fly(8, until=lambda: flight.told(EventKind.TOOK_OFF))
+    assert max(flight.state.monitor.recent) > flight.settings.ladder.apart  # it objects all the time
     assert flight.told(EventKind.TOOK_OFF) and not flight.told(Fault.TAKE_OFF_FAILED)
 
 

@@ -135,11 +135,11 @@ def _ranges(vehicle: Airframe) -> AirframeRanges | None:
 def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
     vehicles, seeds = options.plants or rotor_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
     ranges, figures = _ranges(vehicle), {}
-    least = (
-        f"up to {rotor_flights.level_share(vehicle):.2f} of" if ranges is None else "what each can lose without turning of"
-    )
-    who = f"{len(seeds)} sets of {vehicles} failures of each path"
-    print(f"airframe {vehicle.name}{', drawn' if ranges else ''}, {who}; level: {least} a rotor's thrust is lost")
+    level = "vehicles that could hover without turning"
+    if ranges is None:
+        level = f"up to {rotor_flights.level_share(vehicle):.2f} of a rotor's thrust is lost"
+    who = f"{len(seeds)} {'set' if len(seeds) == 1 else 'sets'} of {vehicles} failures of each path"
+    print(f"airframe {vehicle.name}{', drawn' if ranges else ''}, {who}; level: {level}")
     for label, controller in controllers.items():
         found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles, seeds, ranges)
         print(rotor_flights.rotor_table(label, found))

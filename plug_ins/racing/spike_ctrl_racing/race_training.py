@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from spike_ctrl._files.arrays import Flags, Floats, Integers
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
@@ -84,6 +85,8 @@ def network(
     where that does not fit.
     """
     generator = torch.Generator().manual_seed(seed)
+    if code is not None and recurrent:
+        raise UsageError("recurrent: found true beside network, wanted it of the spiking network alone")
     if code is not None:
         return recipe_network.make(code, SIZE, actors.ACTION_SIZE, generator)
     rest = 2 * airframe.hover - 1 if airframe.action_layout == "motors" else 0.0
@@ -182,7 +185,7 @@ class RaceTrainer:
         return true + torch.from_numpy(sensed - exact)
 
     def _repeat(self, who: Flags, buffer: Floats, gate: Integers, memory: State, given: torch.Tensor) -> None:
-        """Bring some vehicles back to where their segment began."""
+        """Bring some vehicles back to where their segment began; the errors of their estimates go on."""
         lanes, rows = who.reshape(-1, 1, dynamics.LANES), torch.from_numpy(who)[:, None]
         np.copyto(dynamics.rows(self.world.buffer), dynamics.rows(buffer), where=lanes)
         self.gate = np.where(who, gate, self.gate)
@@ -190,9 +193,9 @@ class RaceTrainer:
         self.given = torch.where(rows, given, self.given)
 
     def _arrays(self) -> list[np.ndarray]:
-        field = self.world.field
-        errors = [] if self.senses.errors is None else [self.senses.errors.walk]
-        return [self.world.buffer, self.world.kept, field.gates, field.counts, field.arenas, self.age, self.gate, *errors]
+        field, errors = self.world.field, self.senses.errors
+        kept = [] if errors is None else [getattr(errors, name) for name in errors.ARRAYS]
+        return [self.world.buffer, self.world.kept, field.gates, field.counts, field.arenas, self.age, self.gate, *kept]
 
     def state(self) -> dict[str, Any]:
         """All that changes, as torch.save takes it."""

@@ -321,4 +321,7 @@ def _recipe(options: argparse.Namespace) -> tuple[Any, Any]:
         return recipe, None
     expect = {"airframe_hash": airframes.load(recipe.airframe).hash}
     loaded = checkpoint.load(find_model(options.origin), expect=expect)
-    return recipe, race_training.network_of(loaded.weights, options.seed, loaded.manifest.contract.neuron)
+    origin = race_training.network_of(loaded.weights, options.seed, loaded.manifest.contract.neuron)
+    if recipe.recurrent and not origin.neuron.recurrent:
+        raise UsageError(f"--from {options.origin}: found a plain network, wanted a recurrent one, as {recipe.name} says")
+    return recipe, origin

@@ -54,9 +54,14 @@ def test_the_checkpoint_says_that_it_sees_gates(model):
     assert (contract.observation, contract.sizes[0], contract.airframe) == ("racing_30", 30, "racer")
 
 
-def test_a_checkpoint_goes_back_to_the_network_it_came_from(model):
-    network = race_training.network((16, 16), airframe.load("racer"), 0)
-    again = race_training.network_of(checkpoint.load(model).weights, 1)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_checkpoint_goes_back_to_the_network_it_came_from(recurrent, tmp_path):
+    racer, model = airframe.load("racer"), tmp_path / "any.safetensors"
+    network = race_training.network((16, 12), racer, 0, recurrent=recurrent)
+    race_training.save(model, network, racer, "", 0, "", "")
+    loaded = checkpoint.load(model)
+    again = race_training.network_of(loaded.weights, 1, loaded.manifest.contract.neuron)
+    assert again.neuron.recurrent is recurrent
     for name, value in network.weights().items():
         assert again.weights()[name] == pytest.approx(value, rel=1e-6)
 
@@ -122,6 +127,10 @@ def test_the_racer_with_a_battery_is_the_racer_otherwise():
         (["split_s", "--bag", "flown", "--json", "f.json"], "--json: found it with race --bag, where it does nothing"),
         (["train", "racer_gates", "-o", "mine.safetensors", "--noise", 1], "--noise: found it with race train"),
         (["certify", "hall", "racer_gates", "--airframe", "racer_battery"], "--airframe: found it with race certify"),
+        (
+            ["train", "racer_gates_robust", "--from", "racer_gates", "-o", "mine.safetensors"],
+            "found a plain network, wanted a recurrent one",
+        ),
         (["hall", "racer_gates", "--from", "racer_gates"], "--from: found it with race, where it does nothing"),
         (["racer_gates", "--drawn", 1, "--reference"], "--reference: found no named course"),
     ],

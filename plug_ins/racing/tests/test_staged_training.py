@@ -92,7 +92,9 @@ def test_a_wrong_recipe_is_refused_by_its_key(tmp_path, change, words):
 def test_a_plain_network_is_trained_and_flies_the_same(recipe, tmp_path, kind, hidden):
     out = tmp_path / "mine.safetensors"
     code = NamedObject(f"spike_ctrl_racing.plain_networks:{kind}", {"hidden": hidden})
-    training = StagedTraining(replace(recipe, network=code), 4, out)
+    with pytest.raises(UsageError, match="recurrent: found true beside network"):
+        StagedTraining(replace(recipe, network=code), 4, out)
+    training = StagedTraining(replace(recipe, network=code, recurrent=False), 4, out)
     assert training.run(lambda done, figures: None)
     loaded = checkpoint.load(out)
     assert loaded.manifest.contract.observation == "racing_30"
