@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
     if getattr(exporter, "FOLDER", False):
         output_paths.require_folder("--output", options.output)
     else:
-        output_paths.require_file("--output", options.output, replaced=options.to == "checkpoint")
+        output_paths.require_file("--output", options.output, replaced=True)
+        if options.to != "checkpoint":
+            output_paths.require_no_model("--output", options.output)
     return exporter.write(options, checkpoint.load(options.model))
 
 

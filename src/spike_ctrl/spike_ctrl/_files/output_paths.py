@@ -21,15 +21,20 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
     mode = _mode(what, path, path)
     if mode is not None and stat.S_ISDIR(mode):
         raise UsageError(f"{what}: found the folder {path}, wanted a file")
-    if mode is not None and not replaced and path.suffix == ".safetensors":
-        raise UsageError(f"{what}: found the model {path}, wanted a file that is none: it would be lost")
     if mode is not None and not replaced:
+        require_no_model(what, path)
         return _require_writable(what, path, mode)
     if made:
         return _require_folder(what, path, path.parent)
     if not stat.S_ISDIR(_mode(what, path, path.parent) or 0):
         raise UsageError(f"{what} {path}: found no folder {path.parent}, wanted one to write to")
     _require_entry(what, path, path.parent)
+
+
+def require_no_model(what: str, path: Path) -> None:
+    """Raises UsageError if there is a model at `path`."""
+    if path.suffix == ".safetensors" and path.exists():
+        raise UsageError(f"{what}: found the model {path}, wanted a file that is none: it would be lost")
 
 
 def require_folder(what: str, path: Path) -> None:
