@@ -97,7 +97,13 @@ def told_guides(airframe: Airframe) -> dict[str, Controller]:
 
 def level_share(airframe: Airframe) -> float:
     """The largest share of its thrust that one rotor may lose so that the vehicle can hover without turning."""
-    return max(0.0, 1 - airframe.mass * GRAVITY / 4 / sum(airframe.thrust_curve))
+    return float(level_shares(airframe.mass, sum(airframe.thrust_curve)))
+
+
+def level_shares(mass: np.ndarray | float, most: np.ndarray | float) -> np.ndarray:
+    """The same of vehicles of these masses, kg, each of whose rotors gives at most so much thrust, N."""
+    found: np.ndarray = np.maximum(1 - mass * GRAVITY / 4 / most, 0)
+    return found
 
 
 def fly_rotor_losses(
@@ -133,7 +139,7 @@ def fly_path(
     environment, seen = hovering(airframe, vehicles, steps, differ, ranges, seed)
     share, begun = environment.read(slice(LOST, STUCK)).max(1), environment.read(FAILS_AT) - LEAD
     most = environment.read(slice(THRUST, TORQUE)).sum(1)  # N, of one rotor
-    level = np.maximum(1 - environment.read(MASS) * GRAVITY / 4 / most, 0)
+    level = level_shares(environment.read(MASS), most)
     return FlownLosses(errors(controller, environment, seen, path).error, begun, share, level)
 
 
