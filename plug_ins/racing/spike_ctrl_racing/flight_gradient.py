@@ -215,32 +215,32 @@ def fly_gates(
     """
     state, everyone = vehicles.state(), np.arange(len(gate))
     alive, crossed = np.ones(len(gate), np.bool_), np.zeros(len(gate), np.bool_)
-    states, actions, legs, tries, lives = [state], [], [], [], []
+    states, sent, legs, tries, lives, delayed = [state], list(given), [], [], [], late.any()
     for t in range(steps):
         leg = np.stack([gates[everyone, (gate + n) % counts] for n in (-1, 0, 1)], 1)
         action, memory = step(observe(state, leg[:, 1], leg[:, 2]), leg[:, 1], memory)
-        before, given = state, torch.cat([given, action[None]])
-        state = _move(state, given[MAX_DELAY - late, everyone] if late.any() else action, noise[t], vehicles, decay)
-        given = given[1:]
+        sent.append(action)
+        acting = torch.stack(sent[-MAX_DELAY - 1 :])[MAX_DELAY - late, everyone] if delayed else action
+        before = state
+        state = _move(state, acting, noise[t], vehicles, decay)
         lives.append(torch.from_numpy(alive.copy()))
         follow(
             before[:, :3].detach().numpy(), state[:, :3].detach().numpy(), gates, counts, gate, np.float32(radius),
             np.float32(radius), alive, crossed,
         )  # fmt: skip
         states.append(state)
-        actions.append(action)
         legs.append(torch.from_numpy(leg))
         tries.append(torch.from_numpy(crossed.copy()))
     vehicles.put(state)
     return FlownRaces(
         torch.stack(states),
-        torch.stack(actions),
+        torch.stack(sent[MAX_DELAY:]),
         torch.stack(legs),
         torch.stack(tries),
         torch.stack(lives),
         ~alive,
         detach(memory),
-        given.detach(),
+        torch.stack(sent[-MAX_DELAY:]).detach(),
     )
 
 
