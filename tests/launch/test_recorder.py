@@ -119,7 +119,8 @@ def test_one_that_is_killed_and_one_whose_disk_is_full_disturb_nobody(start_grap
     status = diagnostics("recorder", lambda status: figure(status, "messages") > 500)
     assert status.message == "recording" and status.level == status.OK
     # What a full disk answers to a write, this limit answers too.
-    resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
+    written = sum(file.stat().st_size for file in (tmp_path / "full").iterdir())
+    resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, (written + 50_000, written + 50_000))
     status = diagnostics("recorder", lambda status: status.level == status.ERROR)
     assert status.message == f"recording stopped: {tmp_path / 'full'}: cannot be written: File too large"
     assert any(missed(diagnostics) < quiet + 30 for _ in range(3))

@@ -109,6 +109,13 @@ def test_a_take_off_in_which_the_vehicle_turns_and_the_policy_objects_ends_at_on
     assert any("TAKE_OFF_FAILED" in why and "objects" in why for _, _, why in core.moves)
 
 
+def test_a_guide_whose_axes_are_swapped_is_ended_sooner_where_the_vehicle_has_little_thrust():
+    who = monte_carlo.competitors(MODELS / "crazyflie_real.safetensors")
+    assert who[1].steering.astray < SteeringLimits.of(2.0).astray == SteeringLimits().astray
+    flown, _ = fly_scenario(monte_carlo.scenario_of(300484, *who), *who)  # .31 m outside, with the limit of a strong vehicle
+    assert "axes swapped" in flown.faults and flown.outside < 0.1
+
+
 def test_a_policy_that_is_faulty_in_shadow_ends_no_take_off(Flight):
     flight = Flight()
     flight.fly(0.5)

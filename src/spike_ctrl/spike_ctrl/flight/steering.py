@@ -8,7 +8,7 @@ acceleration to the side, but for the wind; up and down, it must not be asked fo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
@@ -29,8 +29,15 @@ class SteeringLimits:
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
     astray: float = within(5.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
+    level: float = within(0.45, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(6.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
+
+    @classmethod
+    def of(cls, thrust_to_weight: float) -> SteeringLimits:
+        """Those of a vehicle: a weak one is steered less by any guide, and wins less back."""
+        usual = cls()
+        return replace(usual, astray=min(usual.astray, usual.level * GRAVITY * math.sqrt(thrust_to_weight**2 - 1)))
 
 
 def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Vector:
