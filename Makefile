@@ -28,7 +28,9 @@ LAUNCH_FILES := $(wildcard launch/*.launch.py)
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
+ifndef TWO
 .NOTPARALLEL:
+endif
 .DEFAULT_GOAL := help
 .PHONY: help setup setup_flight clean sim_train flight_demo lint test_quick test test_alone test_flight certify faults bench soak images docs notebooks reference lock
 
@@ -37,8 +39,8 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda or TORCH_INDEX=URL for another torch
-	@:
+setup: ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda or TORCH_INDEX=URL for another torch
+	@$(MAKE) -s --no-print-directory -j2 TWO=1 $(DONE)/kernels $(DONE)/index  # the kernels compile beside ROS 2's messages
 
 # numpy is that of ROS 2, which its messages were compiled with, where there is one.
 setup_flight: ## beside an installed ROS 2, on aarch64 too: .venv with what flies and records; no torch, no compiler
@@ -213,12 +215,12 @@ $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/message
 	@touch $@
 
 # Else the nodes of the first graph compile them at the same time, each for itself. Changed sources compile when they are used.
-$(DONE)/kernels: | $(DONE)/packages
+$(DONE)/kernels: | $(DONE)/train
 	@echo "setup: the kernels of simulator, training and flight, compiled for this machine, a minute"
-	@rm -rf $(VENV)/build/kernels
-	@compile() { $(VENV)/bin/spike-ctrl train $$1 --steps 4096 --vehicles 64 --run $(VENV)/build/kernels/$$1; }; \
-	(compile default & compile debug && $(VENV)/bin/python requirements/compile_flights.py; rest=$$?; wait $$! && exit $$rest) \
-	  > $(VENV)/build/kernels.log 2>&1 || \
+	@rm -rf $(VENV)/build/kernels && mkdir -p $(VENV)/build
+	@export PYTHONPATH=src/spike_ctrl; { \
+	  $(VENV)/bin/python -m spike_ctrl.cli.main train default --steps 4096 --vehicles 64 --run $(VENV)/build/kernels && \
+	  $(VENV)/bin/python requirements/compile_flights.py; } > $(VENV)/build/kernels.log 2>&1 || \
 	  { tail -n 20 $(VENV)/build/kernels.log >&2; echo "setup: the kernels did not compile; all output: $(VENV)/build/kernels.log" >&2; exit 1; }
 	@touch $@
 
