@@ -44,6 +44,10 @@ class Weights:
     edge: float = within(100.0, 0.0, 10000.0, "Cost of the square of that distance beyond `inside`.", "1/m^2")
     inside: float = within(0.3, 0.0, 5.0, "Distance to the side and upwards from which `edge` counts.", "m")
     most: float = within(20.0, 0.0, 10000.0, "Largest cost of a crossing; beyond it a tenth counts.")
+    frames: float = within(
+        0.0, 0.0, 10000.0, "Cost of the squared depth of a way through the frame of another gate.", "1/m^2"
+    )
+    clear: float = within(0.1, 0.0, 5.0, "By so much these frames count as larger, the vehicle's radius included.", "m")
     rates: float = within(0.0004, 0.0, 10.0, "Cost of squared body rates.", "s^2/rad^2")
     action_rate: float = within(0.05, 0.0, 10.0, "Cost of squared changes of the action.")
     floor: float = within(0.3, 0.0, 100.0, "Cost of the squared height below `low`.", "1/m^2")
@@ -61,6 +65,7 @@ class FlownRaces(NamedTuple):
     lost: Flags  # [B], who had touched something at the end
     memory: State
     given: torch.Tensor  # [MAX_DELAY, B, 4], the last actions, which late commands may still follow
+    gates: torch.Tensor  # [B, G, 16], of each course; beyond its end 0
 
 
 class _Move(torch.autograd.Function):
@@ -241,6 +246,7 @@ def fly_gates(
         ~alive,
         detach(memory),
         torch.stack(sent[-MAX_DELAY:]).detach(),
+        torch.from_numpy(np.where((np.arange(gates.shape[1]) < counts[:, None])[..., None], gates, np.float32(0))),
     )
 
 
@@ -288,6 +294,23 @@ def asked_speed(position: torch.Tensor, legs: torch.Tensor, weights: Weights) ->
     return torch.minimum(now, braked).clamp(max=weights.speed)
 
 
+def struck(flown: FlownRaces, clear: float) -> torch.Tensor:
+    """The squared depths, m^2, in the frames of gates that a vehicle does not fly to, summed over a segment.
+
+    A frame counts as a full rectangle, larger by `clear` on each side: what is inside leaves to the nearest of them.
+    """
+    states, gates = flown.states[..., :3], flown.gates
+    with torch.no_grad():
+        side = ((states[:, :, None] - gates[..., :3]) * gates[..., 3:6]).sum(-1) > 0
+        other = (gates[:, :, :3] != flown.legs[:, :, 1, None, :3]).any(-1)
+        step, who, gate = ((side[1:] != side[:-1]) & other & flown.alive[..., None]).nonzero(as_tuple=True)
+    a, b, rows = states[step, who], states[step + 1, who], gates[who, gate]
+    d0, d1 = ((a - rows[:, :3]) * rows[:, 3:6]).sum(-1), ((b - rows[:, :3]) * rows[:, 3:6]).sum(-1)
+    at = a + (d0 / (d0 - d1))[:, None] * (b - a) - rows[:, :3]
+    off = torch.stack([(at * rows[:, 6:9]).sum(-1), (at * rows[:, 9:12]).sum(-1)], -1).abs()
+    return (rows[:, 12:14] + rows[:, 14:15] + clear - off).amin(-1).clamp(min=0).square().sum()
+
+
 def cost(flown: FlownRaces, before: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, dict[str, float]]:
     """What a segment costs, mean over steps and vehicles; before [B, 4]: the last actions before it. Figures to show.
 
@@ -316,6 +339,8 @@ def cost(flown: FlownRaces, before: torch.Tensor, weights: Weights) -> tuple[tor
         + weights.rates * rates + weights.action_rate * roughness + weights.floor * ground
     )  # fmt: skip
     total = (live * each + tried * miss).sum() / live.numel()
+    if weights.frames:
+        total = total + weights.frames * struck(flown, weights.clear) / live.numel()
     with torch.no_grad():
         passes = tried.sum().clamp(min=1)
         return total, {

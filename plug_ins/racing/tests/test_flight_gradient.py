@@ -11,7 +11,8 @@ from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl_networks.differentiable_step import Vehicles
 from spike_ctrl_racing import flight_gradient, race_training
-from spike_ctrl_racing.flight_gradient import Weights
+from spike_ctrl_racing.flight_gradient import FlownRaces, Weights, struck
+from spike_ctrl_racing.gate_crossing import NOTHING, crossing
 from spike_ctrl_racing.race_training import SCALE, RaceTraining
 from spike_ctrl_racing.racing_environment import make_race
 from spike_ctrl_racing.track import Gate, gate_row
@@ -118,6 +119,44 @@ def test_the_cost_falls_along_its_gradient(racer):
             parameter -= rate * part
         after = flown()
     assert (float(before) - float(after)) / (rate * size) == pytest.approx(1.0, abs=0.05)
+
+
+def _ways(ways=4000):
+    """Random steps of vehicles that fly to the first of three gates of a course; what `FlownRaces` has of them."""
+    draw = np.random.default_rng(4)
+    gates = np.stack([gate_row(Gate(tuple(draw.uniform(-1, 1, 3)), draw.uniform(-180, 180))) for _ in range(3)])
+    steps, nothing = draw.uniform(-2, 2, (2, ways, 3)).astype(np.float32), torch.zeros(())
+    legs, alive = torch.from_numpy(gates[[2, 0, 1]]).expand(1, ways, 3, 16), torch.ones(1, ways, dtype=torch.bool)
+    every = torch.from_numpy(gates).expand(ways, 3, 16)
+    return steps, gates, FlownRaces(
+        torch.from_numpy(steps), nothing, legs, alive, alive, np.zeros(ways), (), nothing, every
+    )  # fmt: skip
+
+
+def test_a_way_through_the_frame_of_another_gate_costs_its_squared_depth():
+    """Which ways do: by the exact crossing that a race is judged by; a way through the opening costs, too."""
+    (before, after), gates, flown = _ways()
+    radius = np.float32(0.1)
+    hits = [
+        any(crossing(a, b, gate, radius)[0] != NOTHING for gate in gates[1:]) for a, b in zip(before, after, strict=True)
+    ]
+    depths = [
+        float(struck(flown._replace(states=flown.states[:, n : n + 1], legs=flown.legs[:, n : n + 1],
+                                    alive=flown.alive[:, n : n + 1], gates=flown.gates[n : n + 1]), 0.1))
+        for n in range(len(hits))
+    ]  # fmt: skip
+    assert [depth > 0 for depth in depths] == hits and 400 < sum(hits) < 3000
+    assert float(struck(flown, 0.1)) == pytest.approx(sum(depths), rel=1e-4)
+
+
+def test_the_depth_in_a_frame_falls_along_its_gradient():
+    _, _, flown = _ways()
+    states = flown.states.double().requires_grad_()
+    flown = flown._replace(legs=flown.legs.double(), gates=flown.gates.double())
+    depth = struck(flown._replace(states=states), 0.1)
+    (slope,) = torch.autograd.grad(depth, states)
+    less = struck(flown._replace(states=states - 1e-6 * slope), 0.1)
+    assert float((depth - less) / 1e-6) == pytest.approx(float(slope.square().sum()), rel=1e-3)
 
 
 def _gate(position, yaw):
