@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.event import EventKind
@@ -36,6 +37,7 @@ class MissionPhase(Enum):
     DONE = "done"
 
 
+@quickly_replaced
 class Mission(NamedTuple):
     """Where the automatic flight is. failure: why it was cut short; empty where it was not."""
 
@@ -80,8 +82,8 @@ def advance(
     now: s. refusal: the supervisor's last one, in words; it tells what was missing where the flight never becomes ready.
     unflown: why it has just refused the target of this flight.
     """
-    since = now if mission.since is None else mission.since
-    mission = mission._replace(since=since)
+    if (since := mission.since) is None:
+        mission, since = mission._replace(since=now), now
     rung, phase = ladder.rung, mission.phase
     if phase is MissionPhase.WAIT:
         if rung is Rung.GUIDE:

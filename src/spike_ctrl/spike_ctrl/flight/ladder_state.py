@@ -72,9 +72,10 @@ class Ladder(NamedTuple):
         return self.rung < Rung.HOLD and self.confirmed and not self.taking_off and self.recovering is None
 
     def cruises(self, status: Autopilot | None) -> bool:
-        """Whether it stays as it is unless a fault or a request comes: the autopilot obeys, and nothing is awaited."""
-        obeys = status is not None and status.mode is Mode.OFFBOARD and status.armed
-        return obeys and self.armed and not self.wanted and self.steady
+        """Whether only a fault or a request changes it: on SILENT, or as the autopilot obeys and nothing is awaited."""
+        obeys = status is not None and status.armed and status.mode is MODES.get(self.rung)
+        awaits = self.wanted or self.taking_off or self.recovering is not None
+        return self.rung is Rung.SILENT or (obeys and self.armed and self.confirmed and not awaits)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ not believed. What they have moved to the side counts for the cage like a drift:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,8 +84,8 @@ class Consistency(NamedTuple):
     @property
     def strayed(self) -> Vector:
         """The larger of the two slowest sums on each axis (m, world)."""
-        x, y, z = (a if abs(a) >= abs(b) else b for a, b in zip(self.crept, self.kept, strict=True))
-        return x, y, z
+        (a, b, c), (x, y, z) = self.crept, self.kept
+        return a if abs(a) >= abs(x) else x, b if abs(b) >= abs(y) else y, c if abs(c) >= abs(z) else z
 
     def doubted(self, limits: ConsistencyLimits) -> Vector:
         """By how much (m, world) the vehicle may have stayed behind its position; sound estimates correct their height."""
@@ -115,7 +115,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         _summed(track.kept, moved, dt / limits.kept_memory), _summed(track.turned, turned, dt / limits.attitude_memory),
         track.resets, track.shifted,
     )  # fmt: skip
-    back, turned_back = _size(one.moved for one in settling), _size(one.turned for one in settling)
+    back, turned_back = _size([one.moved for one in settling]), _size([one.turned for one in settling])
     back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
     position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
     return track, _first_beyond(
@@ -133,7 +133,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
 def _judge_resets(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> Findings:
     """Whether these are more, or have moved and turned a state by more, than those of a sound estimate do."""
     often = sum(now - one.stamp <= limits.resets_time for one in resets)
-    far, turned = _size(one.moved for one in resets), _size(one.turned for one in resets)
+    far, turned = _size([one.moved for one in resets]), _size([one.turned for one in resets])
     return _first_beyond(
         Fault.ESTIMATOR_RESTLESS,
         (often, limits.resets, f"{{}} resets in {limits.resets_time:g} s, wanted at most {{:g}}"),
@@ -150,9 +150,9 @@ def _first_beyond(fault: Fault, *judged: tuple[float, float, str]) -> Findings:
     return ()
 
 
-def _size(vectors: Iterable[Vector]) -> float:
+def _size(vectors: Sequence[Vector]) -> float:
     """Of their sum."""
-    return math.hypot(*map(sum, zip(*vectors, strict=True)))
+    return math.hypot(*map(sum, zip(*vectors, strict=True))) if vectors else 0.0
 
 
 def _summed(before: Vector, new: Vector, share: float) -> Vector:

@@ -63,11 +63,9 @@ def step(
     state, of_flight = _check_flight(state, inputs, settings)
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.
-    found, of_policy = (
-        state.rotors.sift(some, settings.rotors)
-        for some in (of_pace + of_state + of_guide + of_target + of_flight, of_policy)
-    )
-    lost = state.rotors.lost
+    rotors = state.rotors
+    found = rotors.sift(of_pace + of_state + of_guide + of_target + of_flight, settings.rotors)
+    of_policy, lost = rotors.sift(of_policy, settings.rotors), rotors.lost
     if lost is not None:
         found += (lost.finding,)
     state, moved = _move(state, inputs, found, of_policy, settings)
@@ -79,8 +77,8 @@ def step(
     events = _report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     finished = after.shutting_down and not after.commanding
-    rotors = None if lost is None or state.rotors.speeds is None else (lost.effectiveness, state.rotors.speeds)
-    return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished, rotors)
+    told = None if lost is None or rotors.speeds is None else (lost.effectiveness, rotors.speeds)
+    return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished, told)
 
 
 def _move(
