@@ -37,13 +37,12 @@ def check(settings: Any, source: str) -> None:
     source: what the message begins with, such as the file.
     """
     for known in fields(settings):
-        value = getattr(settings, known.name)
-        if is_dataclass(value):
+        value, about = getattr(settings, known.name), known.metadata
+        if "low" in about and "high" in about:
+            if not about["low"] <= value <= about["high"]:  # NaN is in no range
+                raise UsageError(f"{source}: {known.name}: found {value}, wanted {about['low']:g} to {about['high']:g}")
+        elif is_dataclass(value):
             check(value, f"{source}: {known.name}")
-        elif {"low", "high"} <= known.metadata.keys():
-            low, high = known.metadata["low"], known.metadata["high"]
-            if not low <= value <= high:  # NaN is in no range
-                raise UsageError(f"{source}: {known.name}: found {value}, wanted {low:g} to {high:g}")
 
 
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:

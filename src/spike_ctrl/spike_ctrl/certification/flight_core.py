@@ -137,26 +137,26 @@ class FlightCore:
 
     def fly(self) -> None:
         """To the end of the scenario, or until the vehicle has landed or has been held in place for long enough."""
-        clock, scenario = self.clock, self.scenario
+        clock, scenario, vehicle = self.clock, self.scenario, self.vehicle
         self.companion.begin(asks_time=scenario.stream is not None)
         clock.at(0.003, self._supervise)
         if scenario.phase in (FLIGHT, LANDING) and not scenario.grounded:
             clock.at(ENGAGE, self._engage)
         clock.at(scenario.lands, self.requests.append, Request.LAND)
         for at, by, turn in scenario.resets:
-            clock.at(at, self.vehicle.estimator.jump, by, turn)
-            clock.at(at, self.vehicle.navigator.shifted, by)
+            clock.at(at, vehicle.estimator.jump, by, turn)
+            clock.at(at, vehicle.navigator.shifted, by)
         for fault in scenario.struck("autopilot"):
-            clock.at(fault.at, mislead, fault, self.vehicle.estimator, clock)
+            clock.at(fault.at, mislead, fault, vehicle.estimator, clock)
         if not scenario.grounded:
             give_aims(self, 0.0)
         for fault in scenario.struck("operator"):
             clock.at(fault.at, operate, fault, self)
-        while self.vehicle.now < scenario.duration and not self._over():
-            now = self.vehicle.now + TICK
+        while vehicle.now < scenario.duration and not self._over():
+            now = vehicle.now + TICK
             clock.run(now)
             self.plant.act(now)
-            self.vehicle.tick()
+            vehicle.tick()
             if now >= self._sample_due - 1e-9:
                 self._sample_due += self.link.period(now, self.settings.state.period)
                 self._measure(now)

@@ -135,39 +135,40 @@ def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | Non
 def await_answer(source: AnswerSource, sample: Sample) -> AnswerSource:
     """The source after a state was accepted that it has to answer."""
     waiting = sample.received if source.waiting_since is None else source.waiting_since
-    states = (*source.states, (sample.tick, sample.received))[-KEPT_STATES:]
+    states = (*source.states[1 - KEPT_STATES :], (sample.tick, sample.received))
     return AnswerSource(states, source.latest, waiting, source.misses)
 
 
 def check_answer(answer: Answer, source: AnswerSource, layout: str, limits: AnswerLimits) -> tuple[Answer | None, Findings]:
     """The answer with its action clamped to [-1, 1], or None where it must not be used, and the faults."""
 
-    def refuse(fault: Fault, detail: str) -> tuple[None, Findings]:
-        return None, (Finding(fault, detail),)
-
     if answer.layout != layout:
-        return refuse(Fault.WRONG_IDENTITY, f"layout: found '{answer.layout}', wanted '{layout}'")
+        return _refused(Fault.WRONG_IDENTITY, f"layout: found '{answer.layout}', wanted '{layout}'")
     asked = received_at(source.states, answer.tick)
     if asked is None:
         newest = source.states[-1][0] if source.states else None
-        return refuse(Fault.ANSWER_STALE, f"answers tick {answer.tick}, the newest is {newest}")
+        return _refused(Fault.ANSWER_STALE, f"answers tick {answer.tick}, the newest is {newest}")
     # An answer may come before the state that it answers. It was on time then, but the state is at least as old as the
     # answer has waited for it.
     if (age := abs(answer.received - asked)) > limits.silent:
-        return refuse(Fault.ANSWER_STALE, f"tick {answer.tick} is answered after {1e3 * age:.0f} ms")
+        return _refused(Fault.ANSWER_STALE, f"tick {answer.tick} is answered after {1e3 * age:.0f} ms")
     if source.latest is not None and answer.tick <= source.latest.tick:
-        return refuse(Fault.ANSWER_STALE, f"tick {answer.tick} is answered already")
+        return _refused(Fault.ANSWER_STALE, f"tick {answer.tick} is answered already")
     if len(answer.action) != 4:
-        return refuse(Fault.ACTION_NOT_FINITE, f"found {len(answer.action)} numbers, wanted 4")
+        return _refused(Fault.ACTION_NOT_FINITE, f"found {len(answer.action)} numbers, wanted 4")
     a, b, c, d = answer.action
     if -1.0 <= a <= 1.0 and -1.0 <= b <= 1.0 and -1.0 <= c <= 1.0 and -1.0 <= d <= 1.0:
         return answer, ()
     for index, value in enumerate(answer.action):
         if not math.isfinite(value):
-            return refuse(Fault.ACTION_NOT_FINITE, f"action[{index}] is {value}")
+            return _refused(Fault.ACTION_NOT_FINITE, f"action[{index}] is {value}")
     worst = max(answer.action, key=abs)
     a, b, c, d = (min(max(value, -1.0), 1.0) for value in answer.action)
     return answer._replace(action=(a, b, c, d)), (Finding(Fault.ACTION_CLAMPED, f"found {worst:.3f}, wanted -1 to 1"),)
+
+
+def _refused(fault: Fault, detail: str) -> tuple[None, Findings]:
+    return None, (Finding(fault, detail),)
 
 
 def record_answer(source: AnswerSource, answer: Answer, limits: AnswerLimits) -> AnswerSource:
@@ -187,11 +188,12 @@ def check_deadlines(source: AnswerSource, now: float, limits: AnswerLimits, faul
     not counted.
     """
     found: Findings = ()
-    limit = limits.silent if fault is Fault.POLICY_SILENT else limits.guide_silent
+    of_policy = fault is Fault.POLICY_SILENT
+    limit = limits.silent if of_policy else limits.guide_silent
     if source.waiting_since is not None and now - source.waiting_since > limit:
         waited = 1e3 * (now - source.waiting_since)
         found = (Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limit:.0f} ms"),)
-    if fault is Fault.POLICY_SILENT and (misses := source.misses.bit_count()) > limits.misses:
+    if of_policy and (misses := source.misses.bit_count()) > limits.misses:
         detail = f"{misses} of {WINDOW} answers late by more than {1e3 * limits.late:.0f} ms, wanted at most {limits.misses}"
         found += (Finding(Fault.POLICY_MISSES, detail),)
     return found

@@ -57,7 +57,7 @@ def take_answers(
         moving = state.granted.velocity if state.granted is not None else ZERO
         taken = _take(inputs.guide, state.guide, state.guide_monitor, state.sample, settings, moving=moving)
         state = state._replace(guide=taken.source, guide_monitor=taken.monitor)
-        of_guide = tuple(Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in taken.found)
+        of_guide = tuple([Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in taken.found])
         if inputs.airborne and taken.usable and state.sample is not None and state.rotors.lost is None:
             of_guide += check_guide(taken.monitor, taken.behaviour, state.sample, limits.behaviour, moving)
     if inputs.candidate is not None:
@@ -105,23 +105,25 @@ def _compare_answers(
     On the ground nothing is compared. guide_before: the guide's latest answer before this step.
     """
     guide, sample, limits = state.guide.latest, state.sample, settings.answers
+    guide_is_new = guide is not guide_before
+    if not (guide_is_new or inputs.policy is not None or inputs.candidate is not None):
+        return state, ()
     if guide is None or sample is None or not inputs.airborne:
         return state, ()
-    point, guide_is_new = state.granted or SetPoint(sample.position), guide is not guide_before
+    point = state.granted or SetPoint(sample.position)
     found: Findings = ()
     policy, candidate = state.policy.latest, state.candidate.latest
     if (guide_is_new or inputs.policy is not None) and policy is not None and policy.tick == guide.tick:
-        state = state._replace(monitor=compare_with_guide(state.monitor, policy, guide, sample, point, limits))
-        ladder = state.ladder
+        monitor = compare_with_guide(state.monitor, policy, guide, sample, point, limits)
+        ladder, astray = state.ladder, state.astray
         if ladder.rung is Rung.SNN:
-            state, found = state._replace(astray=ZERO), check_disagreement(state.monitor, limits)
+            astray, found = ZERO, check_disagreement(monitor, limits)
         elif ladder.rung is Rung.GUIDE:
-            likeness = state.monitor.likeness.after(policy.action, guide.action, limits.likeness)
-            state = state._replace(monitor=state.monitor._replace(likeness=likeness))
+            monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
             if ladder.latched is None:
-                astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
-                state = state._replace(astray=astray)
-                found = steering.check_guide(astray, state.monitor.recent, ladder.taking_off, settings.steering)
+                astray = steering.follow(astray, sample, point, state.wind, settings.steering)
+                found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
+        state = state._replace(monitor=monitor, astray=astray)
     if (guide_is_new or inputs.candidate is not None) and candidate is not None and candidate.tick == guide.tick:
         monitor = compare_with_guide(state.candidate_monitor, candidate, guide, sample, point, limits)
         state = state._replace(candidate_monitor=monitor)

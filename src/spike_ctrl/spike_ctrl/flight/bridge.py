@@ -100,7 +100,7 @@ class PassedCommand(NamedTuple):
         """After a state went out that a command may answer; None: it may not."""
         if accepted is None:
             return self
-        return self._replace(states=(*self.states, (accepted.tick, accepted.received))[-KEPT_STATES:])
+        return self._replace(states=(*self.states[1 - KEPT_STATES :], (accepted.tick, accepted.received)))
 
     def guide_flies(self, now: float, settings: FlightSettings) -> bool:
         """Whether the guide flies at `now` (s). After a pause of commands it does not: somebody else has taken over."""

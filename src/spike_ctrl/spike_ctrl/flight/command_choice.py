@@ -98,35 +98,34 @@ def _choose(
 ) -> Command | None:  # fmt: skip
     """The command on this rung, for a fresh state that has had none."""
 
-    def fresh(tick: int, received: float) -> bool:
-        return tick > sent.tick and now - received <= settings.answers.silent
-
-    def answer_of(source: AnswerSource, commander: CommandedBy) -> Command | None:
-        answer = source.latest
-        if answer is None or answer.tick <= sent.tick:
-            return None
-        received = received_at(source.states, answer.tick)
-        if received is None or not fresh(answer.tick, received):
-            return None
-        return Command(answer.tick, received, answer.action, commander, answer.identity)
-
-    policy, guide = sources.policy, sources.guide
+    policy, guide, silent = sources.policy, sources.guide, settings.answers.silent
     if ladder.rung is Rung.SNN:
-        return answer_of(policy, CommandedBy.POLICY)
+        return _answer_of(policy, CommandedBy.POLICY, sent, now, silent)
     if ladder.rung is Rung.GUIDE:
         spooling = ladder.spools_up(now, settings.ladder)
         # The rotors rest until the vehicle is armed, and spool up after that, even if the autopilot already reports that it
         # flies. Later the guide commands, even if the autopilot reports a landing: rotors at rest would be a fall.
         waiting = ladder.armed_since is None and not status.airborne
         if not ladder.taking_off or not (waiting or spooling):
-            return answer_of(guide, CommandedBy.GUIDE)
+            return _answer_of(guide, CommandedBy.GUIDE, sent, now, silent)
         resting = settings.spool if spooling else settings.idle
-        passes = fresh(sample.tick, sample.received)
+        passes = sample.tick > sent.tick and now - sample.received <= silent
         return Command(sample.tick, sample.received, resting, CommandedBy.REST) if passes else None
     if ladder.confirmed or ladder.came_from is not Mode.OFFBOARD:
         return None
     if now - status.heard > settings.stall:  # after a stall the supervisor does not know who flies by now
         return None
-    if ladder.may_bridge and guide.waiting_since is not None and now - guide.waiting_since > settings.answers.silent:
-        return answer_of(policy, CommandedBy.POLICY)
-    return answer_of(guide, CommandedBy.GUIDE)
+    if ladder.may_bridge and guide.waiting_since is not None and now - guide.waiting_since > silent:
+        return _answer_of(policy, CommandedBy.POLICY, sent, now, silent)
+    return _answer_of(guide, CommandedBy.GUIDE, sent, now, silent)
+
+
+def _answer_of(source: AnswerSource, by: CommandedBy, sent: SentCommand, now: float, silent: float) -> Command | None:
+    """The latest answer of a source, where its state has had no command and came no longer than `silent` (s) ago."""
+    answer = source.latest
+    if answer is None or answer.tick <= sent.tick:
+        return None
+    received = received_at(source.states, answer.tick)
+    if received is None or now - received > silent:
+        return None
+    return Command(answer.tick, received, answer.action, by, answer.identity)

@@ -105,9 +105,9 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
         if quality.flags & CONSTANT_POSITION and not standing:
             return Objection(Sign.STANDING, f"flags: found {quality.flags}: it takes the vehicle for standing")
     for name, ratio in () if standing else zip(INNOVATIONS, quality.innovations, strict=True):
-        if ratio == STILL and name == INNOVATIONS[0]:
-            return Objection(Sign.STILL, "the body rates stand still while the accelerometer shakes")
         if ratio > limits.innovation:
+            if ratio == STILL and name == INNOVATIONS[0]:
+                return Objection(Sign.STILL, "the body rates stand still while the accelerometer shakes")
             detail = f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
             return Objection(Sign.VELOCITY if name == INNOVATIONS[0] else Sign.INNOVATION, detail)
     return None

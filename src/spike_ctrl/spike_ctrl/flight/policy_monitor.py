@@ -135,13 +135,13 @@ def check_guide(
     if monitor.falls >= limits.fall_answers:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
     stuck = [finding for finding in behaviour if finding.fault is Fault.ACTION_STUCK]
+    if not stuck:
+        return ()
     sped = False
     if (since := monitor.stuck_in) is not None:  # no guide would answer as before where the velocity has changed so much
         then = [v - w for v, w in zip(since.velocity, monitor.stuck_beside, strict=True)]
         sped = math.dist(then, [v - w for v, w in zip(sample.velocity, moving, strict=True)]) > limits.moved_far
-    if not stuck or not (monitor.equal or sped):
-        return ()
-    return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
+    return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),) if monitor.equal or sped else ()
 
 
 def compare_with_guide(

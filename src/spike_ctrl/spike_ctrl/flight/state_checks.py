@@ -151,11 +151,8 @@ _WINDOW_MASK = (1 << WINDOW) - 1
 def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne: bool = True) -> StateCheck:
     """Check one state. airborne: a frozen state counts as a fault only in the air."""
 
-    def refuse(fault: Fault, detail: str, kept: StateTrack = track) -> StateCheck:
-        return StateCheck(kept, None, (Finding(fault, detail),), None)
-
     if (detail := not_finite(sample)) is not None:
-        return refuse(Fault.STATE_NOT_FINITE, detail)
+        return _refused(track, Fault.STATE_NOT_FINITE, detail)
     last, across, heading = track.last, track.shift, track.heading
     if heading:
         sample = sample._replace(quaternion=turned(sample.quaternion, -heading))
@@ -166,14 +163,16 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
 
     def restarted(detail: str) -> StateCheck:
         anew = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across, heading=heading)
-        return refuse(Fault.CLOCK_JUMP, detail, anew)
+        return _refused(anew, Fault.CLOCK_JUMP, detail)
 
     if last is not None:
         if sample.stamp < last.stamp - limits.delay or (sample.tick <= last.tick and sample.stamp > last.stamp):
             detail = f"stamp from {last.stamp:.3f} to {sample.stamp:.3f} s, tick from {last.tick} to {sample.tick}"
             return restarted(detail)
         if sample.stamp <= last.stamp:
-            return refuse(Fault.OUT_OF_ORDER, f"tick {sample.tick} at {sample.stamp:.3f} s after {last.stamp:.3f} s")
+            return _refused(
+                track, Fault.OUT_OF_ORDER, f"tick {sample.tick} at {sample.stamp:.3f} s after {last.stamp:.3f} s"
+            )
     delay = track.clock.delay(sample.stamp, sample.received)
     # In a pause of two periods or more the clocks drift no further than a state may be late.
     drift = 0.0 if last is None else limits.drift * min(max(sample.received - last.received, 0.0), 2 * limits.period)
@@ -184,9 +183,9 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
         delayed = track.delayed + 1
         if delayed >= limits.stood:  # a link this slow fails the preflight: it was the vehicle's clock that stood still
             return restarted(f"{delayed} states in a row {detail}")
-        return refuse(Fault.STATE_DELAYED, detail, track._replace(delayed=delayed))
+        return _refused(track._replace(delayed=delayed), Fault.STATE_DELAYED, detail)
     if (implausible := implausibility(sample, last, limits)) is not None:
-        return refuse(Fault.STATE_ABSURD, implausible)
+        return _refused(track, Fault.STATE_ABSURD, implausible)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
     unchanged, others_changed = _count_unchanged(sample, last, track) if airborne else (NO_COUNTS, NO_COUNTS)
     shift = track.shift
@@ -200,7 +199,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
     if frozen is not None or max(sample.ages) > limits.guide_age:
         track = StateTrack(sample, accepted_at, clock, unchanged, others_changed, track.late, 0, shift, heading)
-        return StateCheck(track, None, stopped, None) if frozen is None else refuse(Fault.STATE_FROZEN, frozen, track)
+        return StateCheck(track, None, stopped, None) if frozen is None else _refused(track, Fault.STATE_FROZEN, frozen)
     since = 0.0 if accepted_at is None else sample.received - accepted_at
     late = push_missed(track.late, missed_periods(since, limits.period))
     track = StateTrack(sample, sample.received, clock, unchanged, others_changed, late, 0, None, heading)
@@ -210,6 +209,10 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
         return StateCheck(track, sample, stopped, None)
     detail = f"position by ({', '.join(f'{v:.2f}' for v in shift.position)}) m, yaw by {shift.yaw:.3f} rad"
     return StateCheck(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
+
+
+def _refused(track: StateTrack, fault: Fault, detail: str) -> StateCheck:
+    return StateCheck(track, None, (Finding(fault, detail),), None)
 
 
 def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> Findings:

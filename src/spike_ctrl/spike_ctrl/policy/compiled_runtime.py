@@ -136,7 +136,7 @@ class CompiledPolicy(SpikingPolicy):
             raise ValueError(f"observation: found shape {shape}, wanted {(*state.membrane.shape[1:], self.sizes[0])}")
         alone = len(shape) == 1
         seen = np.ascontiguousarray(observation[None] if alone else observation, self.dtype)
-        membrane, spike = (np.ascontiguousarray(part[:, None] if alone else part) for part in state)
+        membrane, spike = map(np.ascontiguousarray, [part[:, None] for part in state] if alone else state)
         action, membrane, spike = self._step(
             seen, membrane, spike, self._numbers, self._size_array, self._hard, self.neuron.recurrent
         )

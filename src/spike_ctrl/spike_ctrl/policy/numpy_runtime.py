@@ -127,7 +127,7 @@ class SpikingPolicy:
     def spike_rates(self, state: PolicyState) -> tuple[float, ...]:
         """Share of the neurons of each layer that spiked in the last step, over the batch."""
         one = self.dtype.type
-        return tuple([float(one(np.count_nonzero(s := state.spike[rows])) / s.size) for rows, *_ in self._layers])
+        return tuple([float(one(np.count_nonzero(s := state.spike[rows])) / s.size) for rows, _, _ in self._layers])
 
 
 class _Constants(NamedTuple):

@@ -141,10 +141,9 @@ class Vehicle:
         if self._arrived:
             self._take_arrived()
         self.commander.update(self.seen, self.now)
-        command = self._control()
-        motors = command.motors if isinstance(command, MotorCommand) else None
+        command, motors = self._control(), None
         if isinstance(command, MotorCommand):
-            command = RateCommand(command.thrust, (0.0, 0.0, 0.0))
+            motors, command = command.motors, RateCommand(command.thrust, (0.0, 0.0, 0.0))
         self._command, running, (thrust, rates) = command, self.commander.running, command
         if self._wind != (wind := (self.parameters["SIH_WIND_N"], self.parameters["SIH_WIND_E"])):
             self._wind = wind
