@@ -23,8 +23,8 @@ def test_motors_do_not_go_over_mavlink_to_px4():
     ("version", "sent", "words"),
     [
         (None, 0, ["link embedded: the vehicle has not told its version"]),
-        (Version(0.0, 1, 17, 0), 0, ["link embedded: found PX4 1.17, wanted our own vehicle commanded by its motors"]),
-        (Version(0.0, 1, 17, 0, takes_motors=True), 1, []),
+        (Version(0.0, 1, 17), 0, ["link embedded: found PX4 1.17, wanted our own vehicle commanded by its motors"]),
+        (Version(0.0, 1, 17, takes_motors=True), 1, []),
     ],
 )
 def test_motor_commands_leave_only_for_a_vehicle_that_says_that_it_takes_them(version, sent, words):

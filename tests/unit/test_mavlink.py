@@ -271,7 +271,7 @@ def test_time_synchronisation_gives_offset_and_round_trip():
 def test_text_version_and_ground_truth():
     assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == link_events.StatusText(5.0, 2, "Arming denied")
     version = Autopilot()("autopilot_version", 0, 0x011100FF, 0, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 0)
-    assert one(version) == link_events.Version(5.0, 1, 17, 0)
+    assert one(version) == link_events.Version(5.0, 1, 17)
     truth = one(Autopilot()("hil_state_quaternion", 0, (1, 0, 0, 0), 0, 0.5, 0, 473977420, 85455940, 489400,
                             100, 200, -300, 0, 0, 0, 0, 0))  # fmt: skip
     assert (truth.latitude, truth.longitude, truth.altitude) == pytest.approx((47.397742, 8.545594, 489.4))

@@ -108,7 +108,7 @@ def test_clock_version_and_a_jump_of_the_estimate_are_events():
     me.send(me.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, vehicle.now))
     me.run(0.1)
     assert me.last(link_events.ClockOffset).offset == pytest.approx(0.0, abs=1e-6)
-    assert me.last(link_events.Version)[1:] == (1, 17, 0, False)
+    assert me.last(link_events.Version)[1:] == (1, 17, False)
     vehicle.estimator.jump((1.0, 0.0, 0.0))
     me.run(0.1)
     assert me.last(link_events.EstimatorReset)[1:] == (0, 1)

@@ -70,7 +70,7 @@ class Replayer(ProcessNode):
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.create_subscription(VehicleAction, "policy/action", self.on_answer, qos.LOCKSTEP)
         self.pace = 1 / (p.rate * choice.contract.rate_hz) if p.rate else 0.0
-        self.timer = self.start_timer(max(self.pace / 2, 1e-3), self.look)
+        self.start_timer(max(self.pace / 2, 1e-3), self.look)
         self.asked = time.monotonic()
         self.rival = RivalWatch(self, "state")
 

@@ -266,8 +266,8 @@ class Link:
         return link_events.ClockOffset(now, there - (sent + now) / 2, now - sent)
 
     def _autopilot_version(self, m: Any, now: float) -> link_events.Version:
-        major, minor, patch = (m.flight_sw_version >> shift & 0xFF for shift in (24, 16, 8))
-        return link_events.Version(now, major, minor, patch, bytes(m.flight_custom_version) == dialect.TAKES_MOTORS)
+        major, minor = (m.flight_sw_version >> shift & 0xFF for shift in (24, 16))
+        return link_events.Version(now, major, minor, bytes(m.flight_custom_version) == dialect.TAKES_MOTORS)
 
     def _hil_state(self, m: Any, now: float) -> link_events.GroundTruth:
         return link_events.GroundTruth(

@@ -120,7 +120,6 @@ class Version(NamedTuple):
     now: float
     major: int
     minor: int
-    patch: int
     takes_motors: bool = False
 
 
