@@ -89,7 +89,7 @@ def _offline(folder: Path) -> dict[str, float]:
         begun = time.monotonic()
         recording = read(flight, replay.TOPICS)
         loaded = time.monotonic()
-        _, compared, _ = replay.judged(recording, None, "", "")
+        _, compared, _ = replay.judged(recording)
         replayed = time.monotonic()
         page = folder / "report.html"
         report.write(page, [flight])

@@ -135,9 +135,9 @@ def test_a_flight_with_and_without_telling_is_replayed_bit_by_bit(exported, told
     record.close()
     assert (Rung.SNN in [rung for _, rung, _ in core.moves]) == told
     recording = read(tmp_path / "bag", replay.TOPICS)
-    choice, found, _ = replay.judged(recording, None, "", "")
+    choice, found, _ = replay.judged(recording)
     assert choice.same and found.equal == found.compared > 200
-    deaf, wrong, _ = replay.judged(dataclasses.replace(recording, commands=None), None, "", "")
+    deaf, wrong, _ = replay.judged(dataclasses.replace(recording, commands=None))
     assert deaf.same and (wrong.equal == wrong.compared) != told
 
 

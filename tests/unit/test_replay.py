@@ -153,7 +153,7 @@ def test_after_a_hot_swap_the_policy_goes_on_from_its_flight_in_shadow(tmp_path,
 def test_a_hot_swap_whose_beginning_nobody_told_leaves_the_spiking_state_unknown(tmp_path):
     swap(tmp_path / "bag", [(0, MODEL), (7, ROBUST)], tell=False)
     recording = read(tmp_path / "bag")
-    choice, found, _ = replay.judged(recording, None, "", "")
+    choice, found, _ = replay.judged(recording)
     known = replay.replay(recording, choice.policies).known[:, 0]
     assert found.same and known[: SWAP_TICKS[1]].all() and not known[SWAP_TICKS[1] :].any()
 
@@ -172,7 +172,7 @@ def test_in_an_old_bag_the_answers_tell_what_the_policy_did_not_see_and_what_the
     assert code == 0 and "equal bit by bit: 293 of 293 actions with a known spiking state" in out
     assert "the policy did not step on 4 of the states, by its answers" in out
     recording = read(tmp_path / "bag")
-    found = replay.replay(recording, replay.chosen(recording, None, "", "", Checkpoint.compiled).policies)
+    found = replay.replay(recording, replay.chosen(recording, step=Checkpoint.compiled).policies)
     assert recording.states.tick[~found.stepped].tolist() == list(UNSEEN)
 
 
@@ -235,7 +235,7 @@ def test_a_flight_of_the_compiled_step_of_before_sums_had_one_order_is_known_as_
         Actions(number, 0 * number, number, np.full(20, "m", object), np.stack(actions), "motors"),
         checkpoints={0: Embedded("m", "", data)},
     )  # fmt: skip
-    choice, found, _ = replay.judged(recording, None, "", "")
+    choice, found, _ = replay.judged(recording)
     assert (found.compared, found.equal) == (20, 20)
     spikes = [CompiledPolicy(weights, fused=fused).step(seen[0, 0], plain.initial_state())[1].spike for fused in (0, 1)]
     fuses = not np.array_equal(*spikes)  # some processors have no such instruction

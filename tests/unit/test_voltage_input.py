@@ -200,14 +200,14 @@ def test_a_recorded_flight_is_replayed_bit_by_bit_with_the_voltages_that_the_pol
         tmp_path, states, Actions(states.tick, states.epoch, states.received, np.full(30, "m", object), told, "motors"),
         checkpoints={0: Embedded("m", "", data)},
     )  # fmt: skip
-    _, found, _ = replay.judged(recording, None, "", "")
+    _, found, _ = replay.judged(recording)
     assert (found.compared, found.equal) == (30, 30)
     other = dataclasses.replace(recording, states=states._replace(voltage=states.voltage + 0.5))
-    _, found, _ = replay.judged(other, None, "", "")
+    _, found, _ = replay.judged(other)
     assert found.equal < 30
     unseen = dataclasses.replace(recording, states=states._replace(voltage=None))
     with pytest.raises(BagError, match="observation: found 'setpoint_frame_18_voltage', wanted 'setpoint_frame_18'"):
-        replay.judged(unseen, None, "", "")
+        replay.judged(unseen)
 
 
 def some_flight(policy):

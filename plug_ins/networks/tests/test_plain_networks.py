@@ -248,7 +248,7 @@ def test_a_recorded_flight_is_replayed_bit_by_bit_and_reported_without_spikes(gr
     model.write_bytes(gru[1])
     recorded.fly(bag, model, vehicles=vehicles)
     recording = read(bag)
-    choice, compared, _ = replay.judged(recording, None, "", "")
+    choice, compared, _ = replay.judged(recording)
     assert compared.same and compared.known_equal == 300 * vehicles
     assert replay.replay(recording, choice.policies, traces=True).spikes is None
     lines = replay.summary(recording, choice, compared, np.empty(0))

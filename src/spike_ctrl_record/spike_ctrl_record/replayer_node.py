@@ -34,10 +34,8 @@ class Replayer(ProcessNode):
         if not p.bag:
             raise UsageError("parameter 'bag': found '', wanted the folder of a bag")
         self.recording = recording = read(p.bag, replay.TOPICS)
-        model = checkpoint.load(p.model) if p.model else None
-        data = checkpoint.read(p.model) if p.model else b""
-        digest = hashlib.sha256(data).hexdigest()
-        self.choice, _, self.offline = replay.judged(recording, model, p.model, digest)
+        model = checkpoint.read(p.model) if p.model else None
+        self.choice, _, self.offline = replay.judged(recording, model, p.model)
         vehicle = airframe.load(p.airframe)
         choice, policy = self.choice, recording.policy
         assert policy is not None  # `judged` refuses a recording without answers
@@ -53,7 +51,7 @@ class Replayer(ProcessNode):
         flown = recorded_policy.flown_epochs(recording)
         order = {epoch: 1 if model else number for number, epoch in enumerate(dict.fromkeys(flown.tolist()), 1)}
         kept = [(number, *recording.checkpoints[epoch]) for epoch, number in order.items() if epoch in recording.checkpoints]
-        self.waiting = [(1, p.model, digest, data)] if model else kept
+        self.waiting = [(1, p.model, hashlib.sha256(model).hexdigest(), model)] if model else kept
         self.epochs = np.array([order[epoch] for epoch in flown.tolist()])
         # In the flight, a candidate took over with the spiking state of its time in shadow, which this policy does not have.
         self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0

@@ -8,7 +8,6 @@ Exit code 0; 1 where the checkpoint that flew answers differently now; 2 where t
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from pathlib import Path
 
@@ -46,15 +45,13 @@ def run(options: argparse.Namespace) -> int:
     ranges.require(vars(options), {"rounding": (0.0, 1.0)}, "--")
     if options.json:
         output_paths.require_file("--json", options.json)
-    data = checkpoint.read(options.model) if options.model else b""
-    model = checkpoint.loads(data, name=str(options.model)) if options.model else None
-    sha256 = hashlib.sha256(data).hexdigest()
+    model = checkpoint.read(options.model) if options.model else None
     begun = time.monotonic()
     recording = read(options.bag, (*replay.TOPICS, "guide/action") if options.guard else replay.TOPICS, options.namespace)
     for note in recording.notes:
         print(f"note: {note}")
     with threadpool_limits(1):  # as the nodes compute
-        choice, compared, _ = replay.judged(recording, model, str(options.model), sha256)
+        choice, compared, _ = replay.judged(recording, model, str(options.model))
     took = time.monotonic() - begun
     flown = len(recording.states.tick) / choice.contract.rate_hz
     returns = replay.returns(recording, replay.hover(choice.contract))

@@ -7,6 +7,7 @@ episode. It is unknown after a state that the bag lacks, unless the policy did n
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -218,13 +219,13 @@ def returns(recording: Recording, hover: float | None) -> np.ndarray:
 
 
 def chosen(
-    recording: Recording, model: Checkpoint | None, name: str, sha256: str,
+    recording: Recording, model: bytes | None = None, name: str = "",
     step: Callable[[Checkpoint], Policy] = operator.attrgetter("policy"),
 ) -> Choice:  # fmt: skip
     """Choose the policy to replay: the given model, or the checkpoints in the bag if `model` is None.
 
-    name, sha256: of the model's file. step: which policy of a checkpoint steps.
-    Raises BagError if there is no checkpoint, or if its contract does not fit the recorded actions.
+    model, name: of its file. step: which policy of a checkpoint steps. Raises BagError if there is no checkpoint, or if its
+    contract does not fit the recorded actions, and CheckpointError for a model that is none.
     """
     if recording.policy is None:
         why = "so there is nothing to compare with"
@@ -236,7 +237,8 @@ def chosen(
         raise BagError(f"{recording.path}: no policy/action answers a recorded state; {usable(recording)}")
     epochs = sorted(set(recording.policy.epoch[answered].tolist()))
     if model is not None:
-        _check(recording, model, name)
+        loaded, sha256 = checkpoint.loads(model, name=name), hashlib.sha256(model).hexdigest()
+        _check(recording, loaded, name)
         if all(epoch in recording.checkpoints for epoch in epochs):
             same = all(recording.checkpoints[epoch].sha256 == sha256 for epoch in epochs)
             why = "by the hash of the recorded checkpoints"
@@ -244,9 +246,9 @@ def chosen(
             names = sorted(set(recording.policy.name[answered].tolist()))
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
-        policy = model.seeing(step(model), recording.course)
+        policy = loaded.seeing(step(loaded), recording.course)
         words = f"{name}, {'the same' if same else 'another one'} {why}"
-        return Choice(dict.fromkeys(epochs, policy) if same else policy, model.manifest.contract, same, words)
+        return Choice(dict.fromkeys(epochs, policy) if same else policy, loaded.manifest.contract, same, words)
     policies: dict[int, Policy] = {}
     contract = None
     for epoch in (epoch for epoch in epochs if epoch in recording.checkpoints):
@@ -262,20 +264,20 @@ def chosen(
     return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
 
 
-def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison, Replay]:
+def judged(recording: Recording, model: bytes | None = None, name: str = "") -> tuple[Choice, Comparison, Replay]:
     """Choose the policy, replay it and compare; arguments as in `chosen`.
 
     A single vehicle flies by the compiled step. Where the same checkpoint gives other actions in numpy, it is replayed in
     the order of that step's sums, without numba, and then as numba compiled it before sums had one order.
     """
-    choice = chosen(recording, model, name, sha256)
+    choice = chosen(recording, model, name)
     again = replay(recording, choice.policies)
     found = compare(recording, again, choice.contract.rate_hz)
     if found.same or not choice.same or recording.vehicles > 1 or choice.contract.neuron is None:
         return choice, found, again
     for step, words in steps():
         try:
-            other = chosen(recording, model, name, sha256, step)
+            other = chosen(recording, model, name, step)
         except UsageError:  # a network that this runtime does not have
             continue
         replayed = replay(recording, other.policies)

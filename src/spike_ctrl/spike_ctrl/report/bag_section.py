@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,13 +78,13 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
 def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison, replay.Replay]:
     """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models."""
     try:
-        return replay.judged(recording, None, "", "")
+        return replay.judged(recording)
     except BagError as error:
         refused = error
     for path in (*models, *_shipped(recording)):
-        data = checkpoint.read(path)
+        model = checkpoint.read(path)
         try:
-            return replay.judged(recording, checkpoint.loads(data), str(path), hashlib.sha256(data).hexdigest())
+            return replay.judged(recording, model, str(path))
         except BagError as error:
             refused = error
     raise refused
