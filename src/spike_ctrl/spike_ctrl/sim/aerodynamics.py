@@ -70,14 +70,14 @@ def air_vjp(s: Scalars, air: Scalars, by_force: Scalars, by_torque: Scalars) -> 
     g00, g01, g02 = by_force[0] * f[0] + v[0] * g[0], by_force[0] * f[1] + v[0] * g[1], by_force[0] * f[2] + v[0] * g[2]
     g10, g11, g12 = by_force[1] * f[0] + v[1] * g[0], by_force[1] * f[1] + v[1] * g[1], by_force[1] * f[2] + v[1] * g[2]
     g20, g21, g22 = by_force[2] * f[0] + v[2] * g[0], by_force[2] * f[1] + v[2] * g[1], by_force[2] * f[2] + v[2] * g[2]
-    gx, gy, gz, gw = rotation_vjp(s, (g00, g01, g02, g10, g11, g12, g20, g21, g22))
+    gx, gy, gz, gw = rotation_vjp((s[3], s[4], s[5], s[6]), (g00, g01, g02, g10, g11, g12, g20, g21, g22))
     return gx, gy, gz, gw, gv[0], gv[1], gv[2]
 
 
 @inlined
-def rotation_vjp(s: Scalars, g: Scalars) -> Scalars:
+def rotation_vjp(q: Scalars, g: Scalars) -> Scalars:
     """The gradient with respect to the quaternion, from that of the rotation matrix (9, row by row)."""
-    qx, qy, qz, qw = s[3], s[4], s[5], s[6]
+    qx, qy, qz, qw = q
     g00, g01, g02, g10, g11, g12, g20, g21, g22 = g
     xy, xz, yz = g01 + g10, g02 + g20, g12 + g21
     wx, wy, wz = g21 - g12, g02 - g20, g10 - g01

@@ -13,7 +13,7 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
-from spike_ctrl.sim.aerodynamics import air_vjp
+from spike_ctrl.sim.aerodynamics import air_vjp, rotation_vjp
 from spike_ctrl.sim.battery import BatteryConstants, command_factor, drained_vjp, factor_slope, load_of
 from spike_ctrl.sim.dynamics import AT, CHARGE, VOLTAGE, plus, slope, unpack_air, unpack_failure, unpack_lane
 from spike_ctrl.sim.reward import angle_between
@@ -200,19 +200,20 @@ def observe_vjp_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number) 
 
     The buffer holds the state that was observed. The set-point is at the origin and has yaw 0.
     """
-    qx, qy, qz, qw = buffer[lane + AT[3]], buffer[lane + AT[4]], buffer[lane + AT[5]], buffer[lane + AT[6]]
-    g00, g01, g02 = adjoint[at + AT[SEEN + 3]], adjoint[at + AT[SEEN + 4]], adjoint[at + AT[SEEN + 5]]
-    g10, g11, g12 = adjoint[at + AT[SEEN + 6]], adjoint[at + AT[SEEN + 7]], adjoint[at + AT[SEEN + 8]]
-    g20, g21, g22 = adjoint[at + AT[SEEN + 9]], adjoint[at + AT[SEEN + 10]], adjoint[at + AT[SEEN + 11]]
-    xy, xz, yz = g01 + g10, g02 + g20, g12 + g21
-    wx, wy, wz = g21 - g12, g02 - g20, g10 - g01
+    q = buffer[lane + AT[3]], buffer[lane + AT[4]], buffer[lane + AT[5]], buffer[lane + AT[6]]
+    rotation = (
+        adjoint[at + AT[SEEN + 3]], adjoint[at + AT[SEEN + 4]], adjoint[at + AT[SEEN + 5]],
+        adjoint[at + AT[SEEN + 6]], adjoint[at + AT[SEEN + 7]], adjoint[at + AT[SEEN + 8]],
+        adjoint[at + AT[SEEN + 9]], adjoint[at + AT[SEEN + 10]], adjoint[at + AT[SEEN + 11]],
+    )  # fmt: skip
+    g3, g4, g5, g6 = rotation_vjp(q, rotation)
     adjoint[at] += adjoint[at + AT[SEEN]]
     adjoint[at + AT[1]] += adjoint[at + AT[SEEN + 1]]
     adjoint[at + AT[2]] += adjoint[at + AT[SEEN + 2]]
-    adjoint[at + AT[3]] += _TWO * (qy * xy + qz * xz + qw * wx - _TWO * qx * (g11 + g22))
-    adjoint[at + AT[4]] += _TWO * (qx * xy + qz * yz + qw * wy - _TWO * qy * (g00 + g22))
-    adjoint[at + AT[5]] += _TWO * (qx * xz + qy * yz + qw * wz - _TWO * qz * (g00 + g11))
-    adjoint[at + AT[6]] += _TWO * (qx * wx + qy * wy + qz * wz)
+    adjoint[at + AT[3]] += g3
+    adjoint[at + AT[4]] += g4
+    adjoint[at + AT[5]] += g5
+    adjoint[at + AT[6]] += g6
     adjoint[at + AT[7]] += adjoint[at + AT[SEEN + 12]]
     adjoint[at + AT[8]] += adjoint[at + AT[SEEN + 13]]
     adjoint[at + AT[9]] += adjoint[at + AT[SEEN + 14]]
