@@ -142,7 +142,7 @@ def test_the_head_of_a_flight_that_was_cut_says_so_and_claims_no_pass(page, pars
 def test_a_flight_that_was_not_cut_tells_how_long_it_was(rungs, told, tmp_path):
     fly(tmp_path / "bag", MODEL, vehicles=1, rungs=rungs)
     log = read_log(tmp_path / "bag")
-    said = ladder_charts.ending(log, int(log.received[0]))
+    said = ladder_charts.ending(log)
     seconds = 0.0 if told == "it never took over" else 2.5
     assert said.good is None and float(re.search(r"flew (\d\.\d) s", said.text)[1]) == pytest.approx(seconds, abs=0.11)
     assert said.text.endswith(f" s: {told}")

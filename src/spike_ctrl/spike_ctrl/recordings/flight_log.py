@@ -70,6 +70,11 @@ class FlightLog:
     settings: Mapping[str, Any] = field(default_factory=dict)
     messages: Mapping[str, Timed] = field(default_factory=dict)
 
+    @property
+    def begun(self) -> int:
+        """When the first state came, ns: the time 0 s of charts."""
+        return int(self.received[0])
+
     def rung_at(self, received: np.ndarray) -> np.ndarray:
         """The rung in force at the times `received` (ns), same shape. It is SILENT before the first report."""
         at = np.searchsorted(self.rung_received, received, side="right")

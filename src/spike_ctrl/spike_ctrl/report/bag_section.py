@@ -47,17 +47,17 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     rate, title, ended = choice.contract.rate_hz if choice else RATE_HZ, f"Bag {path.name}", None
     flight = _flight(recording, rate, choice, found, log)
     if log is not None:
-        ended = ladder_charts.ending(log, int(log.received[0]))
+        ended = ladder_charts.ending(log)
         title += f": {ended.text.partition(' (')[0]}; {flight.judged:.1f} s judged"
     parts: list[Part] = [_tiles(recording, compared if choice and choice.same else None, flight, ended)]
     parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log, ended)))
     if log is not None:
-        parts.append(ladder_charts.ladder(log, int(log.received[0])))
+        parts.append(ladder_charts.ladder(log))
         for _, charts_of in plug_ins.loaded("report_sections"):
             if isinstance(charts_of, UsageError):
                 notes.append(f"left out: {charts_of}")
             else:
-                parts += charts_of(log, flight, int(log.received[0]))
+                parts += charts_of(log, flight, log.begun)
     parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))
@@ -71,7 +71,7 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     if late := {name: seconds for name, seconds in late.items() if len(seconds)}:
         parts.append(ladder_charts.latency(late))
     if log is not None and log.events:
-        parts.append(ladder_charts.events(log.events, int(log.received[0])))
+        parts.append(ladder_charts.events(log))
     return Section(title, parts, notes)
 
 
@@ -113,10 +113,10 @@ def _flight(
         bands=_guided(states.flags[:, VEHICLE], seconds),
     )  # fmt: skip
     if log is not None:
-        begun, row = int(log.received[0]), np.clip(np.searchsorted(log.tick, states.tick), 0, len(log.tick) - 1)
-        bands = ladder_charts.bands(log, begun)
+        row = np.clip(np.searchsorted(log.tick, states.tick), 0, len(log.tick) - 1)
+        bands = ladder_charts.bands(log)
         flight = replace(
-            flight, seconds=(states.received - begun) * 1e-9, bands=bands, position=log.position[row],
+            flight, seconds=(states.received - log.begun) * 1e-9, bands=bands, position=log.position[row],
             set_point=log.set_point[row], counts=log.rung_at(states.received) == Rung.SNN,
             starts=[0.0, *(band.begin for band in bands if band.name == Rung.SNN.name)],
             course=bool(log.settings.get("course")),
@@ -199,7 +199,7 @@ def _about(
     if recording.origin is not None:
         rows += _origin(recording.origin)
     if log is not None:
-        rows.append(("who flew", ladder_charts.times(log, int(log.received[0]))))
+        rows.append(("who flew", ladder_charts.times(log)))
     flags = recording.states.flags
     begun, crashed = int(((flags & FIRST) > 0).sum()), int(((flags & TERMINATED) > 0).sum())
     if log is None and recording.origin is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -22,9 +22,9 @@ SEVERITY_COLOURS = {"ok": COLOURS[2], "info": COLOURS[2], "warning": COLOURS[1],
 EVENTS = 40  # rows of the table at most
 
 
-def bands(log: FlightLog, begun: int) -> list[Band]:
-    """One band for each time that a rung is in force, in s after `begun` (ns)."""
-    times = (log.received - begun) * 1e-9
+def bands(log: FlightLog) -> list[Band]:
+    """One band for each time that a rung is in force, in s after the first state."""
+    times = (log.received - log.begun) * 1e-9
     rungs = log.rung_at(log.received)
     edges = [0, *(np.flatnonzero(np.diff(rungs)) + 1).tolist(), len(rungs)]
     found = []
@@ -35,12 +35,12 @@ def bands(log: FlightLog, begun: int) -> list[Band]:
     return found
 
 
-def ending(log: FlightLog, begun: int) -> Verdict:
-    """How long the policy flew until it was taken away, which is bad, or in all, and why. begun: time of 0 s, ns."""
+def ending(log: FlightLog) -> Verdict:
+    """How long the policy flew until it was taken away, which is bad, or in all, and why."""
     flown, end = 0.0, FlightEvent(0, "ok", "it never took over")
-    for band in bands(log, begun):
+    for band in bands(log):
         if band.name == Rung.SNN.name and end.severity == "ok":
-            said = [event for event in log.events if 0 <= band.end - (event.received - begun) * 1e-9 < 0.1]
+            said = [event for event in log.events if 0 <= band.end - (event.received - log.begun) * 1e-9 < 0.1]
             flown, last = flown + band.end - band.begin, FlightEvent(0, "ok", "the bag ends")
             end = max(said, key=lambda event: recognised(event.text).before == Rung.SNN.name, default=last)
     says, good = recognised(end.text), None if end.severity == "ok" else False
@@ -48,11 +48,11 @@ def ending(log: FlightLog, begun: int) -> Verdict:
     return Verdict(f"{'the policy flew' if good is None else 'taken away after'} {flown:.1f} s: {why}", good)
 
 
-def ladder(log: FlightLog, begun: int) -> Chart:
-    """The rung over time, with the messages of the supervisor. begun: time of 0 s, ns."""
+def ladder(log: FlightLog) -> Chart:
+    """The rung over time, with the messages of the supervisor."""
     sheet = go.Figure()
-    ends = (log.received[-1] - begun) * 1e-9
-    for band in bands(log, begun):
+    ends = (log.received[-1] - log.begun) * 1e-9
+    for band in bands(log):
         look = {"color": COLOURS[band.colour], "width": 10}
         line = go.Scatter(x=[band.begin, band.end], y=[band.name] * 2, mode="lines", line=look, showlegend=False)
         sheet.add_trace(line.update(name=band.name, hoverinfo="name"))
@@ -64,7 +64,7 @@ def ladder(log: FlightLog, begun: int) -> Chart:
             mark = {"color": SEVERITY_COLOURS[severity], "size": 11, "symbol": "diamond", "line": border}
             sheet.add_trace(
                 go.Scatter(
-                    x=(times - begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",
+                    x=(times - log.begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",
                     marker=mark, name=severity, text=[event.text for event in said], hoverinfo="text+x",
                 )
             )  # fmt: skip
@@ -76,13 +76,13 @@ def ladder(log: FlightLog, begun: int) -> Chart:
     return Chart("Ladder and events", sheet, "Who flies. Diamonds: messages of the supervisor, listed below.", wide=True)
 
 
-def events(said: Sequence[FlightEvent], begun: int) -> Table:
-    """Messages of the supervisor. What is repeated is one row; a request refused again as well. begun: time of 0 s, ns."""
+def events(log: FlightLog) -> Table:
+    """Messages of the supervisor. What is repeated is one row; a request refused again as well."""
     rows: dict[object, tuple[float, str, str, int]] = {}
-    for event in said:
+    for event in log.events:
         says = recognised(event.text)
         key = says if says.kind is EventKind.REFUSED else event.text
-        seconds, severity, text, count = rows.get(key, ((event.received - begun) * 1e-9, event.severity, event.text, 0))
+        seconds, severity, text, count = rows.get(key, ((event.received - log.begun) * 1e-9, event.severity, event.text, 0))
         rows[key] = seconds, severity, text, count + 1
     shown = list(rows.values())[:EVENTS]
     lines = [(f"{seconds:.2f}", severity, text, f"{count}") for seconds, severity, text, count in shown]
@@ -91,10 +91,10 @@ def events(said: Sequence[FlightEvent], begun: int) -> Table:
     return Table(("time (s)", "severity", "what happened", "times"), lines)
 
 
-def times(log: FlightLog, begun: int) -> str:
+def times(log: FlightLog) -> str:
     """How long each rung was in force, as text."""
     flown: dict[str, float] = {}
-    for band in bands(log, begun):
+    for band in bands(log):
         flown[band.name] = flown.get(band.name, 0.0) + band.end - band.begin
     return ", ".join(f"{rung.name} {flown[rung.name]:.1f} s" for rung in Rung if flown.get(rung.name, 0.0) >= 0.05)
 
