@@ -232,7 +232,6 @@ STATUS = Autopilot(0.0, 0.0, Mode.HOLD, False, True, battery=0.8, voltage=16.0)
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (None, "autopilot: never heard"),
         (STATUS._replace(battery=0.2), "battery: found 20%, wanted at least 30%"),
         (STATUS._replace(battery=math.nan), "wanted a plausible reading"),
         (STATUS._replace(voltage=0.0), "battery: found 80% at 0.0 V, wanted a plausible reading"),

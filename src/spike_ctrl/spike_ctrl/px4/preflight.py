@@ -69,7 +69,7 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
         what = f"autopilot: not heard, but system {found}"
         return [Unmet(what, f"start with that MAV_SYS_ID as its system: {heard.others[0]}")]
     if heard.status is None:
-        return audit_battery(None, settings)
+        return [Unmet("autopilot: never heard", "check connection and port; on a serial line its baud rate, too")]
     airborne = heard.status.airborne
     return [
         *audit_version(heard.version, wanted),
@@ -148,11 +148,9 @@ def audit_quality(estimator: EstimatorHealth | None, limits: EstimateLimits, air
     return unmet
 
 
-def audit_battery(status: Autopilot | None, settings: FlightSettings) -> list[Unmet]:
-    """Conditions that the battery does not meet. None: the autopilot was never heard."""
+def audit_battery(status: Autopilot, settings: FlightSettings) -> list[Unmet]:
+    """Conditions that the battery does not meet."""
     limits = settings.autopilot
-    if status is None:
-        return [Unmet("autopilot: never heard", "check connection and port; on a serial line its baud rate, too")]
     if not 0 <= status.battery <= 1 or not limits.voltage_low <= status.voltage < math.inf:
         what = f"battery: found {status.battery:.0%} at {status.voltage:.1f} V, wanted a plausible reading"
         return [Unmet(what, "check the power module and BAT1_* parameters")]
@@ -164,15 +162,12 @@ def audit_battery(status: Autopilot | None, settings: FlightSettings) -> list[Un
 
 def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> list[Unmet]:
     """Topics with a wrong number of publishers."""
-    unmet = []
-    for topic, count in wanted.items():
-        if (seen := found.get(topic, 0)) < count:
-            fix = "start the node that publishes it"
-            unmet.append(Unmet(f"topic {topic}: found {seen} publishers, wanted {count}", fix))
-        elif seen > count:
-            fix = "end the other publisher, or isolate this graph by ROS_DOMAIN_ID"
-            unmet.append(Unmet(f"topic {topic}: found {seen} publishers, wanted {count}", fix))
-    return unmet
+    start, end = "start the node that publishes it", "end the other publisher, or isolate this graph by ROS_DOMAIN_ID"
+    return [
+        Unmet(f"topic {topic}: found {seen} publishers, wanted {count}", start if seen < count else end)
+        for topic, count in wanted.items()
+        if (seen := found.get(topic, 0)) != count
+    ]
 
 
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
