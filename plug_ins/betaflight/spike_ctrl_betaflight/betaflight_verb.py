@@ -117,6 +117,7 @@ def _mixer(options: argparse.Namespace) -> int:
 
 def _certify(options: argparse.Namespace) -> int:
     """Fly, show progress, print the table. 1 where the safety property was violated."""
+    from spike_ctrl.certification.safety_statistics import by_family, table
     from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
     from spike_ctrl_betaflight import certified_flights, virtual_betaflight
 
@@ -127,7 +128,7 @@ def _certify(options: argparse.Namespace) -> int:
         outcomes.append(outcome)
         show(f"{len(outcomes)}/{options.flights} flights", len(outcomes) / options.flights)
     end_progress()
-    print(certified_flights.class_table(outcomes))
+    print(table(by_family(outcomes)))
     worst = certified_flights.broken(outcomes)
     for o in worst[:10]:
         print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {o.outside:.2f} m outside, {o.hit:.2f} m/s")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spike_ctrl._files.text_table import text_table
 from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.flight_outcome import FlightOutcome
-from spike_ctrl.certification.safety_statistics import by_family
 from spike_ctrl_betaflight import virtual_betaflight
 from spike_ctrl_betaflight.virtual_betaflight import VirtualBetaflight
 
@@ -27,15 +25,6 @@ def fly_seeds(model: Path, seeds: range, family: str | None = None, fresh: bool 
     """The outcomes, one after the other."""
     for seed in seeds:
         yield fly_seed(seed, model, family, fresh)[0]
-
-
-def class_table(outcomes: list[FlightOutcome]) -> str:
-    """A row for each family: flights, exits by more than .3 m, touch-downs over 1 m/s, alarms, the worst, the bound."""
-    lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
-    for r in by_family(outcomes):
-        counts = map(str, (r.flights, r.exits, r.hits, r.alarms))
-        lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
-    return text_table(lines)
 
 
 def broken(outcomes: list[FlightOutcome]) -> list[FlightOutcome]:

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.certification.injected_fault import FAMILIES, PHASES, UNPROMISED, struck_rows
 
 CONFIDENCE = 0.95
 
 
-def upper_bound(broken: int, flights: int, confidence: float = CONFIDENCE) -> float:
-    """Exact (Clopper-Pearson) one-sided upper bound of the probability of what happened `broken` times in `flights`.
+def upper_bound(broken: int, flights: int) -> float:
+    """Exact one-sided upper bound, at CONFIDENCE, of the probability of what happened `broken` times in `flights`.
 
     Source: Clopper and Pearson, Biometrika 26 (1934).
 
@@ -22,7 +23,7 @@ def upper_bound(broken: int, flights: int, confidence: float = CONFIDENCE) -> fl
     """
     from scipy.stats import beta
 
-    return 1.0 if broken >= flights else float(beta.ppf(confidence, broken + 1, flights - broken))
+    return 1.0 if broken >= flights else float(beta.ppf(CONFIDENCE, broken + 1, flights - broken))
 
 
 class FamilyRow(NamedTuple):
@@ -63,6 +64,15 @@ def by_fault_row(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
     found = list(outcomes)
     rows = struck_rows().items()
     return [_row(f"row {row}", part) for row, names in rows if (part := [o for o in found if o.what in names])]
+
+
+def table(rows: Iterable[FamilyRow]) -> str:
+    """The rows as text: flights, exits by more than .3 m, touch-downs over 1 m/s, alarms, the worst of both, the bound."""
+    lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
+    for r in rows:
+        counts = map(str, (r.flights, r.exits, r.hits, r.alarms))
+        lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
+    return text_table(lines)
 
 
 def _row(name: str, part: Sequence[FlightOutcome]) -> FamilyRow:

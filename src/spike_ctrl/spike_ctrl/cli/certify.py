@@ -115,17 +115,13 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     from spike_ctrl._files import provenance
     from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.injected_fault import UNPROMISED
-    from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase
+    from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, table
     from spike_ctrl.report import certificate_page, page
 
     seeds = range(options.first, options.first + options.flights)
     outcomes = [flown.outcomes[seed] for seed in seeds]
     rows, phases, struck = by_family(outcomes), by_phase(outcomes), by_fault_row(outcomes)
-    lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
-    for r in rows + phases:
-        counts = map(str, (r.flights, r.exits, r.hits, r.alarms))
-        lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
-    print(text_table(lines))
+    print(table(rows + phases))
     worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
     drawn = [monte_carlo.refly(outcome.seed, options.model, None, options.family) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)
