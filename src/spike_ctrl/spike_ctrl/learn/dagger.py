@@ -26,7 +26,6 @@ from spike_ctrl.learn.off_policy import geometric
 from spike_ctrl.learn.ppo import OnPolicy, columns, generalised_advantages
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
-from spike_ctrl.snn.network_state import each
 
 
 class Dagger(OnPolicy):
@@ -62,20 +61,16 @@ class Dagger(OnPolicy):
             importance = self.importance(values[:-1], flown)
             after = actors.unroll(self.actor, observation, self.hidden, slope, begins)[1]
         found: list[tuple[float, float]] = []
-        for _ in range(s.epochs):
-            for rows in torch.split(torch.randperm(self.vehicles, generator=self.generator), s.sequences):
-                state = each(lambda part, rows=rows: part[rows], self.hidden)
-                action, _, rates = actors.unroll(
-                    self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows]
-                )
-                weight, kept = importance[:, rows], flown[:, rows]
-                miss = (weight * divergence(action, label[:, rows])).sum() / kept.sum().clamp(min=1)
-                actors.descend_(self.actor_optimiser, miss, self.actor)
-                average.follow(self.actor)
-                error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
-                error = (kept * error).sum() / kept.sum().clamp(min=1)
-                actors.descend_(self.critic_optimiser, error, self.critic)
-                found.append((miss.item(), error.item()))
+        for rows, state in self.minibatches(s.epochs, s.sequences):
+            action, _, rates = actors.unroll(self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows])
+            weight, kept = importance[:, rows], flown[:, rows]
+            miss = (weight * divergence(action, label[:, rows])).sum() / kept.sum().clamp(min=1)
+            actors.descend_(self.actor_optimiser, miss, self.actor)
+            average.follow(self.actor)
+            error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
+            error = (kept * error).sum() / kept.sum().clamp(min=1)
+            actors.descend_(self.critic_optimiser, error, self.critic)
+            found.append((miss.item(), error.item()))
         self.hidden, self.ticks = after, self.ticks[-1:]
         imitation, critic = np.mean(found, axis=0)
         spikes = {f"spike_rate_{i}": float(share) for i, share in enumerate(rates)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,12 @@ class OnPolicy:
         seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
         flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
         self.ticks.append((seen, *flags, torch.from_numpy(self.step_worth(rows.reward)), *more))
+
+    def minibatches(self, epochs: int, sequences: int) -> Iterator[tuple[torch.Tensor, State]]:
+        """Some passes over the vehicles in random order: which are in each batch, and the states that they had in flight."""
+        for _ in range(epochs):
+            for rows in torch.split(torch.randperm(self.vehicles, generator=self.generator), sequences):
+                yield rows, each(lambda part, rows=rows: part[rows], self.hidden)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Nothing but modules and optimisers: a resumed run begins with new episodes."""
@@ -104,18 +111,16 @@ class PPO(OnPolicy):
             after = self._unroll(seen[:-1], first[:-1], self.hidden, slope)[1]
             mean, spread = advantage[flown > 0].mean(), advantage[flown > 0].std() + 1e-6
         found: list[tuple[float, ...]] = []
-        for _ in range(self.settings.epochs):
-            for rows in torch.split(torch.randperm(self.vehicles, generator=self.generator), self.settings.sequences):
-                state = each(lambda part, rows=rows: part[rows], self.hidden)
-                action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
-                ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
-                gain, weight = (advantage[:, rows] - mean) / spread, flown[:, rows]
-                kept = torch.minimum(ratio * gain, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * gain)
-                error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
-                losses = [(weight * part).sum() / weight.sum().clamp(min=1) for part in (-kept, error)]
-                actors.descend_(self.optimiser, losses[0] + 0.5 * losses[1], self.actor, self.critic)
-                average.follow(self.actor)
-                found.append((losses[0].item(), losses[1].item()))
+        for rows, state in self.minibatches(s.epochs, s.sequences):
+            action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
+            ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
+            gain, weight = (advantage[:, rows] - mean) / spread, flown[:, rows]
+            kept = torch.minimum(ratio * gain, ratio.clamp(1 - s.clip, 1 + s.clip) * gain)
+            error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
+            losses = [(weight * part).sum() / weight.sum().clamp(min=1) for part in (-kept, error)]
+            actors.descend_(self.optimiser, losses[0] + 0.5 * losses[1], self.actor, self.critic)
+            average.follow(self.actor)
+            found.append((losses[0].item(), losses[1].item()))
         self.hidden, self.ticks = after, self.ticks[-1:]
         if s.deviation_end:
             self.noise[0].data.fill_(math.log(s.deviation) + progress * math.log(s.deviation_end / s.deviation))
