@@ -27,7 +27,7 @@ def settled_environment() -> None:
         "OMP_NUM_THREADS": "1",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "77"),
-    } | dds_profile("fastdds.xml")
+    } | dds_profile()
 
 
 def processor_time(process: int) -> float:

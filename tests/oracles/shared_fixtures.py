@@ -12,7 +12,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     ROS_PYTHON_CHECK_FIELDS="1",  # a field of the wrong type raises; without it, it is sent as rubbish
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
-    **dds_profile("fastdds.xml"),
+    **dds_profile(),
 )
 
 

@@ -113,9 +113,8 @@ def test_an_integer_parameter_travels_as_its_bytes_and_a_float_as_itself():
     assert Link().set_parameter("COM_OF_LOSS_T", 0.2, 0.0) == packet(23, 168, wanted)
 
 
-def test_a_parameter_is_read_by_name_and_all_are_listed():
+def test_a_parameter_is_read_by_name():
     assert Link().get_parameter("GF_ACTION", 0.0) == packet(20, 214, struct.pack("<hBB16s", -1, 1, 1, b"GF_ACTION"))
-    assert Link().list_parameters(0.0) == packet(21, 159, struct.pack("<BB", 1, 1))
 
 
 def test_the_sequence_number_counts_up_and_wraps():

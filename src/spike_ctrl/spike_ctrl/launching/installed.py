@@ -40,9 +40,9 @@ def executable(package: str, name: str, places: list[Path]) -> str:
     raise UsageError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
 
 
-def dds_profile(name: str) -> dict[str, str]:
-    """Environment variables that make Fast DDS take one of the shipped profiles."""
-    return dict.fromkeys(profile_variables(), str(resources.find("config", name)))
+def dds_profile() -> dict[str, str]:
+    """Environment variables that make Fast DDS take the shipped profile."""
+    return dict.fromkeys(profile_variables(), str(resources.find("config", "fastdds.xml")))
 
 
 def profile_variables() -> list[str]:
@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
     """Environment variables that every process gets unless the caller has set them."""
     return {
         "AMENT_PREFIX_PATH": sys.prefix,
-        **dds_profile("fastdds.xml"),
+        **dds_profile(),
         "OMP_NUM_THREADS": "1",  # several processes share the cores
         "PYTHONUNBUFFERED": "1",
         "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",  # the launch names the node, and time needs half a line

@@ -148,10 +148,6 @@ class Link:
         to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_param_request_read_message(*to, _parameter_id(name), -1), now)
 
-    def list_parameters(self, now: float) -> bytes:
-        """Ask for all parameters. A ParameterReading follows for each."""
-        return self._write(messages.MAVLink_param_request_list_message(self.system, dialect.COMPONENT), now)
-
     def set_parameter(self, name: str, value: int | float, now: float) -> bytes:
         """Give an int for PX4's integer parameters, a float for others. ParameterReading follows with the new value."""
         wire, kind = dialect.parameter_to_wire(value)

@@ -39,7 +39,7 @@ def _order(path: Path) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else -1, path.name)
 
 
-def finish(bag: Path, written: Path, target: Path) -> dict[str, Any]:
+def finish(written: Path, target: Path) -> dict[str, Any]:
     """Move a closed segment from its folder to `target`. Gives its metadata, with the new file name."""
     about = read_metadata(written.parent)
     about["relative_file_paths"] = [target.name]

@@ -106,7 +106,7 @@ class BagWriter:
         written = self._writer.storage.path
         self._writer.close()
         self._writer = None
-        self._done.append(segment.finish(self.path, written, self.path / written.name))
+        self._done.append(segment.finish(written, self.path / written.name))
         segment.write_metadata(self.path, self._done)
 
     def _error(self, error: OSError) -> BagError:
