@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,12 @@ class BagWriter:
         self._connections: dict[str, Connection] = {}
         self._done: list[dict[str, Any]] = []
         self._writer: SegmentWriter = None  # of the open segment; None where there is none
-        try:
-            self.path.mkdir(parents=True)
-        except FileExistsError:
-            raise BagError(f"{path}: exists already, wanted the name of a new bag") from None
-        except OSError as error:
-            raise self._error(error) from None
-        self._begin()
+        with self._writing():
+            try:
+                self.path.mkdir(parents=True)
+            except FileExistsError:
+                raise BagError(f"{path}: exists already, wanted the name of a new bag") from None
+            self._begin()
 
     def add_topic(self, topic: str, kind: str, qos: Sequence[Qos] = ()) -> None:
         """Announce a topic, its type and the QoS profiles that its publishers offer. A known topic stays as it is."""
@@ -48,7 +47,7 @@ class BagWriter:
 
     def write(self, topic: str, received: int, data: bytes) -> None:
         """Write a message. received: time of receipt, ns since 1970. data: the message in CDR."""
-        try:
+        with self._writing():
             self._writer.write(self._connections[topic], received, data)
             self.messages += 1
             self.bytes += len(data)
@@ -56,25 +55,19 @@ class BagWriter:
             if storage.bio.tell() + storage.chunk.bio.tell() >= self.max_bytes:
                 self._finish()
                 self._begin()
-        except OSError as error:
-            raise self._error(error) from None
 
     def flush(self) -> None:
         """Hand the messages that wait in memory to the operating system. A kill of this process then loses none of them."""
         storage = self._writer.storage
-        try:
+        with self._writing():
             if storage.chunk.msgs:
                 storage.close_chunk()
             storage.bio.flush()
-        except OSError as error:
-            raise self._error(error) from None
 
     def close(self) -> None:
         """Finish the bag: write index, footer and metadata."""
-        try:
+        with self._writing():
             self._finish()
-        except OSError as error:
-            raise self._error(error) from None
 
     def abandon(self) -> None:
         """Close the open segment unfinished. `repair` can restore it; the finished segments stay readable."""
@@ -87,11 +80,8 @@ class BagWriter:
         self._writer = SegmentWriter(
             segment.folder(self.path, len(self._done)), version=9, storage_plugin=StoragePlugin.MCAP
         )
-        try:
-            self._writer.open()
-            write_checksums(self._writer.storage)
-        except OSError as error:
-            raise self._error(error) from None
+        self._writer.open()
+        write_checksums(self._writer.storage)
         self._connections.clear()
         for topic in self.topics:
             self._connect(topic)
@@ -109,5 +99,9 @@ class BagWriter:
         self._done.append(segment.finish(written, self.path / written.name))
         segment.write_metadata(self.path, self._done)
 
-    def _error(self, error: OSError) -> BagError:
-        return BagError(f"{self.path}: cannot be written: {error.strerror or error}")
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BagError(f"{self.path}: cannot be written: {error.strerror or error}") from None
