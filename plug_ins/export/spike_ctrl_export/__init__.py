@@ -28,7 +28,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     try:
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            atomic_file.replace(folder / name, lambda path, text=text: atomic_file.write(path, text.encode()))
+            atomic_file.write(folder / name, text.encode())
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
 

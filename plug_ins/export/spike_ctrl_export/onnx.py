@@ -99,7 +99,7 @@ def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
     """
     path, data = Path(path), model(found).SerializeToString()
     try:
-        atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
+        atomic_file.write(path, data)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     if (running := session(path)) is None:

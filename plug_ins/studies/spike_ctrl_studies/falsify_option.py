@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int | None:
     for number, (name, one) in enumerate(happening, 1):
         found[name] = one | {"plan": plan}
         text = json.dumps(dict(sorted(found.items())), indent=2) + "\n"
-        atomic_file.replace(file, partial(atomic_file.write, data=text.encode()))
+        atomic_file.write(file, text.encode())
         show_line(_told(name, one))
         show_progress(f"{number}/{len(missing)} searches")
     print(f"\nfigures: {file}")

@@ -151,7 +151,7 @@ def _write(path: Path, data: bytes) -> None:
     """Replace a file of the folder. Raises UsageError."""
     with refused(f"{path}: cannot be written", "; what was measured before still stands"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
+        atomic_file.write(path, data)
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

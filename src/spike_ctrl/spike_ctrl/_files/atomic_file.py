@@ -27,7 +27,12 @@ def replace(path: Path, write: Callable[[str], None]) -> None:
             os.unlink(temporary)
 
 
-def write(path: str, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by one of these bytes: see `replace`."""
+    replace(path, lambda temporary: fill(temporary, data))
+
+
+def fill(path: str, data: bytes) -> None:
     """Write all of `data` to the file at `path`. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +78,7 @@ def cut_metrics(folder: Path, steps: int) -> None:
     with refused(f"{told}: cannot be cut"):
         lines = told.read_text(errors="replace").splitlines() if told.exists() else []
         kept = "".join(line + "\n" for line in lines if _until(line, steps))
-        atomic_file.replace(told, partial(atomic_file.write, data=kept.encode()))
+        atomic_file.write(told, kept.encode())
 
 
 def _until(line: str, steps: int) -> bool:

@@ -291,4 +291,4 @@ def _write_about(run: Run) -> None:
 def _write_json(path: Path, data: Mapping[str, object]) -> None:
     text = (json.dumps(data, indent=2) + "\n").encode()
     with refused(f"{path}: cannot be written", "; what was saved before still stands"):
-        atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, text))
+        atomic_file.write(path, text)

@@ -150,7 +150,7 @@ def save(path: str | os.PathLike[str], weights: Mapping[str, NDArray[Any]], cont
     """
     path = Path(path)
     data = dumps(weights, contract, name=str(path), **manifest)
-    replace(path, lambda temporary: atomic_file.write(temporary, data))
+    replace(path, lambda temporary: atomic_file.fill(temporary, data))
     return data
 
 

@@ -65,7 +65,7 @@ def read_metadata(bag: Path) -> dict[str, Any]:
 def write_metadata(bag: Path, segments: list[dict[str, Any]]) -> None:
     """Write a bag's metadata.yaml from the metadata of its segments. A kill leaves the old file or the new one."""
     data = yaml.safe_dump({KEY: merged(segments)}, sort_keys=False).encode()
-    atomic_file.replace(bag / "metadata.yaml", lambda temporary: atomic_file.write(temporary, data))
+    atomic_file.write(bag / "metadata.yaml", data)
 
 
 def merged(segments: list[dict[str, Any]]) -> dict[str, Any]:
