@@ -322,7 +322,7 @@ def test_px4s_texts_about_other_links_do_not_concern_the_ground_station():
         ("Onboard controller regained", True),
         ("Data link regained", False),
     ):
-        pair.companion._take(StatusText(0.0, 4, text))
+        pair.companion._take(StatusText(0.0, text))
         assert pair.companion.status().ground_station_lost is lost, text
 
 

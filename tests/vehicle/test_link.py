@@ -111,7 +111,7 @@ def test_clock_version_and_a_jump_of_the_estimate_are_events():
     assert me.last(link_events.Version)[1:] == (1, 17, False)
     vehicle.estimator.jump((1.0, 0.0, 0.0))
     me.run(0.1)
-    assert me.last(link_events.EstimatorReset)[1:] == (0, 1)
+    assert len(me.all(link_events.EstimatorReset)) == 1
     assert me.last(link_events.Odometry).position == pytest.approx((1.0, 0.0, 0.0), abs=1e-6)
 
 

@@ -182,7 +182,7 @@ class Link:
         before, self._resets = self._resets, event.reset_counter
         if before is None or before == event.reset_counter:
             return []
-        return [link_events.EstimatorReset(event.now, before, event.reset_counter)]
+        return [link_events.EstimatorReset(event.now)]
 
     def _odometry(self, m: Any, now: float) -> link_events.Odometry | None:
         velocity, quaternion = (m.vx, m.vy, m.vz), frames.enu_flu_from_ned_frd(tuple(m.q))
@@ -246,11 +246,11 @@ class Link:
         if value is None or not PARAMETER_NAME.fullmatch(m.param_id):
             self.counts["parameter type" if value is None else "parameter name"] += 1
             return None
-        return link_events.ParameterReading(now, m.param_id, value, m.param_index, m.param_count)
+        return link_events.ParameterReading(now, m.param_id, value)
 
     def _statustext(self, m: Any, now: float) -> link_events.StatusText:
         text = m.text.rstrip()  # PX4 ends texts that it also sends as events with a tab
-        return link_events.StatusText(now, m.severity, printable(text))
+        return link_events.StatusText(now, printable(text))
 
     def _timesync(self, m: Any, now: float) -> link_events.ClockOffset | None:
         if m.tc1 == 0:  # the autopilot's own question

@@ -47,8 +47,6 @@ class EstimatorReset(NamedTuple):
     """The estimate jumped; positions before and after it are not comparable. It follows the Odometry that shows it."""
 
     now: float
-    before: int
-    after: int
 
 
 class FlightMode(NamedTuple):
@@ -89,20 +87,17 @@ class Acknowledged(NamedTuple):
 
 
 class ParameterReading(NamedTuple):
-    """A parameter of the autopilot, `number` of `total`; number 65535 where it was set or requested by name."""
+    """A parameter of the autopilot."""
 
     now: float
     name: str
     value: int | float
-    number: int
-    total: int
 
 
 class StatusText(NamedTuple):
-    """A message for people (STATUSTEXT); severity 0 (emergency) to 7 (debug)."""
+    """A message for people (STATUSTEXT)."""
 
     now: float
-    severity: int
     text: str
 
 
