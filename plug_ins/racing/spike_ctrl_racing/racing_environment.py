@@ -24,7 +24,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, randomisation
 from spike_ctrl.sim.dynamics import DELAY, EPISODE, POSITION
-from spike_ctrl.sim.environment import LIMITS, RATE_HZ, require_short_delays
+from spike_ctrl.sim.environment import LIMITS, RATE_HZ, OneOfBatch, require_short_delays
 from spike_ctrl.sim.gymnasium_environments import changed, refuse_episode_steps
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.movement import movement
@@ -235,27 +235,11 @@ def _flight(kept: Floats, outcome: Any) -> dict[str, Any]:
     }
 
 
-class SingleRacingEnvironment(gymnasium.Env[Floats, Floats]):
+class SingleRacingEnvironment(OneOfBatch):
     """One vehicle of `RacingEnvironment`, as an ordinary Gymnasium environment: observations (30,), actions (4,)."""
 
-    metadata: dict[str, Any] = {"render_modes": []}
-
     def __init__(self, airframe: Airframe, task: RacingTask = RacingTask(), reward: RaceReward = RaceReward()) -> None:
-        self.batch = RacingEnvironment(airframe, 1, task, reward)
-        self.observation_space = self.batch.single_observation_space
-        self.action_space = self.batch.single_action_space
-        self.render_mode = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Begin a flight; with a seed, the first one of that seed's sequence."""
-        super().reset(seed=seed)
-        return self.batch.reset(seed=seed)[0][0], {}
-
-    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """One control step of 10 ms: see `RacingEnvironment.step`."""
-        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
-        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+        super().__init__(RacingEnvironment(airframe, 1, task, reward))
 
 
 def make_race(

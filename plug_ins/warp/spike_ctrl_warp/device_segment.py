@@ -45,7 +45,7 @@ class DeviceSegment:
         self._parts, self._layout = SUBSTEPS_OF[motion.layout], motion.layout
         self._craft, self._none = vehicle.craft(airframe, motion), vehicle.Craft()
         self._tick, self._rest, self._volts, self._is_late = float(motion.tick), float(rest), volts, late
-        self._hard, self._recurrent = int(network.neuron.reset is Reset.HARD), network.neuron.recurrent
+        self._hard = int(network.neuron.reset is Reset.HARD)
         self._hidden = network.sizes[1:-1]
         inputs, n = network.sizes[0], vehicles
         zeros = self._zeros

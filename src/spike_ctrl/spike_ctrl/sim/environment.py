@@ -339,14 +339,37 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         return _read_only(self.read(dynamics.PLANT_ROWS))
 
 
-class SingleEnvironment(gymnasium.Env[Floats, Floats]):
+class OneOfBatch(gymnasium.Env[Floats, Floats]):
+    """The vehicle of a batch of one, as an ordinary Gymnasium environment."""
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+        self.observation_space = batch.single_observation_space
+        self.action_space = batch.single_action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Begin an episode; with a seed, the first one of that seed's sequence."""
+        super().reset(seed=seed)
+        observation, _ = self.batch.reset(seed=seed)
+        return observation[0], {}
+
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """One control step of 10 ms, as of the batch."""
+        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
+        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+
+
+class SingleEnvironment(OneOfBatch):
     """One vehicle of `Environment`, as an ordinary Gymnasium environment: observations (18,), actions (4,).
 
     >>> from spike_ctrl.airframe import Airframe
     >>> observation, info = SingleEnvironment(Airframe.load("crazyflie")).reset(seed=1)
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    batch: Environment
 
     def __init__(
         self,
@@ -356,20 +379,5 @@ class SingleEnvironment(gymnasium.Env[Floats, Floats]):
         terms: Sequence[RewardTerm] = (),
         inserts: Inserts | None = None,
     ) -> None:
-        self.batch = Environment(airframe, 1, task, coefficients, terms, inserts)
+        super().__init__(Environment(airframe, 1, task, coefficients, terms, inserts))
         self.insert = self.batch.insert
-        self.observation_space = self.batch.single_observation_space
-        self.action_space = self.batch.single_action_space
-        self.render_mode = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Begin an episode; with a seed, the first one of that seed's sequence."""
-        super().reset(seed=seed)
-        observation, _ = self.batch.reset(seed=seed)
-        return observation[0], {}
-
-    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """One control step of 10 ms: see `Environment.step`."""
-        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
-        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
