@@ -77,7 +77,7 @@ def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(refused_laun
 @pytest.mark.parametrize("craft", ["crazyflie", "sih_quadx", "x500", "racer", "any_rates", "any_quad"])
 def test_the_default_cage_grants_each_trajectory_that_names_no_size_and_no_period(kind, craft):
     """Also where the take-off ended .2 m beside its place and .15 m too low."""
-    _, settings, _, automatic = plan_flight(SupervisorParameters(airframe=craft, trajectory=kind))
+    _, settings, automatic = plan_flight(SupervisorParameters(airframe=craft, trajectory=kind))
     cage = settings.cage.laid((0.0, 0.0, 0.0))
     for path in automatic.plan.trajectories:
         for centre in ((0.0, 0.0, 1.0), (0.2, 0.2, 0.85), (-0.2, 0.2, 0.85), (0.2, -0.2, 0.9)):

@@ -29,9 +29,9 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     return vehicle, settings, wanted
 
 
-def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
-    """Vehicle, settings, preflight and automatic flight. Raises UsageError where they are impossible."""
-    vehicle, settings, wanted = flight_settings(p)
+def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, AutomaticFlight]:
+    """Vehicle, settings and automatic flight. Raises UsageError where they are impossible."""
+    vehicle, settings, _ = flight_settings(p)
     settings = for_adaptation(settings) if p.adapt else settings
     contract = require_fit(p.model, vehicle, p.rate) if p.model else None
     settings = for_lost_rotor(settings, vehicle, contract is not None and contract.lost_rotor, p.rotor_check)
@@ -41,7 +41,7 @@ def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Want
     for path in automatic.plan.trajectories if automatic.anywhere else ():
         if why := too_fast(path, settings.cage.laid((0.0, 0.0, 0.0)), settings.braking, settings.set_point):
             raise UsageError(f"trajectory {path.name}: {why}")
-    return vehicle, settings, wanted, automatic
+    return vehicle, settings, automatic
 
 
 def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> Contract:

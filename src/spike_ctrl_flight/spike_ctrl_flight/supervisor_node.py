@@ -48,7 +48,7 @@ class Supervisor(ProcessNode):
     def __init__(self) -> None:
         super().__init__("supervisor")
         p = self.parameters = declare(self, SupervisorParameters)
-        _, self.settings, _, self.automatic = plan_flight(p)
+        _, self.settings, self.automatic = plan_flight(p)
         self.state, self.tally = SupervisorState(), Tally()
         self.requests: list[Request] = []
         self.target: Target | None = None

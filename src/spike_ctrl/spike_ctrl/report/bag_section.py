@@ -40,7 +40,7 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     choice: replay.Choice | None = None
     compared = found = None
     try:
-        choice, compared, _ = _judged(recording, models)
+        choice, compared = _judged(recording, models)
         found = replay.replay(recording, choice.policies, traces=True)
     except BagError as error:
         notes.append(f"not replayed: {error}")
@@ -75,16 +75,16 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     return Section(title, parts, notes)
 
 
-def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison, replay.Replay]:
+def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison]:
     """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models."""
     try:
-        return replay.judged(recording)
+        return replay.judged(recording)[:2]
     except BagError as error:
         refused = error
     for path in (*models, *_shipped(recording)):
         model = checkpoint.read(path)
         try:
-            return replay.judged(recording, model, str(path))
+            return replay.judged(recording, model, str(path))[:2]
         except BagError as error:
             refused = error
     raise refused
