@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl_identify.log_defects import period
+from spike_ctrl_identify.log_defects import correlation, period
 from spike_ctrl_identify.logged_flight import STATE, Declared, LoggedFlight, Series
 
 FACTOR = 2.0  # two measurements of one motion may differ by this
@@ -114,11 +114,11 @@ def _compared(first: np.ndarray, second: np.ndarray, least: float) -> _Compariso
         a, b, c = (_late(x, y) for x, y in ((first, -late), (second, late), (turned, -late)))
         count = min(len(a), len(b))
         a, b, c = a[:count], b[:count], c[:count]
-        axes = np.array([_alike(a[:, i], b[:, i]) for i in range(size)])
-        score = max(abs(_alike(a, b)), abs(_alike(c, b)), float(np.abs(axes).max()))
+        axes = np.array([correlation(a[:, i], b[:, i]) for i in range(size)])
+        score = max(abs(correlation(a, b)), abs(correlation(c, b)), float(np.abs(axes).max()))
         if best is None or score > best[0]:
             small = np.array([_rms(a[:, i]) < 0.2 * _rms(a) for i in range(size)])
-            best = score, _alike(a, b), np.where(small, np.nan, axes), _alike(c, b)
+            best = score, correlation(a, b), np.where(small, np.nan, axes), correlation(c, b)
     return _Comparison(_rms(second) / _rms(first), *best[1:])
 
 
@@ -301,8 +301,3 @@ def _clipped(signal: np.ndarray) -> np.ndarray:
 
 def _rms(signal: np.ndarray) -> float:
     return float(np.sqrt((signal**2).sum() / len(signal)))
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> float:
-    norm = np.sqrt((one**2).sum() * (other**2).sum())
-    return float((one * other).sum() / norm) if norm > 0 else 0.0

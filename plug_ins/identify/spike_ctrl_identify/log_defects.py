@@ -116,7 +116,7 @@ def delay(rates: Series, attitude: Series) -> tuple[float, float]:
     seen = _band(np.column_stack([np.interp(grid[1:-1], rates.time, column) for column in rates.value.T]))
     most = round(LATEST / GRID)
     shifts = np.arange(-most, most + 1)
-    found = np.array([_correlation(_shifted(true, -k), _shifted(seen, k)) for k in shifts])
+    found = np.array([correlation(_shifted(true, -k), _shifted(seen, k)) for k in shifts])
     peak = int(found.argmax())
     if peak in (0, len(shifts) - 1):
         return float(shifts[peak] * GRID), float(found[peak])
@@ -137,6 +137,7 @@ def _shifted(signal: np.ndarray, rows: int) -> np.ndarray:
     return signal[rows:] if rows >= 0 else signal[:rows]
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two signals about 0: 1 where they are alike; 0 where one of them is 0."""
     norm = np.sqrt((one**2).sum() * (other**2).sum())
     return float((one * other).sum() / norm) if norm > 0 else 0.0

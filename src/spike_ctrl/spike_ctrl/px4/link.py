@@ -41,7 +41,7 @@ class Link:
         self.system = system
         self.others: set[int] = set()
         self._reader = Reader(set(_EVENTS), stream, signing)
-        self._writer = Writer(system, dialect.ONBOARD_COMPUTER, signing)
+        self._write = Writer(system, dialect.ONBOARD_COMPUTER, signing).write
         self._first_answers = 0  # still due to mode requests
         self._resets: int | None = None
 
@@ -172,9 +172,6 @@ class Link:
             _milliseconds(now), self.system, dialect.COMPONENT, mask, quaternion, *rates, thrust
         )
         return self._write(message, now)
-
-    def _write(self, message: messages.MAVLink_message, now: float) -> bytes:
-        return self._writer.write(message, now)
 
     # --- what is received -------------------------------------------------------------------------------------------
 
