@@ -32,7 +32,7 @@ def interface(name: str, kind: str) -> Any:
     try:
         package, *middle, last = name.split("/")
         found = getattr(importlib.import_module(".".join((package, *(middle or [kind])))), last)
-    except (AttributeError, ImportError, ValueError):
+    except (AttributeError, ImportError, ValueError, TypeError):
         found = None
     if kind == "srv" and hasattr(found, "SLOT_TYPES"):
         raise RuntimeError("The passed type is not a service")

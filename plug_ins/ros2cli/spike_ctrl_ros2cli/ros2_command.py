@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 
@@ -65,11 +66,17 @@ def answer(arguments: list[str]) -> int | str | None:
         return int(signal.SIGINT)
     except Stopped:
         return int(signal.SIGTERM)
-    except (UsageError, RuntimeError) as error:
+    except _refusals() as error:
         return str(error)
     except BrokenPipeError:  # who read the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Errors that are one line for the user; rclpy's for a name that is none, too, where a command has imported it."""
+    rclpy = sys.modules.get("rclpy.exceptions")
+    return (UsageError, RuntimeError, ValueError, re.error, *([rclpy.NameValidationException] if rclpy else []))
 
 
 def program() -> int | str | None:

@@ -60,7 +60,7 @@ ros2 topic echo /policy/model --qos-durability transient_local -l 10
     echo.add_argument("--no-str", action="store_true", help="print of texts their lengths alone")
     echo.add_argument("--raw", action="store_true", help="print the bytes of each message")
     echo.add_argument("-n", "--node-name", help="name of the node that listens (default: a hidden one)")
-    echo.add_argument("--qos-depth", type=int, metavar="N", help="messages that may wait (default: 5)")
+    echo.add_argument("--qos-depth", type=_positive, metavar="N", help="messages that may wait (default: 5)")
     echo.add_argument("--qos-reliability", choices=("reliable", "best_effort"), help="(default: as the publishers)")
     echo.add_argument("--qos-durability", choices=("transient_local", "volatile"), help="(default: as the publishers)")
 
@@ -248,10 +248,17 @@ def _text(shown: Any, options: argparse.Namespace) -> str:
 
 def _filter(expression: str | None) -> Filter | None:
     """As the real one: any Python expression of the message m, by whoever calls this program."""
-    return None if expression is None else lambda m: eval(expression, {"m": m})
+
+    def wanted(message: Any) -> Any:
+        try:
+            return eval(expression or "", {"m": message})
+        except Exception as error:
+            raise RuntimeError(f"--filter {expression}: {type(error).__name__}: {error}") from None
+
+    return None if expression is None else wanted
 
 
 def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
+    if not (text.isdecimal() and 0 < int(text) < 2**31):
         raise argparse.ArgumentTypeError("value must be a positive integer")
     return int(text)

@@ -150,6 +150,30 @@ def test_what_cannot_be_echoed_ends_with_a_line(ros2):
     assert code == "Invalid field 'pose.poze': 'PoseWithCovariance' object has no attribute 'poze'"
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["topic", "echo", "a-b", "std_msgs/msg/String"], "topic name 'a-b' is invalid"),
+        (["topic", "echo", "/words", "../msg/String"], "The passed message type is invalid"),
+        (["topic", "echo", "/words", "-n", "a b"], "Invalid node name"),
+        (["topic", "echo", "/words", "--filter", "m.data ="], "--filter m.data =: SyntaxError: "),
+        (["topic", "hz", "/words", "--filter", "m.dat"], "--filter m.dat: AttributeError: 'String' object has no attribute"),
+        (["service", "call", "a-b", "std_srvs/srv/Trigger"], "Invalid service name"),
+        (["param", "list", "/toy", "--filter", "("], "missing ), unterminated subpattern"),
+    ],
+)
+def test_a_name_or_expression_that_is_none_ends_with_a_line(graph, capfd, words, why):
+    found = ros2_command.answer(words)
+    assert isinstance(found, str) and found.startswith(why)
+
+
+@pytest.mark.parametrize("depth", ["-1", "0", "99999999999"])
+def test_a_depth_is_a_positive_number(depth, capsys):
+    with pytest.raises(SystemExit):
+        ros2_command.answer(["topic", "echo", "/words", f"--qos-depth={depth}"])
+    assert "argument --qos-depth: value must be a positive integer" in capsys.readouterr().err
+
+
 def test_parameters_are_listed_shown_and_described(ros2):
     listed = ["  gain", "  name", "  row", "  start_type_description_service", "  use_sim_time"]
     assert ros2("param list /toy") == (None, listed)
