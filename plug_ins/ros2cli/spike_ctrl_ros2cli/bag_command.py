@@ -29,15 +29,14 @@ def show_bag(options: argparse.Namespace) -> str | None:
     folder = options.bag_path
     try:
         about = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-    except (OSError, TypeError, KeyError, yaml.YAMLError):
-        return f"{folder}: no metadata.yaml of a bag: `spike-ctrl repair {folder}` restores a broken recording"
-    topics = [_topic(one) for one in about["topics_with_message_count"]]
-    topics.sort(key=lambda one: one[SORTED[options.sort]])
-    if options.topic_name:
-        for one in topics:
-            print(one["name"])
-        return None
-    print(described(about, topics, size=sum((folder / name).stat().st_size for name in about["relative_file_paths"])))
+        topics = [_topic(one) for one in about["topics_with_message_count"]]
+        topics.sort(key=lambda one: one[SORTED[options.sort]])
+        size = sum((folder / name).stat().st_size for name in about["relative_file_paths"])
+        words = described(about, topics, size)
+    except (OSError, TypeError, ValueError, LookupError, AttributeError, OverflowError, yaml.YAMLError) as error:
+        return f"{folder}: no metadata.yaml of a bag ({error}): `spike-ctrl repair {folder}` restores a broken recording"
+    for line in [one["name"] for one in topics] if options.topic_name else [words]:
+        print(line)
     return None
 
 

@@ -93,6 +93,21 @@ def test_a_bag_is_described(tmp_path, capsys):
     assert "spike-ctrl repair" in ros2_command.answer(["bag", "info", str(tmp_path)])
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"rosbag2_bagfile_information: {}", "topics_with_message_count"),
+        (b"rosbag2_bagfile_information: {topics_with_message_count: 3}", "'int' object is not iterable"),
+        (b"rosbag2_bagfile_information: {topics_with_message_count: [], relative_file_paths: [a_0.mcap]}", "a_0.mcap"),
+        (b"\xff\xfe", "can't decode byte 0xff"),
+    ],
+)
+def test_a_bag_whose_metadata_are_broken_or_whose_file_is_gone_ends_with_a_line(text, why, tmp_path):
+    (tmp_path / "metadata.yaml").write_bytes(text)
+    found = ros2_command.answer(["bag", "info", str(tmp_path)])
+    assert why in found and f"`spike-ctrl repair {tmp_path}`" in found
+
+
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_launch_shows_the_arguments_of_a_file_that_the_package_name_finds(name, capsys):
     assert ros2_command.answer(["launch", "spike_ctrl", f"{name}.launch.py", "--show-args"]) == 0
