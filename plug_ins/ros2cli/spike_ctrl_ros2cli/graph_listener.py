@@ -46,8 +46,7 @@ class Listener:
             if not self.spin(client.service_is_ready, seconds):
                 return None
             future = client.call_async(request)
-            self.spin(future.done)
-            return future.result()
+            return future.result() if self.spin(future.done, seconds) else None
         finally:
             self.node.destroy_client(client)
 

@@ -79,7 +79,7 @@ def set_state(options: argparse.Namespace) -> str | None:
             there = "".join(f"\n- {one.label} [{one.id}]" for one in found)
             return f"Unknown transition requested, available ones are:{there}"
         request = ChangeState.Request(transition=wanted[0])
-        response = graph.call(ChangeState, f"{name}/change_state", request, PATIENCE)
+        response = graph.call(ChangeState, f"{name}/change_state", request)  # may take its time
     if response is not None and response.success:
         print("Transitioning successful")
     else:

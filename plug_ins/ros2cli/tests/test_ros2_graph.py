@@ -14,7 +14,7 @@ import time
 import pytest
 from output import Output
 
-from spike_ctrl_ros2cli import ros2_command
+from spike_ctrl_ros2cli import lifecycle_command, param_command, ros2_command
 
 OURS = "import sys; from spike_ctrl_ros2cli.ros2_command import answer; sys.exit(answer(sys.argv[1:]))"
 
@@ -231,3 +231,16 @@ def test_a_lifecycle_is_shown_and_changed(ros2):
     assert code == "Unknown transition requested, available ones are:\n- configure [1]\n- shutdown [5]"
     assert ros2("lifecycle set /toy configure") == (None, ["Transitioning successful"])
     assert ros2("lifecycle get") == (None, ["/toy: inactive [2]"])
+
+
+def test_a_node_that_stands_still_is_told_after_a_while(graph, ros2, monkeypatch):
+    from rclpy.lifecycle import LifecycleNode
+
+    for module in (param_command, lifecycle_command):
+        monkeypatch.setattr(module, "PATIENCE", 0.5)
+    mute = LifecycleNode("mute", context=graph[0].context)  # nothing spins it
+    try:
+        assert "timed out waiting for parameter services for node /mute" in ros2("param get /mute use_sim_time")[0]
+        assert ros2("lifecycle get /mute")[0] == 1
+    finally:
+        mute.destroy_node()
