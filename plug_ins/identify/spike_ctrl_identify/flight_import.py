@@ -121,6 +121,8 @@ def _in_order(source: str, series: dict[str, Series]) -> tuple[dict[str, Series]
         if orders[name].back > log_defects.RESTART:
             found_ = f"{source}: {name}: found time going back by {orders[name].back:.1f} s"
             raise UsageError(f"{found_}, wanted one flight in a file")
+        if name in STATE and (leap := np.diff(found[name].time).max(initial=0.0)) > log_defects.LEAP:
+            raise UsageError(f"{source}: {name}: found time going on by {leap:.0f} s at once, wanted one flight in a file")
     return found, orders
 
 

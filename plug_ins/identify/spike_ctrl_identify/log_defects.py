@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from spike_ctrl_identify.logged_flight import Series
 
 RESTART = 1.0  # s: time that goes back by more than this begins another flight
+LEAP = 3600.0  # s: time of the state that goes on by more than this at once, too
 STRAIGHT = 1e-6  # of a signal's range: a row this near to the line between its neighbours was interpolated
 LATEST = 0.1  # s: delays up to this are looked for
 GRID = 0.01  # s

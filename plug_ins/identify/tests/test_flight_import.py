@@ -279,6 +279,7 @@ def damaged(column, row, cell):
         (csv_text(turning() | {"gyro.y": np.full(600, np.nan)}), "rates: found 0 samples, wanted at least 3"),
         (csv_text(turning(period=0.2)), "position: found a sample each 200 ms, wanted one at least each"),
         (csv_text(turning(5)) + csv_text(turning(5)).partition("\n")[2], "found time going back by 5.0 s, wanted one"),
+        (damaged("Timestamp", 599, "1e15"), "position: found time going on by 999999999989 s at once, wanted one flight"),
         (csv_text(turning()).replace("\n", ",7\n", 3).replace(",7\n", "\n", 1), "line 2: found 26 cells, wanted 25"),
     ],
 )  # fmt: skip
