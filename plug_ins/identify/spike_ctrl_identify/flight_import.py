@@ -27,7 +27,7 @@ from spike_ctrl_identify.log_defects import Order
 from spike_ctrl_identify.logged_flight import STATE, LoggedFlight, Series
 
 DISORDER = {
-    "unknown": "samples with empty cells or NaN are left out",
+    "unknown": "samples with empty cells, NaN or numbers beyond all units are left out",
     "doubled": "samples with the time of another are left out",
     "backward": "samples came out of order and were sorted",
 }

@@ -14,6 +14,7 @@ from spike_ctrl_identify.logged_flight import Series
 
 RESTART = 1.0  # s: time that goes back by more than this begins another flight
 LEAP = 3600.0  # s: time of the state that goes on by more than this at once, too
+HUGE = 1e30  # in any unit: no sample of anything, and a bag's numbers of 32 bits end soon after
 STRAIGHT = 1e-6  # of a signal's range: a row this near to the line between its neighbours was interpolated
 LATEST = 0.1  # s: delays up to this are looked for
 GRID = 0.01  # s
@@ -25,7 +26,8 @@ OUTSIDE = 1e-3  # motors: beyond 0..1 by more than this is no command
 class Order(NamedTuple):
     """What a quantity's samples suffered before they were in order.
 
-    unknown: samples with NaN. doubled: samples with the time of another. backward: steps back in time. back: the largest, s.
+    unknown: samples with NaN or above HUGE. doubled: samples with the time of another. backward: steps back in time, of
+    which back, s, is the largest.
     """
 
     unknown: int = 0
@@ -35,8 +37,8 @@ class Order(NamedTuple):
 
 
 def ordered(series: Series) -> tuple[Series, Order]:
-    """The samples that are finite, in order of time; of several with one time, the first."""
-    good = np.isfinite(series.time) & np.isfinite(series.value).all(1)
+    """The samples that are numbers below HUGE, in order of time; of several with one time, the first."""
+    good = np.isfinite(series.time) & (np.abs(series.value) < HUGE).all(1)  # NaN is not below it
     time, value = series.time[good], series.value[good]
     steps = np.diff(time)
     backward, back = int((steps < 0).sum()), float(max(-steps.min(initial=0.0), 0.0))

@@ -147,6 +147,13 @@ def test_rows_doubled_and_out_of_order_are_told_and_put_right(tmp_path, capsys):
     assert (np.diff(found.states.tick) == 1).all() and len(found.states.tick) == 600
 
 
+@pytest.mark.parametrize(("column", "quantity"), [("pm.vbat", "voltage"), ("gyro.y", "rates")])
+def test_a_number_beyond_all_units_is_left_out_and_told(column, quantity, tmp_path, capsys):
+    assert hostile(tmp_path, damaged(column, 300, "1e300")) == 0
+    assert f"{quantity}: 1 samples with empty cells, NaN or numbers beyond all units are left out" in capsys.readouterr().out
+    read(tmp_path / "bags" / "bad")
+
+
 def test_missing_rows_are_missing_ticks_and_nothing_is_made_up_for_them(tmp_path):
     keep = np.delete(np.arange(600), np.arange(300, 320))
     run(save(tmp_path / "a.csv", turning(), keep), "-o", tmp_path / "bags")
