@@ -211,7 +211,8 @@ def test_for_an_airframe_by_rates_nobody_asks_how_the_motors_were_logged(tmp_pat
 
 
 def test_what_is_no_ulog_or_cut_off_is_refused_in_one_line(tmp_path, capsys):
-    for data in (b"", b"ULog", b"no log at all, but long enough", ulog(flight())[:200]):
+    begun = ulog({})[:16]
+    for data in (b"", b"ULog", b"no log at all, but long enough", ulog(flight())[:200], begun + b"\x20\x4eX" + bytes(50)):
         (tmp_path / "a.ulg").write_bytes(data)
         arguments = ["import", str(tmp_path / "a.ulg"), "-o", str(tmp_path / "bags"), "--airframe", "crazyflie"]
         assert main.main(arguments) == 2

@@ -61,8 +61,8 @@ def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
     said = io.StringIO()  # pyulog prints what it finds damaged
     try:
         with contextlib.redirect_stdout(said):
-            log = ULog(io.BytesIO(data), list(TOPICS))
-    except (ULogException, struct.error, IndexError, ValueError, KeyError, OverflowError) as error:
+            log = ULog(_Bytes(data), list(TOPICS))
+    except (EOFError, ULogException, struct.error, IndexError, ValueError, KeyError, OverflowError) as error:
         raise UsageError(f"{path}: found no ULog that can be read ({error}), wanted one") from None
     topics: dict[str, Topic] = {}
     for one in log.data_list:
@@ -89,6 +89,19 @@ def read(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
         unread=unread,
         remedy=REMEDY,
     )
+
+
+class _Bytes(io.BytesIO):
+    """Contents that end: pyulog seeks back and begins anew for ever where definitions are damaged up to the end."""
+
+    ends = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.ends += len(data) < (size or 0)
+        if self.ends > 100:
+            raise EOFError("damaged up to its end")
+        return data
 
 
 def enu(ned: np.ndarray) -> np.ndarray:
