@@ -196,7 +196,9 @@ def load(name: str) -> ColumnMap:
 
 def text(name: str) -> str:
     """The YAML of a map that comes with this package. Raises UsageError."""
-    return yaml_file.find(name, "map", MAPS).read_text(encoding="utf-8")
+    if name not in known():
+        raise UsageError(f"map '{name}' not found; known: {', '.join(known())}")
+    return (MAPS / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def parse(data: Any, source: str) -> ColumnMap:

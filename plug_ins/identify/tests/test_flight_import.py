@@ -327,6 +327,8 @@ def test_a_printed_map_reads_what_the_known_one_reads(tmp_path, capsys):
     assert run("--print-map", "cfclient") == 0
     (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
     assert column_map.load(str(tmp_path / "mine.yaml")) == column_map.load("cfclient")
+    assert run("--print-map", "none.yaml") == 2
+    assert "map 'none.yaml' not found; known: cfclient, " in capsys.readouterr().err
 
 
 def test_an_import_without_a_log_or_an_airframe_says_what_it_wants(tmp_path, capsys):
