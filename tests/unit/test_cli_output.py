@@ -99,6 +99,17 @@ def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(
     )
 
 
+def test_a_disk_that_is_full_ends_a_verb_with_a_line(capsys):
+    with open("/dev/full", "w") as full:
+        program = [sys.executable, "-m", "spike_ctrl.cli.main", "schema", "airframe"]
+        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: an output: cannot be written to its end (no space left on the disk)\n"
+    assert refused(capsys, "schema", "airframe", "-o", "/dev/full").startswith(
+        "--output /dev/full: cannot be written (No sp"
+    )
+
+
 @pytest.mark.plug_ins
 def test_truth_makes_the_folders_that_lead_to_its_file(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gz", None)  # be Gazebo installed or not

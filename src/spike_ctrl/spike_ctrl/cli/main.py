@@ -16,7 +16,7 @@ from importlib import metadata
 from types import ModuleType
 
 from spike_ctrl import __version__, cli, plug_ins
-from spike_ctrl._files import compile_notice
+from spike_ctrl._files import atomic_file, compile_notice
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl._files.printable import printable
 from spike_ctrl._files.text_table import folded, output_width
@@ -71,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130
         missing = _missing_package(error)
+        if isinstance(error, OSError) and (full := atomic_file.reason(error)).startswith("no space"):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails to empty it at the end
+            missing = f"{error.filename or 'an output'}: cannot be written to its end ({full})"
         if missing is None and not isinstance(error, UsageError):
             raise
         print(f"error: {missing or printable(str(error))}", file=sys.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths, settings
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 
 GROUP = "tools"
 EXAMPLES = """
@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
         print(text, end="")
     else:
         output_paths.require_file("--output", options.output)
-        options.output.write_text(text, encoding="utf-8")
+        with refused(f"--output {options.output}: cannot be written"):
+            options.output.write_text(text, encoding="utf-8")
     return 0
 
 
