@@ -71,7 +71,7 @@ def _beside(path: Path) -> tuple[dict, dict[str, int]]:
         about = yaml.safe_load(file.read_text(encoding="utf-8"))
         counts = about.get("row_counts", {})
         return about, {COUNTS[name]: int(count) for name, count in counts.items() if name in COUNTS}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"{file}: cannot be used ({error}), wanted keys and values, or no file") from None
 
 

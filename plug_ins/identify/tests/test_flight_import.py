@@ -297,6 +297,13 @@ def test_what_cannot_be_a_flight_is_refused_in_one_line(text, words, tmp_path, c
     assert not list(tmp_path.glob("bags/*"))
 
 
+@pytest.mark.parametrize("text", ["row_counts: {imu: .inf}", f"a: {'[' * 5000}{']' * 5000}", "row_counts: 5", "- 1", "a: ["])
+def test_metadata_beside_a_log_that_cannot_be_used_are_refused_by_their_file(text, tmp_path, capsys):
+    (tmp_path / "bad_metadata.yaml").write_text(text)
+    assert hostile(tmp_path, csv_text(turning())) == 2
+    assert "bad_metadata.yaml: cannot be used (" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
