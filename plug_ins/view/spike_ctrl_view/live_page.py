@@ -72,7 +72,7 @@ def _flight(seen: SeenGraph) -> list[str]:
             lines += [_line(f"supervisor {silent}; its last word:", "bad")]
         rungs = "".join(_rung(rung, status.rung) for rung in RUNG_COLOURS)
         lines += [f'<div class="ladder">{rungs}</div>']
-        lines += [_line(f"{seen_graph.doing(status)}, for {seen.now - seen.rung_since:.0f} s")]
+        lines += [_line(f"{seen_graph.doing(status)}, {seen.lasting}")]
         lines += [_line(seen_graph.reason(seen), "soft")]
         lines += [_line(f"policy {status.checkpoint_id or 'none approved'}")]
         lines += [_line(f"latched fault {seen_graph.latched(status)}", "bad" if status.latched else "soft")]

@@ -55,7 +55,7 @@ def _flight(seen: SeenGraph) -> Panel:
         silent = seen_graph.unheard(seen, "supervisor/status")
         lines += [Text(f"supervisor {silent}; its last word:", style="red")] if silent else []
         rung = (RUNGS.get(status.rung, f"rung {status.rung}?"), RUNG_STYLES.get(status.rung, "bold"))
-        lines.append(Text.assemble(rung, f" for {seen.now - seen.rung_since:.0f} s   {seen_graph.doing(status)}"))
+        lines.append(Text.assemble(rung, f" {seen.lasting}   {seen_graph.doing(status)}"))
         lines += [Text(why, style="dim")] if (why := seen_graph.reason(seen)) else []
         who = printable(status.checkpoint_id) or "none approved"
         fault = (seen_graph.latched(status), "red" if status.latched else "dim")

@@ -46,8 +46,9 @@ class SeenGraph:
     """A graph at one moment.
 
     supervisor, autopilot, policy, training: the last message of spike_ctrl_msgs from each, None if there was none.
-    now: s since the watch began. rung_since: value of `now` when the rung last changed. error: distances of vehicle 0 from
-    its set-point, m, oldest first. actions: of vehicle 0, by topic. events: (now, severity, text), oldest first.
+    now: s since the watch began. rung_since: value of `now` when the rung last changed, or was first heard where turned is
+    False. error: distances of vehicle 0 from its set-point, m, oldest first.
+    actions: of vehicle 0, by topic. events: (now, severity, text), oldest first.
     pace: seconds of the vehicle's clock in a second, NaN: unknown. wanted: part of a topic's name, the others are hidden.
     """
 
@@ -66,6 +67,12 @@ class SeenGraph:
     events: Sequence[tuple[float, str, str]] = ()
     pace: float = math.nan
     wanted: str = ""
+    turned: bool = True
+
+    @property
+    def lasting(self) -> str:
+        """How long this rung lasts, as far as it was watched."""
+        return f"for {'' if self.turned else 'at least '}{self.now - self.rung_since:.0f} s"
 
     @property
     def heard(self) -> bool:

@@ -33,7 +33,7 @@ class WatchedGraph:
         self._looks: deque[tuple[float, float, dict[str, int]]] = deque(maxlen=WINDOW)
         self._looks.append((now, math.nan, dict(self.hearing.counts)))
         self._error: deque[float] = deque(maxlen=HISTORY)
-        self._rung, self._rung_since, self._tick = None, 0.0, -1
+        self._rung, self._rung_since, self._turned, self._tick = None, 0.0, False, -1
 
     def seen(self, now: float, wanted: str = "") -> SeenGraph:
         """The state of the graph at the monotonic time `now`, s. wanted: part of a topic's name, the others are hidden."""
@@ -48,6 +48,7 @@ class WatchedGraph:
             self._tick = state.tick
             self._error.append(float(np.linalg.norm(state.observation[:3])))
         if supervisor is not None and supervisor.rung != self._rung:
+            self._turned = self._rung is not None
             self._rung, self._rung_since = supervisor.rung, now - self.begun
         self._events += [(when - self.begun, severity, text) for when, severity, text in hearing.said]
         hearing.said.clear()
@@ -70,6 +71,7 @@ class WatchedGraph:
             ),
             supervisor=supervisor,
             rung_since=self._rung_since,
+            turned=self._turned,
             autopilot=hearing.newest("autopilot"),
             policy=hearing.newest("policy/status"),
             training=hearing.newest("training/status"),

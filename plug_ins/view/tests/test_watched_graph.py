@@ -22,11 +22,11 @@ def heard():
     )
     graph = WatchedGraph(node)
 
-    def fly(tick: int) -> None:
+    def fly(tick: int, rung: int = SupervisorStatus.SILENT) -> None:
         seen = np.zeros((1, 18), np.float32)
         seen[0, 0] = 0.5
         ears["state"](fill(VehicleState(), stamp=0, tick=tick, flags=np.zeros(1, np.uint8), observation=seen))
-        ears["supervisor/status"](fill(SupervisorStatus(), stamp=0, rung=SupervisorStatus.SILENT, events=["ok: it lands"]))
+        ears["supervisor/status"](fill(SupervisorStatus(), stamp=0, rung=rung, events=["ok: it lands"]))
 
     return SimpleNamespace(graph=graph, names=names, fly=fly, begun=graph.begun)
 
@@ -45,7 +45,23 @@ def test_a_graph_that_starts_after_another_has_ended_starts_with_nothing(heard):
     assert heard.graph.graphs == graphs + 1 and not begun.heard and not begun.error and begun.supervisor is None
     heard.fly(1)
     seen = heard.graph.seen(heard.begun + 54)
-    assert seen.rung_since == pytest.approx(54) and len(seen.error) == 1 and len(seen.events) == 2
+    assert (
+        seen.rung_since == pytest.approx(54)
+        and seen.lasting == "for at least 0 s"
+        and len(seen.error) == 1
+        and len(seen.events) == 2
+    )
+
+
+def test_a_rung_that_was_there_before_the_watch_lasts_at_least_as_long_as_it_was_watched(heard):
+    heard.names.append("supervisor")
+    heard.graph.seen(heard.begun + 1)
+    heard.fly(100)
+    heard.graph.seen(heard.begun + 2)
+    assert heard.graph.seen(heard.begun + 9).lasting == "for at least 7 s"
+    heard.fly(101, SupervisorStatus.LAND)
+    heard.graph.seen(heard.begun + 10)
+    assert heard.graph.seen(heard.begun + 13).lasting == "for 3 s"
 
 
 def test_ticks_that_begin_anew_are_those_of_another_graph(heard):
