@@ -22,6 +22,7 @@ def draw(options: argparse.Namespace) -> int:
 
     if options.output is None:
         raise UsageError("-o: found none, wanted the file of the course")
+    race_verb.require_ending("--output", options.output, ".yaml", ".yml")
     output_paths.require_file("--output", options.output)
     ranges = (
         TrackRanges() if options.low is None else TrackRanges(low=options.low, high=max(options.low + 1, 4.0), pairs=0.0)

@@ -143,6 +143,12 @@ def find_model(name: str) -> Path:
     return MODELS / f"{name}.safetensors"
 
 
+def require_ending(what: str, path: Path, *endings: str) -> None:
+    """Raise UsageError for a file whose name does not end so: no command would find it again by its path."""
+    if path.suffix not in endings:
+        raise UsageError(f"{what}: found {path}, wanted a name that ends in {' or '.join(endings)}")
+
+
 def _items(items: list[str]) -> tuple[list[str], list[str]]:
     """Courses and models among the words of a command line. Raises UsageError for a word that is neither."""
     from spike_ctrl_racing.track import COURSES
@@ -273,10 +279,13 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.output is None:
         raise UsageError("-o: found none, wanted the file of the trained policy")
+    require_ending("--output", options.output, ".safetensors")
     output_paths.require_file("--output", options.output, replaced=True)
     torch.set_num_threads(1)
     recipe, origin = _recipe(options)
     training = StagedTraining(recipe, options.seed, options.output, origin)
+    if not training.kept.exists():  # else it goes on
+        output_paths.require_no_model("--output", options.output)
     begun, received, updates = time.monotonic(), stop_signals(), training.updates
     first: list[int] = []
 

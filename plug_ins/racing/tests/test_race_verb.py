@@ -75,6 +75,12 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(recurrent, tmp_path)
         (["x.safetensors"], "TRACK: found none, wanted a course or --drawn N"),
         (["split_s", "x.safetensors", "--rounds", "0"], "--rounds: found 0, wanted 1 to 100"),
         (["train"], "-o: found none"),
+        (["train", "split_s", "-o", "x.txt"], "--output: found x.txt, wanted a name that ends in .safetensors"),
+        (
+            ["train", "split_s", "-o", "models/x500.safetensors"],
+            "found the model models/x500.safetensors, wanted a file",
+        ),
+        (["draw", "-o", "x.txt"], "--output: found x.txt, wanted a name that ends in .yaml or .yml"),
     ],
 )
 def test_what_is_refused(words, message, monkeypatch):
