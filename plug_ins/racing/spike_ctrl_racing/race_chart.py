@@ -15,12 +15,14 @@ MOST = 4  # courses in a picture
 FRAME_COLOUR, NEXT_COLOUR = "#1f2430", "#d1495b"
 
 
-def require() -> None:
-    """Raise UsageError where matplotlib is missing."""
+def require(path: Path) -> None:
+    """Raise UsageError where matplotlib is missing, and for a name by which it draws nothing."""
     try:
-        import matplotlib  # noqa: F401
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
         raise UsageError("--plot: found no matplotlib, wanted it: pip install matplotlib") from None
+    if path.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
+        raise UsageError(f"--plot: found {path}, wanted a name that ends in .png")
 
 
 def save(path: Path, tracks: Sequence[Track], flights: Sequence[tuple[Race, Trace]], title: str) -> None:

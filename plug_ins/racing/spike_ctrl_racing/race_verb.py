@@ -182,7 +182,7 @@ def _race(options: argparse.Namespace) -> int:
         if path is not None:
             output_paths.require_file(what, path)
     if options.plot:
-        race_chart.require()
+        race_chart.require(options.plot)
     if options.film:
         race_film.require()
     courses = [track.load(name) for name in names]

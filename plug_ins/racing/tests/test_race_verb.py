@@ -80,6 +80,8 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(recurrent, tmp_path)
             ["train", "split_s", "-o", "models/x500.safetensors"],
             "found the model models/x500.safetensors, wanted a file",
         ),
+        (["split_s", "x.safetensors", "--plot", "picture"], "--plot: found picture, wanted a name that ends in .png"),
+        (["split_s", "x.safetensors", "--plot", "x.foo"], "--plot: found x.foo, wanted a name that ends in .png"),
         (["draw", "-o", "x.txt"], "--output: found x.txt, wanted a name that ends in .yaml or .yml"),
     ],
 )
