@@ -127,6 +127,7 @@ def _tune(options: argparse.Namespace) -> int:
     from spike_ctrl_silicon.quantise import quantised, rounded
 
     output_paths.require_file("--output", options.output, replaced=True)
+    output_paths.require_no_model("--output", options.output)
     if options.updates < 1:
         raise UsageError(f"--updates: found {options.updates}, wanted 1 or more")
     found, widths = checkpoint.load(options.model), _chosen(options, options.bits)

@@ -55,6 +55,7 @@ def test_widths_flies_each_width_and_writes_the_figures(tmp_path, capsys):
         (("widths", MODEL, "--bits", 9), "weights"),
         (("cost", MODEL, "--seconds", 0), "--seconds"),
         (("tune", MODEL, "--updates", 0, "-o", "x.safetensors"), "--updates"),
+        (("tune", MODEL, "--updates", 0, "-o", MODEL), "--output: found the model models/crazyflie.safetensors, wanted a"),
         (("fly", MODEL, "--flights", 0), "--flights"),
     ],
 )
