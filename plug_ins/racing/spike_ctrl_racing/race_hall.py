@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ctrl._files import output_paths
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.text_table import text_table
 
 HOPELESS = 10  # races without a fault, after which a policy that began none of them will begin none
@@ -32,7 +32,8 @@ def draw(options: argparse.Namespace) -> int:
     for gate in found.gates:
         words = [f"{key}: {list(value) if key == 'position' else value}" for key, value in dataclasses.asdict(gate).items()]
         lines.append(f"  - {{{', '.join(words)}}}")
-    options.output.write_text("\n".join(lines) + "\n")
+    with refused(f"--output {options.output}: cannot be written"):
+        options.output.write_text("\n".join(lines) + "\n")
     print(f"{options.output}: {len(found.gates)} gates, {found.length:.1f} m a round")
     return 0
 
@@ -45,7 +46,8 @@ def _given(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
 
     names, models = race_verb._items(options.items[1:])
     if len(names) != 1 or len(models) != 1:
-        raise UsageError(f"race {options.items[0]}: found {' '.join(options.items[1:])}, wanted a course and a model")
+        given = " ".join(options.items[1:]) or "none"
+        raise UsageError(f"race {options.items[0]}: found {given}, wanted a course and a model")
     found = checkpoint.load(race_verb.find_model(models[0]))
     contract = found.manifest.contract
     race_flights.require(found.policy, contract.observation, models[0])
