@@ -1,5 +1,6 @@
 """Work in several processes: it never waits for a worker that is gone."""
 
+import signal
 import subprocess
 import sys
 
@@ -30,6 +31,18 @@ def test_large_arguments_reach_the_workers_whole():
 def test_a_worker_that_is_killed_is_told_and_not_waited_for():
     with pytest.raises(UsageError, match="one of 2 processes ended by itself, killed or out of memory: try fewer"):
         list(processes.results(killed, {"a": (LARGE,), "b": (LARGE,)}, 2))
+
+
+def test_an_interruption_of_this_process_alone_ends_the_workers_too():
+    task = "import time; print(1, flush=True); time.sleep(100)"
+    words = f"from spike_ctrl._files import processes; list(processes.results(exec, dict.fromkeys('abc', ({task!r},)), 2))"
+    main = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert main.stdout.read(2) == b"1\n"
+        main.send_signal(signal.SIGINT)
+        assert main.wait(30) != 0
+    finally:
+        main.kill()
 
 
 def test_workers_that_end_while_they_begin_are_not_waited_for(tmp_path):

@@ -41,6 +41,10 @@ def results(function: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], wo
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     running |= {pool.submit(_call, number) for number in islice(waiting, len(done))}
                     yield from (future.result() for future in done)
+            except KeyboardInterrupt:  # the workers have it too by a terminal's Ctrl-C, and not by `kill -INT`
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
+                raise
             except BrokenProcessPool:
                 raise UsageError(f"one of {workers} processes ended by itself, killed or out of memory: try fewer") from None
 
