@@ -99,6 +99,13 @@ def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(
     )
 
 
+@pytest.mark.parametrize("arguments", [["inspect"], ["eval"], ["report"], ["replay"], ["import"], ["train", "--from-bag"]])
+@pytest.mark.plug_ins
+def test_a_path_that_cannot_be_looked_for_ends_a_verb_with_a_line(arguments, capsys):
+    long = f"{'a' * 300}.safetensors"
+    assert refused(capsys, *arguments, long) == f"{long}: cannot be used (File name too long)"
+
+
 def test_a_disk_that_is_full_ends_a_verb_with_a_line(capsys):
     with open("/dev/full", "w") as full:
         program = [sys.executable, "-m", "spike_ctrl.cli.main", "schema", "airframe"]

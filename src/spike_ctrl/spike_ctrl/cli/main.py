@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import importlib.util
 import os
@@ -74,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, OSError) and (full := atomic_file.reason(error)).startswith("no space"):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails to empty it at the end
             missing = f"{error.filename or 'an output'}: cannot be written to its end ({full})"
+        if isinstance(error, OSError) and error.filename and error.errno in (errno.EACCES, errno.ENAMETOOLONG):
+            missing = f"{error.filename}: cannot be used ({error.strerror})"
         if missing is None and not isinstance(error, UsageError):
             raise
         print(f"error: {missing or printable(str(error))}", file=sys.stderr)
