@@ -28,7 +28,7 @@ CRAFTS = ["crazyflie", "crazyflie_real", "crazyflie_l2f"]
 BEGINS = 1.0  # s
 
 
-def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
+def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0, waits=0.0):
     """A vehicle rolls and pitches to and fro for 3 s: s from BEGINS to the first finding, or None, and nearest to the limit.
 
     every: ticks from state to state. From BEGINS on: frozen, the autopilot goes on with the last command; torque, rad/s^2
@@ -37,7 +37,7 @@ def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
     craft, dice = airframe.load(name), np.random.default_rng(3)
     plant, limits, track = (
         Plant(airframe.altered(craft, thrust=thrust)),
-        TorqueResidualLimits(Turned(craft)),
+        TorqueResidualLimits(Turned(craft), waits=waits),
         TorqueResidual(),
     )
     plant.hover_at((0.0, 0.0, 100.0))
@@ -78,6 +78,11 @@ def test_old_commands_that_go_on_are_found_before_the_vehicle_lies_on_its_side(n
 def test_a_steady_torque_that_begins_in_flight_is_learnt_and_one_that_turns_it_over_is_found(name):
     assert flown(name, torque=15.0)[0] is None
     assert flown(name, torque=60.0)[0] < 0.2
+
+
+def test_where_a_lost_rotor_is_looked_for_a_torque_that_nobody_commands_must_last():
+    at_once, later = (flown("crazyflie", torque=60.0, waits=waits)[0] for waits in (0.0, 0.15))
+    assert later - at_once == pytest.approx(0.15, abs=0.013)  # by a state more
 
 
 def certified(seed, who):

@@ -59,6 +59,7 @@ class RateResidual(NamedTuple):
     expected: Pair = (0.0, 0.0)
     apart: Pair = (0.0, 0.0)
     commanded: float = 0.0
+    since: float | None = None
 
     def beyond(self, share: float) -> float:
         """How far (rad) the vehicle has turned otherwise than commanded, less that share of what was commanded."""
@@ -132,12 +133,16 @@ class TorqueResidualLimits:
     learns: float = within(0.3, 0.01, 10.0, "Time in which a steady torque is learnt.", "s")
     late: float = within(0.01, 0.0, 1.0, "Delay of the link, in addition to the one state for which a command waits.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
+    waits: float = within(
+        0.0, 0.0, 1.0, "Time for which it must last: where a lost rotor is looked for, as that takes.", "s"
+    )
 
 
 class TorqueResidual(NamedTuple):
     """stamp: of the last state, s. rates: rad/s. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
-    apart, commanded: the sums, rad/s. steady: rad/s^2, that nobody commands. All of roll and pitch.
+    apart, commanded: the sums, rad/s. steady: rad/s^2, that nobody commands. All of roll and pitch. since: s, from when on
+    they have been too far apart.
     """
 
     stamp: float | None = None
@@ -147,6 +152,7 @@ class TorqueResidual(NamedTuple):
     apart: Pair = (0.0, 0.0)
     steady: Pair = (0.0, 0.0)
     commanded: float = 0.0
+    since: float | None = None
 
     def beyond(self, share: float) -> float:
         """How far (rad/s) the rates are apart from the commanded ones, less that share of what was commanded."""
@@ -174,8 +180,11 @@ def follow_motors(
     apart = track.apart[0] * kept + x - u * dt, track.apart[1] * kept + y - v * dt
     steady = u + learnt * (x / dt - u), v + learnt * (y / dt - v)
     commanded = track.commanded * kept + dt * math.hypot(a, b)
-    track = TorqueResidual(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded)
+    since = sample.stamp if track.since is None else track.since
+    track = TorqueResidual(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded, since)
     if track.beyond(limits.share) <= limits.apart:
+        return track._replace(since=None), ()
+    if sample.stamp - since < limits.waits:
         return track, ()
     most = limits.apart + limits.share * commanded
     detail = f"body rates gained {math.hypot(*apart):.1f} rad/s otherwise than commanded, wanted at most {most:.1f} rad/s"

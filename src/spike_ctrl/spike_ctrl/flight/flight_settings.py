@@ -206,7 +206,8 @@ def for_lost_rotor(settings: FlightSettings, airframe: Airframe, flown: bool, ch
     """
     if settings.layout == "rates" or not (flown or checked):
         return settings
-    return replace(settings, rotors=replace(settings.rotors, turned=Turned(airframe), flown=flown))
+    rotors = replace(settings.rotors, turned=Turned(airframe), flown=flown)
+    return replace(settings, rotors=rotors, spin=replace(settings.spin, waits=rotors.waits))
 
 
 def _cage(text: str) -> Cage:
