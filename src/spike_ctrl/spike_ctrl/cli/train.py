@@ -62,9 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if options.online and not options.from_bag:
         raise UsageError("--online: found without --from-bag, wanted with it: a run without bags is online anyway")
     if options.from_bag and options.resume:
-        raise UsageError(
-            "--from-bag: found with --resume, wanted one of them: a run that learnt from bags cannot be resumed"
-        )
+        raise UsageError("--from-bag: found with --resume, wanted one of them: a run that learnt from bags is not resumed")
     from spike_ctrl.learn import resumption
 
     if options.resume:

@@ -53,9 +53,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser, VehicleSettings, sensors="RECIPE", truth="FILE", fault="WHAT")
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated")
-    parser.add_argument(
-        "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
-    )
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="key to sign with; messages without it are dropped")
     parser.add_argument("--paced", action="store_true", help="its time waits up to 1 s for the answer to each state")
     parser.add_argument("--until-disarmed", action="store_true", help="after a first signal, fly on until it is disarmed")
     parser.set_defaults(**DEFAULTS)

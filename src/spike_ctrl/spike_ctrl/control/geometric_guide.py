@@ -53,9 +53,7 @@ class Gains:
     tilt_damping: float = within(0.85, 0.01, 10.0, "Damping ratio of the tilt loop.")
     yaw_frequency: float = within(4.0, 0.01, 1000.0, "Natural frequency of the yaw loop.", "rad/s")
     yaw_damping: float = within(1.0, 0.01, 10.0, "Damping ratio of the yaw loop.")
-    integral: float = within(
-        0.8, 0.0, 100.0, "Gain on the integral of the position error, where the true parameters are not given.", "1/s"
-    )
+    integral: float = within(0.8, 0.0, 100.0, "Gain on the integral of the position error, if the plant is not told.", "1/s")
     max_integral: float = within(6.0, 0.0, 100.0, "Largest integral: half a vehicle's weight and more.", "m/s^2")
     lead_cap: float = within(1.5, 1.0, 100.0, "Largest factor by which the lead shortens the motor lag.")
     min_lag: float = within(0.02, 1e-3, 1.0, "Motor lag below which the lead does not shorten it.", "s")

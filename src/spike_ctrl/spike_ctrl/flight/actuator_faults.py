@@ -46,9 +46,7 @@ class RateResidualLimits:
     share: float = within(0.25, 0.0, 1.0, "Share of the commanded turn that is allowed in addition.", "")
     memory: float = within(0.3, 0.15, 10.0, "Time in which a turn is forgotten.", "s")
     lag: float = within(0.1, 0.001, 1.0, "Delay from a command to the body rates: link and rate loop.", "s")
-    full: float = within(
-        0.98, 0.5, 1.0, "From this size of an action on it is at its limit, and the turn is not judged.", ""
-    )
+    full: float = within(0.98, 0.5, 1.0, "From this size of an action on the turn is not judged: it is at its limit.", "")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
 
 
@@ -59,7 +57,6 @@ class RateResidual(NamedTuple):
     expected: Pair = (0.0, 0.0)
     apart: Pair = (0.0, 0.0)
     commanded: float = 0.0
-    since: float | None = None
 
     def beyond(self, share: float) -> float:
         """How far (rad) the vehicle has turned otherwise than commanded, less that share of what was commanded."""
@@ -133,9 +130,7 @@ class TorqueResidualLimits:
     learns: float = within(0.3, 0.01, 10.0, "Time in which a steady torque is learnt.", "s")
     late: float = within(0.01, 0.0, 1.0, "Delay of the link, in addition to the one state for which a command waits.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
-    waits: float = within(
-        0.0, 0.0, 1.0, "Time for which it must last: where a lost rotor is looked for, as that takes.", "s"
-    )
+    waits: float = within(0.0, 0.0, 1.0, "Time for which it must last; not 0 where a lost rotor is looked for.", "s")
 
 
 class TorqueResidual(NamedTuple):

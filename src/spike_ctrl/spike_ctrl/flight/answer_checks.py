@@ -65,18 +65,12 @@ class BehaviourLimits:
     and may hardly act in a calm hover, so it is held against the velocity alone.
     """
 
-    fall_action: float = within(
-        -0.9, -1.0, 0.0, "A guide that asks for a lower collective action lets the vehicle fall.", ""
-    )
+    fall_action: float = within(-0.9, -1.0, 0.0, "A guide with a lower collective action asks for a fall.", "")
     fall_answers: int = within(10, 1, 1000, "After so many such answers in a row the guide counts as silent.", "")
     level: float = within(0.5, 0.0, 3.2, "Answers that let the vehicle fall count only below this tilt.", "rad")
     equal: float = within(0.01, 0.0, 1.0, "Actions that differ by less count as equal.", "")
-    moved: float = within(
-        0.1, 0.0, 100.0, "Velocity (motors: rates too) beyond which equal actions are a fault.", "m/s, rad/s"
-    )
-    moved_far: float = within(
-        0.5, 0.0, 100.0, "The same of the guide's equal actions and the velocity beside the set-point's.", "m/s"
-    )
+    moved: float = within(0.1, 0.0, 100.0, "Velocity (motors: rates too) at which equal actions are a fault.", "m/s, rad/s")
+    moved_far: float = within(0.5, 0.0, 100.0, "The same for the guide, of the velocity beside the set-point's.", "m/s")
 
 
 @dataclass(frozen=True)

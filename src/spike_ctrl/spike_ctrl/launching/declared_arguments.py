@@ -21,9 +21,7 @@ from spike_ctrl._files.ranges import setting, within
 class LaunchSettings:
     """Arguments of each launch file whose nodes work together."""
 
-    log_level: str = setting(
-        "info", "The least severe messages that nodes print.", choices=("debug", "info", "warn", "error")
-    )
+    log_level: str = setting("info", "Least severe messages that nodes print.", choices=("debug", "info", "warn", "error"))
     namespace: str = setting("", "ROS namespace of the nodes, topics and services, such as b; empty: the root.")
     priority: int = within(0, 0, 99, "In real time: SCHED_FIFO priority of the nodes from state to command; 0: ordinary.")
 

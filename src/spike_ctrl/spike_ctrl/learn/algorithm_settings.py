@@ -37,9 +37,7 @@ class TD3BCSettings:
     reward_scale: float = within(1.0, 1e-6, 1e6, "Factor of a shifted reward.")
     reward_shift: float = within(0.0, -1e12, 1e12, "Subtracted from a shifted reward; it can make it pay to crash.")
     crash_reward: float = within(0.0, -1e12, 1e12, "Shifted reward of a crash.")
-    label: str = setting(
-        "buffer", "What the actor is held to: the action flown, or the guide's.", choices=("buffer", "guide")
-    )
+    label: str = setting("buffer", "What the actor is held to: flown action, or the guide's.", choices=("buffer", "guide"))
     bc_own: float = within(1.0, 0.0, 1.0, "Weight of the label where the policy flew: it is its own action with noise.")
     bc_unit: str = setting(
         "one", "Unit of the label's error: one, or the label's deviation over the batch.", choices=("one", "deviation")
@@ -79,9 +77,7 @@ class DaggerSettings:
     exponent: float = within(0.5, 0.05, 1.0, "Exponent of the shaped reward, see `reward_shaping`.", formerly="root")
     td_lambda: float = within(0.95, 0.0, 1.0, "Lambda of the critic's targets.")
     critic_rate: float = within(1e-3, 1e-7, 1.0, "Learning rate of the critic.")
-    least_importance: float = within(
-        0.02, 0.0, 1.0, "Weight of a state in which nothing can be lost.", formerly="least_stake"
-    )
+    least_importance: float = within(0.02, 0.0, 1.0, "Weight of a state where nothing can be lost.", formerly="least_stake")
     epochs: int = within(2, 1, 100, "Passes over the flight.")
     sequences: int = within(64, 1, 100_000, "Vehicles in one minibatch.")
 
@@ -100,9 +96,7 @@ class BPTTSettings:
     noise: float = within(0.02, 0.0, 2.0, "Deviation of the noise on the actions.")
     position: float = within(1.0, 0.0, 100.0, "Factor on the reward's weight of the position.")
     far: float = within(100.0, 0.01, 100.0, "Distance from which on the cost of the position is linear.", "m")
-    boundary: float = within(
-        2.0, 0.0, 1e3, "Weight of the squared distance beyond `boundary_at` on each axis.", formerly="wall"
-    )
+    boundary: float = within(2.0, 0.0, 1e3, "Weight of the squared distance beyond `boundary_at` per axis.", formerly="wall")
     boundary_at: float = within(0.9, 0.0, 100.0, "See `boundary`.", "m", formerly="wall_at")
     speed: float = within(0.0, 0.0, 1e3, "Weight of the squared velocity beyond `speed_at`.", formerly="haste")
     speed_at: float = within(2.5, 0.0, 100.0, "See `speed`.", "m/s", formerly="haste_at")
@@ -110,9 +104,7 @@ class BPTTSettings:
     tilt_at: float = within(0.6, 0.0, math.pi, "See `tilt`.", "rad", formerly="lean_at")
     body_rate: float = within(0.0, 0.0, 1e3, "Weight of the squared body rates beyond `body_rate_at`.", formerly="spin")
     body_rate_at: float = within(8.0, 0.0, 100.0, "See `body_rate`.", "rad/s", formerly="spin_at")
-    action_rate: float = within(
-        0.3, 0.0, 1e3, "Weight of the command's squared change from step to step.", formerly="change"
-    )
+    action_rate: float = within(0.3, 0.0, 1e3, "Weight of the command's squared change per step.", formerly="change")
     decay: float = within(0.98, 0.0, 1.0, "Factor on the state's gradient per step.")
     limit: float = within(1e6, 1e-3, 1e9, "Largest norm of the state's gradient, vehicle by vehicle.")
     gradient_clip: float = within(1.0, 1e-6, 1e6, "Largest norm of the gradient of the weights.")

@@ -219,9 +219,7 @@ class LearnedGuide:
 class JumpStartSettings:
     """How much of an episode the guide flies, and how the policy explores."""
 
-    horizon: int = within(
-        500, 0, 100_000, "Steps at the start of an episode that the guide flies, at the start of the training.", "steps"
-    )
+    horizon: int = within(500, 0, 100_000, "Steps that the guide flies first, at the start of the training.", "steps")
     rest: int = within(50, 0, 100_000, "Steps that the guide flies from the share `until` on.", "steps")
     until: float = within(1.0, 0.0, 1.0, "Share of the training from which the guide flies `rest` steps.")
     spread: bool = setting(False, "Whether each episode draws its share of these steps.")

@@ -63,9 +63,7 @@ class AirframeRanges:
     loop_gain: tuple[float, float] = _from(0.6, 3.0, 0.01, 10.0, "Gain of the rate loop, see `loop_sampler`.")
     loop_damping: tuple[float, float] = _from(0.25, 1.0, 0.0, 10.0, "Damping of the rate loop, see `loop_sampler`.")
     loop_integral: tuple[float, float] = _from(0.5, 4.0, 0.01, 100.0, "Integral gain over the gain.", "1/s")
-    told_thrust: tuple[float, float] = _from(
-        0.75, 1.3, 0.1, 10.0, "Thrust over the weight where the autopilot expects a hover."
-    )
+    told_thrust: tuple[float, float] = _from(0.75, 1.3, 0.1, 10.0, "Thrust over weight where the autopilot expects a hover.")
 
     yaw_inertia: tuple[float, float] = _from(0.9, 2.0, 0.1, 3.0, "J_z over the mean of J_x and J_y.")
     linear_thrust: tuple[float, float] = _from(-0.12, 0.4, -0.15, 1.0, "Linear share of the thrust above idle.")
@@ -83,9 +81,7 @@ class AirframeRanges:
 
     force: float = within(0.05, 0.0, 1.0, "Largest steady force on each axis over the weight.")
     weak: float = within(0.0, 0.0, 1.0, "Share of vehicles in the lower third of thrust_to_weight and upper half of lag.")
-    trim: float = within(
-        0.04, 0.0, 1.0, "Largest steady torque over weight and distance of a rotor; about z times yaw_reach."
-    )
+    trim: float = within(0.04, 0.0, 1.0, "Largest steady torque over weight and arm; about z times yaw_reach.")
 
 
 LOGARITHMIC = ("mass", "thrust_to_weight", "reach", "slenderness", "pitch_over_roll", "yaw_reach", "lag", "lag_down")
