@@ -38,6 +38,7 @@ RECURRENT = (
     "any_quad_thrown",
     "any_rates",
     "crazyflie_any_rotor",
+    "crazyflie_any_rotor_robust",
     "crazyflie_real",
     "crazyflie_robust",
 )
