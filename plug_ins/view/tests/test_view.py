@@ -51,7 +51,7 @@ def test_a_dashboard_tells_what_is_published(ros_domain_id):
     node.destroy_node()
     rclpy.shutdown()
     assert watch.returncode == 0, text
-    wanted = (r"LAND for \d s   the autopilot lands", "told to", r"error 0\.100 m", r"state +\d+ +\d+ ms")
+    wanted = (r"LAND for at least \d s   the autopilot lands", "told to", r"error 0\.100 m", r"state +\d+ +\d+ ms")
     for words in (*wanted, "warning +it lands", "supervisor"):
         assert re.search(words, text), f"{words} in {text}"
 
