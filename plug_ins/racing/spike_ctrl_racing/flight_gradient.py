@@ -294,6 +294,17 @@ def asked_speed(position: torch.Tensor, legs: torch.Tensor, weights: Weights) ->
     return torch.minimum(now, braked).clamp(max=weights.speed)
 
 
+def _beyond(place: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """How far, m, places [..., 3] are beyond the planes of the gates of `rows` [..., 16]."""
+    return ((place - rows[..., :3]) * rows[..., 3:6]).sum(-1)
+
+
+def _off(a: torch.Tensor, b: torch.Tensor, share: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """How far, m, a way from a to b is beside a gate's centre and above or below it [..., 2], after a share of the way."""
+    at = a + share[..., None] * (b - a) - rows[..., :3]
+    return torch.stack([(at * rows[..., 6:9]).sum(-1), (at * rows[..., 9:12]).sum(-1)], -1).abs()
+
+
 def struck(flown: FlownRaces, clear: float) -> torch.Tensor:
     """The squared depths, m^2, in the frames of gates that a vehicle does not fly to, summed over a segment.
 
@@ -301,13 +312,12 @@ def struck(flown: FlownRaces, clear: float) -> torch.Tensor:
     """
     states, gates = flown.states[..., :3], flown.gates
     with torch.no_grad():
-        side = ((states[:, :, None] - gates[..., :3]) * gates[..., 3:6]).sum(-1) > 0
+        side = _beyond(states[:, :, None], gates) > 0
         other = (gates[:, :, :3] != flown.legs[:, :, 1, None, :3]).any(-1)
         step, who, gate = ((side[1:] != side[:-1]) & other & flown.alive[..., None]).nonzero(as_tuple=True)
     a, b, rows = states[step, who], states[step + 1, who], gates[who, gate]
-    d0, d1 = ((a - rows[:, :3]) * rows[:, 3:6]).sum(-1), ((b - rows[:, :3]) * rows[:, 3:6]).sum(-1)
-    at = a + (d0 / (d0 - d1))[:, None] * (b - a) - rows[:, :3]
-    off = torch.stack([(at * rows[:, 6:9]).sum(-1), (at * rows[:, 9:12]).sum(-1)], -1).abs()
+    d0, d1 = _beyond(a, rows), _beyond(b, rows)
+    off = _off(a, b, d0 / (d0 - d1), rows)
     return (rows[:, 12:14] + rows[:, 14:15] + clear - off).amin(-1).clamp(min=0).square().sum()
 
 
@@ -320,14 +330,11 @@ def cost(flown: FlownRaces, before: torch.Tensor, weights: Weights) -> tuple[tor
     """
     a, b, velocity = flown.states[:-1, :, :3], flown.states[1:, :, :3], flown.states[1:, :, 7:10]
     rows = flown.legs[..., 1, :]
-    centre, normal = rows[..., :3], rows[..., 3:6]
     live, tried = flown.alive.float(), (flown.crossed & flown.alive).float()
     asked = asked_speed(b, flown.legs, weights)
     wrong = ((velocity - asked[..., None] * course_direction(b, rows)).square().sum(-1) + 1e-6).sqrt()
-    d0, d1 = ((a - centre) * normal).sum(-1), ((b - centre) * normal).sum(-1)
-    share = torch.where(flown.crossed, d0 / (d0 - d1 - 1e-9), torch.zeros(()))
-    at = a + share[..., None] * (b - a) - centre
-    off = torch.stack([(at * rows[..., 6:9]).sum(-1), (at * rows[..., 9:12]).sum(-1)], -1).abs()
+    d0, d1 = _beyond(a, rows), _beyond(b, rows)
+    off = _off(a, b, torch.where(flown.crossed, d0 / (d0 - d1 - 1e-9), torch.zeros(())), rows)
     # A crossing is one step, so that it weighs as much at any speed.
     miss = off.square().sum(-1) * weights.centre + ((off - weights.inside).clamp(min=0).square() * weights.edge).sum(-1)
     miss = torch.where(miss < weights.most, miss, weights.most + (miss - weights.most) * 0.1)
