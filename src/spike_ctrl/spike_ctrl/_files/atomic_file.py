@@ -43,10 +43,15 @@ def fill(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
+def full(error: Exception) -> bool:
+    """Whether a file could not be written for want of space."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
+
+
 def reason(error: Exception) -> str:
     """Why a file could not be written, as a phrase for an error message."""
     number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error):
+    if full(error):
         return "no space left on the disk"
     return getattr(error, "strerror", None) or (os.strerror(number) if number else str(error))
 

@@ -72,9 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130
         missing = _missing_package(error)
-        if isinstance(error, OSError) and (full := atomic_file.reason(error)).startswith("no space"):
+        if isinstance(error, OSError) and atomic_file.full(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails to empty it at the end
-            missing = f"{error.filename or 'an output'}: cannot be written to its end ({full})"
+            missing = f"{error.filename or 'an output'}: cannot be written to its end ({atomic_file.reason(error)})"
         if isinstance(error, OSError) and error.filename and error.errno in (errno.EACCES, errno.ENAMETOOLONG):
             missing = f"{error.filename}: cannot be used ({error.strerror})"
         if missing is None and not isinstance(error, UsageError):

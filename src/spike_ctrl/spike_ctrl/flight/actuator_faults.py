@@ -176,9 +176,10 @@ def follow_motors(
     steady = u + learnt * (x / dt - u), v + learnt * (y / dt - v)
     commanded = track.commanded * kept + dt * math.hypot(a, b)
     since = sample.stamp if track.since is None else track.since
-    track = TorqueResidual(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded, since)
+    track = TorqueResidual(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded)
     if track.beyond(limits.share) <= limits.apart:
-        return track._replace(since=None), ()
+        return track, ()
+    track = track._replace(since=since)
     if sample.stamp - since < limits.waits:
         return track, ()
     most = limits.apart + limits.share * commanded

@@ -135,7 +135,6 @@ def await_answer(source: AnswerSource, sample: Sample) -> AnswerSource:
 
 def check_answer(answer: Answer, source: AnswerSource, layout: str, limits: AnswerLimits) -> tuple[Answer | None, Findings]:
     """The answer with its action clamped to [-1, 1], or None where it must not be used, and the faults."""
-
     if answer.layout != layout:
         return _refused(Fault.WRONG_IDENTITY, f"layout: found '{answer.layout}', wanted '{layout}'")
     asked = received_at(source.states, answer.tick)

@@ -97,7 +97,6 @@ def _choose(
     settings: FlightSettings,
 ) -> Command | None:  # fmt: skip
     """The command on this rung, for a fresh state that has had none."""
-
     policy, guide, silent = sources.policy, sources.guide, settings.answers.silent
     if ladder.rung is Rung.SNN:
         return _answer_of(policy, CommandedBy.POLICY, sent, now, silent)

@@ -150,7 +150,6 @@ _WINDOW_MASK = (1 << WINDOW) - 1
 
 def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne: bool = True) -> StateCheck:
     """Check one state. airborne: a frozen state counts as a fault only in the air."""
-
     if (detail := not_finite(sample)) is not None:
         return _refused(track, Fault.STATE_NOT_FINITE, detail)
     last, across, heading = track.last, track.shift, track.heading
