@@ -216,11 +216,9 @@ $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/message
 
 # Else the nodes of the first graph compile them at the same time, each for itself. Changed sources compile when they are used.
 $(DONE)/kernels: | $(DONE)/train
-	@echo "setup: the kernels of simulator, training and flight, compiled for this machine, a minute"
+	@echo "setup: the kernels of simulator, training and flight, compiled for this machine, a minute if they are new to it"
 	@rm -rf $(VENV)/build/kernels && mkdir -p $(VENV)/build
-	@export PYTHONPATH=src/spike_ctrl; { \
-	  $(VENV)/bin/python -m spike_ctrl.cli.main train default --steps 4096 --vehicles 64 --run $(VENV)/build/kernels && \
-	  $(VENV)/bin/python requirements/compile_flights.py; } > $(VENV)/build/kernels.log 2>&1 || \
+	@PYTHONPATH=src/spike_ctrl $(VENV)/bin/python requirements/compile_kernels.py $(VENV)/build/kernels > $(VENV)/build/kernels.log 2>&1 || \
 	  { tail -n 20 $(VENV)/build/kernels.log >&2; echo "setup: the kernels did not compile; all output: $(VENV)/build/kernels.log" >&2; exit 1; }
 	@touch $@
 

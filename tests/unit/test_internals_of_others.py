@@ -38,9 +38,11 @@ def loaders_have_the_method():
 
 def numba_has_the_folder_and_chooses_by_it_when_a_function_is_decorated():
     from numba import config
-    from numba.core import dispatcher
+    from numba.core import caching, dispatcher
 
-    assert isinstance(config.CACHE_DIR, str)
+    assert isinstance(config.CACHE_DIR, str) and isinstance(config.CACHE_LOCATOR_CLASSES, str)
+    assert "self._cache_path" in inspect.getsource(caching.UserProvidedCacheLocator.get_cache_path)
+    assert "_hash_source_file" in inspect.getsource(caching.UserProvidedCacheLocator.get_source_stamp)  # not its time
     assert "FunctionCache(self.py_func)" in inspect.getsource(dispatcher.Dispatcher.enable_caching)
 
 

@@ -65,6 +65,29 @@ def test_a_folder_that_the_user_names_is_used_as_it_is(tmp_path):
     assert Path(run.stdout.strip()).is_relative_to(tmp_path)
 
 
+COMPILE = """
+import numpy as np
+from spike_ctrl.snn.sparse_products import list_marked
+list_marked(np.zeros(4, np.uint8), np.zeros(4, np.int64))
+print(list_marked.stats.cache_path, *list_marked.stats.cache_hits.values())
+"""
+
+
+def test_another_checkout_of_the_same_sources_compiles_nothing_where_it_has_a_copy_of_the_folder(copy, tmp_path):
+    def compiled(package):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_CACHE")}
+        command, there = [sys.executable, "-c", COMPILE], package.parent  # whose package is imported
+        run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=there)
+        place, *found = run.stdout.split()
+        assert Path(place).is_relative_to(package)
+        return found
+
+    assert compiled(copy) == []
+    other = shutil.copytree(copy, tmp_path / "elsewhere" / copy.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(kernel_cache.folder(copy), kernel_cache.folder(other))
+    assert compiled(other) == ["1"]
+
+
 USERS = """
 import os, numba
 before = numba.config.CACHE_DIR, dict(os.environ)
@@ -120,6 +143,13 @@ def test_a_part_of_kernels_can_be_called_from_python():
 def test_where_nothing_of_the_user_can_be_written_kernels_are_kept_for_the_process(copy, monkeypatch):
     monkeypatch.setattr(kernel_cache.Path, "home", lambda: Path("/nonexistent"))
     monkeypatch.setattr(kernel_cache.os, "access", lambda path, mode: False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     kept = kernel_cache.folder(copy)
     kept.mkdir(parents=True)
     assert not kept.is_relative_to("/nonexistent") and kept.stat().st_uid == os.getuid()
+
+
+def test_where_the_package_may_not_be_written_they_are_in_the_cache_that_the_user_names(copy, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernel_cache.os, "access", lambda path, mode: path != copy)
+    assert kernel_cache.folder(copy).parent == tmp_path / "cache" / "spike_ctrl"

@@ -1,7 +1,8 @@
 """Where numba keeps our compiled kernels: one folder for each state of the sources that they are made of.
 
 numba looks only at the file that defines a kernel. Ours inline functions and constants of other files, so that a change
-there would leave stale machine code in use.
+there would leave stale machine code in use. Nothing in the folder depends on where the sources lie: another checkout of
+the same sources may use a copy of it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
+from numba.core.caching import UserProvidedCacheLocator
 
 PACKAGE = Path(__file__).parents[1]
 KERNEL = b"njit", b"_files.kernel import"
+LOCATORS = f"{__name__}.ByModule,InTreeCacheLocator,UserWideCacheLocator,IPythonCacheLocator,ZipCacheLocator"
 IMPORT = rb"^\s*(?:from (%b[\w.]*) import (\([^)]*\)|[^\n]*)|import (%b[\w.]*))"
+
+
+class ByModule(UserProvidedCacheLocator):  # type: ignore[misc]
+    """Within the folder, a folder for each module. numba would name it by the path of the module's file."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = os.path.join(numba.config.CACHE_DIR, function.__module__)
 
 
 @contextmanager
@@ -30,12 +42,14 @@ def ours() -> Iterator[None]:
 
     A user's own functions are kept where numba keeps them.
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = before or _our_folder()
+    config = numba.config
+    before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
+    config.CACHE_DIR = before[0] or _our_folder()
+    config.CACHE_LOCATOR_CLASSES = before[1] or LOCATORS
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before
 
 
 @cache
@@ -44,20 +58,20 @@ def _our_folder() -> str:
 
 
 def folder(package: Path) -> Path:
-    """The folder for the sources in `package` as they are now: in it, or else the user's cache, or else a temporary one."""
+    """The folder for the sources in `package` as they are now: in it, or in `user_cache` where it may not be written."""
     digest = hashlib.sha256()
     for source in sources(package):
         digest.update(source.read_bytes())
-    home = package if os.access(package, os.W_OK) else _cache() / package.name
-    return home / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
+    home = package / "__pycache__" if os.access(package, os.W_OK) else user_cache()
+    return home / f"kernels-{digest.hexdigest()[:12]}"
 
 
-def _cache() -> Path:
+def user_cache() -> Path:
     """The user's folder for what can be made anew; a new one of this process where the home is read-only or missing."""
     with suppress(OSError, RuntimeError):  # a home that may not be looked at, or none
-        user = Path.home() / ".cache"
+        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         if os.access(next(path for path in (user, *user.parents) if path.exists()), os.W_OK):
-            return user
+            return user / PACKAGE.name
     made = tempfile.mkdtemp(prefix="spike_ctrl-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)
