@@ -72,24 +72,27 @@ class _Move(torch.autograd.Function):
     """One control step of vehicles: states [B, S], actions and their noise [B, 4] to the next states.
 
     All is in one function, since each costs autograd some 30 us a step. decay: of the gradient with respect to the state.
+    Who is lost (not alive [B]) stays where it is: a vehicle that tumbles on would exceed all numbers.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, state: torch.Tensor, action: torch.Tensor, noise: torch.Tensor, vehicles: Vehicles, decay: float
+        ctx: Any, state: torch.Tensor, action: torch.Tensor, noise: torch.Tensor, vehicles: Vehicles, decay: float, alive: Flags
     ) -> torch.Tensor:
         vehicles.put(state)
         u = (action + noise) * 0.5 + 0.5
         ctx.tape, ctx.vehicles, ctx.decay = vehicles.advance(u.clamp(0.0, 1.0)), vehicles, decay
         ctx.free = ((u >= 0.0) & (u <= 1.0)).float() * 0.5
-        return vehicles.state()
+        after, lost = vehicles.state(), torch.from_numpy(~alive)
+        after[lost] = state[lost]
+        return after
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_after: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         adjoint = ctx.vehicles.adjoint(by_after)
         by_u = ctx.vehicles.step_vjp(*ctx.tape, adjoint)
-        return ctx.vehicles.gradient(adjoint) * ctx.decay, by_u * ctx.free, None, None, None
+        return ctx.vehicles.gradient(adjoint) * ctx.decay, by_u * ctx.free, None, None, None, None
 
 
 class _Observe(torch.autograd.Function):
@@ -227,7 +230,7 @@ def fly_gates(
         sent.append(action)
         acting = torch.stack(sent[-MAX_DELAY - 1 :])[MAX_DELAY - late, everyone] if delayed else action
         before = state
-        state = _move(state, acting, noise[t], vehicles, decay)
+        state = _move(state, acting, noise[t], vehicles, decay, alive)
         lives.append(torch.from_numpy(alive.copy()))
         follow(
             before[:, :3].detach().numpy(), state[:, :3].detach().numpy(), gates, counts, gate, np.float32(radius),

@@ -76,7 +76,7 @@ def test_it_sees_and_moves_as_the_task(racer):
     found = flight_gradient.observe(state, gates[everyone, gate], gates[everyone, (gate + 1) % counts])
     np.testing.assert_allclose(found.numpy(), seen, atol=1e-5)
     action = torch.rand(32, 4, generator=torch.Generator().manual_seed(0)) - 0.5
-    after = flight_gradient._move(state, action, torch.zeros(32, 4), vehicles, 1.0)
+    after = flight_gradient._move(state, action, torch.zeros(32, 4), vehicles, 1.0, np.ones(32, np.bool_))
     environment.step(action.numpy())
     np.testing.assert_allclose(after[:, :17].numpy(), environment.read(dynamics.STATE_ROWS), atol=1e-6)
 
@@ -241,6 +241,17 @@ def test_a_lost_vehicle_flies_its_segment_again(racer, monkeypatch):
     assert torch.equal(after.states[0][lost], before.states[0][lost])
     assert np.array_equal(gates_again[lost], gates[lost])
     assert not (after.states[0][~lost] == before.states[0][~lost]).all(1).any()
+
+
+def test_who_is_lost_stays_where_that_was(racer, monkeypatch):
+    flown, fly = [], flight_gradient.fly_gates
+    monkeypatch.setattr(flight_gradient, "fly_gates", lambda *given: flown.append(fly(*given)) or flown[-1])
+    settings = RaceTraining(vehicles=32, updates=1, segment=200)
+    race_training.train(settings, racer, 0, race_training.network((16, 16), racer, 0))
+    states, alive = flown[0].states, flown[0].alive
+    assert 4 < flown[0].lost.sum() < 32
+    moved = (states[1:] != states[:-1]).any(-1)
+    assert moved[alive].all() and not moved[~alive].any()
 
 
 def test_the_network_at_the_end_is_the_mean_of_the_last_ones(racer):

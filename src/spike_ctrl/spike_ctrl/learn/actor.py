@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from spike_ctrl import plug_ins
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
@@ -108,11 +109,15 @@ def project_(actor: nn.Module) -> None:
 
 
 def descend_(optimiser: torch.optim.Optimizer, loss: torch.Tensor, *modules: nn.Module, clip: float = 1.0) -> None:
-    """One step down the gradient of a loss, whose norm is kept to `clip` in each of the modules; they keep their ranges."""
+    """One step down the gradient of a loss, whose norm is kept to `clip` in each of the modules; they keep their ranges.
+
+    Raises UsageError where the gradient is not finite: the weights would never be again.
+    """
     optimiser.zero_grad()
     torch.autograd.backward(loss)
     for module in modules:  # each by itself: one may not outshout the other
-        nn.utils.clip_grad_norm_(module.parameters(), clip)
+        if not nn.utils.clip_grad_norm_(module.parameters(), clip).isfinite():
+            raise UsageError("the training has diverged: found a gradient that is not finite, try a lower learning rate")
     optimiser.step()
     for module in modules:
         project_(module)
