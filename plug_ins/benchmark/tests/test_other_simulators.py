@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 
+import crazyflow_drone
 import numpy as np
 import pytest
 
@@ -62,6 +63,17 @@ def test_the_hover_is_at_the_speed_with_which_rotorpy_itself_begins():
 
 def test_the_full_command_of_crazyflow_is_its_highest_thrust():
     assert MAPS["crazyflow"].thrust_to_weight == pytest.approx(4 * 0.12 / (0.0328 * 9.81))
+
+
+def test_the_airframe_after_a_drone_of_crazyflow_moves_as_that_does():
+    with np.load(crazyflow_drone.FILE) as kept:
+        theirs = kept["last"]
+    ours = crazyflow_drone.fly_here(airframe.load("crazyflie_21b"))
+    moved = np.abs(theirs).max(0)  # .7 m/s and more, .9 rad/s about the yaw axis and 3 about the others
+    assert (np.abs(ours - theirs)[:, :5] < 0.06 * moved[:5]).all()
+    assert np.abs(ours - theirs)[:, 5].max() < 0.2  # the propellers' momentum turns it, too
+    other = crazyflow_drone.fly_here(airframe.load("crazyflie_brushless"))
+    assert not (np.abs(other - theirs)[:, :5] < 0.3 * moved[:5]).all()
 
 
 @pytest.mark.parametrize("name", MAPS)
