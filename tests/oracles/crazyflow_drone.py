@@ -1,4 +1,4 @@
-"""Three tenths of a second of flight by crazyflow's drone cf21B_500, kept in `crazyflow_drone.npz`, and the same flight here.
+"""Three tenths of a second of flight by crazyflow's cf21B_500, kept in `crazyflow_drone.npz`, and the same flight here.
 
 The tests compare airframe `crazyflie_21b` with it. This writes it anew, where requirements/simulators.txt is installed:
 
@@ -39,7 +39,8 @@ def fly_there():
     from spike_ctrl_benchmark.other_simulators import FlownStates
 
     simulator, none = CrazyflowSimulator("cf21B_500", VEHICLES), np.zeros((VEHICLES, 3))
-    simulator.begin(FlownStates(none + [0, 0, 5], np.tile([0.0, 0, 0, 1], (VEHICLES, 1)), none, none))
+    high, level = np.tile([0.0, 0, 5], (VEHICLES, 1)), np.tile([0.0, 0, 0, 1], (VEHICLES, 1))
+    simulator.begin(FlownStates(high, level, none, none))
     for command in commands(simulator.rotors.hover):
         states = simulator.step(command)
     return np.concatenate([states.velocity, states.rates], 1)

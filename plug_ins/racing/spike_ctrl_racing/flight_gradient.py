@@ -77,8 +77,9 @@ class _Move(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, state: torch.Tensor, action: torch.Tensor, noise: torch.Tensor, vehicles: Vehicles, decay: float, alive: Flags
-    ) -> torch.Tensor:
+        ctx: Any, state: torch.Tensor, action: torch.Tensor, noise: torch.Tensor, vehicles: Vehicles, decay: float,
+        alive: Flags,
+    ) -> torch.Tensor:  # fmt: skip
         vehicles.put(state)
         u = (action + noise) * 0.5 + 0.5
         ctx.tape, ctx.vehicles, ctx.decay = vehicles.advance(u.clamp(0.0, 1.0)), vehicles, decay
