@@ -241,6 +241,13 @@ def test_a_run_without_a_policy_yet_goes_on(stopped):
     assert run.best is not None and run.policy_path.exists()
 
 
+def test_a_run_that_was_killed_at_once_is_resumed(tmp_path):
+    start(tmp_path / "run").close()
+    run = resume(tmp_path / "run")
+    assert train(run, lambda line: None, lambda: False)
+    run.close()
+
+
 # --- what is refused ---
 
 

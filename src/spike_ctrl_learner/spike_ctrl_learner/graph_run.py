@@ -28,6 +28,7 @@ def open_run(parameters: LearnerParameters) -> Run:
             if p.start_from:
                 learner = found.learner
                 learner.start_from(checkpoint.load(p.start_from, expect=vars(learner.contract())).weights)
+                found.save()
     except CheckpointError as error:
         raise NodeError(str(error)) from None
     require_graph(found)

@@ -81,7 +81,7 @@ class Run:
             (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
             run = cls(folder, learner, **about)
             run.bags = tuple(bags)
-            _write_about(run)
+            run.save()  # so that it can be resumed from here on
         return run
 
     @classmethod

@@ -87,7 +87,4 @@ def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
     plan = recipes.find(guide.recipe).with_steps(guide.steps)
     if isinstance(plan.guide, LearnedGuide):
         raise UsageError(f"recipe {plan.name}: guide: found one that is learned, wanted another for the recipe of a teacher")
-    run.save()  # so that the run can be resumed from here on
-    first = Run.start(folder, plan, learner.airframe, guide.vehicles, learner.seed, **about)
-    first.save()
-    return first
+    return Run.start(folder, plan, learner.airframe, guide.vehicles, learner.seed, **about)
