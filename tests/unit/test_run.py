@@ -273,6 +273,22 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     one_line(caught, "cannot be written")
 
 
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"guide": "nowhere.safetensors"}, "recipe tiny: guide: nowhere.safetensors: cannot be read"),
+        ({"guide": {"recipe": "nothing"}}, "recipe tiny: guide.recipe: recipe 'nothing' not found"),
+        ({"guide": "examples.gru:GRU"}, "guide: examples.gru:GRU: "),
+        ({"task": {"randomisation": {"delay": 4, "dead_time": 0.02}}}, "randomisation.delay: found delays of up to 60 ms"),
+    ],
+)
+def test_what_cannot_fly_is_refused_before_there_is_a_folder(tmp_path, change, words):
+    with pytest.raises(UsageError) as caught:
+        start(tmp_path / "run", recipe=recipes.from_dict(recipes.to_dict(RECIPE) | change))
+    one_line(caught, words)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "airframe.yaml", "state.safetensors"])
 def test_a_folder_without_one_of_its_files_is_refused_by_name(stopped, name):
     (stopped / name).unlink()

@@ -148,6 +148,5 @@ def test_a_run_that_was_stopped_while_its_teacher_learned_goes_on_with_it(tmp_pa
 
 def test_a_teacher_whose_own_guide_is_learned_is_refused(tmp_path):
     plan = small(tmp_path, guide={"recipe": "teacher"})
-    run = Run.start(tmp_path / "run", plan, AIRFRAME, VEHICLES, 0, clock=itertools.count().__next__, **ABOUT)
     with pytest.raises(UsageError, match=r"teacher: guide: found one that is learned"):
-        train(run, lambda line: None, lambda: False)
+        Run.start(tmp_path / "run", plan, AIRFRAME, VEHICLES, 0, clock=itertools.count().__next__, **ABOUT)

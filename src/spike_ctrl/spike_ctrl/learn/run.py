@@ -31,10 +31,11 @@ from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import HEADLINE, Evaluation
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn import resumption, training_state
+from spike_ctrl.learn import resumption, teacher, training_state
 from spike_ctrl.learn.event_log import EventLog
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 
@@ -75,7 +76,9 @@ class Run:
         resumption.require_new(folder)
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
-        _ = learner.graph  # a network that no checkpoint can hold is refused before it is trained
+        _ = learner.graph  # what no checkpoint can hold, and what cannot fly, is refused before there is a folder
+        teacher.require(recipe, airframe)
+        training_environment(recipe, airframe, vehicles)
         with refused(f"run {folder}: cannot be written"), resumption.claimed(folder):
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
             (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))

@@ -12,9 +12,11 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
+from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.observation import LAYOUT
 
@@ -52,7 +54,31 @@ def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:
     if isinstance(recipe.guide, NamedObject):
         return guide_protocol.make(recipe.guide, "guide", airframe)
     expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": rate_hz}
-    return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)
+    try:
+        return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)
+    except CheckpointError as error:
+        raise CheckpointError(f"recipe {recipe.name}: guide: {error}") from None
+
+
+def plan(recipe: Recipe, guide: LearnedGuide, airframe: Airframe) -> Recipe:
+    """The recipe that trains the guide of another one. Raises UsageError where it cannot."""
+    try:
+        found = recipes.find(guide.recipe).with_steps(guide.steps)
+        found.require_fit(airframe)
+    except UsageError as error:
+        raise UsageError(f"recipe {recipe.name}: guide.recipe: {error}") from None
+    if isinstance(found.guide, LearnedGuide):
+        wanted = "wanted another for the recipe of a teacher"
+        raise UsageError(f"recipe {found.name}: guide: found one that is learned, {wanted}")
+    return found
+
+
+def require(recipe: Recipe, airframe: Airframe) -> None:
+    """Raise as `make` does where the guide of a recipe can neither be made nor learned."""
+    if isinstance(recipe.guide, LearnedGuide):
+        plan(recipe, recipe.guide, airframe)
+    else:
+        make(recipe, airframe)
 
 
 def gains(recipe: Recipe) -> Gains:

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.rollout import Rollout, training_environment
@@ -84,7 +82,5 @@ def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
     about: dict[str, Any] = {"clock": run.clock, "command": run.command, "commit": run.commit}
     if (folder / "state.safetensors").exists():
         return Run.resume(folder, **about)
-    plan = recipes.find(guide.recipe).with_steps(guide.steps)
-    if isinstance(plan.guide, LearnedGuide):
-        raise UsageError(f"recipe {plan.name}: guide: found one that is learned, wanted another for the recipe of a teacher")
+    plan = teacher.plan(learner.recipe, guide, learner.airframe)
     return Run.start(folder, plan, learner.airframe, guide.vehicles, learner.seed, **about)
