@@ -1,15 +1,13 @@
-"""What stands between a racing vehicle and its policy: an estimate that errs, and commands that are late."""
+"""What stands between a racing vehicle and its policy: an estimate that errs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Flags, Floats, Integers
-from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim.action_mapping import at_hover
+from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.observation import NOISE, SIZE
-from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
+from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_noise import SensorErrors, SensorSettings, disturbed
 
 
@@ -70,22 +68,3 @@ class RaceSenses:
             estimate = disturbed(estimate, error)
         white: Floats = self.random.standard_normal(estimate.shape, dtype=np.float32)
         return seen_from(true, estimate + self.noise * NOISE * white)
-
-
-class LateCommands:
-    """Commands of N vehicles that take effect whole control steps later. Before its first one a vehicle hovers."""
-
-    def __init__(self, airframe: Airframe, vehicles: int) -> None:
-        self._hover = np.full((MAX_DELAY, vehicles, 4), at_hover(airframe), np.float32)
-        self._earlier = self._hover.copy()
-
-    def begin(self, who: Flags) -> None:
-        """The vehicles of the mask (N,) have given no command yet."""
-        self._earlier = np.where(who[:, None], self._hover, self._earlier)
-
-    def now(self, actions: Floats, steps: Integers) -> Floats:
-        """The actions (N, 4) that take effect as these are given, `steps` (N,) late."""
-        given = np.concatenate([self._earlier, actions[None]])
-        self._earlier = given[1:]
-        late: Floats = given[MAX_DELAY - steps, np.arange(len(steps))]
-        return late

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
@@ -23,16 +21,17 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, randomisation
-from spike_ctrl.sim.dynamics import DELAY, EPISODE, POSITION
-from spike_ctrl.sim.environment import LIMITS, RATE_HZ, OneOfBatch, require_short_delays
+from spike_ctrl.sim.dynamics import DELAY, POSITION
+from spike_ctrl.sim.environment import LIMITS, RATE_HZ, require_short_delays
 from spike_ctrl.sim.gymnasium_environments import changed, refuse_episode_steps
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.vehicle_batch import LateCommands, OneOfBatch, VehicleBatch
 from spike_ctrl_racing import race_kernels, track
 from spike_ctrl_racing.race_kernels import SIZE, RaceField, Results, Rules
 from spike_ctrl_racing.race_reward import RaceReward
-from spike_ctrl_racing.race_senses import LateCommands, RaceSenses
+from spike_ctrl_racing.race_senses import RaceSenses
 from spike_ctrl_racing.track import GATE_ROWS, Track
 from spike_ctrl_racing.track_sampler import MOST_GATES, TrackRanges, draw
 
@@ -77,7 +76,7 @@ def require(task: RacingTask, airframe: Airframe) -> None:
         raise UsageError("tracks: found none, wanted courses or the ranges of courses")
 
 
-class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
+class RacingEnvironment(VehicleBatch):
     """N vehicles that race through gates, each in flights and, where courses are drawn, on courses of its own.
 
     Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says. Observations float32 (N, 30): the 18
@@ -98,23 +97,16 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
     (64, 30)
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-
     def __init__(
         self, airframe: Airframe, vehicles: int, task: RacingTask = RacingTask(), reward: RaceReward = RaceReward()
     ) -> None:
-        if vehicles < 1:
-            raise UsageError(f"vehicles: found {vehicles}, wanted at least 1")
+        super().__init__(airframe, vehicles)
         require(task, airframe)
-        self.airframe, self.task, self.num_envs, self.reward = airframe, task, vehicles, reward
+        self.task, self.reward = task, reward
         self._senses = RaceSenses(task.randomisation, vehicles)
         farthest = np.concatenate([LIMITS, np.tile(np.repeat([4e3, 1.001], 3), 2)]).astype(np.float32)
         farthest *= 1 if self._senses.exact else 2  # far more than an estimate is wrong by
-        self.single_observation_space = gymnasium.spaces.Box(-farthest, farthest, dtype=np.float32)
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
-        self.buffer = dynamics.allocate(vehicles, airframe)
+        self._observe_within(farthest)
         self.kept = np.zeros((vehicles, race_kernels.KEPT), np.float32)
         f = np.float32
         self.rules = Rules(
@@ -134,7 +126,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
             race_kernels.enclose(self.field, self.rules)
         self._moves = movement(airframe, RATE_HZ, task.randomisation.dead_time > 0)
         self._draws = task.start.array(), randomisation.nominal(airframe), task.randomisation.array()
-        self._hover, self._seed = np.float32(airframe.hover), 0
+        self._hover = np.float32(airframe.hover)
         self._late = LateCommands(airframe, vehicles) if task.randomisation.delay else None
 
     @property
@@ -153,14 +145,8 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
 
         options: {"reset_mask": who} begins one only in the vehicles with who[n], a bool array (N,). Raises ValueError.
         """
-        who = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs)), np.bool_)
-        if who.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
+        who = self._beginning(seed, options)
         if seed is not None:
-            if not isinstance(seed, (int, np.integer)):
-                raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
-            self._seed = int(seed)
-            dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
             self._senses.seed(self._seed)
         observation = np.empty((self.num_envs, SIZE), np.float32)
         race_kernels.start(
@@ -177,10 +163,7 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         Gives observation (N, 30), reward (N,), terminated (N,), truncated (N,), info. Raises ValueError for actions of
         another shape.
         """
-        actions = np.ascontiguousarray(actions, np.float32)
-        if actions.shape != (self.num_envs, 4):
-            raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
-        n = self.num_envs
+        actions, n = self._checked(actions), self.num_envs
         observation, flight = np.empty((n, SIZE), np.float32), np.zeros((n, race_kernels.KEPT), np.float32)
         ends, outcome, reward = np.empty((2, n), np.bool_), np.empty(n, np.int64), np.empty(n, np.float32)
         results = Results(observation.ravel(), reward, ends, outcome, flight)
@@ -196,15 +179,6 @@ class RacingEnvironment(VectorEnv[Floats, Floats, Any]):
         )  # fmt: skip
         info = {"flight": _flight(flight, outcome), "_flight": ends[0] | ends[1]} if finished else {}
         return self._senses.sensed(observation, self.read(_HEADING), begun), reward, ends[0], ends[1], info
-
-    def read(self, which: slice | int) -> Floats:
-        """Rows of the state, vehicle by vehicle: see the row names in `spike_ctrl.sim.dynamics`."""
-        return dynamics.read(self.buffer, which, self.num_envs)
-
-    @property
-    def rotor_speed(self) -> Floats:
-        """Normalised rotor speeds (N, 4); privileged."""
-        return self.read(dynamics.ROTOR_ROWS)
 
     def course(self, vehicle: int) -> Floats:
         """The gates (gates, 16) of the course that a vehicle flies now, as `track.gate_row` gives them."""

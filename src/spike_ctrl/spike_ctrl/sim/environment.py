@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
 
 from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomisation
-from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
-from spike_ctrl.sim.dynamics import DELAY, ENDED, EPISODE
+from spike_ctrl.sim.dynamics import DELAY, ENDED
 from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.observation import NOISE
@@ -30,6 +27,7 @@ from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
 from spike_ctrl.sim.sensor_noise import LateSight, SensorErrors, SensorSettings, disturbed
+from spike_ctrl.sim.vehicle_batch import LateCommands, OneOfBatch, VehicleBatch, read_only
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
@@ -74,13 +72,7 @@ def require_short_delays(airframe: Airframe, differ: Randomisation) -> None:
         raise UsageError(f"dead_time, randomisation.dead_time, randomisation.delay: {found} in total")
 
 
-def _read_only(copy: Floats) -> Floats:
-    """The array, in which nobody can try in vain to change the vehicles."""
-    copy.flags.writeable = False
-    return copy
-
-
-class Environment(VectorEnv[Floats, Floats, Any]):
+class Environment(VehicleBatch):
     """N vehicles flying the position task, each in episodes of its own: a Gymnasium vector environment.
 
     Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18): position
@@ -97,8 +89,6 @@ class Environment(VectorEnv[Floats, Floats, Any]):
     ((64, 18), (64,))
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-
     def __init__(
         self,
         airframe: Airframe,
@@ -108,32 +98,23 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         terms: Sequence[RewardTerm] = (),
         inserts: Inserts | None = None,
     ) -> None:
-        if vehicles < 1:
-            raise UsageError(f"vehicles: found {vehicles}, wanted at least 1")
-        self.airframe, self.task = airframe, task
-        self.num_envs = vehicles
-        sensors = task.randomisation.sensors
-        farthest = (LIMITS + 10 * task.randomisation.noise * NOISE + 10 * _reach(sensors)).astype(np.float32)
-        self.single_observation_space = gymnasium.spaces.Box(-farthest, farthest, dtype=np.float32)
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
-        require_short_delays(airframe, task.randomisation)
-        self.buffer = dynamics.allocate(vehicles, airframe)
+        super().__init__(airframe, vehicles)
+        self.task, differ, sensors = task, task.randomisation, task.randomisation.sensors
+        self._observe_within((LIMITS + 10 * differ.noise * NOISE + 10 * _reach(sensors)).astype(np.float32))
+        require_short_delays(airframe, differ)
         self.coefficients = coefficients
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
-        differ = task.randomisation
         moves = movement(airframe, RATE_HZ, differ.dead_time > 0, differ.rotor_loss.chance > 0)
         self._kernel, self._plant, self._extension = moves
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
-        self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
+        self._draw = (task.start.array(), randomisation.nominal(airframe), differ.array())
         if task.airframes:
-            airframe_sampler.require_carrier(airframe, task.randomisation)
-        self._delays = task.randomisation.delay > 0 or (task.airframes is not None and airframe.action_layout == "rates")
-        self._seed, self._noise = 0, np.random.default_rng(0)
+            airframe_sampler.require_carrier(airframe, differ)
+        delays = differ.delay > 0 or (task.airframes is not None and airframe.action_layout == "rates")
+        self._late = LateCommands(airframe, vehicles) if delays else None
+        self._noise = np.random.default_rng(0)
         self._errors = None if sensors.exact else SensorErrors(sensors, vehicles, RATE_HZ)
         self._sight = LateSight(vehicles) if sensors.late else None
-        self._earlier = self._hovering()
         self._voltage: Floats | None = None
         self._voltage_noise = np.random.default_rng(0)
         self._pipeline: Pipeline | None = None
@@ -172,21 +153,16 @@ class Environment(VectorEnv[Floats, Floats, Any]):
 
         options: {"reset_mask": who} begins one only in the vehicles with who[n], a bool array (N,). Raises ValueError.
         """
-        who = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs)), np.bool_)
-        if who.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
+        who = self._beginning(seed, options)
         if seed is not None:
-            if not isinstance(seed, (int, np.integer)):
-                raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
-            self._seed = int(seed)
-            dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
             self._noise = np.random.default_rng([self._seed, 4])
             self._voltage_noise = np.random.default_rng([self._seed, 5])
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         flat, hover = observation.ravel(), self._rules[2]
         episode_kernels.start(self.buffer, who, self._seed, self._draw, flat, hover, self._extension)
         self._exchange(who)
-        self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
+        if self._late:
+            self._late.begin(who)
         if self._terms:
             self._terms.reset(who)
         self._voltage = None
@@ -203,11 +179,10 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         Gives observation (N, 18), reward (N,), terminated (N,): it left the box, truncated (N,): its time is over, info.
         Raises ValueError for actions of another shape.
         """
-        actions = np.ascontiguousarray(actions, np.float32)
-        if actions.shape != (self.num_envs, 4):
-            raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
-        if self._delays:
-            actions = self._late(actions)
+        actions = self._checked(actions)
+        if self._late:
+            actions = self._late.now(actions, self.read(DELAY).astype(int))
+            self._late.begin(self.read(ENDED) > 0)
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         reward = np.empty(self.num_envs, np.float32)
         ends = np.empty((2, self.num_envs), np.bool_)
@@ -256,16 +231,6 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             if self._extension is not None:
                 dynamics.begin_extension_some(self.buffer, begun, self._rules[2], self._extension)
 
-    def _hovering(self) -> Floats:
-        return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)
-
-    def _late(self, actions: Floats) -> Floats:
-        """The actions that take effect now, some given in earlier steps. Before its first action a vehicle hovered."""
-        given = np.concatenate([self._earlier, actions[None]])
-        late: Floats = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
-        self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
-        return late
-
     def _seen(self, pipeline: Pipeline, observation: Floats, begun: Flags) -> Floats:
         """`_sensed`, with what is inserted before and after it."""
         observation = self._sensed(pipeline.run("sensors", observation), begun)
@@ -305,15 +270,6 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         """Observation (N, 18) without the sensors' noise; privileged."""
         return self.read(dynamics.OBSERVATION_ROWS)
 
-    def read(self, which: slice | int) -> Floats:
-        """Rows of the state, vehicle by vehicle: see the row names in `dynamics`."""
-        return dynamics.read(self.buffer, which, self.num_envs)
-
-    @property
-    def rotor_speed(self) -> Floats:
-        """Normalised rotor speeds (N, 4), a read-only copy; privileged."""
-        return _read_only(self.read(dynamics.ROTOR_ROWS))
-
     @property
     def disturbance(self) -> Floats:
         """Force (N, world) and torque (N m, body) on each vehicle, (N, 6); privileged.
@@ -322,7 +278,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         A force that changes is inserted, `environment.insert("wind", gust)`, and is seen here after the step.
         """
         acted = self._pipeline.acted if self._pipeline else None
-        return _read_only(self.read(dynamics.DISTURBANCE_ROWS) if acted is None else acted)
+        return read_only(self.read(dynamics.DISTURBANCE_ROWS) if acted is None else acted)
 
     @disturbance.setter
     def disturbance(self, values: Floats) -> None:
@@ -336,30 +292,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
     @property
     def plant(self) -> Floats:
         """True parameters (N, PLANT_SIZE) in the order of `dynamics.nominal_plant`, a read-only copy; privileged."""
-        return _read_only(self.read(dynamics.PLANT_ROWS))
-
-
-class OneOfBatch(gymnasium.Env[Floats, Floats]):
-    """The vehicle of a batch of one, as an ordinary Gymnasium environment."""
-
-    metadata: dict[str, Any] = {"render_modes": []}
-
-    def __init__(self, batch: Any) -> None:
-        self.batch = batch
-        self.observation_space = batch.single_observation_space
-        self.action_space = batch.single_action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Begin an episode; with a seed, the first one of that seed's sequence."""
-        super().reset(seed=seed)
-        observation, _ = self.batch.reset(seed=seed)
-        return observation[0], {}
-
-    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """One control step of 10 ms, as of the batch."""
-        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
-        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+        return read_only(self.read(dynamics.PLANT_ROWS))
 
 
 class SingleEnvironment(OneOfBatch):
