@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn.functional import huber_loss
 
 from spike_ctrl.learn import actor as actors
@@ -21,7 +20,6 @@ from spike_ctrl.learn.critics import CriticInputs, Ensemble
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.td3bc import TD3BC, Batch, lambda_returns
-from spike_ctrl.sim.reward_shaping import ShapedReward
 
 
 class WideEnsemble(Ensemble):
@@ -52,15 +50,15 @@ class ManyCritics(TD3BC):
 class REDQ(OffPolicy):
     """`members` networks, of which `drawn` make each target."""
 
-    def __init__(self, recipe: Recipe, *given: Any, members: int = 10, drawn: int = 2):
-        self.members, self.drawn = members, drawn
-        super().__init__(recipe, *given)
+    updates = ManyCritics
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
-        critic = WideEnsemble(self.members, self.recipe.critic_width, self.generator, seen)
-        found = ManyCritics(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
-        found.drawn = self.drawn
-        return found
+    def __init__(self, recipe: Recipe, *given: Any, members: int = 10, drawn: int = 2):
+        self.members = members
+        super().__init__(recipe, *given)
+        self.algorithm.drawn = drawn
+
+    def make_critic(self, seen: CriticInputs) -> WideEnsemble:
+        return WideEnsemble(self.members, self.recipe.critic_width, self.generator, seen)
 
 
 class QuantileCritics(TD3BC):
@@ -105,15 +103,15 @@ HUBER = 0.1  # where the quantiles' loss becomes linear; rewards are of the orde
 class TQC(OffPolicy):
     """`members` networks of `quantiles` each, of which `left_out` are not believed."""
 
-    def __init__(self, recipe: Recipe, *given: Any, members: int = 2, quantiles: int = 25, left_out: int = 2):
-        self.members, self.quantiles, self.left_out = members, quantiles, left_out
-        super().__init__(recipe, *given)
+    updates = QuantileCritics
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
-        critic = WideEnsemble(self.members, self.recipe.critic_width, self.generator, seen, self.quantiles)
-        found = QuantileCritics(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
-        found.left_out = self.left_out
-        return found
+    def __init__(self, recipe: Recipe, *given: Any, members: int = 2, quantiles: int = 25, left_out: int = 2):
+        self.members, self.quantiles = members, quantiles
+        super().__init__(recipe, *given)
+        self.algorithm.left_out = left_out
+
+    def make_critic(self, seen: CriticInputs) -> WideEnsemble:
+        return WideEnsemble(self.members, self.recipe.critic_width, self.generator, seen, self.quantiles)
 
 
 class BatchNormalisedCritics(WideEnsemble):
@@ -163,13 +161,14 @@ class WithoutTargets(TD3BC):
 class CrossQ(OffPolicy):
     """Twin critics of `width` without targets."""
 
+    updates = WithoutTargets
+
     def __init__(self, recipe: Recipe, *given: Any, width: int = 256):
         self.width = width
         super().__init__(recipe, *given)
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
-        critic = BatchNormalisedCritics(self.width, self.generator, seen).eval()
-        return WithoutTargets(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
+    def make_critic(self, seen: CriticInputs) -> WideEnsemble:
+        return BatchNormalisedCritics(self.width, self.generator, seen).eval()
 
 
 class GuideFirst(TD3BC):
@@ -187,9 +186,7 @@ class GuideFirst(TD3BC):
 class GuidesValue(OffPolicy):
     """The critic learns the guide's value until the actor begins to ask it (`q_from`), and goes on from there."""
 
-    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
-        plain = super().make_algorithm(actor, seen, floored)
-        return GuideFirst(actor, plain.critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
+    updates = GuideFirst
 
     def update(self, progress: float, k: float, average: Any) -> dict[str, float]:
         self.algorithm.of_guide = progress < self.recipe.td3bc.q_from

@@ -27,8 +27,10 @@ class OffPolicy:
     """Learns from stored flight, whoever flew it; needs no model of the vehicle.
 
     widths: of the rows; what is not a quadrotor has others, and no airframe. floored: what it then learns of the reward; for
-    a quadrotor that follows from the recipe's task. Raises UsageError.
+    a quadrotor that follows from the recipe's task. updates: of critics and actor. Raises UsageError.
     """
+
+    updates: type[TD3BC] = TD3BC
 
     def __init__(
         self,
@@ -60,10 +62,13 @@ class OffPolicy:
         self._other_core = ThreadPoolExecutor(1) if s.at_once else None  # torch and our kernels leave Python's lock there
 
     def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: ShapedReward | None) -> TD3BC:
-        """The updates, with the critics that the recipe asks for."""
-        s = self.recipe.td3bc
-        critic = CRITICS[s.critic](self.recipe.critic_width, self.generator, seen).to(device.of(actor))
-        return TD3BC(actor, critic, s, self.recipe.schedule.learning_rate, floored)
+        """The updates, with the critics of `make_critic`."""
+        critic = self.make_critic(seen).to(device.of(actor))
+        return self.updates(actor, critic, self.recipe.td3bc, self.recipe.schedule.learning_rate, floored)
+
+    def make_critic(self, seen: CriticInputs) -> Critic:
+        """The critics that the recipe asks for."""
+        return CRITICS[self.recipe.td3bc.critic](self.recipe.critic_width, self.generator, seen)
 
     def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:
         """Draw from recorded flight too: all windows until there are some of our own flight, then half of them, as Ball et
