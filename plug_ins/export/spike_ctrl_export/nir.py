@@ -26,7 +26,7 @@ from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Reset
-from spike_ctrl_export import neuron_of, voltage_words
+from spike_ctrl_export import neuron_of, pass_self_test, voltage_words, writing
 
 
 class NirForm(NamedTuple):
@@ -97,25 +97,15 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, form: NirForm =
     name: of the checkpoint, for errors. Raises UsageError.
     """
     path, written = Path(path), graph(found, name, form)
-    try:
+    with writing(path):
         atomic_file.replace(path, lambda temporary: _package().write(temporary, written))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     read_back = _package().read(path)
     if "dt" not in (read_back.metadata or {}):
         found_version = importlib.metadata.version("nir")
         raise UsageError(
             f"{path}: found nir {found_version}, which loses a graph's metadata, wanted 1.0.8: pip install nir==1.0.8"
         )
-    read, state, worst = NirSimulator(read_back), None, 0.0
-    wanted = found.policy.initial_state()
-    for observation in found.self_test:
-        action, state = read.step(observation, state)
-        expected, wanted = found.policy.step(observation, wanted)
-        worst = max(worst, float(np.abs(action - expected).max()))
-    if not worst <= found.manifest.tolerance:
-        raise UsageError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
-    return worst
+    return pass_self_test(path, found, NirSimulator(read_back).step, None)
 
 
 class NirSimulator:

@@ -18,7 +18,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.neuron import Reset
-from spike_ctrl_export import voltage_words
+from spike_ctrl_export import pass_self_test, voltage_words, writing
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
 
@@ -98,22 +98,17 @@ def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
     None if onnxruntime is not installed. Raises UsageError.
     """
     path, data = Path(path), model(found).SerializeToString()
-    try:
+    with writing(path):
         atomic_file.write(path, data)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     if (running := session(path)) is None:
         return None
-    state, worst = found.policy.initial_state(), 0.0
-    fed = dict(zip((value.name for value in running.get_inputs()[1:]), _begin(found), strict=True))
-    for observation in found.self_test:
+
+    def step(observation, fed):
         action, *after = running.run(None, fed | {"observation": observation[None]})
-        fed = dict(zip(fed, after, strict=False))  # spikes, which come last, do not go in again
-        expected, state = found.policy.step(observation, state)
-        worst = max(worst, float(np.abs(action[0] - expected).max()))
-    if not worst <= found.manifest.tolerance:
-        raise UsageError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
-    return worst
+        return action[0], dict(zip(fed, after, strict=False))  # spikes, which come last, do not go in again
+
+    begin = dict(zip((value.name for value in running.get_inputs()[1:]), _begin(found), strict=True))
+    return pass_self_test(path, found, step, begin)
 
 
 def _begin(found: Checkpoint) -> list[np.ndarray]:
