@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl_export import programs
 from spike_ctrl_export.c_native import CORTEX_M4
 from spike_ctrl_export.c_source import CSource
 
@@ -108,11 +108,5 @@ def _run(folder: Path, made: Mapping[str, str]) -> str:
     program, board = folder / "count.elf", Path(__file__).parent / "cortex_m4"
     build = [*CORTEX_M4, "-std=gnu99", "-O2", f"-DSTEPS={_STEPS}", "--specs=rdimon.specs", "-T", str(board / "an386.ld")]
     build += [str(board / "startup.c"), str(folder / "count.c"), "-lm", "-o", str(program)]
-    for command in (build, [*EMULATOR, str(program)]):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired:
-            raise UsageError(f"{command[0]}: found no end within 120 s") from None
-        if done.returncode:
-            raise UsageError(f"{command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[0]}")
-    return done.stdout
+    programs.run(build, timeout=120)
+    return programs.run([*EMULATOR, str(program)], timeout=120)

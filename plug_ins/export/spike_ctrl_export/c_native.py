@@ -13,6 +13,7 @@ import numpy as np
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.policy.numpy_runtime import PolicyState
+from spike_ctrl_export import programs
 from spike_ctrl_export.c_source import PREFIX, CSource, files, renamed
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O2")
@@ -125,6 +126,4 @@ def _compile(arguments: list[str], command: tuple[str, ...] = ()) -> None:
     command = command or (compiler() or "",)
     if not command[0]:
         raise UsageError("C compiler: found none, wanted gcc, cc or clang: apt-get install gcc")
-    found = subprocess.run([*command, *FLAGS, *arguments], capture_output=True, text=True, timeout=300)
-    if found.returncode:
-        raise UsageError(f"{command[0]}: {(found.stderr.strip().splitlines() or ['failed'])[0]}")
+    programs.run([*command, *FLAGS, *arguments], timeout=300)

@@ -7,28 +7,24 @@ and output is arithmetic over its weights (`most`), since every event is added a
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_export import write_files
+from spike_ctrl_export import programs, write_files
 from spike_ctrl_silicon import verilog
 from spike_ctrl_silicon.bounds import bounds, largest_sums, signed_bits
 from spike_ctrl_silicon.integer_network import IntegerNetwork
 
-TOOLS = ("yosys", "yosys-smtbmc", "z3")
 FREE = ("weights", "membranes", "events", "x", "tanh")  # memories whose contents may be anything
 KINDS = (["-t", "3"], ["-i", "-t", "2"])  # from a reset; from any state in which the claims hold
 
 
 def missing() -> str | None:
     """What this computer needs for the proof and does not have, in words; None if nothing is missing."""
-    absent = [name for name in TOOLS if shutil.which(name) is None]
-    return f"found no {' and no '.join(absent)}, wanted them: apt-get install yosys z3" if absent else None
+    return programs.absent(("yosys", "yosys-smtbmc", "z3"), "yosys z3")
 
 
 def prove(network: IntegerNetwork, lanes: int, files: dict[str, str] | None = None, timeout: float = 3600.0) -> None:
@@ -48,9 +44,9 @@ def prove(network: IntegerNetwork, lanes: int, files: dict[str, str] | None = No
             "memory_map; setundef -undriven -anyseq; opt -fast; async2sync; dffunmap",
             "write_smt2 -wires core.smt2",
         ]
-        _run(["yosys", "-q", "-p", "; ".join(script)], folder, timeout)
-        for kind in KINDS:
-            _run(["yosys-smtbmc", "-s", "z3", "--presat", *kind, "core.smt2"], folder, timeout)
+        smt = [["yosys-smtbmc", "-s", "z3", "--presat", *kind, "core.smt2"] for kind in KINDS]
+        for command in (["yosys", "-q", "-p", "; ".join(script)], *smt):
+            programs.run(command, folder, timeout, ("ERROR", "ssert failed"))
 
 
 def most(network: IntegerNetwork, lanes: int) -> str:
@@ -65,10 +61,3 @@ def most(network: IntegerNetwork, lanes: int) -> str:
         ]
     words += largest_sums(network)[-1].tolist()
     return "".join(f"{word:0{-(-bits * lanes // 4)}x}\n" for word in words)
-
-
-def _run(command: list[str], folder: Path, timeout: float) -> None:
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
-    if found.returncode:
-        lines = [line for line in (found.stderr + found.stdout).splitlines() if "ERROR" in line or "ssert failed" in line]
-        raise UsageError(f"{command[0]}: {(lines or ['failed'])[0]}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl_export import programs
 from spike_ctrl_silicon.to_fpga import PORTS
 
 CLOCK = "clk"
@@ -30,15 +29,14 @@ class Placed(NamedTuple):
 
 def place(folder: Path, seed: int = 1, timeout: float = 3600.0) -> Placed:
     """Place and route the board's top in a folder at 50 MHz. Raises UsageError where a tool is missing or fails."""
-    absent = [name for name in ("yosys", "nextpnr-ecp5") if shutil.which(name) is None]
-    if absent:
-        raise UsageError(f"--place: found no {' and no '.join(absent)}, wanted them: apt-get install yosys nextpnr-ecp5")
+    if lack := programs.absent(("yosys", "nextpnr-ecp5"), "yosys nextpnr-ecp5"):
+        raise UsageError(f"--place: {lack}")
     sources = " ".join(("ulx3s.sv", *PORTS["spike_serial"]))
     script = f"read_verilog -sv {sources}; synth_ecp5 -top ulx3s -json ulx3s.json"
-    _run(["yosys", "-q", "-p", script], folder, timeout)
+    programs.run(["yosys", "-q", "-p", script], folder, timeout, ("ERROR",))
     target = ["--25k", "--package", "CABGA381", "--lpf", "ulx3s.lpf", "--seed", str(seed)]
     made = ["--json", "ulx3s.json", "--textcfg", "ulx3s.config", "--report", "ulx3s.report.json", "--timing-allow-fail"]
-    _run(["nextpnr-ecp5", "-q", *target, *made], folder, timeout)
+    programs.run(["nextpnr-ecp5", "-q", *target, *made], folder, timeout, ("ERROR",))
     return read(folder / "ulx3s.report.json")
 
 
@@ -52,10 +50,3 @@ def read(report: Path) -> Placed:
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise UsageError(f"{report}: found {error!r}, wanted a report of nextpnr-ecp5") from None
     return Placed(float(fast), parts)
-
-
-def _run(command: list[str], folder: Path, timeout: float) -> None:
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
-    if found.returncode:
-        lines = [line for line in (found.stderr + found.stdout).splitlines() if "ERROR" in line]
-        raise UsageError(f"{command[0]}: {(lines or ['failed'])[0]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_export import write_files
+from spike_ctrl_export import programs, write_files
 from spike_ctrl_silicon import verilog
 from spike_ctrl_silicon.integer_network import IntegerNetwork
 
 CORE = ("policy.sv", "spike_core.sv")
+COMPLAINTS = ("rror", "%Warning")  # of Verilator and the compiler
 FRESH, CUT = 1, 2
 
 
@@ -35,13 +35,12 @@ class CoreSteps(NamedTuple):
 
 def missing() -> str | None:
     """What this computer needs for the simulation and does not have, in words; None if nothing is missing."""
-    absent = [name for name in ("verilator", "g++") if shutil.which(name) is None]
-    return f"found no {' and no '.join(absent)}, wanted them: apt-get install verilator g++" if absent else None
+    return programs.absent(("verilator", "g++"), "verilator g++")
 
 
 def lint(folder: Path, top: str, sources: Sequence[str]) -> None:
     """Check sources in a folder with all warnings of Verilator. Raises UsageError with the first warning."""
-    _run(["verilator", "--lint-only", "-Wall", "--top-module", top, *sources], folder)
+    programs.run(["verilator", "--lint-only", "-Wall", "--top-module", top, *sources], folder, marks=COMPLAINTS)
 
 
 def built(
@@ -62,14 +61,19 @@ def built(
     for file in resources.files("spike_ctrl_silicon").joinpath("verilator").iterdir():
         (place / file.name).write_text(file.read_text())
     given = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
-    _run(["verilator", "--cc", "-O3", "--top-module", top, *given, *sources, "--Mdir", str(place)], folder)
-    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=True)
-    include = Path(root.stdout.strip()) / "include"
+    programs.run(
+        ["verilator", "--cc", "-O3", "--top-module", top, *given, *sources, "--Mdir", str(place)], folder, marks=COMPLAINTS
+    )
+    include = Path(programs.run(["verilator", "--getenv", "VERILATOR_ROOT"]).strip()) / "include"
     parts = [*sorted(file.name for file in place.glob("V*.cpp")), driver, "verilated.cpp", "verilated_threads.cpp"]
     (place / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in parts))
     defines = [f"-DVM_{what}=0" for what in ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD")]
     found = [f"-I{path}" for path in (place, include, include / "vltstd")]
-    _run(["g++", optimise, "-w", *found, *defines, "-faligned-new", "all.cpp", "-o", "drive", "-pthread"], place)
+    programs.run(
+        ["g++", optimise, "-w", *found, *defines, "-faligned-new", "all.cpp", "-o", "drive", "-pthread"],
+        place,
+        marks=COMPLAINTS,
+    )
     return place / "drive"
 
 
@@ -116,10 +120,3 @@ class SimulatedCore:
                 raise UsageError(f"simulation of the core: it ended in step {start}, wanted {steps} steps")
             answers[start : start + 16] = np.frombuffer(data, "<i4").reshape(len(part), -1)
         return CoreSteps(*np.split(answers, np.cumsum([1, outputs, neurons]), axis=1))._replace(cycles=answers[:, 0])
-
-
-def _run(command: list[str], folder: Path) -> None:
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    if found.returncode:
-        lines = [line for line in (found.stderr + found.stdout).splitlines() if "rror" in line or "%Warning" in line]
-        raise UsageError(f"{command[0]}: {(lines or ['failed'])[0]}")
