@@ -34,7 +34,6 @@ from spike_ctrl_studies.study import (
     size_of,
     spread,
 )
-from spike_ctrl_studies.study_folder import safe
 
 SEEDS = (1, 5)
 RECIPE = "td3bc"
@@ -68,13 +67,7 @@ def units(options: StudyOptions) -> list[Unit]:
     plan = training_run.with_evaluations(plan.with_steps(min(plan.schedule.steps, STEPS)), VALIDATIONS)
     if options.quick:
         plan = training_run.changed(plan, hidden=list(QUICK_HIDDEN))
-    return [
-        Unit(
-            safe(f"{name} seed {seed}"), training_run.settings(variant(plan, **parts), options.airframe, seed, variant=name)
-        )
-        for seed in range(options.seeds or SEEDS[not options.quick])
-        for name, parts in VARIANTS.items()
-    ]
+    return training_run.units({name: variant(plan, **parts) for name, parts in VARIANTS.items()}, options, SEEDS)
 
 
 def variant(

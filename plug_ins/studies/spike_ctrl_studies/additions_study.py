@@ -81,16 +81,13 @@ def units(options: StudyOptions) -> list[Unit]:
     """The pieces of this experiment. Raises UsageError."""
     if options.recipe:
         raise UsageError(f"--recipe: found '{options.recipe}', wanted none: each variant has its own")
-    craft, found = airframe.load(options.airframe), []
-    for seed in range(options.seeds or SEEDS[not options.quick]):
-        for name, addition in ADDITIONS.items():
-            recipe = plan(name, addition, craft)
-            share = SHARE if addition.recipe == "td3bc" else 1.0
-            recipe = recipe.with_steps(QUICK_STEPS if options.quick else round(share * recipe.schedule.steps))
-            recipe = training_run.with_evaluations(recipe, VALIDATIONS)
-            settings = training_run.settings(recipe, options.airframe, seed, variant=name)
-            found.append(Unit(safe(f"{name} seed {seed}"), settings))
-    return found
+    craft, plans = airframe.load(options.airframe), {}
+    for name, addition in ADDITIONS.items():
+        recipe = plan(name, addition, craft)
+        share = SHARE if addition.recipe == "td3bc" else 1.0
+        recipe = recipe.with_steps(QUICK_STEPS if options.quick else round(share * recipe.schedule.steps))
+        plans[name] = training_run.with_evaluations(recipe, VALIDATIONS)
+    return training_run.units(plans, options, SEEDS)
 
 
 def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:

@@ -47,7 +47,6 @@ from spike_ctrl_studies.study import (
     size_of,
     spread,
 )
-from spike_ctrl_studies.study_folder import safe
 
 SEEDS = (1, 5)
 RECIPE, MODEL = "td3bc", "crazyflie_td3bc.safetensors"
@@ -86,15 +85,8 @@ def units(options: StudyOptions) -> list[Unit]:
     """The pieces of this experiment. Raises UsageError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     size = not options.quick
-    more = {"flown": FLOWN[size], "updates": UPDATES[size]}
-    return [
-        Unit(
-            safe(f"{name} seed {seed}"),
-            training_run.settings(training_run.changed(plan, **changes), options.airframe, seed, variant=name, **more),
-        )
-        for seed in range(options.seeds or SEEDS[size])
-        for name, changes in VARIANTS.items()
-    ]
+    plans = {name: training_run.changed(plan, **changes) for name, changes in VARIANTS.items()}
+    return training_run.units(plans, options, SEEDS, flown=FLOWN[size], updates=UPDATES[size])
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:

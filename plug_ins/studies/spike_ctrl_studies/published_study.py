@@ -29,7 +29,6 @@ from spike_ctrl_studies.study import (
     size_of,
     spread,
 )
-from spike_ctrl_studies.study_folder import safe
 
 SEEDS = (1, 5)
 RECIPE = "paper"
@@ -46,11 +45,7 @@ def units(options: StudyOptions) -> list[Unit]:
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
     plan = training_run.with_evaluations(plan, VALIDATIONS)
-    return [
-        Unit(safe(f"{name} seed {seed}"), training_run.settings(variant(plan, name), options.airframe, seed, variant=name))
-        for seed in range(options.seeds or SEEDS[not options.quick])
-        for name in VARIANTS
-    ]
+    return training_run.units({name: variant(plan, name) for name in VARIANTS}, options, SEEDS)
 
 
 def variant(plan: Recipe, name: str) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
-from spike_ctrl_studies.study import Lines, UnitContext, UnitResult, of_kind, one
+from spike_ctrl_studies.study import Lines, StudyOptions, Unit, UnitContext, UnitResult, of_kind, one
+from spike_ctrl_studies.study_folder import safe
 
 VEHICLES = 256
 KEPT = ("recipe.yaml", "policy.safetensors", "evaluation.json")
@@ -61,6 +63,15 @@ def _place(data: dict[str, Any], key: str, name: str) -> tuple[str, str]:
 def settings(recipe: Recipe, airframe_name: str, seed: int, **more: Any) -> dict[str, Any]:
     """The settings of a unit that trains. more: further settings."""
     return {"recipe": recipes.to_dict(recipe), "airframe": airframe_name, "seed": seed, **more}
+
+
+def units(plans: Mapping[str, Recipe], options: StudyOptions, seeds: tuple[int, int], **more: Any) -> list[Unit]:
+    """Units that train each variant's recipe with each seed. seeds: how many in quick and in full size. more: as above."""
+    return [
+        Unit(safe(f"{name} seed {seed}"), settings(plan, options.airframe, seed, variant=name, **more))
+        for seed in range(options.seeds or seeds[not options.quick])
+        for name, plan in plans.items()
+    ]
 
 
 def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
