@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from spike_ctrl._files import json_lines, processes
+from spike_ctrl._files import json_lines, processes, yaml_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
@@ -106,9 +106,11 @@ class MonteCarloRun:
         file = folder / PLAN
         if not file.exists():
             file.write_text(json.dumps(plan, indent=2) + "\n")
-        if (found := _read_plan(file)) != plan:
-            key = next(key for key in plan if found.get(key) != plan[key])
-            raise UsageError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
+        found = yaml_file.read(file, "campaign")
+        for key, value in plan.items():
+            there = found.get(key) if isinstance(found, dict) else None
+            if there != value:
+                raise UsageError(f"{file}: {key}: found {there}, wanted {value}: give another folder")
         flown = folder / FLIGHTS
         outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
         self.outcomes = {outcome.seed: outcome for outcome in outcomes}
@@ -146,11 +148,3 @@ def _fly(model: str, data: bytes, seeds: Sequence[int], family: str | None, cloc
         outcome = flight_outcome.fly_scenario(scenario_of(seed, who, settings, family), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
-
-
-def _read_plan(file: Path) -> dict[str, object]:
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: cannot be read ({error})") from None
-    return found if isinstance(found, dict) else {}
