@@ -7,7 +7,6 @@ and within LOST.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,11 +55,6 @@ class AirframeFlights:
     change: float
     spikes: float = math.nan
     energy: float = math.nan
-
-    def to_dict(self) -> dict[str, float | None]:
-        """The figures for machines; null where there is none."""
-        named = dataclasses.asdict(self)
-        return {name: value if math.isfinite(value) else None for name, value in named.items()}
 
 
 def seeds(count: int) -> range:

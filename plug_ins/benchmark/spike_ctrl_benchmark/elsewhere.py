@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.cli._terminal import end_progress, show_progress
 from spike_ctrl.evaluation.controllers import Controller
@@ -55,6 +56,5 @@ def _fly(
         print("\n".join(f"  assumed: {line}" for line in simulator.assumptions))
         print(other_simulators.simulator_table(found))
         about = {"thrust_to_weight": simulator.rotors.thrust_to_weight, "assumptions": list(simulator.assumptions)}
-        kinds = {label: {kind: one.to_dict() for kind, one in kinds.items()} for label, kinds in found.items()}
-        flights[simulator.name] = about | {"flights": kinds}
+        flights[simulator.name] = about | {"flights": plain(found)}
     return flights

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import STARTS
@@ -124,7 +125,7 @@ def _fly_sets(controllers: Controllers, vehicle: Airframe, options: argparse.Nam
             found[label].append(flights)
     words = f"{where}{sets} sets of {airframes} airframes, seeds {seeds[0]} to {seeds[-1]}"
     print(f"{words}; figure-eight: {min(airframes, airframe_flights.FOLLOWED)} of each\n{airframe_table(found)}")
-    return {label: {"sets": [one.to_dict() for one in sets], "seeds": list(seeds)} for label, sets in found.items()}
+    return {label: {"sets": plain(sets), "seeds": list(seeds)} for label, sets in found.items()}
 
 
 def _ranges(vehicle: Airframe) -> AirframeRanges | None:
@@ -143,7 +144,7 @@ def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argp
     for label, controller in controllers.items():
         found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles, seeds, ranges)
         print(rotor_flights.rotor_table(label, found))
-        figures[label] = rotor_flights.to_dict(found)
+        figures[label] = plain(found)
     return figures
 
 
@@ -154,7 +155,7 @@ def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.N
     found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles, seeds, ranges) for label, one in controllers.items()}
     who = f"{len(seeds)} sets of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
     print(f"airframe {vehicle.name}, {who}, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}")
-    return {label: one.to_dict() for label, one in found.items()}
+    return {label: plain(one) for label, one in found.items()}
 
 
 def _guides_of_thrown(vehicle: Airframe) -> Controllers:

@@ -67,12 +67,6 @@ class OtherFlight:
     error_m: dict[str, float]
     action_change: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as plain numbers for JSON; null where there is none."""
-        error = {name: None if np.isnan(value) else value for name, value in self.error_m.items()}
-        change = None if np.isnan(self.action_change) else self.action_change
-        return {"crashes": self.crashes, "error_m": error, "action_change": change}
-
 
 def starts(kind: str, seed: int, vehicles: int = VEHICLES) -> FlownStates:
     """At rest within NEAR of the set-point; level ("near"), or tilted by TILT to any side ("tilted")."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory, Vector
@@ -50,7 +51,7 @@ class RealFlight(NamedTuple):
         """The figures for machines; null where nobody survived."""
         named = {"survival": self.survival, "rmse_m": self.rmse, "rmse_lag_corrected_m": self.rmse_lagged, "lag_s": self.lag}
         named |= {"change_of_u": self.change, "half_lost_after_s": self.lost_after}
-        return {name: value if math.isfinite(value) else None for name, value in named.items()}
+        return dict(plain(named))
 
 
 def references() -> dict[str, Trajectory]:

@@ -8,7 +8,6 @@ Each vehicle is the airframe or, where that carries drawn ones, a drawn airframe
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -177,14 +176,3 @@ def rotor_table(name: str, found: dict[str, dict[str, LossFigures]]) -> str:
             numbers = [f"{f.kept:.3f}", f"{100 * f.rmse:.1f}", f"{f.touchdown:.1f}"]
             rows.append([path, kind, str(f.flights), *(text.replace("nan", "-") for text in numbers)])
     return text_table(rows)
-
-
-def to_dict(found: dict[str, dict[str, LossFigures]]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """The figures for machines; null where nobody counts."""
-    return {
-        path: {
-            kind: {key: None if value != value else value for key, value in dataclasses.asdict(f).items()}
-            for kind, f in kinds.items()
-        }
-        for path, kinds in found.items()
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,10 +34,6 @@ class ThrownFigures:
     caught: float
     lost: float
     lost_95: float
-
-    def to_dict(self) -> dict[str, float | None]:
-        """The figures for machines; null where nobody is caught."""
-        return {key: None if value != value else value for key, value in asdict(self).items()}
 
 
 def fly_thrown(

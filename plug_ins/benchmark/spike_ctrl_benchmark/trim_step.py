@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.controllers import Controller
@@ -37,7 +38,7 @@ class TrimAnswer(NamedTuple):
 
     def to_dict(self) -> dict[str, float | None]:
         """The figures for machines; null where the error is never halved."""
-        return {"peak_m": self.peak, "half_s": self.half if math.isfinite(self.half) else None, "left_m": self.left}
+        return dict(plain({"peak_m": self.peak, "half_s": self.half, "left_m": self.left}))
 
 
 def answer_trim_step(

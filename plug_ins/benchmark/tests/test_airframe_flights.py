@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController, PolicyController
@@ -55,7 +56,7 @@ def test_rotors_that_never_turn_save_nobody_and_leave_no_figures():
         FunctionController(lambda observation: -np.ones((len(observation), 4))), CARRIER, airframes=8, shown=shares.append
     )
     assert (found.survival, found.recovered, found.strayed) == (0.0, 0.0, 1.0)
-    assert found.to_dict()["hover_median"] is None and math.isnan(found.figure8)
+    assert plain(found)["hover_median"] is None and math.isnan(found.figure8)
     assert shares == sorted(shares) and shares[-1] == 1.0
     lines = airframe_flights.airframe_table({"off": [found, found]}).splitlines()
     assert len(lines) == 3 and lines[1].split() == ["off", "0.000", "0.000", "-", "-", "-", "1.000", "-", "-", "-"]

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.policy import checkpoint
@@ -44,7 +45,7 @@ def test_who_leaves_the_set_point_is_not_kept_and_meets_the_ground_at_its_speed(
 def test_nobody_is_no_number():
     found = loss_figures(np.zeros((10, 0, 3)), np.zeros(0))
     assert found.flights == 0 and math.isnan(found.kept) and math.isnan(found.touchdown)
-    assert rotor_flights.to_dict({"hover": {"whole": found}})["hover"]["whole"]["rmse"] is None
+    assert plain({"hover": {"whole": found}})["hover"]["whole"]["rmse"] is None
 
 
 def test_caught_is_who_stays_above_the_ground_and_comes_back():

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.recordings import BagError
@@ -58,7 +59,7 @@ class Followed(NamedTuple):
         named = {"survival": self.survival, "rmse_m": self.rmse, "rmse_lag_corrected_m": self.rmse_lagged, "lag_s": self.lag}
         units = ("estimate_position_m", "estimate_velocity_m_s", "estimate_attitude_rad")
         named |= dict(zip(units, self.estimate, strict=True))
-        return {name: value if math.isfinite(value) else None for name, value in named.items()}
+        return dict(plain(named))
 
 
 def reference(bag: Path) -> Reference:

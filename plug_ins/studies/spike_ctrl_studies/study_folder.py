@@ -23,6 +23,7 @@ from typing import Any
 from spike_ctrl import airframe
 from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl_studies import figures
 from spike_ctrl_studies.study import DIFFERS, OPEN, Lines, Report, StudyFinding, StudyOptions, Unit, UnitResult
 
@@ -97,17 +98,6 @@ def unfinished(name: str, options: StudyOptions, units: Sequence[Unit], root: Pa
         if not all((path / "raw" / f"{unit.name}.jsonl").is_file() for unit in units):
             return path
     return None
-
-
-def plain(value: Any) -> Any:
-    """The value in types of JSON. A number that is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _config(name: str, options: StudyOptions, units: Sequence[Unit]) -> dict[str, Any]:

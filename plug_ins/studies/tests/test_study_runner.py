@@ -15,6 +15,7 @@ from fake_ray import FakeRay
 from toy_units import ORIGIN, measured, run
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli import main
 from spike_ctrl_studies import ray_cluster, ray_option, study, study_folder, worker_pool
@@ -329,7 +330,7 @@ def test_experiments_name_their_units_for_files_and_without_doubles():
         names = [unit.name for unit in units]
         assert len(set(names)) == len(names) >= 2
         assert all(study_folder.safe(unit.name) == unit.name for unit in units)
-        assert study_folder.plain(units[0].settings) == json.loads(json.dumps(units[0].settings))
+        assert plain(units[0].settings) == json.loads(json.dumps(units[0].settings))
 
 
 def test_an_unknown_experiment_is_refused_by_name():

@@ -18,6 +18,7 @@ import numpy as np
 
 from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.plain_values import plain
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.policy import checkpoint, voltage_input
@@ -264,14 +265,16 @@ def chosen(
     return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
 
 
-def judged(recording: Recording, model: bytes | None = None, name: str = "") -> tuple[Choice, Comparison, Replay]:
-    """Choose the policy, replay it and compare; arguments as in `chosen`.
+def judged(
+    recording: Recording, model: bytes | None = None, name: str = "", *, traces: bool = False
+) -> tuple[Choice, Comparison, Replay]:
+    """Choose the policy, replay it and compare; arguments as in `chosen` and `replay`.
 
     A single vehicle flies by the compiled step. Where the same checkpoint gives other actions in numpy, it is replayed in
     the order of that step's sums, without numba, and then as numba compiled it before sums had one order.
     """
     choice = chosen(recording, model, name)
-    again = replay(recording, choice.policies)
+    again = replay(recording, choice.policies, traces=traces)
     found = compare(recording, again, choice.contract.rate_hz)
     if found.same or not choice.same or recording.vehicles > 1 or choice.contract.neuron is None:
         return choice, found, again
@@ -280,7 +283,7 @@ def judged(recording: Recording, model: bytes | None = None, name: str = "") -> 
             other = chosen(recording, model, name, step)
         except UsageError:  # a network that this runtime does not have
             continue
-        replayed = replay(recording, other.policies)
+        replayed = replay(recording, other.policies, traces=traces)
         better = compare(recording, replayed, choice.contract.rate_hz)
         if better.equal > found.equal:
             choice, found, again = other._replace(words=f"{other.words}, {words}"), better, replayed
@@ -376,8 +379,6 @@ def _state(choice: Choice) -> str:
 
 def figures(found: Comparison, returns_: np.ndarray) -> dict[str, Any]:
     """The result as a mapping for JSON."""
-    first = None if found.first is None else vars(found.first)
-    counts = {name: getattr(found, name) for name in ("compared", "equal", "known", "known_equal", "unseen")}
-    axes = {name: [float(value) for value in getattr(found, name)] for name in ("rms", "p95", "largest")}
-    seconds = [[None if np.isnan(value) else float(value) for value in row] for row in found.over_time]
-    return counts | {"first": first} | axes | {"rms_over_time": seconds, "returns": [float(r) for r in returns_]}
+    names = ("compared", "equal", "known", "known_equal", "unseen", "first", "rms", "p95", "largest")
+    told = {name: getattr(found, name) for name in names}
+    return dict(plain(told | {"rms_over_time": found.over_time, "returns": returns_}))
