@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from spike_ctrl import plug_ins
 from spike_ctrl._files import resources
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.energy import spiking_energy_pj
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
@@ -25,7 +23,7 @@ from spike_ctrl.recordings.recording import PolicyReports, Recording, latencies
 from spike_ctrl.report import ladder_charts, thinned
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, Neurons, banded, charts, hover_verdict, lines, styled
-from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict
+from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict, added
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
 
 VEHICLE = 0
@@ -40,8 +38,7 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     choice: replay.Choice | None = None
     compared = found = None
     try:
-        choice, compared = _judged(recording, models)
-        found = replay.replay(recording, choice.policies, traces=True)
+        choice, compared, found = _judged(recording, models)
     except BagError as error:
         notes.append(f"not replayed: {error}")
     rate, title, ended = choice.contract.rate_hz if choice else RATE_HZ, f"Bag {path.name}", None
@@ -53,11 +50,7 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log, ended)))
     if log is not None:
         parts.append(ladder_charts.ladder(log))
-        for _, charts_of in plug_ins.loaded("report_sections"):
-            if isinstance(charts_of, UsageError):
-                notes.append(f"left out: {charts_of}")
-            else:
-                parts += charts_of(log, flight, log.begun)
+        parts += added("report_sections", notes, log, flight, log.begun)
     parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))
@@ -75,16 +68,16 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
     return Section(title, parts, notes)
 
 
-def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison]:
+def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison, replay.Replay]:
     """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models."""
     try:
-        return replay.judged(recording)[:2]
+        return replay.judged(recording, traces=True)
     except BagError as error:
         refused = error
     for path in (*models, *_shipped(recording)):
         model = checkpoint.read(path)
         try:
-            return replay.judged(recording, model, str(path))[:2]
+            return replay.judged(recording, model, str(path), traces=True)
         except BagError as error:
             refused = error
     raise refused

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from spike_ctrl import airframe, plug_ins
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
@@ -22,7 +21,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, charts, hover_verdict, lines, styled
-from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict
+from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict, added
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 FLIGHTS, SEED = 4, 7
@@ -63,12 +62,8 @@ def section(found: FlownModel) -> Section:
     heads = ("frozen evaluation", *(column.replace("_", " ") for column in COLUMNS))
     parts: list[Part] = [_tiles(found), Table(("", ""), _about(found)), Table(heads, _evaluation(found))]
     parts.append(Table(("one step", ""), _costs(found)))
-    notes = []
-    for _, tables_of in plug_ins.loaded("model_tables"):
-        if isinstance(tables_of, UsageError):
-            notes.append(f"left out: {tables_of}")
-        else:
-            parts += tables_of(found)
+    notes: list[str] = []
+    parts += added("model_tables", notes, found)
     return Section(f"Model {found.name}", [*parts, *charts(found.flights)], notes)
 
 

@@ -8,6 +8,9 @@ from html import escape
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from spike_ctrl import plug_ins
+from spike_ctrl._files.errors import UsageError
+
 STYLE = """
 :root { color-scheme: light; --ink: #1f2430; --soft: #5b6472; --line: #e3e6ea; --blue: #2369bd }
 * { box-sizing: border-box }
@@ -132,6 +135,17 @@ class Section:
     title: str
     parts: Sequence[Part] = ()
     notes: Sequence[str] = field(default=())
+
+
+def added(point: str, notes: list[str], *about: Any) -> list[Part]:
+    """The parts that the plug-ins of a point make of what a section is about. A broken one is left out, with a note."""
+    found: list[Part] = []
+    for _, parts_of in plug_ins.loaded(point):
+        if isinstance(parts_of, UsageError):
+            notes.append(f"left out: {parts_of}")
+        else:
+            found += parts_of(*about)
+    return found
 
 
 def page(title: str, sections: Sequence[Section], about: str = "", draw: Draw | None = None) -> str:
