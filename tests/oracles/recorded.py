@@ -58,7 +58,7 @@ class Bag:
         self.writer = BagWriter(path, self.store)
 
     def write(self, topic: str, kind: str, received: int, **fields) -> None:
-        name = f"spike_ctrl_msgs/msg/{kind}"
+        name = kind if "/" in kind else f"spike_ctrl_msgs/msg/{kind}"
         values = {field: self._empty(about) for field, about in self.store.fielddefs[name][1]}
         for field, value in fields.items():
             values[field] = np.ascontiguousarray(value).reshape(-1) if isinstance(value, np.ndarray) else value

@@ -69,6 +69,28 @@ def test_a_tick_beyond_63_bits_is_refused_by_the_bag(tmp_path):
         read(tmp_path / "bag")
 
 
+def test_a_tick_beyond_63_bits_is_refused_in_the_log_of_a_flight_too(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    bag.write("/flight_state", "FlightState", 0, tick=2**63)
+    bag.write("/supervisor/status", "SupervisorStatus", 0)
+    bag.writer.close()
+    with pytest.raises(BagError, match=r"bag: found a time or tick of 2\^63 or more"):
+        read_log(tmp_path / "bag")
+
+
+@pytest.mark.parametrize(("settings", "noted"), [('{"paced": true}', False), ('{"paced": tr', True)])
+def test_settings_that_cannot_be_read_are_noted(settings, noted, tmp_path):
+    bag = Bag(tmp_path / "bag")
+    state = {"tick": 0, "vehicles": 1, "flags": np.uint8([0]), "observation": np.zeros(18, np.float32)}
+    bag.write("/state", "VehicleState", 0, **state)
+    bag.write("/supervisor/settings", "std_msgs/msg/String", 0, data=settings)
+    bag.writer.close()
+    found = read(tmp_path / "bag")
+    assert found.paced != noted
+    told = "supervisor/settings: found none that can be read; course and pace of the flight are unknown"
+    assert (told in found.notes) == noted
+
+
 def test_a_rung_that_does_not_exist_is_refused_by_its_topic(tmp_path):
     fly(tmp_path / "bag", resources.find("models", "crazyflie.safetensors"), ticks=20, rungs={0: (99, "info: made up")})
     with pytest.raises(BagError, match=r"supervisor/status\.rung: found 99, wanted 0 to 4"):

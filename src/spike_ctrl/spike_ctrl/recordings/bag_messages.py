@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,17 @@ def of_one_graph(path: Path, topics: Mapping[str, str], notes: list[str], graph:
         else:
             notes.append(f"{printable(topic)}: left out, the flight read is that of {namespace or '/'}")
     return found
+
+
+@contextmanager
+def fitting(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Take a bag's messages for ours: BagError for those of another version, and for numbers that none of ours has."""
+    try:
+        yield
+    except AttributeError as error:
+        raise BagError(f"{path}: the bag's message types are of another version: {error}") from None
+    except OverflowError:
+        raise BagError(f"{path}: found a time or tick of 2^63 or more, wanted less") from None
 
 
 def _checked(path: Path, topic: str, decode: Callable[..., object], *arguments: object) -> Callable[[], object]:

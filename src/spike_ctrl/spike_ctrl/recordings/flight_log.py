@@ -17,7 +17,7 @@ import numpy as np
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.bag_messages import TYPES, Timed, of_one_graph
+from spike_ctrl.recordings.bag_messages import TYPES, Timed, fitting, of_one_graph
 from spike_ctrl.recordings.reader import newest
 
 TOPICS = {
@@ -93,6 +93,12 @@ def read_log(path: str | os.PathLike[str], namespace: str | None = None) -> Flig
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:
         return None
+    with fitting(path):
+        return _log(path, found)
+
+
+def _log(path: str | os.PathLike[str], found: dict[str, Timed]) -> FlightLog:
+    states, status = found["flight_state"], found["supervisor/status"]
     if (rung := max(message.rung for _, message in status)) > max(Rung):
         raise BagError(f"{path}: supervisor/status.rung: found {rung}, wanted 0 to {max(Rung)}")
     times = np.array([when for when, _ in states], np.int64)

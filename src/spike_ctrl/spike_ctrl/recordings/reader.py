@@ -16,7 +16,7 @@ from spike_ctrl._files.printable import printable
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.measured_voltage import MeasuredVoltages
 from spike_ctrl.recordings import BagError, bag_origin
-from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages, of_one_graph
+from spike_ctrl.recordings.bag_messages import TYPES, Timed, fitting, messages, of_one_graph
 from spike_ctrl.recordings.recording import (
     Actions,
     Applied,
@@ -62,12 +62,8 @@ def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS), 
         others = {f"{topic} ({kind})" for topic, kind, *_ in messages(path, [])}
         there = ", ".join(sorted(others)) or "no message"
         raise BagError(f"{path}: found {there}; wanted a topic {Path(namespace or '', 'state')} ({TYPES}VehicleState)")
-    try:
+    with fitting(path):
         return _recording(path, found, list(dict.fromkeys(notes)))
-    except AttributeError as error:
-        raise BagError(f"{path}: the bag's message types are of another version: {error}") from None
-    except OverflowError:
-        raise BagError(f"{path}: found a time or tick of 2^63 or more, wanted less") from None
 
 
 def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recording:
@@ -80,7 +76,9 @@ def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recordi
     if gaps:
         missing = int(states.tick[-1] - states.tick[0] + 1 - len(states.tick))
         notes.append(f"state: {missing} ticks are missing in {gaps} gaps")
-    flown = flight_settings.parsed(found.get(flight_settings.TOPIC, ()))
+    flown = flight_settings.parsed(settings := found.get(flight_settings.TOPIC, ()))
+    if settings and not flown:
+        notes.append(f"{flight_settings.TOPIC}: found none that can be read; course and pace of the flight are unknown")
     return Recording(
         path=path, states=states, policy=_actions(found.get("policy/action"), states, "policy/action", notes),
         guide=_actions(found.get("guide/action"), states, "guide/action", notes),
