@@ -11,6 +11,7 @@ from refusal import refused
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +98,24 @@ def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(
     assert refused(capsys, "export", "no-model", "--to", form, "--output", str(file)).startswith(
         "model 'no-model' not found; known: "
     )
+
+
+@pytest.mark.plug_ins
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path, capsys):
+    os.mkfifo(pipe := tmp_path / "pipe.gif")
+    for arguments in (["export", "no-model", "--to", "onnx"], ["film", "no-model"]):
+        complaint = f"--output: found {pipe}, which is no file, wanted one: it would be replaced"
+        assert refused(capsys, *arguments, "--output", str(pipe)) == complaint
+
+
+@pytest.mark.parametrize(
+    "arguments", [["export", "no-model", "--to", "c", "-o"], ["import", "-o"], ["repair"], ["silicon", "widths"]]
+)
+@pytest.mark.plug_ins
+def test_an_empty_path_is_not_the_present_folder(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main.main([*arguments, ""])
+    assert capsys.readouterr().err.endswith(": found no path, wanted one\n")
 
 
 @pytest.mark.parametrize("arguments", [["inspect"], ["eval"], ["report"], ["replay"], ["import"], ["train", "--from-bag"]])

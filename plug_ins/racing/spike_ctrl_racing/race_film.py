@@ -21,14 +21,15 @@ CORNERS = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1), (1, 1)])  # of a gate, t
 FLOOR = 5.0  # m, of a square of the floor
 
 
-def require() -> None:
-    """Raise UsageError where what draws films is missing."""
+def require(path: Path) -> None:
+    """Raise UsageError where what draws films is missing, and where no film can be written."""
     try:
         import matplotlib  # noqa: F401
 
-        import spike_ctrl_view  # noqa: F401
+        from spike_ctrl_view import film_canvas
     except ImportError:
         raise UsageError("--film: found no plug-in view, wanted it: pip install ./plug_ins/view") from None
+    film_canvas.require("--film", path)
 
 
 def passed(track: Track, position: Floats) -> Integers:

@@ -178,13 +178,13 @@ def _race(options: argparse.Namespace) -> int:
         raise UsageError("MODEL: found none, wanted a model")
     if not names and not options.drawn:
         raise UsageError("TRACK: found none, wanted a course or --drawn N")
-    for what, path in (("--plot", options.plot), ("--film", options.film), ("--json", options.json)):
+    for what, path in (("--plot", options.plot), ("--json", options.json)):
         if path is not None:
             output_paths.require_file(what, path)
     if options.plot:
         race_chart.require(options.plot)
     if options.film:
-        race_film.require()
+        race_film.require(options.film)
     courses = [track.load(name) for name in names]
     courses += [track_sampler.draw(HELD_OUT + options.seed, number) for number in range(options.drawn)]
     rows = [_reference(course, options) for course in courses[: len(names)] if options.reference]

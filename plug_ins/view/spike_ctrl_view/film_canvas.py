@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from spike_ctrl._files import atomic_file
-from spike_ctrl._files.errors import refused
+from spike_ctrl._files import atomic_file, output_paths
+from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.report.colours import COLOURS, GRID_COLOUR
 
 PIXELS_PER_INCH = 100
@@ -102,6 +102,13 @@ def pixels(figure) -> np.ndarray:
     """The figure as it is now, (height, width, 3)."""
     figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[..., :3]
+
+
+def require(what: str, target: Path) -> None:
+    """Raise UsageError where `write_gif` could not write. what: the option that names the film."""
+    if target.suffix.lower() != ".gif":
+        raise UsageError(f"{what}: found {target}, wanted a name that ends in .gif")
+    output_paths.require_file(what, target, replaced=True)
 
 
 def write_gif(target: Path, frames: Iterable[np.ndarray], seconds: float, last: float) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spike_ctrl._files import output_paths, ranges
+from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
@@ -34,10 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import report
+    from spike_ctrl_view import film_canvas
 
-    if options.output.suffix.lower() != ".gif":
-        raise UsageError(f"--output: found {options.output}, wanted a name that ends in .gif")
-    output_paths.require_file("--output", options.output, replaced=True)
+    film_canvas.require("--output", options.output)
     kind = report.kind(options.path)
     if kind == "runs":
         raise UsageError(f"{options.path}: found a folder of runs, wanted a model, one of the runs, or a bag")
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     vehicles = 100 if options.vehicles is None else options.vehicles
     ranges.require({"vehicles": vehicles}, {"vehicles": (1, 2000)}, "--")
 
-    from spike_ctrl_view import film_canvas, flight_film, loss_film, training_film
+    from spike_ctrl_view import flight_film, loss_film, training_film
 
     if kind == "bag":
         frames, (each, last) = flight_film.film(options.path), flight_film.LENGTH

@@ -16,11 +16,14 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
     """Raises UsageError if no file can be written at `path`. Creates nothing.
 
     what: the option that names the file, for the message. made: the writer creates missing parent folders. replaced: the
-    writer replaces an old file (`atomic_file.replace`), so the folder must be writable and not the old file.
+    writer replaces an old file (`atomic_file.replace`), so the folder must be writable and not the old file. A device or
+    pipe would be replaced, too, and is refused.
     """
     mode = _mode(what, path, path)
     if mode is not None and stat.S_ISDIR(mode):
         raise UsageError(f"{what}: found the folder {path}, wanted a file")
+    if mode is not None and replaced and not stat.S_ISREG(mode):
+        raise UsageError(f"{what}: found {path}, which is no file, wanted one: it would be replaced")
     if mode is not None and not replaced:
         require_no_model(what, path)
         return _require_writable(what, path, mode)

@@ -14,7 +14,9 @@ import signal
 import sys
 import warnings
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from spike_ctrl import __version__, cli, plug_ins
 from spike_ctrl._files import atomic_file, compile_notice
@@ -36,6 +38,14 @@ class FoldedHelp(argparse.RawDescriptionHelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n\n".join(map(_folded_help, text.strip().split("\n\n")))
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses an empty path, as of a variable that is not set: it would be the present folder."""
+
+    def __init__(self, **about: Any):
+        super().__init__(**about)
+        self.register("type", Path, _path)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,7 +118,7 @@ def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
     added = _options(name)
     shown = "\n".join(module.EXAMPLES.strip() for module in (verb, *added) if hasattr(module, "EXAMPLES"))
     examples = "".join(f"  {line}\n" for line in shown.splitlines())
-    found = argparse.ArgumentParser(
+    found = Parser(
         prog=f"spike-ctrl {name}", description=verb.__doc__, epilog=f"examples:\n{examples}", formatter_class=FoldedHelp
     )
     found._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1.2 is a set-point, and no option
@@ -148,6 +158,12 @@ def _options(verb: str) -> list[ModuleType]:
     Raises UsageError for a broken one: its options would be unknown words.
     """
     return plug_ins.every("verb_options", f"{verb}.")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("found no path, wanted one")
+    return Path(text)
 
 
 def _table() -> str:
