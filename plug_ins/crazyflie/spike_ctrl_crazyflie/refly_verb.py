@@ -131,7 +131,8 @@ def _commanders(options, firmware) -> dict:
     for model in options.model:
         loaded = checkpoint.load(model)
         checkpoint.require(loaded.manifest.contract, {"action": "motors", "rate_hz": 100.0}, str(model))
-        found[model.stem] = PolicyOnBoard(loaded.compiled(), loaded.airframe())
+        name = model.stem if [other.stem for other in options.model].count(model.stem) == 1 else str(model)
+        found[name] = PolicyOnBoard(loaded.compiled(), loaded.airframe())
     if firmware is not None:
         labels = {"pid": "firmware's PID", "mellinger": "firmware's Mellinger"}
         found |= {label: StockController(firmware, kind) for kind, label in labels.items()}

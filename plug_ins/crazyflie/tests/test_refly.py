@@ -189,6 +189,19 @@ def test_the_verb_flies_policy_and_firmware_beside_the_vehicle_of_the_flight(fir
     assert '"rmse_m"' in (tmp_path / "refly.json").read_text()
 
 
+def test_models_of_one_name_all_fly_by_their_paths(monkeypatch, tmp_path, capsys):
+    told = np.tile([0.0, 0.0, 1.0], (150, 1))
+    monkeypatch.setattr(flown_again, "read", lambda bag, topics: recording(told, told + 0.1))
+    monkeypatch.setattr(flown_again, "LEAD", 0.5)
+    models = [tmp_path / run / "policy.safetensors" for run in "ab"]
+    for model, name in zip(models, ("crazyflie", "crazyflie_real"), strict=True):
+        model.parent.mkdir()
+        model.write_bytes((resources.folder("models") / f"{name}.safetensors").read_bytes())
+    assert main(["refly", str(tmp_path / "bag"), "--plants", "1", "--model", *map(str, models)]) == 0
+    table = capsys.readouterr().out
+    assert all(str(model) in table for model in models)
+
+
 @pytest.mark.installed
 def test_bindings_that_are_not_built_are_refused_in_words(tmp_path, capsys):
     assert main(["refly", str(tmp_path), "--firmware", str(tmp_path)]) == 2
