@@ -77,6 +77,7 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
             "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default",
         ),
         (["gazebo", "-o", "/proc/x"], "--output /proc/x: cannot be written (No such file or directory)"),
+        (["truth", "x.csv", "--seconds", "nan"], "--seconds: found nan, wanted 0 to inf"),
         (["gazebo", "--world", "a b/c"], "--world: found 'a b/c', wanted letters, digits and _"),
         (["ask", "take_off", "--setpoint", "0,0,1"], "--setpoint: found with take_off, wanted only with set_target"),
         (["ask", "land", "--period", "nan"], "--period: found with land, wanted only with set_target"),

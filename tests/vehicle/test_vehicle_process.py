@@ -9,6 +9,7 @@
 import hashlib
 import select
 import signal
+import socket
 import subprocess
 import time
 
@@ -241,3 +242,12 @@ def test_rubbish_does_not_end_it(standing):
 )
 def test_a_wrong_command_line_is_refused_in_one_line(arguments, message, capsys):
     assert refused(capsys, "vehicle", *arguments) == message
+
+
+def test_the_truth_of_a_vehicle_that_has_the_ports_is_not_emptied_by_a_second_one(tmp_path, capsys):
+    (truth := tmp_path / "truth.csv").write_text("of the first")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+        first.bind(("127.0.0.1", 0))
+        here = f"127.0.0.1:{first.getsockname()[1]}"
+        assert "Address already in use" in refused(capsys, "vehicle", "--local", here, "--truth", str(truth))
+    assert truth.read_text() == "of the first"

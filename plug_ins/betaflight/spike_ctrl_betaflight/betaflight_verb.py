@@ -42,6 +42,7 @@ spike-ctrl betaflight certify models/any_rates.safetensors --flights 200
 RANGES = {
     "flights": (1, 10**6), "first": (0, 2**31), "speed": (0.05, 10.0), "noise": (0.0, 10.0), "arms": (0.0, 1e6),
     "gives": (0.0, 1e6), "takes": (0.0, 1e6), "far": (1.0, 1e3), "seconds": (1.0, 600.0),
+    "seed": (0, 2**32 - 1), "channel": (5, 16),
 }  # fmt: skip
 NEVER, SWITCHED = 1e6, 20.0  # s; in which the pilot switches the override off and on
 
@@ -231,12 +232,7 @@ def _sitl(options: argparse.Namespace) -> int:
 
     path = firmware.executable(options.firmware, os.environ)
     craft = airframe.load(options.airframe)
-    log = ground_truth.Log(options.truth) if options.truth else None
     stop, said = stop_signals(), options.folder / FILE
-
-    def see(now: float, true: SensedMotion) -> None:
-        if log is not None:
-            log.row(now, true.position, true.quaternion, true.velocity, true.rates)
 
     said.unlink(missing_ok=True)
     refused = firmware.configure(path, options.folder, [*firmware.SETTINGS, *options.set])
@@ -248,6 +244,12 @@ def _sitl(options: argparse.Namespace) -> int:
         simulation = FirmwareSimulation(craft, running.grant, api >= FRESH_API, noise=options.noise, seed=options.seed)
         simulation.advance()  # compiles
         cable = Cable(sitl_packets.MSP)
+        log = ground_truth.Log(options.truth) if options.truth else None  # that of a flight that has the port stays
+
+        def see(now: float, true: SensedMotion) -> None:
+            if log is not None:
+                log.row(now, true.position, true.quaternion, true.velocity, true.rates)
+
         pilot = SimulatedPilot(
             options.arms, options.gives, options.takes, Throttle().pulse(craft.hover), options.far, options.again
         )

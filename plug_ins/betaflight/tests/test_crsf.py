@@ -16,6 +16,7 @@ import time
 import pytest
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli.main import main
 from spike_ctrl_betaflight import crsf, crsf_line, crsf_relay, msp
 from spike_ctrl_betaflight.crsf_line import CrsfLine
 from spike_ctrl_betaflight.crsf_mixer import SILENT, CrsfMixer
@@ -185,6 +186,13 @@ def test_the_running_mixer_passes_both_ways_over_serial_lines_and_the_stack_send
         sender.close()
         for end in (air, receiver, board, controller):
             os.close(end)
+
+
+@pytest.mark.parametrize("channel", ["0", "4", "17"])
+def test_a_stick_and_a_channel_that_there_is_not_are_no_override_switch(channel, capsys):
+    """0 would be the last of a list, and 17 fail at the pilot's first frame."""
+    assert main(["betaflight", "mixer", "--receiver", "udp:1", "--controller", "udp:1", "--channel", channel]) == 2
+    assert capsys.readouterr().err == f"error: --channel: found {channel}, wanted 5 to 16\n"
 
 
 @pytest.mark.parametrize(

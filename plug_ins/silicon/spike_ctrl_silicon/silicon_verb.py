@@ -15,12 +15,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 
 if TYPE_CHECKING:
     from spike_ctrl_silicon.integer_network import NumberWidths
 
 GROUP = "tools"
+RANGES = {"starts": (1, 10**6), "updates": (1, 10**6), "flights": (1, 10**6), "seed": (0, 2**32 - 1)}
 PRUNING_SECONDS = 10.0  # of flight that decides which neurons stay
 EXAMPLES = """
 spike-ctrl silicon widths models/crazyflie.safetensors
@@ -45,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     widths.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     cost = what.add_parser("cost", help="cycles, time, energy and, with --place, size of the core")
     cost.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
-    cost.add_argument("--bits", type=int, help="of a weight, 2 to 8 (default: 8)")
+    cost.add_argument("--bits", type=int, default=8, help="of a weight, 2 to 8 (default: 8)")
     cost.add_argument("--lanes", type=int, default=8, help="neurons computed at once (default: 8)")
     cost.add_argument("--seconds", type=float, default=20.0, help="of simulated flight (default: 20)")
     cost.add_argument("--place", action="store_true", help="place and route it with nextpnr-ecp5; takes minutes")
@@ -77,6 +79,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    ranges.require(vars(options), RANGES, "--")
     return {"widths": _widths, "tune": _tune, "cost": _cost, "fly": _fly, "loihi": _loihi}[options.what](options)
 
 
@@ -128,8 +131,6 @@ def _tune(options: argparse.Namespace) -> int:
 
     output_paths.require_file("--output", options.output, replaced=True)
     output_paths.require_no_model("--output", options.output)
-    if options.updates < 1:
-        raise UsageError(f"--updates: found {options.updates}, wanted 1 or more")
     found, widths = checkpoint.load(options.model), _chosen(options, options.bits)
     whole = found.manifest.contract.sizes
     if options.neurons:
@@ -166,7 +167,7 @@ def _cost(options: argparse.Namespace) -> int:
     from spike_ctrl_silicon import flown_cost
 
     found = checkpoint.load(options.model)
-    widths = _chosen(options, options.bits or 8)
+    widths = _chosen(options, options.bits)
     if not 0.1 <= options.seconds <= 3600:
         raise UsageError(f"--seconds: found {options.seconds:g}, wanted .1 to 3600")
     return flown_cost.tell(found, options.model.name, widths, options.lanes, options.seconds, options.place)
@@ -179,8 +180,6 @@ def _fly(options: argparse.Namespace) -> int:
     from spike_ctrl_silicon import serial_policy, simulated_line
     from spike_ctrl_silicon.quantise import quantised
 
-    if options.flights < 1:
-        raise UsageError(f"--flights: found {options.flights}, wanted 1 or more")
     found = checkpoint.load(options.model)
     network = quantised(found, _chosen(options, options.bits), options.model.name)
     simulated = nullcontext() if options.port else simulated_line.SimulatedLine(network)

@@ -35,8 +35,8 @@ def widths_of(options: argparse.Namespace) -> NumberWidths:
     """The widths that options name."""
     from spike_ctrl_silicon.integer_network import NumberWidths
 
-    usual = NumberWidths()
-    return NumberWidths(options.bits or usual.weights, options.leak or usual.leak, options.membrane or usual.membrane)
+    asked = zip(NumberWidths._fields, (options.bits, options.leak, options.membrane), strict=True)
+    return NumberWidths(**{name: width for name, width in asked if width is not None})
 
 
 def write(options: argparse.Namespace, found: Checkpoint) -> int:

@@ -53,15 +53,24 @@ def test_widths_flies_each_width_and_writes_the_figures(tmp_path, capsys):
     ("words", "named"),
     [
         (("widths", MODEL, "--bits", 9), "weights"),
+        (("widths", MODEL, "--starts", 0), "--starts: found 0, wanted 1 to 1000000"),
+        (("loihi", MODEL, "--starts", -1), "--starts: found -1"),
+        (("tune", MODEL, "--seed", -1, "-o", "x.safetensors"), "--seed: found -1, wanted 0 to 4294967295"),
+        (("cost", MODEL, "--bits", 0), "found 0 bits, wanted 2 to 8"),
         (("cost", MODEL, "--seconds", 0), "--seconds"),
         (("tune", MODEL, "--updates", 0, "-o", "x.safetensors"), "--updates"),
-        (("tune", MODEL, "--updates", 0, "-o", MODEL), "--output: found the model models/crazyflie.safetensors, wanted a"),
+        (("tune", MODEL, "-o", MODEL), "--output: found the model models/crazyflie.safetensors, wanted a"),
         (("fly", MODEL, "--flights", 0), "--flights"),
     ],
 )
 def test_what_is_out_of_range_is_refused(words, named):
     with pytest.raises(UsageError, match=named):
         silicon(*words)
+
+
+def test_a_core_of_no_bits_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="found 0 bits, wanted 2 to 8"):
+        exported(MODEL, "--bits", 0, "--output", tmp_path)
 
 
 def test_power_follows_from_parts_cycles_and_rate():

@@ -9,7 +9,7 @@ import argparse
 import threading
 from pathlib import Path
 
-from spike_ctrl._files import output_paths
+from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
 
 GROUP = "fly"
@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.simulated_px4.ground_truth import Log
     from spike_ctrl_sitl.gazebo.running_world import Pose, World, motion
 
+    ranges.require(vars(options), {"seconds": (0.0, float("inf"))}, "--")
     if not options.file and not options.reset:
         raise UsageError("truth: found neither FILE nor --reset, wanted one of them")
     if options.file:

@@ -79,7 +79,6 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
-    log = ground_truth.Log(Path(options.truth)) if options.truth else None
     signing = {}
     if options.signing_key:
         key = read_key(options.signing_key)
@@ -102,6 +101,7 @@ def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) ->
     for name, link in ports.items():
         (here, mine), (there, its) = link.socket.getsockname(), link.remote
         print(f"{name}: from {here}:{mine} to {there}:{its}", flush=True)
+    log = ground_truth.Log(Path(options.truth)) if options.truth else None  # that of a vehicle that has the ports stays
     stop = stop_signals()
     if options.priority:
         try:
