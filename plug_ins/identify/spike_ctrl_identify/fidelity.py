@@ -6,7 +6,9 @@ at a horizon is the mean of its norm over the starts of a flight, then over flig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -34,12 +36,14 @@ class Errors(NamedTuple):
     @property
     def mean(self) -> np.ndarray:
         """Mean over flights (H, 4)."""
-        return np.nanmean(self.values, axis=0)
+        with _nan_where_none():
+            return np.nanmean(self.values, axis=0)
 
     def interval(self, seed: int = 0) -> np.ndarray:
         """95 % interval of the mean (2, H, 4), by bootstrap over flights."""
         drawn = np.random.default_rng(seed).integers(len(self.values), size=(DRAWS, len(self.values)))
-        return np.nanpercentile(np.nanmean(self.values[drawn], axis=1), [2.5, 97.5], axis=0)
+        with _nan_where_none():
+            return np.nanpercentile(np.nanmean(self.values[drawn], axis=1), [2.5, 97.5], axis=0)
 
 
 def counted(flights: int, starts: int) -> str:
@@ -106,6 +110,14 @@ def fidelity_table(ways: Sequence[Errors]) -> str:
                 cells.append(f"{way.mean[row, i]:.{d}f}{among}")
             rows.append([way.name if not row else "", f"{steps / RATE_HZ:.2f} s", *cells])
     return text_table(rows, named=2)
+
+
+@contextmanager
+def _nan_where_none() -> Iterator[None]:
+    """Of flights without such a start numpy makes NaN, as it should, and warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _starts(flight: ObservedFlight) -> Starts:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spike_ctrl._files import output_paths
+from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
 
 GROUP = "recordings"
+RANGES = {"lstm_steps": (1, 10**6), "seed": (0, 2**32 - 1)}
 EXAMPLES = """
 spike-ctrl fidelity crazyflie_real bags/flight
 spike-ctrl fidelity mine.yaml bags/* -o fidelity.html
@@ -38,7 +39,12 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl_identify import IdentifyError, fidelity, flight_choice
     from spike_ctrl_identify.observed_flight import observed_flights
 
-    for name, path in (("--output", options.output), ("--json", options.json)):
+    ranges.require(vars(options), RANGES, "--")
+    picture = options.output and options.output.with_suffix(".png")
+    paths = [path for path in (options.output, picture, options.json) if path]
+    if len(set(paths)) < len(paths):
+        raise UsageError(f"--output, --json: found {', '.join(map(str, paths))}, wanted page, picture and figures apart")
+    for name, path in (("--output", options.output), ("--output", picture), ("--json", options.json)):
         if path:
             output_paths.require_file(name, path)
     craft = airframes.load(options.airframe)
@@ -89,7 +95,6 @@ def _page(options: argparse.Namespace, craft, ways, flights) -> None:
     from spike_ctrl_identify import fidelity_section
 
     picture = options.output.with_suffix(".png")
-    output_paths.require_file("--output", picture)
     title = f"Fidelity of {craft.name}"
     about = f"{', '.join(flight.name for flight in flights)}; made by spike_ctrl {__version__}"
     with refused(f"--output {options.output}: cannot be written"):

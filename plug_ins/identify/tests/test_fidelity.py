@@ -119,6 +119,28 @@ def test_what_cannot_be_held_out_is_said(bags, capsys, tmp_path, more, message):
     assert message in capsys.readouterr().err and not (tmp_path / "mine.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["-o", "page.png"], "--output, --json: found page.png, page.png, wanted page, picture and figures apart"),
+        (["-o", "page.html", "--json", "page.html"], "found page.html, page.png, page.html, wanted page, picture"),
+        (["--lstm-steps", "0"], "--lstm-steps: found 0, wanted 1 to 1000000"),
+        (["--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
+    ],
+)
+def test_one_file_for_two_results_and_numbers_out_of_range_are_refused(more, message, capsys):
+    assert main.main(["fidelity", "crazyflie_real", "no-bag", *more]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_horizon_without_a_start_is_no_number_and_no_warning():
+    errors = np.arange(32.0).reshape(2, 4, 4)
+    errors[:, 3] = np.nan
+    found = fidelity.Errors("mine", errors)
+    assert np.isnan(found.mean[3]).all() and np.isfinite(found.mean[:3]).all() and np.isnan(found.interval()[:, 3]).all()
+
+
 def test_an_airframe_by_rates_is_refused(bags, capsys):
     assert main.main(["fidelity", "sih_quadx", str(bags[0])]) == 2
     assert "action_layout: found 'rates', wanted 'motors'" in capsys.readouterr().err

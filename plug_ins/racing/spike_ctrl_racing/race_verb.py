@@ -183,6 +183,10 @@ def _race(options: argparse.Namespace) -> int:
             output_paths.require_file(what, path)
     if options.plot:
         race_chart.require(options.plot)
+        if len({Path(name).stem for name in models}) < len(models):
+            raise UsageError(
+                f"--plot: found {', '.join(models)}, wanted models of different names: pictures are named after them"
+            )
     if options.film:
         race_film.require(options.film)
     courses = [track.load(name) for name in names]

@@ -82,6 +82,7 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(recurrent, tmp_path)
         ),
         (["split_s", "x.safetensors", "--plot", "picture"], "--plot: found picture, wanted a name that ends in .png"),
         (["split_s", "x.safetensors", "--plot", "x.foo"], "--plot: found x.foo, wanted a name that ends in .png"),
+        (["split_s", "a/x.safetensors", "b/x.safetensors", "--plot", "x.png"], "--plot: found a/x.safetensors, b/x"),
         (["split_s", "x.safetensors", "--film", "x.txt"], "--film: found x.txt, wanted a name that ends in .gif"),
         (["room"], "race room: found none, wanted a course and a model"),
         (["draw", "-o", "x.txt"], "--output: found x.txt, wanted a name that ends in .yaml or .yml"),
