@@ -1,10 +1,9 @@
 """Fly a racing policy of motor commands in crazyflow, the simulator of the group whose course `lsy_level0` is.
 
     pip install -r requirements/simulators.txt
-    spike-ctrl race train crazyflie_gates -o crazyflie_gates.safetensors
-    SCIPY_ARRAY_API=1 python examples/race_crazyflow.py lsy_level0 crazyflie_gates.safetensors --starts 100
+    SCIPY_ARRAY_API=1 python examples/race_crazyflow.py lsy_level0 crazyflie_gates --starts 100
 
-One round from rest before the first gate, in each of crazyflow's Crazyflies. Nothing of its parameters reaches the policy.
+One round from rest before the first gate, in each of crazyflow's Crazyflies. crazyflie_gates was trained for cf21B_500.
 A table: the share that passed each gate and touched nothing, and the time from the start to the last gate.
 """
 
