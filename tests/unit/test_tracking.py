@@ -41,6 +41,17 @@ def test_who_stands_still_where_the_set_point_stays_is_on_it():
     assert found.worst < 1e-2 and found.beyond == 0
 
 
+@pytest.mark.parametrize("command", [math.nan, 1.0])
+def test_who_gives_no_number_or_leaves_for_good_does_not_pass_because_the_vehicle_begins_anew(command):
+    """At full thrust it is 100 m away after 5 s; there the environment begins another episode at the set-point."""
+
+    def fly(observation):
+        return np.full((len(observation), 4), command)
+
+    found = track(fly, Trajectory("hover"), CRAZYFLIE)
+    assert not found.passed and found.settling == math.inf and found.worst >= 100 and found.mean > 50
+
+
 def test_the_guide_follows_a_figure_eight_and_the_preview_is_what_lets_it():
     def by_guide(preview):
         return track(GuideController(GeometricGuide(CRAZYFLIE)), Trajectory("figure8"), CRAZYFLIE, preview=preview)

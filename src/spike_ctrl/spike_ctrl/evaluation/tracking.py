@@ -31,7 +31,7 @@ from spike_ctrl.sim.randomisation import Randomisation
 
 VEHICLES = 64
 ROUNDS = 2  # periods of the trajectory
-BOX = 100.0  # m: nobody is stopped
+BOX = 100.0  # m
 SETTLED = 0.05  # m: a vehicle has settled from when on it stays within this distance
 
 
@@ -139,10 +139,14 @@ def errors(
     preview: float = PREVIEW,
     gust: Gust | None = None,
 ) -> FollowedErrors:
-    """Fly the environment's episode along a trajectory, from a hover at its centre."""
+    """Fly the environment's episode along a trajectory, from a hover at its centre.
+
+    Who leaves the environment's box stays where it left it, though the environment begins anew; NaN counts as BOX away.
+    """
     vehicles, weight = environment.num_envs, environment.airframe.mass * GRAVITY
     controller.begin(vehicles)
     found, centre, steady = [], np.array(trajectory.centre), environment.disturbance
+    place, left = np.zeros((vehicles, 3)), np.zeros(vehicles, bool)
     change, before = np.zeros(vehicles), None
     for step in range(environment.task.episode_steps - 1):
         action = controller.act(observation, environment)
@@ -153,11 +157,13 @@ def errors(
             blown = steady.copy()
             blown[:, 0] += _force(gust, step / RATE_HZ - trajectory.lead) * weight
             dynamics.write(environment.buffer, dynamics.DISTURBANCE_ROWS, blown)
-        observation, *_ = environment.step(action)
+        observation, _, outside, *_ = environment.step(action)
+        away = np.nan_to_num(environment.true_observation[:, :3], nan=BOX, posinf=BOX, neginf=-BOX)
+        place, left = np.where(left[:, None], place, away), left | outside
         ahead = trajectory.at((step + 1) / RATE_HZ + preview).velocity
         observation[:, 12:15] -= np.array(ahead, np.float32)
         if step >= RATE_HZ * trajectory.lead:
-            found.append(environment.true_observation[:, :3])
+            found.append(place)
             change += 0 if before is None else np.abs(action - before).mean(1) / 2
         before = action
     return FollowedErrors(np.array(found, float), change / max(len(found), 1))
