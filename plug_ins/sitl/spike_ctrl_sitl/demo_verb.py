@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -83,6 +84,7 @@ def _fly(out: Path, arguments: list[str]) -> int:
     words += [] if any(word.startswith("noise:=") for word in arguments) else [f"noise:={NOISE}"]
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "launch", "flight", *words, *arguments]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())  # unlike Ctrl-C it reaches this program alone
     while True:
         try:
             return process.wait()

@@ -1,5 +1,7 @@
 """A demonstration flight: what it refuses leaves nothing behind, and what of it is judged."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +42,16 @@ def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_pa
 def test_a_demo_whose_folder_has_too_long_a_name_is_refused(tmp_path, capsys):
     long = tmp_path / ("a" * 300)
     assert refused(capsys, "demo", "--output", str(long)) == f"--output {long}: cannot be written (File name too long)"
+
+
+def test_a_demo_that_is_ended_ends_its_flight(tmp_path):
+    flight = tmp_path / "flight"
+    flight.write_text("#!/bin/sh\ntrap 'exit 7' TERM\nsleep 1\nkill $PPID\nfor n in $(seq 100); do sleep .1; done\n")
+    flight.chmod(0o755)
+    code = "import pathlib, sys; from spike_ctrl_sitl import demo_verb\n"
+    code += "sys.executable = sys.argv[1]; print(demo_verb._fly(pathlib.Path('out'), []))"
+    ended = subprocess.run([sys.executable, "-c", code, flight], capture_output=True, text=True, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "7\n"), ended.stderr
 
 
 def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_vehicles_own_time():
