@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import benchmark
@@ -122,6 +123,11 @@ def test_an_evaluation_without_survivors_is_valid_json():
     assert set(written["columns"]) == {"1.5m_start", "1.5m_end", "0.6m_start", "0.6m_end"}
     assert set(written["columns"][HEADLINE]) == {"return_mean", "return_std", "survival", "length_mean"}
     assert written["starts"] == 4
+
+
+def test_an_evaluation_of_no_starts_is_refused_by_that_name():
+    with pytest.raises(UsageError, match="starts: found 0, wanted at least 1"):
+        evaluate(Constant(-1.0), AIRFRAME, starts=0)
 
 
 def test_the_hover_error_is_the_mean_distance_of_the_last_second_of_those_who_survived():

@@ -114,6 +114,7 @@ def test_the_arguments_reach_the_task():
         ({"reward": {"positon": 1.0}}, ValueError, "reward: unknown name 'positon'; did you mean 'position'"),
         ({"reward": {"position": -1.0}}, ValueError, "reward: position: found -1.0, wanted 0 to 1e\\+06"),
         ({"randomisation": {"mass": 2.0}}, ValueError, "randomisation: mass: found 2.0, wanted 0 to 0.9"),
+        ({"randomisation": {"rotor_loss": {"chance": 2.0}}}, ValueError, "rotor_loss: chance: found 2.0, wanted 0"),
         ({"start": {"zzz": 2.0}}, ValueError, "start: unknown name 'zzz'; known: at_target, position, tilt"),
         ({"episode_steps": 9}, TypeError, "episode_steps: found .*, wanted Gymnasium's own name for it, max_episode_steps"),
     ],

@@ -83,3 +83,5 @@ def test_an_argument_that_the_class_does_not_take_is_named(folder):
     assert NamedObject("mine_1:Thing", {"b": 5}).make("guide", 2).sum == 7
     with pytest.raises(UsageError, match=r"guide: mine_1:Thing: .*unexpected keyword argument 'c'"):
         NamedObject("mine_1:Thing", {"c": 5}).make("guide", 2)
+    with pytest.raises(UsageError, match="insert: math:hypot: no signature found"):
+        NamedObject("math:hypot", {"c": 5}).function("insert")

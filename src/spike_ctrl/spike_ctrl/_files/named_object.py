@@ -48,7 +48,7 @@ class NamedObject:
             return found
         try:
             inspect.signature(found).bind_partial(**self.arguments)
-        except TypeError as wrong:
+        except (TypeError, ValueError) as wrong:
             raise UsageError(f"{key}: {self.name}: {wrong}") from None
         return functools.partial(found, **self.arguments)
 

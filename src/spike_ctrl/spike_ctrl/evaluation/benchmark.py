@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded
 from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -67,12 +68,14 @@ def evaluate(
     ranges: whole airframes are drawn from them, see `airframe_sampler`; their carrier is the airframe.
     inserts: physics of your own, see `Environment.insert`; none at the step reward, which the score does not count.
 
-    Raises CheckpointError for a file that cannot be flown, UsageError for an airframe, TypeError for what cannot fly,
-    ValueError for actions of another shape, UsageError for what cannot be inserted.
+    Raises CheckpointError for a file that cannot be flown, UsageError for an airframe, no starts and what cannot be
+    inserted, TypeError for what cannot fly, ValueError for actions of another shape.
 
     >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]
     1.0
     """
+    if starts < 1:
+        raise UsageError(f"starts: found {starts}, wanted at least 1")
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     require_no_reward(inserts, "evaluate")
     task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation, airframes=ranges)

@@ -110,8 +110,8 @@ def changed(default: Any, given: Any, name: str) -> Any:
         if key not in known:
             hint = meant(key, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"{name}: unknown name '{key}'{hint}")
-    if isinstance(default, Randomisation) and "sensors" in given:
-        given = {**given, "sensors": changed(default.sensors, given["sensors"], f"{name}.sensors")}
+    blocks = {key: block for key in given if dataclasses.is_dataclass(block := getattr(default, key))}
+    given = {**given, **{key: changed(block, given[key], f"{name}.{key}") for key, block in blocks.items()}}
     found = dataclasses.replace(default, **given)
     ranges.check(found, name)
     return found
