@@ -15,8 +15,8 @@ import numpy as np
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.simulated_px4.motor_body import Body
 from spike_ctrl_betaflight import sitl_packets
-from spike_ctrl_betaflight.flown_body import FlownBody
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
 HOST = "127.0.0.1"
@@ -42,13 +42,13 @@ class FirmwareSimulation:
         noise: float = 0.0,
         seed: int = 0,
     ):
-        self.body, self.dt, self.grant, self.yaw_kept = FlownBody(airframe, 1 / rate), 1 / rate, grant, yaw_kept
+        self.body, self.dt, self.grant, self.yaw_kept = Body(airframe, 1 / rate), 1 / rate, grant, yaw_kept
         self.noise, self._draws = noise, np.random.default_rng(seed)
         self.channels: Sequence[int] = (1500, 1500, 1000, 1500, 1000, 1000, 1000)
         self.linked = True
         self.commands: tuple[float, ...] = (0.0,) * 4
         self.steps = self.heard = 0
-        self.sensed = self.body.sensed
+        self.sensed = sitl_packets.sensed_of(self.body.motion)
         self._remote_due = 0.0
         self._in = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -70,7 +70,7 @@ class FirmwareSimulation:
         self._remote()
         self.body.advance(self.commands)  # meanwhile the firmware's thread takes the packet
         self.steps += 1
-        self.sensed = self.body.sensed
+        self.sensed = sitl_packets.sensed_of(self.body.motion)
         self.grant(self.dt)
         self._hear()
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spike_ctrl.px4.frames import Quaternion, Vector, rotate_back
+
+if TYPE_CHECKING:
+    from spike_ctrl.simulated_px4.motor_body import BodyMotion
 
 PULSES, MOTORS, STATE, REMOTE = 9001, 9002, 9003, 9004  # UDP ports
 MSP = 5761  # TCP port of UART1
@@ -30,6 +33,12 @@ class SensedMotion(NamedTuple):
     quaternion: Quaternion
     velocity: Vector
     position: Vector
+
+
+def sensed_of(motion: BodyMotion) -> SensedMotion:
+    """What the sensors feel of a true motion."""
+    force = felt(motion.acceleration, motion.quaternion)
+    return SensedMotion(motion.rates, force, motion.quaternion, motion.velocity, motion.position)
 
 
 def felt(acceleration: Vector, quaternion: Quaternion) -> Vector:

@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
+from spike_ctrl.simulated_px4.motor_body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil import sensors
-from spike_ctrl_sitl.px4_hil.body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil.sensors import Noise, Place, Sensors
 
 LEVEL_NORTH = (0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5))  # nose to ENU yaw 90 degrees

@@ -18,12 +18,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.mavlink import Reader, Writer
+from spike_ctrl.simulated_px4.motor_body import Body, BodyMotion
 from spike_ctrl.simulated_px4.telemetry import MOTOR_ORDER
-from spike_ctrl_sitl.px4_hil.body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil.sensors import Fix, Place, Reading, Sensors, geodetic, specific_force
 
 # HIL_SENSOR.fields_updated: PX4 takes a sensor only where all of its bits are set
@@ -42,7 +43,9 @@ class Simulation:
 
     def __init__(self, airframe: Airframe, rate: float = 250.0, seed: int = 0, noise: float = 1.0, place: Place = Place()):
         self.rate, self.place = rate, place
-        self.body = Body(airframe, 1 / rate)
+        if airframe.dead_time:
+            raise UsageError(f"airframe {airframe.name}: dead_time: found {airframe.dead_time:g} s, wanted 0 beside PX4")
+        self.body = Body(airframe, 1 / rate, math.pi / 2)
         self.sensors = Sensors(place, noise, np.random.default_rng(seed))
         self.ticks = 0
         self.armed = self.begun = False  # begun: PX4's controllers run, and it answers every sample
