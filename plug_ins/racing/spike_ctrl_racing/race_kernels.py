@@ -27,7 +27,7 @@ from spike_ctrl.sim.dynamics import (
 )
 from spike_ctrl.sim.observation import SIZE as STATE_NUMBERS
 from spike_ctrl.sim.observation import observe_lane
-from spike_ctrl.sim.randomisation import draw
+from spike_ctrl.sim.randomisation import draw, mix
 from spike_ctrl_racing import track_sampler
 from spike_ctrl_racing.gate_crossing import HIT, PASSED, crossing
 from spike_ctrl_racing.race_reward import way_left
@@ -148,7 +148,7 @@ def begin(
     if len(ranges):
         field.counts[course] = draw_rows(seed, vehicle + (int(episode) << 24), ranges, gates)
         _enclose(gates, field.counts[course], rules, field.arenas[course])
-    key = track_sampler._mix(track_sampler._mix(np.uint64(seed) + np.uint64(vehicle)) + (episode << np.uint64(32)))
+    key = mix(mix(np.uint64(seed) + np.uint64(vehicle)) + (episode << np.uint64(32)))
     gate = 0
     if track_sampler._uniform(key, 0, 0.0, 1.0) < rules.anywhere:
         gate = int(track_sampler._uniform(key, 1, 0.0, field.counts[course] - 1e-6))

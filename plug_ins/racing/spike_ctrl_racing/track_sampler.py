@@ -18,6 +18,7 @@ from spike_ctrl._files.arrays import Floats, Number, Sums
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl._files.ranges import check, within
+from spike_ctrl.sim.randomisation import mix
 from spike_ctrl_racing.track import GATE_ROWS, Gate, Track
 
 MOST_GATES = 12
@@ -59,16 +60,8 @@ class TrackRanges:
 
 
 @kernel(cache=True)
-def _mix(z: Number) -> Number:
-    """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@kernel(cache=True)
 def _uniform(key: Number, index: int, low: float, high: float) -> float:
-    bits = _mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
+    bits = mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
     return low + (high - low) * np.float64(bits >> np.uint64(11)) * (1.0 / (1 << 53))
 
 
@@ -118,11 +111,11 @@ def _fits(
 @kernel(cache=True)
 def draw_rows(seed: int, number: int, ranges: Floats, rows: Floats) -> int:
     """Draw course `number` of a seed into rows (MOST_GATES, GATE_ROWS); returns its gates, 0 where no attempt fits."""
-    key0 = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(0x7261636573)) + np.uint64(number))
+    key0 = mix(mix(mix(np.uint64(seed)) + np.uint64(0x7261636573)) + np.uint64(number))
     at, yaw = np.zeros((MOST_GATES, 3)), np.zeros(MOST_GATES)
     limits = float(ranges[2]), float(ranges[3]), float(ranges[11]), float(ranges[13])
     for attempt in range(ATTEMPTS):
-        key = _mix(key0 + np.uint64(attempt))
+        key = mix(key0 + np.uint64(attempt))
         gates = int(ranges[0] + math.floor(_uniform(key, 0, 0.0, ranges[1] - ranges[0] + 1.0)))
         gates = min(gates, int(ranges[1]))
         pair = _uniform(key, 1, 0.0, 1.0) < ranges[7] and gates >= 5

@@ -108,7 +108,7 @@ def nominal(airframe: Airframe) -> Floats:
 
 
 @inlined
-def _mix(z: Number) -> Number:
+def mix(z: Number) -> Number:
     """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -117,7 +117,7 @@ def _mix(z: Number) -> Number:
 
 @inlined
 def _uniform(key: Number, index: Number, low: Number, high: Number) -> Number:
-    bits = _mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
+    bits = mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
     return low + (high - low) * np.float32(bits >> np.uint64(40)) * np.float32(1.0 / (1 << 24))
 
 
@@ -126,7 +126,7 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: Number, start: Floats
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
     at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw, thrown = start
     episode = np.uint64(buffer[lane + AT[EPISODE]])
-    key = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(vehicle)) + episode)
+    key = mix(mix(mix(np.uint64(seed)) + np.uint64(vehicle)) + episode)
     zero, one = np.float32(0.0), np.float32(1.0)
     free = zero if _uniform(key, 0, zero, one) < at_target else one
     if _uniform(key, 17, zero, one) < thrown:
