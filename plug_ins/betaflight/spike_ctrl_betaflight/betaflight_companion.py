@@ -239,12 +239,9 @@ class BetaflightCompanion:
             self._command(action, now)
 
     def _command(self, action: Sequence[float], now: float) -> None:
-        if self.curves is None or msp.RX_MAP not in self.known or self._untrue is not None:
-            return
-        order = tuple(self.known[msp.RX_MAP][:4])
-        pulses = commands.pulses(action, self.airframe.max_rates, self.curves, self.throttle, self.hover.command, order)
-        self._last_command = self.throttle.command(pulses[order[3]])
-        self.send(msp.set_raw_rc(pulses))
+        if self._untrue is None and (pulses := self._pulses(action)):
+            self._last_command = self.throttle.command(pulses[self.known[msp.RX_MAP][3]])
+            self.send(msp.set_raw_rc(pulses))
 
     def blind(self, now: float) -> bytes:
         """Without a pose: level by the firmware's own attitude, a little below the hover. Bytes to send."""
@@ -257,10 +254,15 @@ class BetaflightCompanion:
 
     def _frame(self, action: Sequence[float]) -> bytes:
         """A frame that commands this action; empty before the settings are known."""
+        pulses = self._pulses(action)
+        return msp.set_raw_rc(pulses) if pulses else b""
+
+    def _pulses(self, action: Sequence[float]) -> list[int]:
+        """The pulses (us) of an action, in the receiver's order; none before the settings are known."""
         if self.curves is None or msp.RX_MAP not in self.known:
-            return b""
+            return []
         order, most = tuple(self.known[msp.RX_MAP][:4]), self.airframe.max_rates
-        return msp.set_raw_rc(commands.pulses(action, most, self.curves, self.throttle, self.hover.command, order))
+        return commands.pulses(action, most, self.curves, self.throttle, self.hover.command, order)
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
