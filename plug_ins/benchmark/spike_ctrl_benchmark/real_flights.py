@@ -67,14 +67,13 @@ def references() -> dict[str, Trajectory]:
 def fly_references(
     controller: Controller,
     airframe: Airframe,
-    spread: Randomisation = SPREAD,
     vehicles: int = VEHICLES,
     shown: Callable[[float], None] = lambda share: None,
 ) -> dict[str, RealFlight]:
-    """Fly all references. spread: of plants, batteries and sensors. shown: takes the share that is done."""
+    """Fly all references. shown: takes the share that is done."""
     found = {}
     for name, path in (paths := references()).items():
-        found[name] = follow(controller, airframe, spread, vehicles, path)
+        found[name] = follow(controller, airframe, SPREAD, vehicles, path)
         shown(len(found) / len(paths))
     return found
 

@@ -37,13 +37,13 @@ class Optimum(NamedTuple):
         return float(np.linalg.norm(np.diff(self.position, axis=0), axis=1).sum())
 
 
-def solve(track: Track, craft: Airframe, rounds: int = 1, radius: float = course_path.RADIUS) -> Optimum:
+def solve(track: Track, craft: Airframe, rounds: int = 1) -> Optimum:
     """The fastest flight that the solver finds. Raises UsageError without the solver, and where it finds none."""
     try:
         import casadi as ca
     except ImportError:
         raise UsageError("--reference: the package casadi is missing: pip install casadi") from None
-    rows = np.tile(track.rows().astype(float), (rounds, 1))
+    rows, radius = np.tile(track.rows().astype(float), (rounds, 1)), course_path.RADIUS
     problem = ca.Opti()
     step = _step(ca, craft)
     times = problem.variable(len(rows))

@@ -19,7 +19,7 @@ from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim import airframe_sampler, loop_sampler
-from spike_ctrl.sim.airframe_sampler import AirframeRanges, DrawnVehicle
+from spike_ctrl.sim.airframe_sampler import DrawnVehicle
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl_benchmark.any_airframe import ANY
 
@@ -38,16 +38,14 @@ def read_state(
     policy: SpikingPolicy,
     carrier: Airframe,
     *,
-    ranges: AirframeRanges | None = None,
-    seed: int = EVALUATION_SEED,
     airframes: int = AIRFRAMES,
     shown: Callable[[float], None] = lambda share: None,
 ) -> StateReadout:
-    """Fly so many airframes with the policy and read its state. ranges: None for `ANY` of the carrier's layout."""
-    ranges = ranges or ANY[carrier.action_layout]
+    """Fly so many airframes with the policy and read its state."""
+    ranges = ANY[carrier.action_layout]
     environment = Environment(carrier, airframes, Task(box=1e6, episode_steps=EPISODE_STEPS + 1, airframes=ranges))
-    observation, _ = environment.reset(seed=seed)
-    drawn = [properties(airframe_sampler.draw_vehicle(ranges, carrier, seed, n, 1)) for n in range(airframes)]
+    observation, _ = environment.reset(seed=EVALUATION_SEED)
+    drawn = [properties(airframe_sampler.draw_vehicle(ranges, carrier, EVALUATION_SEED, n, 1)) for n in range(airframes)]
     wanted, names = np.log([list(one.values()) for one in drawn]), tuple(drawn[0])
     state, seconds = policy.initial_state(airframes), []
     found: list[tuple[Sums, Sums]] = []
