@@ -16,7 +16,7 @@ from spike_ctrl.recordings.flight_log import FlightEvent, read_log
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.report.colours import COLOURS, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.report.ladder_charts import RUNG_COLOURS
-from spike_ctrl_view import film_canvas
+from spike_ctrl_view import film_canvas, scene
 
 WIDTH, HEIGHT, SIDE = 820, 430, 0.34  # pixels; share of the width for the ladder
 FRAMES_PER_SECOND, LONGEST = 20, 14.0  # s of film at most: a longer flight is shown faster
@@ -62,16 +62,11 @@ def flight(path: Path) -> FilmedFlight:
     step = speed / FRAMES_PER_SECOND
     times = begin + np.arange(0, (end - begin) * 1e-9, step) * 1e9
     row = np.searchsorted(received, times).clip(0, len(received) - 1)
-    x, y, z, w = poses.quaternion[row].T
-    turned = np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
+    turned = scene.rotation(poses.quaternion[row])
     target = log.set_point[np.searchsorted(log.received, times).clip(0, len(log.received) - 1)]
     said = [_newest(log.events, time) for time in times]
     since = (times - begin) * 1e-9
-    return FilmedFlight(since, poses.position[row], target, np.moveaxis(turned, -1, 0), rungs[row], said, step)
+    return FilmedFlight(since, poses.position[row], target, turned, rungs[row], said, step)
 
 
 def _newest(events: tuple[FlightEvent, ...], now: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 QUIET, SPIKING = np.array([160.0, 166, 176]), np.array([230.0, 40, 40])  # a neuron that spikes in no step, in every step
 PATH_LENGTH, JUMP = 400, 0.5  # positions in a path; m, a longer step starts a new path
@@ -77,16 +77,15 @@ def coloured_path(before: Way, position: NDArray[Any], colour: Colour) -> Way:
     return (*before[1 - PATH_LENGTH :], (position, colour))
 
 
-def rotation(quaternion: Sequence[float]) -> NDArray[Any]:
-    """The rotation matrix (3, 3) of a quaternion x, y, z, w."""
-    x, y, z, w = quaternion
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+def rotation(quaternion: ArrayLike) -> NDArray[Any]:
+    """The rotation matrices (..., 3, 3) of quaternions x, y, z, w (..., 4)."""
+    x, y, z, w = np.moveaxis(np.asarray(quaternion), -1, 0)
+    found = np.array([
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ])  # fmt: skip
+    return np.moveaxis(found, (0, 1), (-2, -1))
 
 
 def spikes(message: Any) -> tuple[NDArray[Any], list[int]]:
