@@ -148,6 +148,10 @@ class RaceTrainer:
         falling = 0.5 + 0.5 * math.cos(math.pi * share)
         self.optimiser.param_groups[0]["lr"] = s.rate_end + (s.rate - s.rate_end) * falling
         actors.descend_(self.optimiser, total, actor)
+        if not all(weight.isfinite().all() for weight in actor.parameters()):
+            raise UsageError(
+                f"update {self.done}: found weights that are not finite, wanted finite ones: try a lower `rate`"
+            )
         self.done += 1
         self._average()
         self.age += 1

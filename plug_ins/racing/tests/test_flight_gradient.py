@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
@@ -252,6 +253,15 @@ def test_who_is_lost_stays_where_that_was(racer, monkeypatch):
     assert 4 < flown[0].lost.sum() < 32
     moved = (states[1:] != states[:-1]).any(-1)
     assert moved[alive].all() and not moved[~alive].any()
+
+
+def test_a_training_that_diverges_ends_with_a_word(racer, monkeypatch):
+    cost = flight_gradient.cost
+    monkeypatch.setattr(flight_gradient, "cost", lambda *given: (cost(*given)[0] * torch.nan, {}))
+    with pytest.raises(UsageError, match="update 0: found weights that are not finite, wanted finite ones"):
+        race_training.train(
+            RaceTraining(vehicles=16, updates=2, segment=12), racer, 0, race_training.network((16, 16), racer, 0)
+        )
 
 
 def test_the_network_at_the_end_is_the_mean_of_the_last_ones(racer):

