@@ -25,7 +25,6 @@ import torch
 from torch import nn
 
 from spike_ctrl import plug_ins
-from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
