@@ -1,7 +1,4 @@
-"""Starts the build of a package; pyproject.toml beside it says what the package is. The other packages link to this file.
-
-colcon still needs it: it runs `setup.py`, never the builder that pyproject.toml names.
-"""
+"""Starts the build of a package, which pyproject.toml describes: colcon runs `setup.py`. The other packages link to this."""
 
 import os
 import tempfile

@@ -151,9 +151,8 @@ class Airframe:
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with any physical parameter."""
-        physics = dataclasses.asdict(self)
-        physics = {field.name: physics[field.name] for field, _ in _given(self)}
-        del physics["name"]
+        every = dataclasses.asdict(self)
+        physics = {field.name: every[field.name] for field, _ in _given(self) if field.name != "name"}
         if physics["rate_loop"] and physics["rate_loop"]["airmode"] == "disabled":
             del physics["rate_loop"]["airmode"]  # hashes are those of before it could be given
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:12]

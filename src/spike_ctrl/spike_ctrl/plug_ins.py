@@ -122,7 +122,8 @@ def load(point: str, name: str, what: str) -> Any:
     try:
         return entry.load()
     except Exception as error:
-        raise UsageError(f"{what}: {broken(entry, error)}") from error
+        why = f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise UsageError(f"{what}: the plug-in '{name}' of package {_package(entry)} {why}") from error
 
 
 def loaded(point: str) -> Iterator[tuple[str, Any]]:
@@ -137,12 +138,6 @@ def loaded(point: str) -> Iterator[tuple[str, Any]]:
 def every(point: str, prefix: str) -> list[Any]:
     """The objects of all plug-ins whose name begins with `prefix`. Raises UsageError for a broken one."""
     return [load(point, name, POINTS[point]) for name in sorted(entries(point)) if name.startswith(prefix)]
-
-
-def broken(entry: metadata.EntryPoint, error: Exception) -> str:
-    """One line on a plug-in that cannot be loaded."""
-    words = " ".join(str(error).split())
-    return f"the plug-in '{entry.name}' of package {_package(entry)} cannot be loaded ({type(error).__name__}: {words})"
 
 
 def _package(entry: metadata.EntryPoint) -> str:

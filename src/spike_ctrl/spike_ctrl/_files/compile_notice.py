@@ -11,10 +11,7 @@ TEXT = "compiling the simulator for this machine, some 30 s, once"
 
 
 def on_stderr() -> None:
-    """Print TEXT when the first kernel is compiled that is kept on the disk; later processes find it there.
-
-    Imports nothing slow.
-    """
+    """Print TEXT when the first kernel is compiled that later processes find on the disk. Imports nothing slow."""
 
     def listen(numba: ModuleType) -> None:
         from numba.core import event

@@ -32,10 +32,7 @@ def within(
 
 
 def check(settings: Any, source: str) -> None:
-    """Raise UsageError for the first number outside its bounds in a dataclass of `within` fields and in those nested in it.
-
-    source: what the message begins with, such as the file.
-    """
+    """Raise UsageError for the first number outside its bounds in a dataclass of `within` fields and those nested in it."""
     for known in fields(settings):
         value, about = getattr(settings, known.name), known.metadata
         if "low" in about and "high" in about:
@@ -46,10 +43,7 @@ def check(settings: Any, source: str) -> None:
 
 
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:
-    """Raise UsageError for the first value, by name, outside its bounds (low, high), both allowed.
-
-    prefix: what users write before a name, as "--" before options.
-    """
+    """Raise UsageError for the first value outside its bounds (low, high), both allowed. prefix: of names, as "--"."""
     for name, (low, high) in bounds.items():
         if name in values and not low <= values[name] <= high:
             shown = f"{prefix}{name.replace('_', '-') if prefix else name}"

@@ -24,10 +24,7 @@ def folder(name: str) -> Path:
 
 
 def find(name: str, file: str) -> Path:
-    """A file in a folder, as find("config", "recipes/td3bc.yaml").
-
-    Raises FileNotFoundError that lists the files beside the missing one.
-    """
+    """A file, as find("config", "recipes/td3bc.yaml"). Raises FileNotFoundError, which lists the files beside it."""
     path = folder(name) / file
     if not path.is_file():
         beside = ", ".join(sorted(p.name for p in path.parent.glob(f"*{path.suffix}"))) or "no such files"
@@ -49,10 +46,8 @@ def prefixes(environment: Mapping[str, str], *more: str) -> list[Path]:
 
 def _places(name: str) -> list[Path]:
     here = Path(__file__).resolve()
-    places = []
-    sources = here.parents[2]
-    if (sources / "package.xml").is_file():  # a checkout, whose links lead to the folders at its root, or an unpacked sdist
-        places.append((sources / "share" / name).resolve())
+    sources = here.parents[2]  # of a checkout, whose links lead to the folders at its root, or of an unpacked sdist
+    places = [(sources / "share" / name).resolve()] if (sources / "package.xml").is_file() else []
     # The installation may hold PREFIX/lib/pythonX.Y/site-packages/spike_ctrl/_files/resources.py.
     around = [str(parent.parent) for parent in here.parents if parent.name == "lib"]
     return places + [prefix / "share" / "spike_ctrl" / name for prefix in prefixes(os.environ, *around)]

@@ -48,10 +48,7 @@ def convert(
 
 
 def renamed(kind: Any, data: Any, source: str, prefix: str = "") -> Any:
-    """The data with its keys under their present names, block by block; a warning tells each former one.
-
-    Raises UsageError where both names are there.
-    """
+    """The data, its keys under their present names; a warning tells each former one. Raises UsageError where both are."""
     if not isinstance(data, dict):
         return data
     found, hints = dict(data), _hints(kind)

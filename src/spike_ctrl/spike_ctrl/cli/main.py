@@ -192,13 +192,8 @@ def _folded_help(paragraph: str) -> str:
         return folded(" ".join(lines), 0, width)
     if lines[0] == "examples:":
         return "\n".join(_folded_command(line, width) for line in lines)
-    return "\n".join(folded(line, _column(line), width) for line in lines)
-
-
-def _column(line: str) -> int:
-    """Where the words begin in a line of a table of words and their meanings, else 0."""
-    found = re.match(r" *\S+ {2,}", line)
-    return found.end() if found else 0
+    tabled = (re.match(r" *\S+ {2,}", line) for line in lines)  # a word, whose meaning begins after the match
+    return "\n".join(folded(line, word.end() if word else 0, width) for line, word in zip(lines, tabled, strict=True))
 
 
 def _folded_command(line: str, width: float) -> str:

@@ -28,12 +28,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.kind in KINDS:
-        schema = importlib.import_module(KINDS[options.kind]).schema
-    elif options.kind not in _kinds():
+    if options.kind not in _kinds():
         raise UsageError(f"KIND: found '{options.kind}', wanted one of {', '.join(_kinds())}")
-    else:
-        schema = plug_ins.load("schemas", options.kind, "KIND")
+    home = KINDS.get(options.kind)
+    schema = importlib.import_module(home).schema if home else plug_ins.load("schemas", options.kind, "KIND")
     text = settings.text(options.kind, schema())
     if options.output is None:
         print(text, end="")

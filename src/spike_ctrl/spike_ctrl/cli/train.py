@@ -117,10 +117,8 @@ def _train(run: Run, offline_steps: int) -> int:
     finished = learn(run, offline_steps, show_progress, lambda: bool(stop))
     end_progress()
     if not finished:
-        if offline_steps:
-            print(f"stopped; the best policy so far is in {run.folder}")
-        else:
-            print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
+        told = "the best policy so far is in" if offline_steps else "go on with: spike-ctrl train --resume"
+        print(f"stopped; {told} {run.folder}")
         return 130
     print("evaluating on 1024 starts", flush=True)
     print(comparison(run.finish(), run.learner.airframe))

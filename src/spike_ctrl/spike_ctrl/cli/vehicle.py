@@ -6,16 +6,13 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._options import add_settings
 from spike_ctrl.cli._terminal import stop_signals
 from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
-
-if TYPE_CHECKING:
-    from spike_ctrl.airframe import Airframe
 
 GROUP = "fly"
 EXAMPLES = """
@@ -63,13 +60,9 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
 
     ranges.require(vars(options), ranges.bounds(VehicleSettings), "--")
-    described = airframe.load(options.airframe)
+    described = airframe.load(options.airframe)  # what the autopilot takes the vehicle for
     craft = airframe.altered(described, options.mass, options.thrust, options.lag)
-    return _serve(options, craft, described)
 
-
-def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) -> int:
-    """Fly until a signal. described: the vehicle that the autopilot takes it for."""
     from spike_ctrl.flight import realtime_scheduling
     from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import px4_parameters

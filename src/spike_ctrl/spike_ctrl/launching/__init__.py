@@ -1,9 +1,4 @@
-"""Runs standard ROS 2 launch files: with ROS 2's own `launch` if it is installed, else by the plug-in `launcher`.
-
-from spike_ctrl import launching
-from spike_ctrl._files import resources
-launching.run(resources.find("launch", "sim_train.launch.py"), ["vehicles:=64"])
-"""
+"""Runs standard ROS 2 launch files: with ROS 2's own `launch` if it is installed, else by the plug-in `launcher`."""
 
 import importlib
 from typing import Any

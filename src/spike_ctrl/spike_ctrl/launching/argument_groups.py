@@ -1,15 +1,4 @@
-"""Arguments and nodes that plug-ins add to a launch file, at the point `launch_arguments`; docs/plug_ins.md.
-
-A group is a module that may have
-
-    declarations()       its DeclareLaunchArguments
-    prepare(context)     before defaults are set: sees the given arguments alone, and may set others
-    check(context)       refuses, with ValueError, what its nodes would refuse
-    parameters(context)  values for parameters of the launch file's nodes: {executable: {name: value}}
-    first(context)       actions before all nodes
-    vehicles(context)    actions in place of the nodes that move the vehicles; None: it moves none
-    last(context)        actions after all nodes
-"""
+"""Arguments and nodes that plug-ins add to a launch file. A group is a module of the shape that docs/plug_ins.md tells."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType

@@ -1,11 +1,4 @@
-"""Reads a launch file and its arguments, and has it run: by ROS 2's own launch, or by a plug-in where that is missing.
-
-The object behind a name of the point `launchers` is a module with
-
-    installed()                        within it, modules `launch` and `launch_ros` can be imported
-    run(found, folder, arguments)      the exit code of a LaunchDescription; `folder` is that of its file, which
-                                       `arguments`, by name, have been given to; raises UsageError
-"""
+"""Reads a launch file and its arguments, and has it run: by ROS 2's own launch, or by a plug-in where that is missing."""
 
 import importlib.util
 import os
@@ -162,11 +155,8 @@ def _table(declared: list[Any]) -> str:
     lines = []
     for argument in declared:
         default = argument.default_value
-        shown = "required" if default is None else f"default '{''.join(map(_shown, default))}'"
+        words = (one.text if hasattr(one, "text") else one.describe() for one in default or ())
+        shown = "required" if default is None else f"default '{''.join(words)}'"
         choices = f"; one of: {', '.join(argument.choices)}" if argument.choices else ""
         lines.append(f"  {argument.name}:=  ({shown}{choices})\n      {argument.description or ''}".rstrip())
     return "\n".join(["Arguments, as NAME:=VALUE", *lines] if lines else ["No arguments."])
-
-
-def _shown(substitution: Any) -> str:
-    return str(substitution.text if hasattr(substitution, "text") else substitution.describe())

@@ -40,10 +40,7 @@ class Screen:
         self._try(self._above if self._drawn else self._write, text)
 
     def live(self, text: str, before: str = "") -> None:
-        """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD.
-
-        before: whose line it is, where several share the screen.
-        """
+        """Show a progress line: redrawn on a terminal, else printed once in LIVE_PERIOD. before: whose line it is."""
         if self.terminal and not _rich():
             self.terminal = False
             self.line(PLAIN)

@@ -81,10 +81,7 @@ REAL32: int = development.MAV_PARAM_TYPE_REAL32
 
 
 def parameter_to_wire(value: int | float) -> tuple[float, int]:
-    """param_value and param_type as PX4 sends them: the bytes of an integer take the place of a float.
-
-    Raises OverflowError for an integer of more than 32 bits.
-    """
+    """param_value and param_type as PX4 sends them: an integer's bytes as a float. Raises OverflowError beyond 32 bits."""
     if isinstance(value, int):
         try:
             return float(struct.unpack("<f", struct.pack("<i", value))[0]), INT32

@@ -18,27 +18,15 @@ _HALF_ROOT = math.sqrt(0.5)
 
 
 def enu_from_ned(v: Vector) -> Vector:
-    """A vector in the world, from NED to ENU."""
+    """A vector in the world, from NED to ENU or back."""
     north, east, down = v
     return east, north, -down
 
 
-def ned_from_enu(v: Vector) -> Vector:
-    """A vector in the world, from ENU to NED."""
-    east, north, up = v
-    return north, east, -up
-
-
 def flu_from_frd(v: Vector) -> Vector:
-    """A vector in the body, from FRD to FLU."""
+    """A vector in the body, from FRD to FLU or back."""
     forward, right, down = v
     return forward, -right, -down
-
-
-def frd_from_flu(v: Vector) -> Vector:
-    """A vector in the body, from FLU to FRD."""
-    forward, left, up = v
-    return forward, -left, -up
 
 
 def enu_flu_from_ned_frd(q: Quaternion) -> Quaternion:
@@ -58,13 +46,12 @@ def ned_frd_from_enu_flu(q: Quaternion) -> Quaternion:
 
 
 def enu_yaw_from_ned(yaw: float) -> float:
-    """Yaw from east, from yaw (rad) from north. In (-pi, pi]."""
+    """Yaw from east, from yaw (rad) from north, or back. In (-pi, pi]."""
     return wrapped(math.pi / 2 - yaw)
 
 
-def ned_yaw_from_enu(yaw: float) -> float:
-    """Yaw from north, from yaw (rad) from east. In (-pi, pi]."""
-    return wrapped(math.pi / 2 - yaw)
+# Each is its own inverse.
+ned_from_enu, frd_from_flu, ned_yaw_from_enu = enu_from_ned, flu_from_frd, enu_yaw_from_ned
 
 
 def roll_pitch_yaw(q: Quaternion) -> Vector:

@@ -1,8 +1,4 @@
-"""The companion's end of the MAVLink link to PX4: bytes in, events out; requests out as bytes. No sockets, no clock.
-
-Events and arguments are in ENU, FLU, SI units and quaternions x, y, z, w. Times called `now` are receive times of one
-monotonic clock (s); times called `stamp` are the autopilot's (s).
-"""
+"""The companion's end of the MAVLink link to PX4: bytes in, `link_events` out; requests as bytes. No sockets, no clock."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ class Link:
     """
 
     def __init__(self, stream: bool = False, signing: Signing | None = None, system: int = 1):
-        self.system = system
+        self.system, self._to = system, (system, dialect.COMPONENT)
         self.others: set[int] = set()
         self._reader = Reader(set(_EVENTS), stream, signing)
         self._write = Writer(system, dialect.ONBOARD_COMPUTER, signing).write
@@ -54,7 +50,7 @@ class Link:
         """The events in these bytes, in order. Nothing raises; dropped packets are counted."""
         events: list[link_events.Event] = []
         for message, system, component in self._reader.read(data, now):
-            if (system, component) != (self.system, dialect.COMPONENT):
+            if (system, component) != self._to:
                 self.counts["foreign"] += 1
                 self.others |= {system} if component == dialect.COMPONENT else set()
             elif (event := _EVENTS[message.get_msgId()](self, message, now)) is not None:
@@ -91,7 +87,7 @@ class Link:
                 raise ValueError(f"set-point: motor {number}: found {speed}, wanted 0 to 1")
         controls = [*(speeds[rotor] for rotor in dialect.MOTOR_ORDER), 0.0, 0.0, 0.0, 0.0]
         message = messages.MAVLink_set_actuator_control_target_message(
-            round(now * 1e6), dialect.MOTOR_GROUP, self.system, dialect.COMPONENT, controls
+            round(now * 1e6), dialect.MOTOR_GROUP, *self._to, controls
         )
         return self._write(message, now)
 
@@ -107,7 +103,7 @@ class Link:
         """Position (m, ENU) and yaw (rad, from east) for the autopilot's own position loop. Raises ValueError."""
         _check(0.0, position=position, yaw=(yaw,))
         message = messages.MAVLink_set_position_target_local_ned_message(
-            _milliseconds(now), self.system, dialect.COMPONENT, messages.MAV_FRAME_LOCAL_NED, dialect.POSITION_MASK,
+            _milliseconds(now), *self._to, messages.MAV_FRAME_LOCAL_NED, dialect.POSITION_MASK,
             *frames.ned_from_enu(position), 0, 0, 0, 0, 0, 0, frames.ned_yaw_from_enu(yaw), 0,
         )  # fmt: skip
         return self._write(message, now)
@@ -145,14 +141,12 @@ class Link:
 
     def get_parameter(self, name: str, now: float) -> bytes:
         """Ask for a parameter. ParameterReading follows. Raises ValueError for an impossible name."""
-        to = (self.system, dialect.COMPONENT)
-        return self._write(messages.MAVLink_param_request_read_message(*to, _parameter_id(name), -1), now)
+        return self._write(messages.MAVLink_param_request_read_message(*self._to, _parameter_id(name), -1), now)
 
     def set_parameter(self, name: str, value: int | float, now: float) -> bytes:
         """Give an int for PX4's integer parameters, a float for others. ParameterReading follows with the new value."""
         wire, kind = dialect.parameter_to_wire(value)
-        to = (self.system, dialect.COMPONENT)
-        return self._write(messages.MAVLink_param_set_message(*to, _parameter_id(name), wire, kind), now)
+        return self._write(messages.MAVLink_param_set_message(*self._to, _parameter_id(name), wire, kind), now)
 
     def timesync(self, now: float) -> bytes:
         """Ask for the autopilot's time. ClockOffset follows."""
@@ -164,12 +158,11 @@ class Link:
 
     def _command(self, command: int, now: float, *parameters: float) -> bytes:
         seven = [*parameters, *[0] * (7 - len(parameters))]
-        to = (self.system, dialect.COMPONENT)
-        return self._write(messages.MAVLink_command_long_message(*to, command, 0, *seven), now)
+        return self._write(messages.MAVLink_command_long_message(*self._to, command, 0, *seven), now)
 
     def _attitude_target(self, mask: int, quaternion: Quaternion, rates: Vector, thrust: float, now: float) -> bytes:
         message = messages.MAVLink_set_attitude_target_message(
-            _milliseconds(now), self.system, dialect.COMPONENT, mask, quaternion, *rates, thrust
+            _milliseconds(now), *self._to, mask, quaternion, *rates, thrust
         )
         return self._write(message, now)
 

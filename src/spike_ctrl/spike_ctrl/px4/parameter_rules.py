@@ -1,7 +1,4 @@
-"""The autopilot's parameters as a flight wants them, by PX4's version: rules, what is not met, what to set. Pure.
-
-PX4's own failsafes are the last protection when this stack fails. The values wanted here make them act in time.
-"""
+"""The autopilot's parameters as a flight wants them, by PX4's version: rules, what is not met, what to set. Pure."""
 
 from __future__ import annotations
 

@@ -65,8 +65,7 @@ class Heard(NamedTuple):
 def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
     """All conditions that are not met by the autopilot."""
     if heard.status is None and heard.others:
-        found = " and ".join(map(str, heard.others))
-        what = f"autopilot: not heard, but system {found}"
+        what = f"autopilot: not heard, but system {' and '.join(map(str, heard.others))}"
         return [Unmet(what, f"start with that MAV_SYS_ID as its system: {heard.others[0]}")]
     if heard.status is None:
         return [Unmet("autopilot: never heard", "check connection and port; on a serial line its baud rate, too")]
