@@ -23,10 +23,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
 
 
 def require_separate(flights: Sequence[tuple[str, str]]) -> None:
-    """Raises BagError where two flights are the same bytes: they are no separate evidence.
-
-    flights: name of each, and sha256 of its log's contents.
-    """
+    """Raises BagError where two flights, each a name and its log's sha256, are the same bytes: no separate evidence."""
     seen: dict[str, str] = {}
     for name, sha256 in flights:
         if sha256 in seen:

@@ -32,10 +32,7 @@ TOPICS = {
 
 
 class FlightEvent(NamedTuple):
-    """A message of the supervisor.
-
-    received: when the recorder received it, ns. severity: "info", "warning" or "error".
-    """
+    """A message of the supervisor, received by the recorder (ns). severity: "info", "warning" or "error"."""
 
     received: int
     severity: str

@@ -138,11 +138,9 @@ def _nanoseconds(message: Any) -> int:
 
 
 def _actions(found: Timed | None, states: States, topic: str, notes: list[str]) -> Actions | None:
-    if not found:
+    if not found or (layout := _layout(found, topic, notes)) is None:
         return None
     ticks, vehicles = len(states.tick), states.flags.shape[1]
-    if (layout := _layout(found, topic, notes)) is None:
-        return None
     action = np.full((ticks, vehicles, 4), np.nan, np.float32)
     tick, epoch, received = np.full(ticks, -1, np.int64), np.zeros(ticks, np.int64), np.zeros(ticks, np.int64)
     name = np.full(ticks, "", object)
@@ -210,9 +208,7 @@ def _applied(found: Timed | None, states: States) -> Applied | None:
 
 
 def _commands(found: Timed | None, states: States, notes: list[str]) -> Commands | None:
-    if not found or states.flags.shape[1] != 1:
-        return None
-    if (layout := _layout(found, "command", notes)) is None:
+    if not found or states.flags.shape[1] != 1 or (layout := _layout(found, "command", notes)) is None:
         return None
     action = np.full((len(states.tick), 4), np.nan, np.float32)
     commander = np.zeros(len(states.tick), np.uint8)

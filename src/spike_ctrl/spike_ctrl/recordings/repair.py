@@ -43,10 +43,7 @@ class Repaired:
 
 
 def repair(path: str | os.PathLike[str]) -> list[Repaired]:
-    """Make a bag (its folder, or one MCAP file) readable again. An undamaged bag stays as it is.
-
-    Raises BagError if no message can be read; then nothing has been changed.
-    """
+    """Make a bag (its folder, or one MCAP file) readable again. Raises BagError, having changed nothing, if it cannot."""
     path = Path(os.path.abspath(path))
     single = path.is_file()
     files = [path] if single else [*segment.finished(path), *segment.unfinished(path)]

@@ -1,7 +1,4 @@
-"""Reports: one HTML page on models, runs and bags. plotly is inside the page, so it needs no network.
-
-write("report.html", ["models/crazyflie.safetensors", "runs/short", "bags/20260101-120000"])
-"""
+"""Reports: one HTML page on models, runs and bags. plotly is inside the page, so it needs no network."""
 
 from __future__ import annotations
 
@@ -29,9 +26,8 @@ def kind(path: Path) -> str:
         return "run"
     if path.is_dir() and told_run.inside(path):
         return "runs"
-    if (path.is_file() and path.suffix in (".mcap", ".db3")) or (path.is_dir() and any(path.glob("**/*.mcap"))):
-        return "bag"
-    if path.is_dir() and (path / "metadata.yaml").is_file():
+    in_bag = any(path.glob("**/*.mcap")) or (path / "metadata.yaml").is_file()
+    if in_bag or (path.is_file() and path.suffix in (".mcap", ".db3")):
         return "bag"
     found = "a folder" if path.is_dir() else "a file" if path.exists() else "nothing"
     raise UsageError(

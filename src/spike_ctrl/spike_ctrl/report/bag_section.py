@@ -169,12 +169,8 @@ def _tiles(recording: Recording, compared: replay.Comparison | None, flight: Cha
 
 def _replayed(compared: replay.Comparison) -> FigureTile:
     """Where no spiking state is known, as of a flight that begins in the air, equal actions are neither good nor bad."""
-    name = "replayed bit by bit"
-    if not compared.known:
-        return FigureTile(
-            name, f"{compared.equal} of {compared.compared}", None if compared.equal == compared.compared else False
-        )
-    return FigureTile(name, f"{compared.known_equal} of {compared.known}", compared.same)
+    equal, of = (compared.known_equal, compared.known) if compared.known else (compared.equal, compared.compared)
+    return FigureTile("replayed bit by bit", f"{equal} of {of}", equal == of if compared.known or equal < of else None)
 
 
 def _about(

@@ -59,23 +59,17 @@ def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
 
 
 def _cells(rows: Sequence[FamilyRow]) -> list[tuple[object, ...]]:
-    return [
-        (r.family, r.flights, r.exits, r.outs, r.hits, r.alarms, r.worst, r.hardest, r.reaction, f"{r.bound:.2g}")
-        for r in rows
-    ]
+    return [(r.family, r.flights, r.exits, r.outs, *r[4:-1], f"{r.bound:.2g}") for r in rows]
 
 
 def _listed(worst: Sequence[tuple[FlightOutcome, FlightCore]]) -> Table:
     rows = [
         (str(o.seed), o.motion, o.faults or "none", Verdict(f"{o.outside:.2f} m", not o.left),
-         Verdict(f"{o.hit:.2f} m/s", not o.crashed), _story(core))
+         Verdict(f"{o.hit:.2f} m/s", not o.crashed),
+         "; ".join(f"{at:.2f} s {rung.name}: {why}" for at, rung, why in core.moves[1:]))
         for o, core in worst
     ]  # fmt: skip
     return Table(("seed", "motion", "fault", "outside", "touchdown", "who flew"), rows)
-
-
-def _story(core: FlightCore) -> str:
-    return "; ".join(f"{at:.2f} s {rung.name}: {why}" for at, rung, why in core.moves[1:])
 
 
 def _drawn(outcome: FlightOutcome, core: FlightCore) -> Chart:

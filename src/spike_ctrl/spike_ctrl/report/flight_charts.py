@@ -280,9 +280,8 @@ def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
 
 def _lively(rates: np.ndarray) -> np.ndarray:
     """Indices of TRACES neurons whose spike rates are nearest to .5, .25 and .1."""
-    wanted = np.array([0.5, 0.25, 0.1])[:TRACES]
     found: list[int] = []
-    for rate in wanted:
+    for rate in (0.5, 0.25, 0.1)[:TRACES]:
         order = np.argsort(np.abs(rates - rate), kind="stable")
         found.append(next(int(n) for n in order if n not in found))
     return np.array(found)

@@ -29,8 +29,7 @@ def bands(log: FlightLog) -> list[Band]:
     edges = [0, *(np.flatnonzero(np.diff(rungs)) + 1).tolist(), len(rungs)]
     found = []
     for begin, end in pairwise(edges):
-        rung = Rung(int(rungs[begin]))
-        until = times[end] if end < len(times) else times[-1]
+        rung, until = Rung(int(rungs[begin])), times[min(end, len(times) - 1)]
         found.append(Band(float(times[begin]), float(until), rung.name, RUNG_COLOURS[rung]))
     return found
 

@@ -26,6 +26,7 @@ from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 FLIGHTS, SEED = 4, 7
 NO_SPIKES = "no spikes"
+HEADS = [column.replace("_", " ") for column in COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,7 @@ class FlownModel:
 
 
 def fly_model(path: Path) -> FlownModel:
-    """Evaluate the model at `path` on the frozen starts, and fly it from FLIGHTS other starts.
-
-    Raises CheckpointError, UsageError.
-    """
+    """Evaluate the model at `path`, and fly it from FLIGHTS other starts. Raises CheckpointError, UsageError."""
     loaded = checkpoint.load(path)
     vehicle = loaded.airframe()
     counting = CountingSpikes(loaded.policy) if isinstance(loaded.policy, SpikingPolicy) else None
@@ -59,8 +57,8 @@ def fly_model(path: Path) -> FlownModel:
 
 def section(found: FlownModel) -> Section:
     """The section on a model."""
-    heads = ("frozen evaluation", *(column.replace("_", " ") for column in COLUMNS))
-    parts: list[Part] = [_tiles(found), Table(("", ""), _about(found)), Table(heads, _evaluation(found))]
+    flown = Table(("frozen evaluation", *HEADS), _evaluation(found))
+    parts: list[Part] = [_tiles(found), Table(("", ""), _about(found)), flown]
     parts.append(Table(("one step", ""), _costs(found)))
     notes: list[str] = []
     parts += added("model_tables", notes, found)
@@ -99,14 +97,11 @@ def side_by_side(models: Sequence[FlownModel]) -> Section:
         "model", "return 1.5m start", "mean of columns", "survival", "hover error (cm)", "change of u per step",
         "position error", "parameters", "energy, spiking hardware (nJ)", "energy, arithmetic (nJ)",
     )  # fmt: skip
-    bars = go.Figure()
+    bars, errors = go.Figure(), []
+    bars.update_yaxes(title_text="mean return")
     for number, m in enumerate(models):
         returns = [m.evaluation.columns[column]["return_mean"] for column in COLUMNS]
-        names = [column.replace("_", " ") for column in COLUMNS]
-        bars.add_trace(go.Bar(x=names, y=returns, name=m.name, marker={"color": COLOURS[number % len(COLOURS)]}))
-    bars.update_yaxes(title_text="mean return")
-    errors = []
-    for m in models:
+        bars.add_trace(go.Bar(x=HEADS, y=returns, name=m.name, marker={"color": COLOURS[number % len(COLOURS)]}))
         stacked = np.stack([flight.error for flight in m.flights])
         alive = np.isfinite(stacked).sum(0)
         mean = np.divide(np.nansum(stacked, axis=0), alive, out=np.full(len(alive), np.nan), where=alive > 0)

@@ -143,10 +143,10 @@ def _traces(label: str, curves: Curves, number: int, positive: bool, limits: tup
 
 def _summary(groups: Mapping[str, Sequence[ToldRun]]) -> Table:
     """A row for each group: means over its seeds, with their intervals."""
-    rows = []
-    for name, runs in groups.items():
-        figures = (_figure([of(run) for run in runs], form) for form, of in COLUMNS.values())
-        rows.append((name, ", ".join(run.seed for run in runs), *figures))
+    rows = [
+        (name, ", ".join(run.seed for run in runs), *(_figure(list(map(of, runs)), form) for form, of in COLUMNS.values()))
+        for name, runs in groups.items()
+    ]
     return Table(("recipe", "seeds", *COLUMNS), rows)
 
 

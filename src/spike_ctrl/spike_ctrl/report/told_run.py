@@ -91,10 +91,8 @@ def inside(folder: Path) -> list[Path]:
     """The runs in a folder and in the folders of it, by name; what lies in a run, such as its teacher, is none."""
     found = []
     for child in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if (child / "metrics.jsonl").is_file():
-            found.append(child)
-        else:
-            found += sorted(file.parent for file in child.glob("*/metrics.jsonl"))
+        below = [child] if (child / "metrics.jsonl").is_file() else child.glob("*")
+        found += sorted(run for run in below if (run / "metrics.jsonl").is_file())
     return found
 
 
