@@ -15,10 +15,7 @@ STRETCH, SLOWER = 1.25, 6  # factor of a period; how often
 
 
 class AutomaticFlight:
-    """An automatic flight as the supervisor's parameters `p` plan it. Raises UsageError for an impossible one.
-
-    given_back: as of MissionPlan.
-    """
+    """An automatic flight as the supervisor's parameters `p` plan it. Raises UsageError. given_back: as of MissionPlan."""
 
     def __init__(self, p: SupervisorParameters, envelope: Envelope, given_back: bool = False):
         self.anywhere = not p.setpoint

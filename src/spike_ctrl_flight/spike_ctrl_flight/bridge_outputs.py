@@ -25,10 +25,7 @@ TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
 
 
 class BatteryTopic:
-    """Publishes `battery` for a node: the voltage for policies that see it, on the clock of the states.
-
-    See `flight.measured_voltage`.
-    """
+    """Publishes `battery`: the voltage for policies that see it, on the clock of the states; see `measured_voltage`."""
 
     def __init__(self, node: Node):
         self._battery_out = node.create_publisher(BatteryState, "battery", qos.STATUS)

@@ -46,10 +46,7 @@ def state_message(seen: Sample) -> FlightState:
 
 
 def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
-    """A state as guide and policy observe it, relative to this set-point; without one, relative to its own position and yaw.
-
-    guided: the guide flies.
-    """
+    """A state as guide and policy observe it, relative to this set-point; without one, to its own position and yaw."""
     seen = observed(state, point)
     # On the ground every state starts an episode, so that no integral winds up before the take-off.
     flags = np.array([(VehicleState.FIRST if on_ground else 0) | (VehicleState.GUIDE if guided else 0)], np.uint8)

@@ -45,10 +45,7 @@ def plan_flight(p: SupervisorParameters) -> tuple[Airframe, FlightSettings, Auto
 
 
 def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> Contract:
-    """The checkpoint's contract.
-
-    Raises UsageError where it cannot be loaded, or was made for another vehicle, rate or layout.
-    """
+    """The checkpoint's contract. Raises UsageError where it is of another vehicle, rate or layout, or cannot be loaded."""
     contract = checkpoint.load(model).manifest.contract
     for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
         raise UsageError(f"{model}: {unmet}")

@@ -33,10 +33,7 @@ class ProcessNode(Node):
         """What it does last, while messages can still be sent."""
 
     def start_timer(self, period: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` every `period` (s) from now on.
-
-        It runs on the steady clock, which no change of the host's or the simulation's clock affects.
-        """
+        """Call `callback` every `period` (s) of the steady clock, which no change of the host's clock affects."""
         return self.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def is_heard(self, publisher: Publisher) -> bool:

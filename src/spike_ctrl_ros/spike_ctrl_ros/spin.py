@@ -1,8 +1,4 @@
-"""Running a node as a process: start, spin, orderly end, exit code.
-
-def main():
-    sys.exit(run(Simulator))
-"""
+"""Running a node as a process: start, spin, orderly end, exit code."""
 
 import faulthandler
 import inspect
@@ -67,7 +63,8 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
         patience = time.monotonic() + QUIET
         executor = EventsExecutor()
         executor.add_node(node)
-        _find_sources()
+        # rclpy's logger asks for the file of each message. The first look takes 30 ms and more, three control periods.
+        inspect.getmodule(inspect.currentframe())
         realtime_scheduling.freeze_objects()
         try:
             while not node.finished and not (stop and not node.stopping()):
@@ -97,15 +94,6 @@ def checked_priority(name: str, text: str) -> int:
     if text and not (text.isdecimal() and int(text) <= 99):
         raise UsageError(f"{name}: found '{text}', wanted 0 to 99")
     return int(text or 0)
-
-
-def _find_sources() -> None:
-    """Have `inspect` look through all loaded modules now.
-
-    rclpy's logger asks it for the file of each message. Its first look takes 30 ms and more: three control periods. After
-    it a message takes .3 ms.
-    """
-    inspect.getmodule(inspect.currentframe())
 
 
 def _hurry(priority: int) -> None:

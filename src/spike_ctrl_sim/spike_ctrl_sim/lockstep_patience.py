@@ -47,10 +47,7 @@ def unanswered(tick: int, epoch: int, missing: Collection[str], asked: float, se
 
 
 def waited(before: Waiting, tick: int, absent: Collection[str]) -> tuple[Waiting, WaitVerdict]:
-    """There was nothing to fly for PATIENCE s. The learner may be slow or gone; the other nodes may not.
-
-    absent: names of the nodes that are not connected.
-    """
+    """Nothing was there to fly for PATIENCE s. The learner may be slow or gone; absent: nodes that are not connected."""
     now = before._replace(waits=before.waits + 1)
     seconds = PATIENCE * now.waits
     others = [node for node in absent if node != "learner"]

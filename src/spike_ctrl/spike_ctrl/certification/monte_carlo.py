@@ -122,10 +122,7 @@ class MonteCarloRun:
     def fly(
         self, flights: int, workers: int, clock: Callable[[], float], elsewhere: Elsewhere | None = None
     ) -> Iterator[FlownSeed]:
-        """Fly what is missing; each flight is kept as soon as it has ended. clock: CPU seconds of its process.
-
-        elsewhere: flies in place of this computer's workers.
-        """
+        """Fly what is missing; each is kept as it ends. clock: CPU s of its process. elsewhere: in place of workers here."""
         seeds, who, data = self.missing(flights), str(self.model), checkpoint.read(self.model)
         alone = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)
         parts = [seeds[at : at + (1 if alone else AT_ONCE)] for at in range(0, len(seeds), 1 if alone else AT_ONCE)]

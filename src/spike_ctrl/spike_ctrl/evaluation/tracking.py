@@ -188,10 +188,7 @@ def _force(gust: Gust, since: float) -> float:
 
 
 def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
-    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` metres.
-
-    Infinite where it is farther away in the last sample.
-    """
+    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` m; infinite: never."""
     outside = ~(distances <= settled)
     after = np.where(outside.any(0), len(outside) - outside[::-1].argmax(0), 0)
     return np.where(after < len(outside), after / RATE_HZ, np.inf)

@@ -66,10 +66,7 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
 def unroll(
     actor: Any, observation: torch.Tensor, state: State, slope: float, first: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
-    """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer.
-
-    first: bool [T, B], the steps that begin from the initial state.
-    """
+    """T steps of [T, B, in]: actions [T, B, out], state, spike rates by layer. first: bool [T, B], where one begins anew."""
     if first is None and hasattr(actor, "unroll"):
         return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     if isinstance(actor, SpikingNetwork):

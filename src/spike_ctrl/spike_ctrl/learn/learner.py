@@ -183,18 +183,12 @@ class Learner:
     def iterate(self) -> dict[str, float]:
         """The updates of one iteration; returns what there is to log. Without enough data yet: nothing is updated."""
         self.iterations += 1
-        score = self._scaled_return()
-        if score is not None:
+        if self._episodes:  # the schedules' scale is that of episodes of 500 steps
+            score = 500 * float(np.mean([r for r, _, _ in self._episodes])) / self.recipe.task.episode_steps
             self.slope_state = self.slopes.update(self.slope_state, score, self.progress)
         k, progress = self.slope_state.k, self.progress
         metrics = self.method.update(progress, k, self.average)
         return metrics | self._flight_metrics() | {"slope": k, "progress": progress}
-
-    def _scaled_return(self) -> float | None:
-        """Mean return of recent episodes as if they had 500 steps, the scale of the slope schedules."""
-        if not self._episodes:
-            return None
-        return 500 * float(np.mean([r for r, _, _ in self._episodes])) / self.recipe.task.episode_steps
 
     def _flight_metrics(self) -> dict[str, float]:
         metrics = self.step_counts() | {"guide_share": np.mean(self._guide) if self._guide else 0.0}

@@ -173,10 +173,7 @@ def load(path: Path) -> Recipe:
 
 
 def from_dict(data: Any, source: str = "recipe") -> Recipe:
-    """Build and validate a Recipe from nested mappings; missing keys take their defaults, or the values of its `base`.
-
-    base: the name or path of another recipe, whose blocks these keys change.
-    """
+    """Build and validate a Recipe from nested mappings; missing keys are those of the recipe `base`, or the defaults."""
     data = _with_reward(_upon_base(data, source, ()))
     recipe = settings.convert(Recipe, data, source)
     for key in sorted(_foreign(recipe) & set(data)):

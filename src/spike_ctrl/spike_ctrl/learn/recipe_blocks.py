@@ -140,10 +140,7 @@ class TaskSettings:
         return curriculum(stage) if isinstance(self.reward, str) else self.reward
 
     def floored(self, hover: float, exponent: float = 1.0) -> ShapedReward:
-        """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
-
-        exponent: see `reward_shaping`. Raises UsageError.
-        """
+        """What a method learns of the reward at any stage, see `reward_shaping`. hover: u that hovers. Raises UsageError."""
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
         try:
             return reward_shaping.derive(stages, self.box, hover, self.reward_terms(), exponent)

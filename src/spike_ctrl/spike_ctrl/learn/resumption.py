@@ -90,10 +90,7 @@ def _until(line: str, steps: int) -> bool:
 
 
 def flown_before(folder: str, given: Mapping[str, object]) -> int:
-    """Environment steps of the run in the folder, for a simulator that draws starts that it has not flown yet; "": 0.
-
-    Raises as `read` and `check` do.
-    """
+    """Environment steps of the run in the folder, whose starts are flown; "": 0. Raises as `read` and `check` do."""
     if not folder:
         return 0
     earlier = read(Path(folder))

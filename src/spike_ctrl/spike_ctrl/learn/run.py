@@ -187,7 +187,10 @@ class Run:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
         training_state.save(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
-        _write_about(self)
+        learner = self.learner
+        about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
+        about |= {"seed": learner.seed} | learner.step_counts()
+        _write_json(self.folder / "run.json", about | ({"bags": [str(bag) for bag in self.bags]} if self.bags else {}))
 
     def finish(self) -> Evaluation:
         """The frozen evaluation of the best policy, which may be trimmed before, written into its checkpoint and to
@@ -240,10 +243,7 @@ class TrainingPace:
         self._told, self._told_steps = run.clock(), run.learner.steps
 
     def tell(self, metrics: dict[str, float], show: Callable[[str], None], last: bool = False) -> float | None:
-        """Report the metrics and show a line on how it goes, if the last ones are REPORT_PERIOD old or these are the last.
-
-        Returns the steps per second that it told.
-        """
+        """Report the metrics and show a line, where the last are REPORT_PERIOD old or these are `last`. Gives steps/s."""
         run = self.run
         elapsed = run.clock() - self._told
         if elapsed < REPORT_PERIOD and not last:
@@ -282,13 +282,6 @@ def _kept(policy: Path) -> Evaluation | None:
         return Evaluation.from_dict(kept)
     except ValueError as error:
         raise UsageError(f"{policy}: validation: {error}; move the file away to resume without it") from None
-
-
-def _write_about(run: Run) -> None:
-    learner = run.learner
-    about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
-    about |= {"seed": learner.seed} | learner.step_counts()
-    _write_json(run.folder / "run.json", about | ({"bags": [str(bag) for bag in run.bags]} if run.bags else {}))
 
 
 def _write_json(path: Path, data: Mapping[str, object]) -> None:

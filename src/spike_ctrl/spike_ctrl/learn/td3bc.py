@@ -200,10 +200,7 @@ class TD3BC:
 
 
 def in_deviations(error: torch.Tensor, label: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Errors [L, B, A] in units in which the labels [L, B, A] have the unit matrix as their covariance (whitening).
-
-    weight: [L, B], of the labels.
-    """
+    """Errors [L, B, A] in units in which the labels, weighed by [L, B], have the unit matrix as their covariance."""
     total = weight.sum().clamp(min=1)
     centred = label - (weight[..., None] * label).sum((0, 1)) / total
     covariance = torch.einsum("lb,lbi,lbj->ij", weight, centred, centred) / total

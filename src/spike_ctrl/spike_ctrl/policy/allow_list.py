@@ -19,10 +19,7 @@ from spike_ctrl.policy.manifest import CheckpointError
 
 @dataclass(frozen=True)
 class AllowedModels:
-    """sha256 sums, in hexadecimal, of the files that may fly, and the list that they come from.
-
-    parents: of the files whose children may fly, too.
-    """
+    """sha256 sums, in hexadecimal, of the files that may fly, and their list. parents: of those whose children may."""
 
     source: str
     sums: frozenset[str]
@@ -42,10 +39,7 @@ class AllowedModels:
 
 
 def read(path: str | os.PathLike[str]) -> AllowedModels:
-    """A list as `sha256sum` prints it: a sum and the name of the file on each line; # begins a comment.
-
-    Raises CheckpointError, also for a list without a sum.
-    """
+    """A list as `sha256sum` prints it; # begins a comment. Raises CheckpointError, also for a list without a sum."""
     try:
         lines = Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

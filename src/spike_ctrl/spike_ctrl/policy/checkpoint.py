@@ -174,10 +174,7 @@ def load_policy(source: str | os.PathLike[str], *, expect: Mapping[str, Any] | N
 
 
 def place(path: str | os.PathLike[str]) -> Path:
-    """Where a file lies that may be a checkpoint: models/NAME.safetensors, or NAME alone, is a shipped one anywhere.
-
-    Raises CheckpointError for a name alone that is none.
-    """
+    """Where a file lies that may be a checkpoint; a name alone, or in models/, is a shipped one. Raises CheckpointError."""
     path = Path(path)
     if path.exists():
         return path

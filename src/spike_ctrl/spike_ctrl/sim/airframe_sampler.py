@@ -183,10 +183,7 @@ def draw_vehicle(ranges: AirframeRanges, carrier: Airframe, seed: int, vehicle: 
 
 
 def sides(airframe: Airframe) -> tuple[float, float]:
-    """Distance (m) of the rotors from the roll axis and from the pitch axis.
-
-    Raises UsageError for anything but an X of four rotors whose arms mirror each other.
-    """
+    """Distance (m) of the rotors from roll and pitch axis. Raises UsageError for anything but a mirrored X of four."""
     for name in ("rotor_x", "rotor_y"):
         reach = np.abs(getattr(airframe, name))
         if len(reach) != 4:

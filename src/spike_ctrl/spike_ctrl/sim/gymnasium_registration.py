@@ -17,10 +17,7 @@ EPISODE_STEPS = 500
 def register(
     name: str = POSITION, home: str = "spike_ctrl.sim.gymnasium_environments:position", steps: int = EPISODE_STEPS
 ) -> None:
-    """Register a task now, or as soon as Gymnasium is imported.
-
-    home: the function that makes one, MODULE:NAME; NAME_vector makes many. steps: of an episode.
-    """
+    """Register a task now, or as soon as Gymnasium is imported. home: MODULE:NAME of its maker; NAME_vector makes many."""
 
     def add(gymnasium: ModuleType) -> None:
         if name not in gymnasium.registry:
