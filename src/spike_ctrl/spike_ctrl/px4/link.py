@@ -1,4 +1,7 @@
-"""The companion's end of the MAVLink link to PX4: bytes in, `link_events` out; requests as bytes. No sockets, no clock."""
+"""The companion's end of the MAVLink link to PX4: bytes in, events out; requests out as bytes. No sockets, no clock.
+
+All is in ENU, FLU, SI units and quaternions x, y, z, w. `now` is a receive time, `stamp` the autopilot's time (s).
+"""
 
 from __future__ import annotations
 
