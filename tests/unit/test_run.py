@@ -14,6 +14,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import run as runs
+from spike_ctrl.learn import start_training
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.training_loop import train
 from spike_ctrl.policy import checkpoint
@@ -362,6 +363,17 @@ def test_a_damaged_run_json_is_refused(stopped, text):
     with pytest.raises(ValueError) as caught:
         resume(stopped)
     one_line(caught, "run.json")
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "a\0b", "a\nb"])
+def test_a_name_that_no_folder_can_have_is_refused_where_the_folder_follows_from_it(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = dataclasses.replace(recipes.find("debug"), name=name)
+    with pytest.raises(ValueError) as caught:
+        start_training.start(recipe=plan, vehicles=16)
+    one_line(caught, "recipe: name: found")
+    assert list(tmp_path.iterdir()) == []
+    start_training.start(tmp_path / "mine", plan, vehicles=16).close()
 
 
 def test_a_state_that_does_not_fit_the_recipe_is_refused(stopped):

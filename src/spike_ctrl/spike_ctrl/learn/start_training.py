@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import provenance
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import recipe as recipes
@@ -83,6 +84,8 @@ def start(
     """
     craft = airframes.load(airframe)
     plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps).on(device)
+    if run is None and ("/" in plan.name or not plan.name.isprintable()):
+        raise UsageError(f"recipe: name: found {plan.name!r}, wanted one that a folder can have, or a folder for the run")
     folder = run or Path("runs") / f"{plan.name}-{date('%Y%m%d-%H%M%S')}"
     about: dict[str, Any] = {"clock": clock, "command": provenance.command(), "commit": provenance.commit()}
     return Run.start(folder, plan, craft, vehicles, seed, bags, **about)
