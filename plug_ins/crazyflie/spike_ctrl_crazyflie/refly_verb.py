@@ -123,6 +123,7 @@ def _estimator(options, firmware):
 
 
 def _commanders(options, firmware) -> dict:
+    from spike_ctrl.evaluation import controllers
     from spike_ctrl.policy import checkpoint
     from spike_ctrl_crazyflie.fine_flight import PolicyOnBoard
     from spike_ctrl_crazyflie.firmware_bindings import StockController
@@ -131,8 +132,7 @@ def _commanders(options, firmware) -> dict:
     for model in options.model:
         loaded = checkpoint.load(model)
         checkpoint.require(loaded.manifest.contract, {"action": "motors", "rate_hz": 100.0}, str(model))
-        name = model.stem if [other.stem for other in options.model].count(model.stem) == 1 else str(model)
-        found[name] = PolicyOnBoard(loaded.compiled(), loaded.airframe())
+        found[controllers.short_name(model, options.model)] = PolicyOnBoard(loaded.compiled(), loaded.airframe())
     if firmware is not None:
         labels = {"pid": "firmware's PID", "mellinger": "firmware's Mellinger"}
         found |= {label: StockController(firmware, kind) for kind, label in labels.items()}

@@ -160,15 +160,14 @@ def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, P
 def _controllers(protocol: EvalProtocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
     """What flies through a protocol: the policies, the guides that go with it, and what options of plug-ins add."""
     from spike_ctrl.control.geometric_guide import GeometricGuide
-    from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
+    from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, short_name
 
     flown: Controllers = {}
     for model, policy in policies.items():
         flown[str(model)] = policy
         if options.guide and protocol.guide_first:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
-            name = model.stem if sum(other.stem == model.stem for other in policies) == 1 else model
-            flown[f"  {name} after 50 guide-flown steps"] = guide_first
+            flown[f"  {short_name(model, policies)} after 50 guide-flown steps"] = guide_first
     flown |= protocol.guides(vehicle) if options.guide else {}
     for baselines in options.baselines:
         flown |= baselines(vehicle)

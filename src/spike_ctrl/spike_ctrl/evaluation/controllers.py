@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -137,6 +138,11 @@ class PredictController:
         )
         self._start = np.zeros(len(observation), bool)
         return np.asarray(action)
+
+
+def short_name(model: Path, models: Iterable[Path]) -> str:
+    """What to call a model's file: its name, or its path where several of the models have that name."""
+    return model.stem if [other.stem for other in models].count(model.stem) == 1 else str(model)
 
 
 def guides(airframe: Airframe, unknown: bool = False) -> dict[str, Controller]:
