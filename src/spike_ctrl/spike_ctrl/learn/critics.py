@@ -73,7 +73,7 @@ class Ensemble(nn.Module):
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias[:members], x, weight[:members])
             if index < len(self.weights) - 1:
-                x = torch.relu(self.normalise(x, index))
+                x = torch.relu_(self.normalise(x, index))
         return x.reshape(members, *inputs.shape[:-1], *([self.outputs] if self.outputs > 1 else []))
 
     def normalise(self, x: torch.Tensor, layer: int) -> torch.Tensor:

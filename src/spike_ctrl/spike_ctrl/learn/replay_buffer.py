@@ -6,6 +6,7 @@ episode's last row is its final state, whose action is ignored (Gymnasium's NEXT
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -152,8 +153,7 @@ class SequenceBuffer:
         tick = generator.integers(oldest + reach, self.count - length, batch)
         vehicle = generator.integers(0, self.vehicles, batch)
         # The first of the states after `tick` that ended an episode bounds the window.
-        ahead = (tick[:, None] + np.arange(length + 1)) % self.ticks
-        ahead_flags = self.flags[ahead, vehicle[:, None]]
+        ahead_flags = self._at(tick[:, None] + np.arange(length + 1), vehicle[:, None])(self.flags)
         ended = (ahead_flags & (TERMINATED | TRUNCATED)) > 0
         ended[:, :-1] |= (ahead_flags[:, 1:] & FIRST) > 0  # an episode that a restart cut off
         end = np.where(ended.any(1), ended.argmax(1), length)
@@ -163,40 +163,37 @@ class SequenceBuffer:
         back = np.minimum(back, tick - oldest - HISTORY)
         tick = tick - back
         age = age - back
-        at = (tick[None] + np.arange(length + 1)[:, None]) % self.ticks
-        flags = self.flags[at, vehicle]
+        ticks = tick[None] + np.arange(length + 1)[:, None]
+        states, steps = self._at(ticks, vehicle), self._at(ticks[:-1], vehicle)
+        flags = states(self.flags)
         over = (flags & (TERMINATED | TRUNCATED)) > 0
         over[:-1] |= (flags[1:] & FIRST) > 0
         over = np.logical_or.accumulate(over, axis=0)
-        observation = self.observation[at, vehicle]
-        privileged = np.concatenate(
-            [
-                observation,
-                self._histories(tick, vehicle, age, length),
-                self.rotor_speed[at, vehicle],
-                self.disturbance[at, vehicle],
-            ],
-            axis=2,
-        )
-        steps = at[:-1]
+        observation = states(self.observation)
+        seen = [observation, self._histories(tick, vehicle, age, length), states(self.rotor_speed), states(self.disturbance)]
         return Sequences(
             observation=observation,
-            privileged=privileged,
-            action=self.action[steps, vehicle],
-            guide_action=self.guide_action[steps, vehicle],
-            reward=self.reward[steps, vehicle],
+            privileged=np.concatenate(seen, axis=2),
+            action=steps(self.action),
+            guide_action=steps(self.guide_action),
+            reward=steps(self.reward),
             terminated=((flags[1:] & TERMINATED) > 0) & ~over[:-1],
             by_guide=(flags[:-1] & GUIDE) > 0,
             mask=~over[:-1],
             age=age,
         )
 
+    def _at(self, tick: np.ndarray, vehicle: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """What an array of the ring holds at these ticks and vehicles; `take` is five times as fast as two indices."""
+        place = tick % self.ticks * self.vehicles + vehicle
+        return lambda array: array.reshape(-1, *array.shape[2:]).take(place, axis=0)
+
     def _histories(self, tick: np.ndarray, vehicle: np.ndarray, age: np.ndarray, length: int) -> np.ndarray:
         """The last actions before each state, zero before the episode: (length + 1, B, actions times history)."""
         if not self.history:
             return np.empty((length + 1, len(tick), 0), np.float32)
         back = np.arange(-self.history, length)
-        actions = self.action[(tick[None] + back[:, None]) % self.ticks, vehicle]
+        actions = self._at(tick[None] + back[:, None], vehicle)(self.action)
         actions[back[:, None] < -age[None]] = 0.0
         windows = np.lib.stride_tricks.sliding_window_view(actions, self.history, axis=0)
         return windows.transpose(0, 1, 3, 2).reshape(length + 1, len(tick), -1)

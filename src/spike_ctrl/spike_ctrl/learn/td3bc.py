@@ -42,6 +42,11 @@ class Batch(NamedTuple):
     reward: torch.Tensor
     terminated: torch.Tensor
     weight: torch.Tensor  # [L, B] 1 where the step carries a loss
+    carrying: torch.Tensor  # [n] int64: the places of these steps, l B + b
+
+    def carried(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows [L, B, ...] of the steps that carry a loss, [n, ...]."""
+        return rows.flatten(0, 1)[self.carrying]
 
 
 class TD3BC:
@@ -90,6 +95,7 @@ class TD3BC:
         label, label_weight = sequences.guide_action, np.ones_like(sequences.reward)
         if s.label == "buffer":
             label, label_weight = sequences.action, np.where(sequences.by_guide, 1.0, s.bc_own)
+        weight = sequences.mask & settled
         given = {
             "observation": sequences.observation,
             "privileged": sequences.privileged,
@@ -98,7 +104,8 @@ class TD3BC:
             "label_weight": label_weight.astype(np.float32),
             "reward": self.learned(sequences.reward, sequences.terminated),
             "terminated": sequences.terminated.astype(np.float32),
-            "weight": (sequences.mask & settled).astype(np.float32),
+            "weight": weight.astype(np.float32),
+            "carrying": np.flatnonzero(weight),
         }
         place = device.of(self.actor)
         return Batch(**{name: torch.from_numpy(array).to(place) for name, array in given.items()})
@@ -145,16 +152,17 @@ class TD3BC:
     def update_critics(self, batch: Batch, slope: float, generator: torch.Generator) -> float:
         """One step on both critics; returns the mean squared error."""
         own = self.own_actions(batch, slope)
-        target = self.targets(batch, own, generator)
-        privileged = batch.privileged[:-1]
+        target = batch.carried(self.targets(batch, own, generator))
+        privileged, action = batch.carried(batch.privileged[:-1]), batch.carried(batch.action)
         if isinstance(self.critic, AdvantageCritic):
-            value = self.critic.value(privileged) + self.critic.advantage(privileged, batch.action, own[:-1])
+            value = self.critic.value(privileged) + self.critic.advantage(privileged, action, batch.carried(own[:-1]))
         else:
-            value = self.critic(privileged, batch.action)
-        error = (batch.weight * (value - target).square()).sum() / batch.weight.sum().clamp(min=1)
+            value = self.critic(privileged, action)
+        miss = (value - target).square()
+        error = miss.sum() / max(1, len(target))
         actors.descend_(self.critic_optimiser, error)
         average_(self.critic_target, self.critic, self.settings.tau)
-        return error.item() / (value.numel() // target.numel())
+        return error.item() * len(target) / max(1, miss.numel())
 
     def update_actor(self, batch: Batch, bc: float, q: float, slope: float) -> tuple[dict[str, float], tuple[float, ...]]:
         """One step on the actor and its target: `bc` weighs the label, `q` in [0, 1] the critic's opinion.
@@ -184,15 +192,15 @@ class TD3BC:
             miss = in_deviations(action - batch.label, batch.label, batch.weight).square().mean(-1)
         imitation = (batch.weight * batch.label_weight * miss).sum() / total
         critic = self.seen_critic.requires_grad_(False)
-        value = self.opinion(batch.privileged[:-1], action)
+        value = self.opinion(batch.carried(batch.privileged[:-1]), batch.carried(action))
         critic.requires_grad_(True)
-        mean, size = (batch.weight * value).sum() / total, (batch.weight * value.detach().abs()).sum() / total
+        mean, size = value.sum() / total, value.detach().abs().sum() / total
         if self.settings.q_unit == "deviation":
-            size = ((batch.weight * (value.detach() - mean.detach()).square()).sum() / total).sqrt()
+            size = ((value.detach() - mean.detach()).square().sum() / total).sqrt()
         return imitation, -self.settings.alpha * mean / size.clamp(min=1e-6)
 
     def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """What the actor's own actions [L, B, A] in states [L, B, P] are worth to the actor's update, [L, B]."""
+        """What the actor's own actions [n, A] in states [n, P] are worth to the actor's update, [n]."""
         critic = self.seen_critic
         if isinstance(critic, AdvantageCritic):
             return critic.value(privileged) + critic.gain(privileged, action)
@@ -219,9 +227,10 @@ def lambda_returns(
     `following` [L, B] is 1 where the return of the next step may be used; elsewhere the value alone bootstraps.
     """
     mix = td_lambda * following
-    targets = torch.empty_like(reward)
-    later = next_value[-1]
-    for t in range(len(reward) - 1, -1, -1):
-        later = reward[t] + gamma * (1 - terminated[t]) * ((1 - mix[t]) * next_value[t] + mix[t] * later)
-        targets[t] = later
+    discount = gamma * (1 - terminated)
+    targets = reward + discount * (1 - mix) * next_value
+    handed = discount * mix
+    targets[-1] += handed[-1] * next_value[-1]
+    for t in range(len(reward) - 2, -1, -1):
+        targets[t].addcmul_(handed[t], targets[t + 1])
     return targets
