@@ -28,7 +28,7 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 from spike_ctrl.snn.network_state import restart
 from spike_ctrl_racing import race_recipe, race_training
 from spike_ctrl_racing.race_kernels import SIZE

@@ -11,7 +11,7 @@ import numpy as np
 
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 
 FILE = Path(__file__).with_name("crazyflow_drone.npz")
 VEHICLES, STEPS, HOLD = 8, 30, 5  # commands change every HOLD steps

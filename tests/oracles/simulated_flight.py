@@ -9,7 +9,7 @@ from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 from spike_ctrl_identify.observed_flight import ObservedFlight
 
 CRAZYFLIE = airframe.load("crazyflie")

@@ -27,7 +27,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 from spike_ctrl.sim.reward import END, START, TERMS, reward, squared_errors
 
 CRAZYFLIE = airframe.load("crazyflie")

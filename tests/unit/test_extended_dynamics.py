@@ -22,8 +22,7 @@ from spike_ctrl.sim.dynamics import (
     VELOCITY,
 )
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 
 DT = 0.01
 PLAIN = airframe.load("crazyflie")

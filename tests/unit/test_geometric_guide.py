@@ -12,7 +12,7 @@ from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import FORCE
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,8 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.pipeline import CHANGES
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 from spike_ctrl.sim.sensor_noise import SensorSettings
 from spike_ctrl.sim.step_view import FIELDS
 

@@ -12,7 +12,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.sim import airframe_sampler, dynamics, loop_sampler
 from spike_ctrl.sim.airframe_sampler import carried, draw_vehicle
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 
 CARRIER = airframes.load("any_rates")
 RATES = recipes.find("any_rates").task.airframes

@@ -9,8 +9,7 @@ from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import POSITION, QUATERNION, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 
 CRAZYFLIE = airframe.load("crazyflie")
 MANY = 20_000

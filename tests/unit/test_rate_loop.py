@@ -10,7 +10,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 
 SIH = airframe.load("sih_quadx")
 ROLL, PITCH, YAW = 1, 2, 3  # places in the action

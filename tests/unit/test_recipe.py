@@ -11,8 +11,7 @@ from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 
 SHIPPED = sorted(path.stem for path in (resources.folder("config") / "recipes").glob("*.yaml"))
 

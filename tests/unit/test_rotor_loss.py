@@ -32,8 +32,7 @@ from spike_ctrl.sim.dynamics import (
     VELOCITY,
 )
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 from spike_ctrl.sim.rotor_loss import RotorLoss
 
 CRAFT = airframe.load("crazyflie")

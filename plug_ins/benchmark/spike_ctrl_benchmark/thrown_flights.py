@@ -15,8 +15,7 @@ from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.tracking import BOX, errors
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 
 VEHICLES, SECONDS, LAST = 1024, 5.0, 1.0  # flights, s of each, s at its end in which the vehicle must be at its place
 GROUND, WIDE, PLACE = 3.0, 6.0, 0.5  # m: height above the ground, farthest from and at last near the set-point

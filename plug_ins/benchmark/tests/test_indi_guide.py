@@ -13,7 +13,7 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
+from spike_ctrl.sim.randomisation import InitialStates
 from spike_ctrl_benchmark.indi_guide import IndiGuide
 
 CRAFTS = {name: airframe.load(name) for name in ("crazyflie", "sih_quadx")}

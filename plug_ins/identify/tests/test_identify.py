@@ -15,8 +15,8 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.observation import NOISE
+from spike_ctrl.sim.randomisation import InitialStates
 from spike_ctrl_identify import IdentifyError, fit
 from spike_ctrl_identify import identified_airframe as identification
 from spike_ctrl_identify.flight_windows import TOPICS, Segment, Windows, of_observation, segments, windows

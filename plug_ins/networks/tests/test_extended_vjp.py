@@ -22,8 +22,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.dynamics import BATTERY_ROWS, BODY_DRAG, DEAD_TIME, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
+from spike_ctrl.sim.randomisation import MAX_DELAY, InitialStates, Randomisation
 from spike_ctrl.sim.sensor_noise import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_networks import module_gradient

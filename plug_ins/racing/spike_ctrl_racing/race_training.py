@@ -28,8 +28,7 @@ from spike_ctrl.policy.manifest import Contract
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
+from spike_ctrl.sim.randomisation import MAX_DELAY, InitialStates, Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.network_state import State, each, restart
 from spike_ctrl.snn.neuron import PAPER, Neuron

@@ -24,10 +24,8 @@ from spike_ctrl.sim import dynamics, randomisation
 from spike_ctrl.sim.dynamics import DELAY, POSITION
 from spike_ctrl.sim.environment import LIMITS, RATE_HZ, require_short_delays
 from spike_ctrl.sim.gymnasium_environments import changed, refuse_episode_steps
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.movement import movement
-from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.vehicle_batch import LateCommands, OneOfBatch, VehicleBatch
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
+from spike_ctrl.sim.vehicle_batch import LateCommands, OneOfBatch, VehicleBatch, movement
 from spike_ctrl_racing import race_kernels, track
 from spike_ctrl_racing.race_kernels import SIZE, RaceField, Results, Rules
 from spike_ctrl_racing.race_reward import RaceReward

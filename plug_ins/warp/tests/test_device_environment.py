@@ -14,8 +14,7 @@ from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 from spike_ctrl.sim.rotor_loss import RotorLoss
 from spike_ctrl_warp.device_environment import DeviceEnvironment
 

@@ -25,9 +25,8 @@ from spike_ctrl.evaluation.protocols import Gust
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
-from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.pipeline import Inserts, listed, require_no_reward
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 
 VEHICLES = 64
 ROUNDS = 2  # periods of the trajectory

@@ -14,10 +14,9 @@ from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import require, setting, within
 from spike_ctrl.sim import airframe_sampler, reward_shaping
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
-from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.pipeline import CHANGES, InsertFunction, require_step
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 from spike_ctrl.sim.reward import CURRICULUM_STEPS, TERMS, Coefficients, curriculum
 from spike_ctrl.sim.reward_shaping import ShapedReward
 from spike_ctrl.sim.reward_terms import RewardTerm

@@ -18,16 +18,14 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomisation
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import DELAY, ENDED
-from spike_ctrl.sim.initial_states import InitialStates
-from spike_ctrl.sim.movement import movement
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.pipeline import InsertFunction, Inserts, Pipeline, listed
-from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
+from spike_ctrl.sim.randomisation import MAX_DELAY, InitialStates, Randomisation
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
 from spike_ctrl.sim.sensor_noise import LateSight, SensorErrors, SensorSettings, disturbed
-from spike_ctrl.sim.vehicle_batch import LateCommands, OneOfBatch, VehicleBatch, read_only
+from spike_ctrl.sim.vehicle_batch import LateCommands, OneOfBatch, VehicleBatch, movement, read_only
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")

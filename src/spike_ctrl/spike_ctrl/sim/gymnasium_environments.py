@@ -12,9 +12,8 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError, meant
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
-from spike_ctrl.sim.initial_states import InitialStates
 from spike_ctrl.sim.pipeline import Inserts
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.randomisation import InitialStates, Randomisation
 from spike_ctrl.sim.reward import START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
 

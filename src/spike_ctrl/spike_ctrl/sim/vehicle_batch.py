@@ -1,8 +1,10 @@
-"""What the environments share: Gymnasium's spaces, checked arguments, commands that come late, one vehicle of a batch."""
+"""What the environments share: Gymnasium's spaces, checked arguments, what moves them, late commands, one of a batch."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -11,8 +13,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from spike_ctrl._files.arrays import Flags, Floats, Integers
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim import dynamics
+from spike_ctrl.sim import dynamics, episode_kernels
 from spike_ctrl.sim.action_mapping import at_hover
+from spike_ctrl.sim.battery import BatteryConstants
+from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.randomisation import MAX_DELAY
 
 
@@ -67,6 +71,27 @@ def read_only(copy: Floats) -> Floats:
     """The array, in which nobody can try in vain to change the vehicles."""
     copy.flags.writeable = False
     return copy
+
+
+class Movement(NamedTuple):
+    """kernel(buffer, actions, *plant, ...) is `episode_kernels.step_motors` or `step_rates` without its extension."""
+
+    kernel: Callable[..., int]
+    plant: tuple[Any, ...]
+    extension: BatteryConstants | None
+
+
+def movement(airframe: Airframe, rate_hz: float, late: bool, fails: bool = False) -> Movement:
+    """What moves vehicles of an airframe by one control step. late: some have a dead time. fails: rotors may."""
+    k, m = episode_kernels, motion(airframe, 1.0 / rate_hz, fails, late)
+    kernels: tuple[Callable[..., int], ...] = k.step_motors, k.step_extended_motors
+    plant: tuple[Any, ...] = m.dt, m.arms
+    if m.layout == "rates":
+        kernels, plant = (k.step_rates, k.step_extended_rates), (m.dt, m.arms, m.loop, m.late)
+    if m.extension is None:
+        return Movement(partial(kernels[0], extension=None), plant, None)
+    *constants, failing = m.extension
+    return Movement(partial(kernels[1], np.array(constants, np.float32), failing), plant, m.extension)
 
 
 class LateCommands:
