@@ -63,7 +63,7 @@ def viser_has_the_method():
 
 
 THERE = {
-    "recordings/chunk_checksum.py": rosbags_has_the_chunk_and_its_file,
+    "recordings/segment.py": rosbags_has_the_chunk_and_its_file,
     "cli/main.py": parsers_have_the_pattern,
     "_files/named_tuples.py": named_tuples_have_the_method,
     "_files/after_import.py": loaders_have_the_method,

@@ -22,7 +22,6 @@ from rosbags.rosbag2.metadata import dump_qos_v9, parse_qos
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from spike_ctrl.recordings import BagError, segment
-from spike_ctrl.recordings.chunk_checksum import write_checksums
 
 MAGIC = b"\x89MCAP0\r\n"
 HEAD = 9  # bytes before the contents of a record: its kind (1) and its length (8)
@@ -123,7 +122,7 @@ def _rewritten(file: Path, target: Path) -> Repaired:
         count, used, size, connections = 0, 0, file.stat().st_size, {}
         with Writer(scratch, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
             written = writer.storage.path
-            write_checksums(writer.storage)
+            segment.write_checksums(writer.storage)
             for found, end in whole_records(file):
                 for schema, channel, message in found:
                     key = channel.topic, schema.name, str(channel.metadata)

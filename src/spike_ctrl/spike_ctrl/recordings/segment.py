@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import yaml
 
 from spike_ctrl._files import atomic_file
-from spike_ctrl.recordings import BagError
 
 KEY = "rosbag2_bagfile_information"
+CRC_AT = 9 + 3 * 8  # bytes from the begin of a chunk's record: kind, length, two times, size
 
 
 def folder(bag: Path, number: int) -> Path:
@@ -39,27 +40,31 @@ def _order(path: Path) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else -1, path.name)
 
 
+def write_checksums(storage: Any) -> None:
+    """Let the storage of a rosbags writer write the checksum of each chunk, which rosbags itself only reads."""
+    close_chunk = storage.close_chunk
+
+    def close_with_checksum() -> None:
+        begin, checksum = storage.bio.tell(), crc32(storage.chunk.bio.getvalue())
+        close_chunk()
+        end = storage.bio.tell()
+        storage.bio.seek(begin + CRC_AT)
+        storage.bio.write(checksum.to_bytes(4, "little"))
+        storage.bio.seek(end)
+
+    storage.close_chunk = close_with_checksum
+
+
 def finish(written: Path, target: Path) -> dict[str, Any]:
     """Move a closed segment from its folder to `target`. Gives its metadata, with the new file name."""
-    about = read_metadata(written.parent)
+    metadata = written.parent / "metadata.yaml"
+    about: dict[str, Any] = yaml.safe_load(metadata.read_text(encoding="utf-8"))[KEY]
     about["relative_file_paths"] = [target.name]
     about["files"][0]["path"] = target.name
     os.replace(written, target)
-    (written.parent / "metadata.yaml").unlink()
+    metadata.unlink()
     written.parent.rmdir()
     return about
-
-
-def read_metadata(bag: Path) -> dict[str, Any]:
-    """The contents of a bag's metadata.yaml. Raises BagError if the file is missing or is not the metadata of a bag."""
-    path = bag / "metadata.yaml"
-    try:
-        about: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
-        return about
-    except OSError as error:
-        raise BagError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise BagError(f"{path}: not the metadata of a rosbag2 bag: {error}") from None
 
 
 def write_metadata(bag: Path, segments: list[dict[str, Any]]) -> None:

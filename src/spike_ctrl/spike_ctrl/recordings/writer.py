@@ -14,7 +14,6 @@ from rosbags.rosbag2 import Writer as SegmentWriter
 from rosbags.typesys.store import Typestore
 
 from spike_ctrl.recordings import BagError, segment
-from spike_ctrl.recordings.chunk_checksum import write_checksums
 
 
 class BagWriter:
@@ -81,7 +80,7 @@ class BagWriter:
             segment.folder(self.path, len(self._done)), version=9, storage_plugin=StoragePlugin.MCAP
         )
         self._writer.open()
-        write_checksums(self._writer.storage)
+        segment.write_checksums(self._writer.storage)
         self._connections.clear()
         for topic in self.topics:
             self._connect(topic)
