@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.flight.attitude import yaw
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.sim import dynamics
@@ -59,7 +59,7 @@ def _way(
     force = [wind * craft.mass * d for d in direction]
     dynamics.write(vehicle.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, 0.0, 0.0, 0.0]])
     vehicle.tick()
-    vehicle.take(RateCommand(px4_parameters.hover_thrust(craft) * needed / GRAVITY, rates))
+    vehicle.take(RateCommand(parameter_rules.hover_thrust(craft) * needed / GRAVITY, rates))
     begin, farthest = vehicle.truth.position, 0.0
     if not lost:
         vehicle.commander.request_mode(PX4Mode.AUTO_LOITER, vehicle.seen)

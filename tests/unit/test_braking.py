@@ -21,7 +21,7 @@ from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import parameter_rules, px4_parameters
+from spike_ctrl.px4 import parameter_rules
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
 LIMITS = SetPointLimits()
@@ -50,7 +50,7 @@ def test_the_vehicle_as_described_stops_within_it_upwards_and_downwards_too(up, 
 @pytest.mark.parametrize("name", ["crazyflie", "crazyflie_l2f", "crazyflie_real", "racer", "x500"])
 def test_other_airframes_stop_within_the_way_that_is_reckoned_with_for_them(name):
     craft = airframe.load(name)
-    braking, told = Braking.of(craft), PARAMETERS | px4_parameters.hover_changes(craft)
+    braking, told = Braking.of(craft), PARAMETERS | parameter_rules.hover_changes(craft)
     for lost in (True, False):
         for direction in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)):
             for speed, way in stopping_distances(craft, direction, told, lost, (0.5, 1.0, 2.0, 3.0)).items():

@@ -12,7 +12,7 @@ from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.estimate_quality import CONSTANT_POSITION, GOOD_FLAGS, EstimateQuality
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.policy.checkpoint import Contract
-from spike_ctrl.px4 import parameter_rules, preflight, px4_parameters
+from spike_ctrl.px4 import parameter_rules, preflight
 from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth
 from spike_ctrl.simulated_px4 import simulated_parameters
@@ -127,8 +127,8 @@ def test_the_values_that_are_written_to_the_autopilot_clear_what_bars_a_flight()
 def test_the_wanted_thrust_model_is_the_one_that_policies_of_the_layout_have_learned():
     """`rates`: the mixer's output is the motors' command, as in our rate loop. `motors`: PX4 is given thrusts."""
     curved, square = airframe.load("x500"), airframe.load("crazyflie")
-    assert px4_parameters.thrust_model(curved) == {"MPC_THR_HOVER": pytest.approx(curved.hover, abs=1e-4), "THR_MDL_FAC": 0}
-    found = px4_parameters.thrust_model(square)
+    assert parameter_rules.thrust_model(curved) == {"MPC_THR_HOVER": pytest.approx(curved.hover, abs=1e-4), "THR_MDL_FAC": 0}
+    found = parameter_rules.thrust_model(square)
     f, u = found["THR_MDL_FAC"], 0.6
     assert f * u * u + (1 - f) * u == pytest.approx(square.thrust(u) / square.thrust(1.0), abs=0.04)
     assert found["MPC_THR_HOVER"] == pytest.approx(1 / square.thrust_to_weight, abs=1e-4)
@@ -138,8 +138,8 @@ def test_the_wanted_thrust_model_is_the_one_that_policies_of_the_layout_have_lea
 def test_the_simulated_autopilot_is_told_a_hover_throttle_that_is_about_right(name):
     """x500 hovers at .73, which a default of .5 would let jump; sih_quadx flies with the default, as ever."""
     craft = airframe.load(name)
-    assert unmet_of(GOOD | px4_parameters.hover_changes(craft), SETTINGS, craft, WANTED) == []
-    assert bool(px4_parameters.hover_changes(craft)) == (name == "x500")
+    assert unmet_of(GOOD | parameter_rules.hover_changes(craft), SETTINGS, craft, WANTED) == []
+    assert bool(parameter_rules.hover_changes(craft)) == (name == "x500")
 
 
 def test_without_a_remote_control_losing_it_must_not_end_the_flight():
@@ -323,7 +323,7 @@ def test_a_simulated_vehicle_is_set_up_as_the_preflight_wants_it(name):
     settings, wanted = settings_for(craft, 100.0), Wanted(remote_control=False)
     found = simulated_parameters.DEFAULTS | parameter_rules.simulated(craft)
     unmet = names(unmet_of(found, settings, craft, wanted))
-    assert unmet - set(px4_parameters.thrust_model(craft)) == set()  # of motor commands its own thrust model is not read
+    assert unmet - set(parameter_rules.thrust_model(craft)) == set()  # of motor commands its own thrust model is not read
 
 
 def test_the_vehicle_must_be_able_to_climb_inside_the_cage():

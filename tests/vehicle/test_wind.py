@@ -9,7 +9,7 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.px4.px4_parameters import hover_thrust
+from spike_ctrl.px4.parameter_rules import hover_thrust
 from spike_ctrl.simulated_px4.cascade import RateCommand
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int | None:
     if options.autopilot == "px4":
         return None
     from spike_ctrl.flight.flight_options import FlightOptions
-    from spike_ctrl.px4.link_options import LinkOptions
+    from spike_ctrl.px4.connection import LinkOptions
     from spike_ctrl_betaflight import betaflight_verb
 
     parser = argparse.ArgumentParser()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from spike_ctrl._files.ranges import setting, within
-from spike_ctrl.px4.link_options import LinkOptions
+from spike_ctrl.px4.connection import LinkOptions
 from spike_ctrl_ros.training_parameters import TrainingOptions
 
 

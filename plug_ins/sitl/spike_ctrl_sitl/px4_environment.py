@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
-from spike_ctrl.px4.px4_parameters import airmode, thrust_model
+from spike_ctrl.px4.parameter_rules import airmode, thrust_model
 
 # Gazebo's satellites are seen at once; PX4 takes them for 110 ms old, and is off by that time's way, .1 m at 1 m/s.
 GAZEBO = {"EKF2_GPS_DELAY": 0.0}

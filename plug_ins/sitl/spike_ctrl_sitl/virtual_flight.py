@@ -19,7 +19,7 @@ from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import complete
-from spike_ctrl.px4 import dialect, px4_parameters
+from spike_ctrl.px4 import dialect, parameter_rules
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
@@ -48,7 +48,7 @@ def fly_legs(
     described: the airframe that the policy was made for. plant: the airframe that flies. latency: delay of commands, s.
     noise: factor of the sensors' noise, 1 as in PX4's simulation.
     """
-    told = px4_parameters.thrust_changes(described) | px4_parameters.hover_changes(described)
+    told = parameter_rules.thrust_changes(described) | parameter_rules.hover_changes(described)
     vehicle = Vehicle(plant, seed, SIH_NOISE | told, noise, latency)
     companion = Companion(Link(), rate_hz)
     state, height, rows = policy.initial_state(), paths[0].centre[2], []

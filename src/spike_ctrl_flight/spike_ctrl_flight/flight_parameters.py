@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from spike_ctrl import plug_ins
 from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.flight.flight_options import FlightOptions
-from spike_ctrl.px4.link_options import LinkOptions
+from spike_ctrl.px4.connection import LinkOptions
 
 
 @dataclass(frozen=True)

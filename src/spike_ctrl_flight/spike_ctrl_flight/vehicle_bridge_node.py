@@ -18,7 +18,7 @@ from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.flight_clock import FlightClock
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection, Sender
 from spike_ctrl.px4.frames import from_yaw
@@ -207,7 +207,7 @@ class VehicleBridge(ProcessNode):
         with self.lock:
             status, last = self.companion.status(), self.memory.track.last
             if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
-                level, thrust = from_yaw(attitude.yaw(last.quaternion)), px4_parameters.hover_thrust(self.airframe)
+                level, thrust = from_yaw(attitude.yaw(last.quaternion)), parameter_rules.hover_thrust(self.airframe)
                 self.connection.send(self.companion.link.attitude(thrust, level, self.now()))
             if hasattr(self.commands, "close"):
                 self.commands.close()

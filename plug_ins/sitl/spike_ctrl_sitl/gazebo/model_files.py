@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, OPTIONAL_TERMS, Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
-from spike_ctrl.px4.px4_parameters import thrust_model
+from spike_ctrl.px4.parameter_rules import thrust_model
 from spike_ctrl_sitl.px4_environment import GAZEBO, rotors
 
 TOP_SPEED = 1000.0  # rad/s at u = 1; the value is free, k follows from it

@@ -47,7 +47,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
-from spike_ctrl.px4 import parameter_rules, px4_parameters
+from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.companion import ASKED
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4 import offboard_setpoints, vehicle_commands
@@ -84,7 +84,7 @@ class FlightCore:
         self.dice = np.random.default_rng((scenario.seed, 1))
         self._jitter: Iterator[float] = iter(())
         craft = airframes.altered(who.airframe, *scenario.factors)
-        parameters = parameter_rules.simulated(who.airframe) | px4_parameters.hover_changes(who.airframe)
+        parameters = parameter_rules.simulated(who.airframe) | parameter_rules.hover_changes(who.airframe)
         self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
         if scenario.cage:
             rules = parameter_rules.rules_for(settings, who.airframe, parameter_rules.Wanted(remote_control=False))

@@ -15,7 +15,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._options import add_settings
 from spike_ctrl.flight.flight_options import FlightOptions
-from spike_ctrl.px4.link_options import LinkOptions
+from spike_ctrl.px4.connection import LinkOptions
 
 if TYPE_CHECKING:
     from spike_ctrl.px4.parameter_rules import Unmet

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
     from spike_ctrl.flight import realtime_scheduling
     from spike_ctrl.learn import recipe
-    from spike_ctrl.px4 import px4_parameters
+    from spike_ctrl.px4 import parameter_rules
     from spike_ctrl.px4.signing import Signing, read_key
     from spike_ctrl.simulated_px4 import ground_truth, rotor_failure, simulated_parameters, udp_server
     from spike_ctrl.simulated_px4.pace import Pace
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     vehicle = Vehicle(
         craft,
         options.seed,
-        px4_parameters.hover_changes(described) | dict(map(simulated_parameters.parse, options.set)),
+        parameter_rules.hover_changes(described) | dict(map(simulated_parameters.parse, options.set)),
         options.noise,
         options.latency,
         options.speed,

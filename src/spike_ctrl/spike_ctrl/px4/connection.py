@@ -14,14 +14,25 @@ import termios
 import threading
 import tty
 from contextlib import suppress
+from dataclasses import dataclass
 
 from spike_ctrl._files.errors import UsageError, refused
+from spike_ctrl._files.ranges import setting, within
 
 LARGEST_DATAGRAM = 65535
 SILENT = 1.0  # s without a packet, after which another sender may be the autopilot
 REOPEN = 1.0  # s between attempts to open a serial line that was lost
 
 Sender = tuple[str, int] | None
+
+
+@dataclass(frozen=True)
+class LinkOptions:
+    """How an autopilot is reached: node parameters, launch arguments and options of `spike-ctrl preflight`."""
+
+    connection: str = setting("udpin:127.0.0.1:14540", "Autopilot: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
+    system: int = within(1, 1, 255, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.")
+    signing_key: str = setting("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
 
 
 class Connection:

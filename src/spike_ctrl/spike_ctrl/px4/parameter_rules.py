@@ -1,4 +1,4 @@
-"""The autopilot's parameters as a flight wants them, by PX4's version: rules, what is not met, what to set. Pure."""
+"""The autopilot's parameters as a flight and its airframe want them, by PX4's version: rules, what is unmet, what to set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.px4 import px4_parameters
 
 PX4Version = tuple[int, int]
 # Measured: 1.17 and 1.18 (beta). Read in its source: the others.
@@ -23,6 +24,9 @@ KNOWN_VERSIONS: tuple[PX4Version, ...] = ((1, 14), (1, 15), (1, 16), (1, 17), (1
 STICK_SPEED: PX4Version = (1, 18)
 LOSS_TIME = {"rates": 0.2, "motors": 0.05}  # s that old commands are flown: those of motors turn a vehicle over within .2 s
 REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
+
+
+DEFAULT_HOVER, HOVER_WITHIN = 0.5, 0.1  # MPC_THR_HOVER of PX4's default, and by how much it may be off
 
 
 class Unmet(NamedTuple):
@@ -222,17 +226,55 @@ def rules_for(
 
 def thrust_rules(airframe: Airframe) -> list[Rule]:
     """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
-    hover, curved = px4_parameters.thrust_model(airframe).values()
-    airmode = px4_parameters.airmode(airframe)
-    allowed, words = ((1,), "1 (roll and pitch)") if airmode else ((0, 1), "0 (disabled) or 1 (roll and pitch)")
+    hover, curved = thrust_model(airframe).values()
+    mixer = airmode(airframe)
+    allowed, words = ((1,), "1 (roll and pitch)") if mixer else ((0, 1), "0 (disabled) or 1 (roll and pitch)")
     mixes = f"airframe {airframe.name} counts on that mixer when the thrust is small"
-    near = px4_parameters.HOVER_WITHIN
-    hovers = f"{hover:.2f} within {near:g}, the hover thrust of airframe {airframe.name}"
+    hovers = f"{hover:.2f} within {HOVER_WITHIN:g}, the hover thrust of airframe {airframe.name}"
     jumps = "with another value the vehicle jumps when PX4 takes over"
     learned = "the policy has learned how commands change the thrust"
     bends = f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}"
     return [
-        Rule("MC_AIRMODE", lambda v: v in allowed, words, str(airmode), mixes),
-        Rule("MPC_THR_HOVER", lambda v: abs(v - hover) <= near, hovers, f"{hover:.2f}", jumps),
+        Rule("MC_AIRMODE", lambda v: v in allowed, words, str(mixer), mixes),
+        Rule("MPC_THR_HOVER", lambda v: abs(v - hover) <= HOVER_WITHIN, hovers, f"{hover:.2f}", jumps),
         Rule("THR_MDL_FAC", lambda v: abs(v - curved) <= 0.1, bends, f"{curved:.2f}", learned),
     ]
+
+
+def hover_thrust(airframe: Airframe) -> float:
+    """The share of the full thrust, as PX4 commands it, that carries the weight. See `thrust_model`."""
+    return airframe.hover if airframe.action_layout == "rates" else 1 / airframe.thrust_to_weight
+
+
+def thrust_model(airframe: Airframe) -> dict[str, float]:
+    """MPC_THR_HOVER and THR_MDL_FAC.
+
+    THR_MDL_FAC is the share f of the square in PX4's model of a motor's thrust, f u^2 + (1 - f) u. PX4 puts the inverse of
+    the model between mixer and motors. Layout `rates`: our rate loop has no such inverse, so f is 0. Layout `motors`: PX4
+    receives thrusts, and f is the best fit to the airframe's thrust curve (least squares).
+    """
+    hover = hover_thrust(airframe)
+    if airframe.action_layout == "rates":
+        return {"MPC_THR_HOVER": round(hover, 4), "THR_MDL_FAC": 0.0}
+    u = np.linspace(0, 1, 101)
+    curve = np.array([airframe.thrust(float(value)) for value in u])
+    bend, found = u - u * u, u - curve / airframe.thrust(1.0)
+    share = float(np.clip(bend @ found / (bend @ bend), 0, 1))
+    return {"MPC_THR_HOVER": round(min(max(hover, 0.1), 0.8), 4), "THR_MDL_FAC": round(share, 4)}
+
+
+def thrust_changes(airframe: Airframe) -> dict[str, float]:
+    """`thrust_model` of an airframe that is commanded by its motors; none for others, which fly with PX4's defaults."""
+    return thrust_model(airframe) if airframe.action_layout == "motors" else {}
+
+
+def hover_changes(airframe: Airframe) -> dict[str, float]:
+    """MPC_THR_HOVER of an airframe that is commanded by rates, where PX4's default is too far off; none where it is not."""
+    if airframe.action_layout != "rates" or abs(airframe.hover - DEFAULT_HOVER) <= HOVER_WITHIN:
+        return {}
+    return {"MPC_THR_HOVER": round(airframe.hover, 4)}
+
+
+def airmode(airframe: Airframe) -> int:
+    """MC_AIRMODE: whether PX4's mixer adds thrust for torques in roll and pitch."""
+    return int(airframe.rate_loop is not None and airframe.rate_loop.airmode == "roll_pitch")

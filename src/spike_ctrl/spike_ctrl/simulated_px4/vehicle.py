@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.px4 import dialect, frames, px4_parameters
+from spike_ctrl.px4 import dialect, frames, parameter_rules
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.mavlink import Reader, Received, Writer
@@ -63,7 +63,7 @@ class Vehicle:
     ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m, largest true distance from the start
-        self.parameters = AutopilotParameters(px4_parameters.thrust_changes(airframe) | dict(parameters or {}))
+        self.parameters = AutopilotParameters(parameter_rules.thrust_changes(airframe) | dict(parameters or {}))
         self.plant = Plant(airframe, yaw)
         self.estimator = Estimator(noise, np.random.default_rng(seed), sensors)
         self.battery = Battery()
@@ -105,7 +105,7 @@ class Vehicle:
         self.estimate = self.estimator.advance(self.truth, False, self.parameters)
         self.commander.begin_in_the_air()
         self.land_detector.landed = False
-        self.take(RateCommand(px4_parameters.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
+        self.take(RateCommand(parameter_rules.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
 
     def receive(self, port: str, data: bytes, now: float) -> Packets:
         """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC does at once, where it is a question.
