@@ -18,9 +18,8 @@ from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.setpoint_limiter import too_fast
 from spike_ctrl.policy import checkpoint
-from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import SupervisorParameters
-from spike_ctrl_flight.flight_plan import plan_flight
+from spike_ctrl_flight.flight_plan import AutomaticFlight, plan_flight
 from spike_ctrl_launcher import launch_modules
 
 OLD = json.loads((Path(__file__).parents[1] / "compatibility" / "launch_arguments.json").read_text())

@@ -31,7 +31,7 @@ from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, PolicyStatus, Spikes,
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.policy.voltage_input import complete
-from spike_ctrl_policy.spikes import SpikeView
+from spike_ctrl_policy.policy_messages import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
 from spike_ctrl_ros.standard_topics import battery

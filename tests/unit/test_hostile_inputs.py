@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl.cli import main as command_line
 from spike_ctrl.policy import checkpoint, manifest
 from spike_ctrl.policy.manifest import CheckpointError

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl.recordings.bag_messages import Timed
 
 POLICY = 0  # commander, of FlightCommand

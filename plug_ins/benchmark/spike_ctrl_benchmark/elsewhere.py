@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.cli._terminal import end_progress, show_progress
 from spike_ctrl.evaluation.controllers import Controller

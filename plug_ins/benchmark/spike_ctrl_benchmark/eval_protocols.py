@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import STARTS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.controllers import Controller

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController, PolicyController

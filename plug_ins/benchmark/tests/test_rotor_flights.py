@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.policy import checkpoint

@@ -23,7 +23,7 @@ from typing import Any
 from spike_ctrl import airframe
 from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl_studies import figures
 from spike_ctrl_studies.study import DIFFERS, OPEN, Lines, Report, StudyFinding, StudyOptions, Unit, UnitResult
 

@@ -15,7 +15,7 @@ from fake_ray import FakeRay
 from toy_units import ORIGIN, measured, run
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli import main
 from spike_ctrl_studies import ray_cluster, ray_option, study, study_folder, worker_pool

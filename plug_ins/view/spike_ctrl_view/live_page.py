@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy.pilot import Reason

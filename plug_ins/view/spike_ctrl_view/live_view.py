@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung

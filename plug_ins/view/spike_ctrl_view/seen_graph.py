@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.policy.pilot import Reason

@@ -25,9 +25,8 @@ from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.candidate_loader import YIELD, CandidateLoader
 from spike_ctrl_policy.loader import loader_for, of_file, take
 from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
-from spike_ctrl_policy.policy_messages import refusal_message, status_message
+from spike_ctrl_policy.policy_messages import SpikeView, refusal_message, status_message
 from spike_ctrl_policy.policy_parameters import PolicyParameters
-from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, action_message, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import declare

@@ -1,9 +1,11 @@
-"""Files of results that grow by a line of JSON each, so that a stopped program loses at most the line it was writing."""
+"""Results as JSON: files that grow by a line each, so that a stopped program loses at most the last one, and figures."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,3 +39,20 @@ def read(file: Path, parse: Callable[[Any], T], of: str) -> tuple[list[T], int]:
                 message = f"{file}: line {number}: found no {of}, wanted one per line"
                 raise BrokenLine(message, number, line) from None
     return found, data.rfind(b"\n") + 1
+
+
+def plain(value: Any) -> Any:
+    """The value in types of JSON: mappings, lists, texts, numbers. A number that is not finite becomes None.
+
+    >>> plain({"hover": (0.5, math.nan)})
+    {'hover': [0.5, None]}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

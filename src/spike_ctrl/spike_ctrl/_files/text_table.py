@@ -1,4 +1,4 @@
-"""Text that is as wide as the terminal: tables that fold between their columns, lines that fold between their words."""
+"""Text as a terminal shows it: tables that fold between their columns, lines between their words, nothing that it obeys."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ def folded(text: str, indent: int, width: float | None = None) -> str:
         return text
     width = max(int(wide), indent + SHORTEST)
     return "\n".join(textwrap.wrap(text, width, subsequent_indent=" " * indent, break_on_hyphens=False))
+
+
+def printable(text: str) -> str:
+    """The text with characters that a terminal would obey written as escapes; lines stay lines.
+
+    >>> print(printable("motor \\x1b[2J"))
+    motor \\x1b[2J
+    """
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def output_width() -> float:

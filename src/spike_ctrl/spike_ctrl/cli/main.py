@@ -21,8 +21,7 @@ from typing import Any
 from spike_ctrl import __version__, cli, plug_ins
 from spike_ctrl._files import atomic_file, compile_notice
 from spike_ctrl._files.errors import UsageError, meant
-from spike_ctrl._files.printable import printable
-from spike_ctrl._files.text_table import folded, output_width
+from spike_ctrl._files.text_table import folded, output_width, printable
 
 GROUPS = ("train", "fly", "recordings", "tools")
 HELP = """\

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.px4 import dialect, frames, link_events
 from spike_ctrl.px4.dialect import CommandResult, Landed, messages

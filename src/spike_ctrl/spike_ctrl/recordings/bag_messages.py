@@ -12,7 +12,7 @@ from mcap.records import Schema
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl.recordings import BagError, segment
 from spike_ctrl.recordings.repair import is_mcap, whole_records
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import printable
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.measured_voltage import MeasuredVoltages
 from spike_ctrl.recordings import BagError, bag_origin

@@ -18,7 +18,7 @@ import numpy as np
 
 from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl._files.plain_values import plain
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.policy import checkpoint, voltage_input
