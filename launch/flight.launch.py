@@ -24,8 +24,7 @@ from spike_ctrl.launching import argument_groups
 from spike_ctrl.launching.declared_arguments import LaunchSettings, declarations, of_launch, of_node, typed
 from spike_ctrl.launching.installed import flight_middleware, in_namespace
 from spike_ctrl.launching.our_nodes import node
-from spike_ctrl.simulated_px4 import rotor_failure
-from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
+from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings, parse_failure
 from spike_ctrl_flight.flight_parameters import BridgeParameters, SupervisorParameters
 from spike_ctrl_guide.guide_parameters import GuideParameters
 from spike_ctrl_policy.policy_parameters import PolicyParameters
@@ -236,7 +235,7 @@ def check_flight(context):
         ranges.require(given, ranges.bounds(VehicleSettings) | ranges.bounds(Flight))
         airframe.altered(craft, given["mass"], given["thrust"], given["lag"])
         if given["fault"]:
-            rotor_failure.parse(given["fault"])
+            parse_failure(given["fault"])
         if given["sensors"]:
             recipe.sensors(given["sensors"])
         if given["truth"]:

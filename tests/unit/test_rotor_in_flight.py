@@ -22,9 +22,9 @@ from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.flight_settings import for_lost_rotor
 from spike_ctrl.policy import checkpoint, manifest
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.simulated_px4 import rotor_failure
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
+from spike_ctrl.simulated_px4.vehicle_settings import parse_failure
 
 MODEL = resources.find("models", "crazyflie_robust.safetensors")
 LOST = 2.0  # s
@@ -97,7 +97,7 @@ def test_a_contract_without_the_word_is_as_before_and_one_with_it_is_read():
 
 
 def test_a_failure_of_the_simulated_vehicle_is_named_by_rotor_and_percent_and_strikes_in_the_air():
-    assert rotor_failure.parse("rotor:2:60") == (1, 0.6, 12.0) and rotor_failure.parse("rotor:4:100:0.1") == (3, 1.0, 0.1)
+    assert parse_failure("rotor:2:60") == (1, 0.6, 12.0) and parse_failure("rotor:4:100:0.1") == (3, 1.0, 0.1)
     for wrong in (
         "rotor",
         "rotor:0:50",
@@ -109,9 +109,9 @@ def test_a_failure_of_the_simulated_vehicle_is_named_by_rotor_and_percent_and_st
         "rotor:1:2:3:4",
     ):
         with pytest.raises(UsageError, match=r"fault: found .*, wanted rotor:NUMBER:PERCENT"):
-            rotor_failure.parse(wrong)
+            parse_failure(wrong)
     craft = airframe.load("crazyflie")
-    vehicle = Vehicle(craft, failure=rotor_failure.parse("rotor:2:60:0.1"))
+    vehicle = Vehicle(craft, failure=parse_failure("rotor:2:60:0.1"))
     for _ in range(round(0.3 / TICK)):
         vehicle.tick()
     assert not vehicle.commander.said  # on the ground nothing fails

@@ -12,7 +12,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._options import add_settings
 from spike_ctrl.cli._terminal import stop_signals
-from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
+from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings, parse_failure
 
 GROUP = "fly"
 EXAMPLES = """
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import parameter_rules
     from spike_ctrl.px4.signing import Signing, read_key
-    from spike_ctrl.simulated_px4 import ground_truth, rotor_failure, simulated_parameters, udp_server
+    from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
     from spike_ctrl.simulated_px4.pace import Pace
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         signing=signing,
         system=1 + options.instance,
         sensors=recipe.sensors(options.sensors) if options.sensors else None,
-        failure=rotor_failure.parse(options.fault) if options.fault else None,
+        failure=parse_failure(options.fault) if options.fault else None,
     )
     print(f"airframe {craft.name}", flush=True)
     Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)

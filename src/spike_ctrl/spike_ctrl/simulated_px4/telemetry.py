@@ -13,7 +13,6 @@ from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.link import VARIANCES
 from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.plant import PlantState
-from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameters
 
 HOME_LATITUDE, HOME_LONGITUDE, HOME_ALTITUDE = 47.397742, 8.545594, 489.4  # degrees, m: PX4's simulated home
 EARTH_RADIUS = 6371000.0  # m
@@ -154,13 +153,6 @@ def _autopilot_version(s: Snapshot) -> messages.MAVLink_message:
     return messages.MAVLink_autopilot_version_message(
         messages.MAV_PROTOCOL_CAPABILITY_MAVLINK2, VERSION, 0, 0, 0, custom, [0] * 8, [0] * 8, 0, 0, 0
     )
-
-
-def parameter_message(parameters: AutopilotParameters, index: int) -> messages.MAVLink_message:
-    """PARAM_VALUE of the parameter with that place in NAMES."""
-    name = NAMES[index]
-    value, kind = dialect.parameter_to_wire(parameters[name])
-    return messages.MAVLink_param_value_message(name.encode(), value, kind, len(NAMES), index)
 
 
 class TelemetryStream(NamedTuple):

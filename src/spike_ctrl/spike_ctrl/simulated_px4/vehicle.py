@@ -23,12 +23,11 @@ from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, 
 from spike_ctrl.simulated_px4.commander import OWN_MODES, WARNING, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
-from spike_ctrl.simulated_px4.parameter_service import ParameterService
 from spike_ctrl.simulated_px4.plant import TICK, Plant
-from spike_ctrl.simulated_px4.rotor_failure import RotorFailure
-from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters, ParameterService
 from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 from spike_ctrl.simulated_px4.vehicle_commands import Answers
+from spike_ctrl.simulated_px4.vehicle_settings import RotorFailure
 
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
