@@ -4,16 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from spike_ctrl_msgs.msg import (
-    AutopilotRequest,
-    AutopilotStatus,
-    FlightCommand,
-    FlightState,
-    SetPoint,
-    SupervisorStatus,
-    VehicleAction,
-    VehicleState,
-)  # fmt: skip
+from spike_ctrl_msgs import msg
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.control import trajectory
@@ -30,31 +21,31 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_ros.convert import fill, nanoseconds
 
-MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
-ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
+MODES = {getattr(msg.AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
+ASKS = {getattr(msg.AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
 COPIED = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # fields of the status
 # Fields of FlightState, in the order of EstimateQuality's
 QUALITY = ("deviation", "height_deviation", "estimate_failed", "estimator_flags", "innovations")
-COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command_choice.CommandedBy}
+COMMANDERS = {commander: getattr(msg.FlightCommand, commander.name) for commander in command_choice.CommandedBy}
 
 
-def state_message(seen: Sample) -> FlightState:
+def state_message(seen: Sample) -> msg.FlightState:
     fields = seen._asdict()
     del fields["stamp"], fields["received"], fields["quality"]
     told = dict(zip(QUALITY, seen.quality, strict=False))  # not the variances: they go into odometry
-    return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields, **told)
+    return fill(msg.FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields, **told)
 
 
-def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
+def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> msg.VehicleState:
     """A state as guide and policy observe it, relative to this set-point; without one, to its own position and yaw."""
     seen = observed(state, point)
     # On the ground every state starts an episode, so that no integral winds up before the take-off.
-    flags = np.array([(VehicleState.FIRST if on_ground else 0) | (VehicleState.GUIDE if guided else 0)], np.uint8)
+    flags = np.array([(msg.VehicleState.FIRST if on_ground else 0) | (msg.VehicleState.GUIDE if guided else 0)], np.uint8)
     stamp = round(state.stamp * 1e9)
-    return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
+    return fill(msg.VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
 
 
-def sample(message: FlightState, now: float) -> Sample:
+def sample(message: msg.FlightState, now: float) -> Sample:
     return Sample(
         message.tick,
         nanoseconds(message.header.stamp) * 1e-9,
@@ -75,22 +66,24 @@ def sample(message: FlightState, now: float) -> Sample:
     )
 
 
-def answer(message: VehicleAction, now: float) -> Answer:
+def answer(message: msg.VehicleAction, now: float) -> Answer:
     who = Identity(message.checkpoint_id, message.epoch)
     return Answer(message.tick, now, tuple(message.action), message.layout, who, tuple(message.spike_rate))
 
 
-def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
+def status_message(
+    status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int
+) -> msg.AutopilotStatus:
     """The autopilot's status; None: it is not known. heard: time of its last packet. refused: commands not passed on."""
     age = math.inf if heard is None else now - heard
     known: dict[str, Any] = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
     if status is not None:
         known |= {name: getattr(status, name) for name in COPIED}
-        known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
-    return fill(AutopilotStatus(), stamp=stamp, **known)
+        known |= {"mode": getattr(msg.AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
+    return fill(msg.AutopilotStatus(), stamp=stamp, **known)
 
 
-def status(message: AutopilotStatus, now: float) -> Autopilot | None:
+def status(message: msg.AutopilotStatus, now: float) -> Autopilot | None:
     """The autopilot's status of a message, None while it is not known. A mode without a name is a pilot's."""
     if not message.heard:
         return None
@@ -101,9 +94,9 @@ def status(message: AutopilotStatus, now: float) -> Autopilot | None:
     )  # fmt: skip
 
 
-def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> SupervisorStatus:
+def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> msg.SupervisorStatus:
     return fill(
-        SupervisorStatus(),
+        msg.SupervisorStatus(),
         stamp=stamp,
         rung=int(output.rung),
         reason=reason(ladder.because),
@@ -115,14 +108,14 @@ def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> S
     )
 
 
-def set_point(message: SetPoint) -> trajectory.SetPoint:
+def set_point(message: msg.SetPoint) -> trajectory.SetPoint:
     return trajectory.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
 
 
-def command_message(chosen: command_choice.Command, layout: str, source: int, stamp: int) -> FlightCommand:
+def command_message(chosen: command_choice.Command, layout: str, source: int, stamp: int) -> msg.FlightCommand:
     who = {} if chosen.identity is None else chosen.identity._asdict()
     return fill(
-        FlightCommand(), stamp=stamp, frame_id="base_link", tick=chosen.tick, source=source, layout=layout,
+        msg.FlightCommand(), stamp=stamp, frame_id="base_link", tick=chosen.tick, source=source, layout=layout,
         commander=COMMANDERS[chosen.commander], action=[float(a) for a in chosen.action], **who,
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from spike_ctrl.recordings import recorded_policy, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl_record.recording_parameters import ReplayerParameters
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, fill, view
+from spike_ctrl_ros.convert import MessageError, fill, state_message, view
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
@@ -107,17 +107,8 @@ class Replayer(ProcessNode):
     def send(self) -> None:
         states, row = self.recording.states, self.row
         self.sent = time.monotonic()
-        self.state_out.publish(
-            fill(
-                VehicleState(),
-                stamp=int(states.received[row]),
-                frame_id="odom",
-                tick=int(states.tick[row]),
-                epoch=int(self.epochs[row]),
-                flags=self.flags[row],
-                observation=states.observation[row],
-            )
-        )
+        about = int(states.tick[row]), int(self.epochs[row]), int(states.received[row])
+        self.state_out.publish(state_message(*about, flags=self.flags[row], observation=states.observation[row]))
 
     def on_answer(self, message: VehicleAction) -> None:
         if self.row is None or self.begun is None or message.tick != self.recording.states.tick[self.row]:

@@ -58,7 +58,10 @@ def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None
     compile_notice.on_stderr()
     try:
         priority = checked_priority(PRIORITY, os.environ.get(PRIORITY, ""))
-        _init(arguments)
+        try:  # rclpy's own signal handlers would close the context before `close` could send
+            rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        except RuntimeError as error:  # the error of wrong arguments has no public name; this is its base
+            raise UsageError(str(error).partition(", at ")[0]) from None
         node = make_node()
         patience = time.monotonic() + QUIET
         executor = EventsExecutor()
@@ -121,11 +124,3 @@ def _give_way() -> None:
             os.sched_setaffinity(thread, {processors[os.getpid() % len(processors)]})
             if os.sched_getscheduler(thread) == os.SCHED_FIFO:
                 os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
-
-
-def _init(arguments: list[str] | None) -> None:
-    try:
-        # rclpy's own signal handlers would close the context before `close` could send.
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # the error of wrong arguments has no public name; this is its base
-        raise UsageError(str(error).partition(", at ")[0]) from None

@@ -15,7 +15,12 @@ def folder(name: str) -> Path:
     """
     if name not in FOLDERS:
         raise ValueError(f"folder: found {name!r}, wanted one of {', '.join(FOLDERS)}")
-    places = _places(name)
+    here = Path(__file__).resolve()
+    sources = here.parents[2]  # of a checkout, whose links lead to the folders at its root, or of an unpacked sdist
+    places = [(sources / "share" / name).resolve()] if (sources / "package.xml").is_file() else []
+    # The installation may hold PREFIX/lib/pythonX.Y/site-packages/spike_ctrl/_files/resources.py.
+    around = [str(parent.parent) for parent in here.parents if parent.name == "lib"]
+    places += [prefix / "share" / "spike_ctrl" / name for prefix in prefixes(os.environ, *around)]
     for place in places:
         if place.is_dir():
             return place
@@ -42,12 +47,3 @@ def prefixes(environment: Mapping[str, str], *more: str) -> list[Path]:
     """Where ROS packages are installed, the first one first: the workspaces that are sourced, more, this Python's own."""
     found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), *more, sys.prefix]
     return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
-
-
-def _places(name: str) -> list[Path]:
-    here = Path(__file__).resolve()
-    sources = here.parents[2]  # of a checkout, whose links lead to the folders at its root, or of an unpacked sdist
-    places = [(sources / "share" / name).resolve()] if (sources / "package.xml").is_file() else []
-    # The installation may hold PREFIX/lib/pythonX.Y/site-packages/spike_ctrl/_files/resources.py.
-    around = [str(parent.parent) for parent in here.parents if parent.name == "lib"]
-    return places + [prefix / "share" / "spike_ctrl" / name for prefix in prefixes(os.environ, *around)]

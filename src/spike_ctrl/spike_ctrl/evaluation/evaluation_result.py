@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spike_ctrl._files.json_lines import plain
 from spike_ctrl._files.text_table import text_table
 
 BOXES = {"1.5m": 1.5, "0.6m": 0.6}
@@ -48,25 +49,20 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain numbers for JSON; null where there is none."""
-        return {
-            "columns": self.columns,
-            "hover_error_m": {name: None if np.isnan(error) else error for name, error in self.hover_error_m.items()},
-            "action_change": None if np.isnan(self.action_change) else self.action_change,
-            "spike_rates": list(self.spike_rates),
-            "starts": self.starts,
-        }
+        return dict(plain(self))
 
     @classmethod
     def from_dict(cls, figures: Any) -> Evaluation:
         """The evaluation that `to_dict` gave, also from JSON. Raises ValueError for anything else."""
+
+        def known(figure: Any) -> float:
+            return np.nan if figure is None else float(figure)
+
         try:
             return cls(
                 columns={name: {key: float(figures["columns"][name][key]) for key in FIGURES} for name in COLUMNS},
-                hover_error_m={
-                    name: np.nan if figures["hover_error_m"][name] is None else float(figures["hover_error_m"][name])
-                    for name in ("median", "p95")
-                },
-                action_change=np.nan if figures["action_change"] is None else float(figures["action_change"]),
+                hover_error_m={name: known(figures["hover_error_m"][name]) for name in ("median", "p95")},
+                action_change=known(figures["action_change"]),
                 starts=int(figures["starts"]),
                 spike_rates=tuple(float(rate) for rate in figures["spike_rates"]),
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from spike_ctrl.flight import ladder, wind_estimate
+from spike_ctrl.flight import ladder, state_checks, wind_estimate
 from spike_ctrl.flight.actuator_faults import follow_motors, follow_rates
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
 from spike_ctrl.flight.answer_intake import keep_early_answers, take_answers
@@ -29,15 +29,7 @@ from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.rotor_check import RotorTrack, follow_rotors
 from spike_ctrl.flight.setpoint import moved_along, shifted
-from spike_ctrl.flight.state_checks import (
-    Sample,
-    StateTrack,
-    check_state,
-    check_state_age,
-    home_after,
-    missed_periods,
-    push_missed,
-)
+from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import ZERO, ConsistencyLimits, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import follow_target, grant_set_point
@@ -115,7 +107,7 @@ def _take_state(
     """The vehicle's state, where a new one came, and the faults of states that came or did not."""
     found: Findings = ()
     if inputs.sample is not None:
-        checked = check_state(inputs.sample, state.track, settings.state, inputs.airborne)
+        checked = state_checks.check_state(inputs.sample, state.track, settings.state, inputs.airborne)
         found = checked.findings
         if found and any(finding.fault is Fault.CLOCK_JUMP for finding in found):
             # Ticks and stamps begin anew: answers to earlier states will not come.
@@ -123,14 +115,14 @@ def _take_state(
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
         if (shift := checked.shift) is not None:
             target = None if state.target is None else shifted(state.target, shift)
-            state = state._replace(target=target, home=home_after(state.home, shift))
+            state = state._replace(target=target, home=state_checks.home_after(state.home, shift))
             state = state._replace(granted=moved_along(state.granted, shift, state.cage(settings)))
         if checked.accepted is None:
             state = state._replace(track=checked.track)
         else:
             state, contradicting = _accept(state, checked.accepted, checked.track, inputs, settings)
             found += contradicting
-    return state, found + check_state_age(state.track, inputs.now, settings.state)
+    return state, found + state_checks.check_state_age(state.track, inputs.now, settings.state)
 
 
 def _accept(
@@ -226,7 +218,7 @@ def _check_own_pace(
     if state.stepped is None:
         return state, ()
     pause = inputs.now - state.stepped
-    stalls = push_missed(state.stalls, missed_periods(pause, settings.state.period))
+    stalls = state_checks.push_missed(state.stalls, state_checks.missed_periods(pause, settings.state.period))
     state = state if stalls == state.stalls else state._replace(stalls=stalls)
     if pause > settings.stall:
         detail = f"not called for {1e3 * pause:.0f} ms, wanted {1e3 * settings.stall:.0f} ms"

@@ -12,16 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight.answer_checks import (
-    Answer,
-    AnswerLimits,
-    AnswerSource,
-    Identity,
-    await_answer,
-    check_answer,
-    check_deadlines,
-    record_answer,
-)
+from spike_ctrl.flight import answer_checks
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, compare_with_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state, check_state_age
@@ -58,23 +50,24 @@ def judge(
         if first[row]:
             track, source, monitor = StateTrack(), AnswerSource(), Monitor()
         late = check_state_age(track, sample.received, limits) if track.accepted_at is not None else ()
-        late += check_deadlines(source, sample.received, answer_limits, Fault.POLICY_SILENT)
+        late += answer_checks.check_deadlines(source, sample.received, answer_limits, Fault.POLICY_SILENT)
         track, accepted, findings, _ = check_state(sample, track, limits)
         findings += late
         answer = by_policy[row]
         if accepted is not None and recording.policy is not None:
-            source = await_answer(source, accepted)
+            source = answer_checks.await_answer(source, accepted)
         if answer is not None:
-            answer, judged = check_answer(answer, source, layout, answer_limits)
+            answer, judged = answer_checks.check_answer(answer, source, layout, answer_limits)
             findings += judged
         if answer is not None:
-            source = record_answer(source, answer, answer_limits)
+            source = answer_checks.record_answer(source, answer, answer_limits)
             monitor, behaviour = observe_answer(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
             if (by_its_side := by_guide[row]) is not None:
                 monitor = compare_with_guide(monitor, answer, by_its_side, sample, ORIGIN, answer_limits)
                 findings += check_disagreement(monitor, answer_limits)
-        found.append(GuardVerdict(int(states.tick[row]), findings, _rung(findings)))
+        rungs = (finding.fault.rung for finding in findings if finding.fault.rung is not None)
+        found.append(GuardVerdict(int(states.tick[row]), findings, max(rungs, default=Rung.SNN)))
     return found
 
 
@@ -95,10 +88,6 @@ def fault_rows(verdicts: Sequence[GuardVerdict]) -> list[tuple[Fault, int, int, 
             count, first, detail = rows.get(fault, (0, verdict.tick, detail))
             rows[fault] = count + 1, first, detail
     return [(fault, *row) for fault, row in sorted(rows.items(), key=lambda item: item[0].number)]
-
-
-def _rung(findings: Sequence[Finding]) -> Rung:
-    return max((finding.fault.rung for finding in findings if finding.fault.rung is not None), default=Rung.SNN)
 
 
 def _samples(recording: Recording, vehicle: int, period: float, received: np.ndarray) -> list[Sample]:

@@ -53,10 +53,6 @@ def _heartbeat(s: Snapshot) -> messages.MAVLink_message:
     return messages.MAVLink_heartbeat_message(kind, messages.MAV_AUTOPILOT_PX4, base, s.mode, status, 3)
 
 
-def _current_mode(s: Snapshot) -> messages.MAVLink_message:
-    return messages.MAVLink_current_mode_message(0, s.mode, s.intended)
-
-
 def _sys_status(s: Snapshot) -> messages.MAVLink_message:
     sensors = (
         messages.MAV_SYS_STATUS_SENSOR_3D_GYRO | messages.MAV_SYS_STATUS_SENSOR_3D_ACCEL
@@ -76,10 +72,6 @@ def _battery_status(s: Snapshot) -> messages.MAVLink_message:
         cells[0] = round(1e3 * s.voltage)
     charge = -1 if s.charge is None else round(100 * s.charge)
     return messages.MAVLink_battery_status_message(0, 0, 0, 0x7FFF, cells, -1, -1, -1, charge)
-
-
-def _extended_sys_state(s: Snapshot) -> messages.MAVLink_message:
-    return messages.MAVLink_extended_sys_state_message(0, s.landed)
 
 
 def _attitude(s: Snapshot) -> messages.MAVLink_message:
@@ -167,14 +159,18 @@ class TelemetryStream(NamedTuple):
 STREAMS = {
     messages.MAVLINK_MSG_ID_HEARTBEAT: TelemetryStream(_heartbeat, 1, 1),
     messages.MAVLINK_MSG_ID_SYS_STATUS: TelemetryStream(_sys_status, 5, 1),
-    messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: TelemetryStream(_extended_sys_state, 5, 1),
+    messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: TelemetryStream(
+        lambda s: messages.MAVLink_extended_sys_state_message(0, s.landed), 5, 1
+    ),
     messages.MAVLINK_MSG_ID_ATTITUDE: TelemetryStream(_attitude, 100, 15),
     messages.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: TelemetryStream(_attitude_quaternion, 50, 0),
     messages.MAVLINK_MSG_ID_HIGHRES_IMU: TelemetryStream(_highres_imu, 50, 0),
     messages.MAVLINK_MSG_ID_LOCAL_POSITION_NED: TelemetryStream(_local_position, 30, 1, 125),
     messages.MAVLINK_MSG_ID_ODOMETRY: TelemetryStream(_odometry, 30, 0, 125),
     messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: TelemetryStream(_estimator_status, 0, 0.5),
-    messages.MAVLINK_MSG_ID_CURRENT_MODE: TelemetryStream(_current_mode, 0, 0),
+    messages.MAVLINK_MSG_ID_CURRENT_MODE: TelemetryStream(
+        lambda s: messages.MAVLink_current_mode_message(0, s.mode, s.intended), 0, 0
+    ),
     messages.MAVLINK_MSG_ID_BATTERY_STATUS: TelemetryStream(_battery_status, 0, 0.5),
     messages.MAVLINK_MSG_ID_ATTITUDE_TARGET: TelemetryStream(_attitude_target, 0, 0, 125),
     messages.MAVLINK_MSG_ID_SERVO_OUTPUT_RAW: TelemetryStream(_servo_output_raw, 0, 0),

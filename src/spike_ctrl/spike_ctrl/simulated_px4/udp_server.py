@@ -95,7 +95,8 @@ def serve(
             for time, text in vehicle.said[heard:]:
                 say(f"{time:.2f} s: {text}")
             heard = len(vehicle.said)
-            if (state := _state(vehicle)) != shown:
+            state = f"{'armed' if vehicle.commander.armed else 'disarmed'}, {vehicle.commander.mode.name}"
+            if state != shown:
                 say(f"{vehicle.now:.2f} s: {state}")
                 shown = state
             wait = pace.left(clock()) if held and pace else begin + (vehicle.now + TICK) / vehicle.speed - clock()
@@ -113,10 +114,6 @@ def summary(vehicle: Vehicle) -> str:
         f"{vehicle.now:.1f} s; at east {x:.2f} north {y:.2f} up {z:.2f} m; farthest {vehicle.farthest:.2f} m from the start"
         f"; hardest touchdown {vehicle.plant.hardest_touchdown:.2f} m/s"
     )
-
-
-def _state(vehicle: Vehicle) -> str:
-    return f"{'armed' if vehicle.commander.armed else 'disarmed'}, {vehicle.commander.mode.name}"
 
 
 def _send(ports: dict[str, Port], packets: Packets) -> None:

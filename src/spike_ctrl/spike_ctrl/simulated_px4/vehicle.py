@@ -318,9 +318,6 @@ class Vehicle:
         if answer := self._parameter_service.read(received.message):
             self._answers.append((port, answer))
 
-    def _param_request_list(self, port: str, received: Received) -> None:
-        self._parameter_service.begin_list(port)
-
     def _param_set(self, port: str, received: Received) -> None:
         answer, complaint = self._parameter_service.set(received.message)
         if complaint:
@@ -336,6 +333,6 @@ _HANDLERS: dict[int, Callable[[Vehicle, str, Received], None]] = {
     messages.MAVLINK_MSG_ID_HEARTBEAT: Vehicle._heartbeat,
     messages.MAVLINK_MSG_ID_COMMAND_LONG: Vehicle._command_long,
     messages.MAVLINK_MSG_ID_PARAM_REQUEST_READ: Vehicle._param_request_read,
-    messages.MAVLINK_MSG_ID_PARAM_REQUEST_LIST: Vehicle._param_request_list,
+    messages.MAVLINK_MSG_ID_PARAM_REQUEST_LIST: lambda vehicle, port, _: vehicle._parameter_service.begin_list(port),
     messages.MAVLINK_MSG_ID_PARAM_SET: Vehicle._param_set,
 }
