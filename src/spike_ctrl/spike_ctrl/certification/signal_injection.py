@@ -15,7 +15,7 @@ import numpy as np
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.control.trajectory import Vector, plus
 from spike_ctrl.flight.answer_checks import Action
-from spike_ctrl.flight.attitude import Quaternion, normalised
+from spike_ctrl.flight.attitude import Quaternion, normalised, product
 from spike_ctrl.flight.state_checks import FIELDS, Sample
 from spike_ctrl.sim.observation import NOISE
 
@@ -200,7 +200,4 @@ def _turned(angle: Vector, attitude: Quaternion) -> Quaternion:
     """The attitude after a turn (rad, world)."""
     size = max(math.hypot(*angle), 1e-9)
     share = math.sin(size / 2) / size
-    x, y, z, w = angle[0] * share, angle[1] * share, angle[2] * share, math.cos(size / 2)
-    a, b, c, d = attitude
-    turned = (w * a + x * d + y * c - z * b, w * b - x * c + y * d + z * a, w * c + x * b - y * a + z * d)
-    return normalised((*turned, w * d - x * a - y * b - z * c))
+    return normalised(product((angle[0] * share, angle[1] * share, angle[2] * share, math.cos(size / 2)), attitude))

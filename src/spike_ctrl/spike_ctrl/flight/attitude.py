@@ -45,6 +45,17 @@ def turned(quaternion: Quaternion, yaw: float) -> Quaternion:
     return c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z
 
 
+def product(a: Quaternion, b: Quaternion) -> Quaternion:
+    """The attitude that `a` turns the attitude `b` to, about the axes of the world."""
+    (ax, ay, az, aw), (bx, by, bz, bw) = a, b
+    return (
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+        aw * bw - ax * bx - ay * by - az * bz,
+    )
+
+
 def normalised(quaternion: Quaternion) -> Quaternion:
     """The same attitude as a quaternion of norm 1."""
     norm = math.hypot(*quaternion)

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.flight.attitude import product
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
@@ -95,7 +96,7 @@ def without_place(
 def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: AutopilotParameters) -> RateCommand:
     """The body rates that turn from attitude `found` to attitude `wanted`, within PX4's limits."""
     (x, y, z), w = found[:3], found[3]
-    x, y, z, w = _times((-x, -y, -z, w), wanted)
+    x, y, z, w = product((-x, -y, -z, w), wanted)
     sign = 2.0 if w >= 0 else -2.0
     p = parameters
     a, b, c = (math.radians(p["MC_ROLLRATE_MAX"]), math.radians(p["MC_PITCHRATE_MAX"]), math.radians(p["MC_YAWRATE_MAX"]))
@@ -109,15 +110,4 @@ def facing(up: Vector, yaw: float) -> Quaternion:
     ux, uy, uz = up
     # The shortest turn from the world's z axis to `up`, after a turn by yaw.
     w = math.sqrt(max(0.5 * (1 + uz), 1e-9))
-    return _times((-uy / (2 * w), ux / (2 * w), 0.0, w), frames.from_yaw(yaw))
-
-
-def _times(a: Quaternion, b: Quaternion) -> Quaternion:
-    ax, ay, az, aw = a
-    bx, by, bz, bw = b
-    return (
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-        aw * bw - ax * bx - ay * by - az * bz,
-    )
+    return product((-uy / (2 * w), ux / (2 * w), 0.0, w), frames.from_yaw(yaw))
