@@ -28,12 +28,12 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import injected_fault, monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
+from spike_ctrl.certification.flight_parts import VirtualClock
 from spike_ctrl.certification.injected_fault import FIRST_FAMILIES, KINDS, SEEDED, struck_rows
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.monte_carlo import MonteCarloRun
 from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
 from spike_ctrl.certification.signal_injection import OF_STATES, SignalInjection
-from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.cli.main import main
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample

@@ -19,13 +19,13 @@ from spike_ctrl import airframe
 from spike_ctrl.certification import injected_fault, moving_scenario
 from spike_ctrl.certification.flight_core import OF_THE_STATE, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
+from spike_ctrl.certification.flight_parts import VirtualClock
 from spike_ctrl.certification.injected_fault import FIRST, KINDS, PHASES
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import CAGES, Stream, draw, draw_whole
 from spike_ctrl.certification.plant_injection import SAGS, PlantInjection, mislead
 from spike_ctrl.certification.safety_statistics import by_phase
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
-from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.state_checks import Sample

@@ -18,14 +18,13 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import moving_scenario
-from spike_ctrl.certification.flight_parts import Competitors, FlownStep
+from spike_ctrl.certification.flight_parts import Competitors, FlownStep, VirtualClock
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.operator_injection import give_aims, operate
 from spike_ctrl.certification.plant_injection import PlantInjection, mislead
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
-from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
 from spike_ctrl.control.lost_rotor import LostRotorGuide
 from spike_ctrl.control.trajectory import SetPoint, Trajectory

@@ -1,8 +1,12 @@
-"""Who flies in a certified flight, and what is kept of it."""
+"""Who flies in a certified flight, by which clock, and what is kept of it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.guide_protocol import Guide
@@ -28,3 +32,25 @@ class FlownStep(NamedTuple):
     estimated: tuple[float, float, float]
     wanted: tuple[float, float, float]
     rung: Rung
+
+
+class VirtualClock:
+    """Calls by the virtual time at which they are due; of equal times in the order in which they were asked for. now: s."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._due: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._order = itertools.count()
+
+    def at(self, time: float, call: Callable[..., object], *arguments: Any) -> None:
+        """Call at `time` (s), which may be infinite: never."""
+        if time < math.inf:
+            heapq.heappush(self._due, (time, next(self._order), call, arguments))
+
+    def run(self, until: float) -> None:
+        """All calls that are due before `until` (s), those that they ask for included."""
+        due = self._due
+        while due and due[0][0] < until:
+            self.now, _, call, arguments = heapq.heappop(due)
+            call(*arguments)
+        self.now = until

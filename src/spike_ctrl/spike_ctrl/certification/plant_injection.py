@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.certification.flight_parts import VirtualClock
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.sim import dynamics
 from spike_ctrl.simulated_px4.estimator import Estimator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from spike_ctrl.certification.flight_parts import VirtualClock
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
-from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4.companion import MODES, TIMESYNC
