@@ -85,10 +85,11 @@ class Trajectory:
     def at(self, time: float) -> SetPoint:
         """The set-point at `time` (s from the start; before it, that of the start)."""
         t = max(time, 0.0)
-        offset, velocity = self.shape(t)
+        (x, y, z), ((dx, dy, dz), velocity) = self.centre, self.shape(t)
         if self.kind not in ("hover", "step", *VERTICAL):
-            offset, velocity = _fade(offset, velocity, *_amplitude(t, self.lead, self.end))
-        (x, y, z), (dx, dy, dz) = self.centre, offset
+            (vx, vy, vz), (share, change) = velocity, _amplitude(t, self.lead, self.end)
+            velocity = share * vx + change * dx, share * vy + change * dy, share * vz + change * dz
+            dx, dy, dz = share * dx, share * dy, share * dz
         return SetPoint((x + dx, y + dy, z + dz), velocity, self.yaw)
 
     @property
@@ -118,12 +119,6 @@ class Trajectory:
             degrees = f"found a tilt of {math.degrees(self.tilt):.0f} degrees, wanted at most {math.degrees(tilt):.0f}"
             raise UsageError(f"trajectory {self.name}: {degrees}: make it smaller or its period longer")
         return self
-
-
-def _fade(offset: Vector, velocity: Vector, share: float, change: float) -> tuple[Vector, Vector]:
-    (x, y, z), (vx, vy, vz) = offset, velocity
-    moved = share * vx + change * x, share * vy + change * y, share * vz + change * z
-    return (share * x, share * y, share * z), moved
 
 
 def _amplitude(t: float, lead: float, end: float) -> tuple[float, float]:
