@@ -105,9 +105,9 @@ def observed(recording: Recording, airframe: Airframe) -> ObservedFlight:
     the delay at which the gyro fits the reference's attitude. Without a reference its own gyro and accelerometer tell what
     changes within a second: see `inertial_state`. Raises BagError that names what is missing.
     """
-    require_airframe(recording, airframe)
     if not flown_by_motors(recording):
         raise BagError(f"{recording.path}: found no motor commands of a flight, wanted them: command of layout 'motors'")
+    require_airframe(recording, airframe)
     if recording.poses is None:
         raise BagError(f"{recording.path}: found no flight_state, wanted it: what the gyro measured")
     own, outside = recording.poses, recording.reference

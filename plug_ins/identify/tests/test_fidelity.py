@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded import write_flight
 from simulated_flight import simulate
 
 from spike_ctrl import airframe
@@ -144,6 +145,15 @@ def test_a_horizon_without_a_start_is_no_number_and_no_warning():
 def test_an_airframe_by_rates_is_refused(bags, capsys):
     assert main.main(["fidelity", "sih_quadx", str(bags[0])]) == 2
     assert "action_layout: found 'rates', wanted 'motors'" in capsys.readouterr().err
+
+
+def test_a_flight_by_rates_is_refused_without_advice_that_cannot_be_followed(tmp_path, capsys):
+    state, action = np.zeros((50, 13)), np.zeros((49, 4))
+    state[:, 6] = 1
+    write_flight(tmp_path / "bag", state, action, action, "rates")
+    assert main.main(["fidelity", "crazyflie", str(tmp_path / "bag")]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'bag'}: found no motor commands of a flight, wanted them" in error and "--airframe" not in error
 
 
 @pytest.mark.skipif(not FLIGHTS, reason="needs real flights: SPIKE_CTRL_FLIGHTS=FOLDER with *.csv.gz of NanoBench")

@@ -96,7 +96,7 @@ def require_airframe(recording: Recording, airframe: Airframe) -> None:
             other = "" if contract.airframe == airframe.name else f", {contract.airframe}"
             raise BagError(
                 f"{recording.path}: policy/checkpoint: airframe_hash: found {contract.airframe_hash}{other}, wanted "
-                f"{airframe.hash}, {airframe.name}; name the airframe that flew: --airframe"
+                f"{airframe.hash}, {airframe.name}; name the airframe that flew"
             )
         break  # all checkpoints of a run are for the same airframe
     sources = {"policy/action": recording.policy, "guide/action": recording.guide, "command": recording.commands}
@@ -104,7 +104,7 @@ def require_airframe(recording: Recording, airframe: Airframe) -> None:
         if source is not None and source.layout != airframe.action_layout:
             raise BagError(
                 f"{recording.path}: {topic}: layout: found '{source.layout}', wanted '{airframe.action_layout}' as of "
-                f"airframe {airframe.name}; name the airframe that flew: --airframe"
+                f"airframe {airframe.name}; name the airframe that flew"
             )
 
 
