@@ -64,7 +64,8 @@ def _refuse_options_of_others(options: argparse.Namespace) -> None:
     belongs: dict[str, list[str]] = {}
     for name, exporter in plug_ins.loaded("exporters"):
         for flag, about in getattr(exporter, "OPTIONS", {}).items():
-            if getattr(options, about.get("dest", flag)) not in (None, False):
+            given = getattr(options, about.get("dest", flag))
+            if given is not None and given is not False:  # 0 is given
                 belongs.setdefault(flag, []).append(name)
     for flag, formats in belongs.items():
         if options.to not in formats:

@@ -38,7 +38,7 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     """Write and check the C code, print its sizes and times; the exit code. Raises UsageError."""
     from spike_ctrl_export import c_native, c_source
 
-    form, prefix = form_of(options), options.prefix or c_source.PREFIX
+    form, prefix = form_of(options), c_source.PREFIX if options.prefix is None else options.prefix
     written = c_source.source(found, options.model.name, form, prefix)
     c_source.write(options.output, written)
     print(f"{options.output}: {', '.join(written.files)}; {form.words}, {contract_words(found)}")

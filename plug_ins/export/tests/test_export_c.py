@@ -365,6 +365,7 @@ def test_the_verb_writes_checks_and_measures(tmp_path, capsys):
         (["--to", "onnx", "--weights", "int8"], "--weights: found with --to onnx, wanted only with --to c"),
         (["--to", "nir", "--prefix", "calm"], "--prefix: found with --to nir, wanted only with --to c"),
         (["--to", "c", "--prefix", "2nd"], "prefix: found '2nd', wanted a name in C"),
+        (["--to", "c", "--prefix", ""], "prefix: found '', wanted a name in C"),
     ):
         assert main(["export", model, *wrong, "-o", str(tmp_path / "x")]) == 2
         assert words in capsys.readouterr().err

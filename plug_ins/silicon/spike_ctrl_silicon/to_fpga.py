@@ -45,7 +45,7 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     from spike_ctrl_silicon.quantise import quantised
 
     network = quantised(found, widths_of(options), options.model.name)
-    lanes = options.lanes or LANES
+    lanes = LANES if options.lanes is None else options.lanes
     files = core_folder.files(found, network, lanes, options.model.name)
     write_files(options.output, files)
     print(f"{options.output}: {len(files)} files; {network.widths.words}, {lanes} lanes, {contract_words(found)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli.main import main
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_silicon import placed_core, power, silicon_verb, simulated_core, to_fpga
 
@@ -68,9 +69,16 @@ def test_what_is_out_of_range_is_refused(words, named):
         silicon(*words)
 
 
-def test_a_core_of_no_bits_is_refused(tmp_path):
+def test_a_core_of_no_bits_or_lanes_is_refused(tmp_path):
     with pytest.raises(UsageError, match="found 0 bits, wanted 2 to 8"):
         exported(MODEL, "--bits", 0, "--output", tmp_path)
+    with pytest.raises(UsageError, match="lanes: found 0, wanted one of 1, 2, 4"):
+        exported(MODEL, "--lanes", 0, "--output", tmp_path)
+
+
+def test_no_bits_are_an_option_of_another_format_too(tmp_path, capsys):
+    assert main(["export", MODEL, "--to", "c", "--bits", "0", "-o", str(tmp_path / "c")]) == 2
+    assert "--bits: found with --to c, wanted only with --to fpga" in capsys.readouterr().err
 
 
 def test_power_follows_from_parts_cycles_and_rate():
