@@ -67,10 +67,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     fly.add_argument("--flights", type=int, default=1, help="of 5 s (default: 1)")
     loihi = what.add_parser("loihi", help="fly a policy under Loihi's arithmetic in the frozen evaluation")
     loihi.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
-    loihi.add_argument("--starts", type=int, default=1024, help="starts of the evaluation (default: 1024)")
+    loihi.add_argument("--starts", type=int, help="starts of the evaluation (default: 1024)")
     loihi.add_argument("--any-reset", action="store_true", help="also a policy whose neurons subtract their threshold")
     loihi.add_argument("--energy", action="store_true", help="instead: energy and time on the chip, by SANA-FE")
-    loihi.add_argument("--seconds", type=float, default=20.0, help="of each flight for --energy (default: 20)")
+    loihi.add_argument("--seconds", type=float, help="of each flight for --energy (default: 20)")
     for part in (widths, tune, cost, fly):
         part.add_argument(
             "--leak", choices=("12 bit", "shift"), default="12 bit", help="form of the leaks (default: 12 bit)"
@@ -79,7 +79,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    ranges.require(vars(options), RANGES, "--")
+    ranges.require({name: value for name, value in vars(options).items() if value is not None}, RANGES, "--")
     return {"widths": _widths, "tune": _tune, "cost": _cost, "fly": _fly, "loihi": _loihi}[options.what](options)
 
 
@@ -214,24 +214,24 @@ def _loihi(options: argparse.Namespace) -> int:
     from spike_ctrl_silicon import loihi_network, sana_fe
     from spike_ctrl_silicon.loihi_runtime import LoihiRuntime
 
-    if not 5 <= options.seconds <= 600:
-        raise UsageError(f"--seconds: found {options.seconds:g}, wanted 5 to 600")
+    idle, without = ("starts", "with") if options.energy else ("seconds", "without")
+    if getattr(options, idle) is not None:
+        raise UsageError(f"--{idle}: found {without} --energy, wanted only {'without' if options.energy else 'with'} it")
+    starts, seconds = options.starts or 1024, 20.0 if options.seconds is None else options.seconds
+    if not 5 <= seconds <= 600:
+        raise UsageError(f"--seconds: found {seconds:g}, wanted 5 to 600")
     found = checkpoint.load(options.model)
     craft, sizes = found.airframe(), found.manifest.contract.sizes
     network = loihi_network.converted(found, options.model.name, options.any_reset or options.energy)
     print("\n".join(loihi_network.told(network)))
     if options.energy:
         for kind in ("hover", "figure8"):
-            spikes = sana_fe.flown(found.policy, craft, kind, options.seconds)
+            spikes = sana_fe.flown(found.policy, craft, kind, seconds)
             print(f"{kind}: {sana_fe.cost(spikes, sizes[1:-1], network.recurrent).words}", flush=True)
         return 0
-    print(f"{options.starts} starts ...", flush=True)
+    print(f"{starts} starts ...", flush=True)
     policies: dict[str, Any] = {"float32": found.policy, "Loihi": LoihiRuntime(network)}
-    print(
-        evaluation_table(
-            {name: evaluate(PolicyController(one), craft, starts=options.starts) for name, one in policies.items()}
-        )
-    )
+    print(evaluation_table({name: evaluate(PolicyController(one), craft, starts=starts) for name, one in policies.items()}))
     return 0
 
 
