@@ -235,8 +235,13 @@ def test_rubbish_does_not_end_it(standing):
         (["--speed", "0"], "--speed: found 0, wanted 0.1 to 20"),
         (["--mass", "11"], "--mass: found 11, wanted 0.1 to 10"),
         (["--truth", "/dev/null/x/y"], "--truth /dev/null/x/y: cannot be written (Not a directory)"),
-        (["--connection", "14540"], "address: found '14540', wanted HOST:PORT with a port of 0 to 65535"),
-        (["--connection", "127.0.0.1:0"], "address: found '127.0.0.1:0' to send to, wanted a port of 1 to 65535"),
+        (["--connection", "14540"], "--connection: found '14540', wanted HOST:PORT with a port of 1 to 65535"),
+        (["--connection", "127.0.0.1:0"], "--connection: found '127.0.0.1:0', wanted HOST:PORT with a port of 1 to 65535"),
+        (["--local", "x:99999"], "--local: found 'x:99999', wanted HOST:PORT with a port of 0 to 65535"),
+        (
+            ["--local", "127.0.0.1:0", "--station", "foo"],
+            "--station: found 'foo', wanted HOST:PORT with a port of 1 to 65535",
+        ),
         (["--local", "192.0.2.1:14580"], "address 192.0.2.1:14580: cannot be bound (Cannot assign requested address)"),
     ],
 )

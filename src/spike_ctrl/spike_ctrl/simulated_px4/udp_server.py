@@ -26,19 +26,17 @@ class Port(NamedTuple):
     remote: Address
 
 
-def address(text: str) -> Address:
-    """From HOST:PORT, the host looked up. Raises UsageError."""
+def address(option: str, text: str, least: int = 1) -> Address:
+    """From HOST:PORT, the host looked up. least: smallest port. Raises UsageError, which names the option."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"address: found '{text}', wanted HOST:PORT with a port of 0 to 65535")
-    with refused(f"address: host '{host}' is not known"):
+    if not host or not port.isdecimal() or not least <= int(port) <= 65535:
+        raise UsageError(f"{option}: found '{text}', wanted HOST:PORT with a port of {least} to 65535")
+    with refused(f"{option}: host '{host}' is not known"):
         return socket.gethostbyname(host), int(port)
 
 
 def open_port(local: Address, remote: Address) -> Port:
-    """A link from a local address (port 0: any free one). Raises UsageError where it cannot be bound or sent to."""
-    if not remote[1]:
-        raise UsageError(f"address: found '{remote[0]}:0' to send to, wanted a port of 1 to 65535")
+    """A link from a local address (port 0: any free one). Raises UsageError where it cannot be bound."""
     found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         found.bind(local)
@@ -54,11 +52,12 @@ def open_ports(local: str | None, companion: str | None, station: str | None, in
 
     None stands for PX4's own: 127.0.0.1, ports moved on by the instance. Raises UsageError.
     """
-    host, port = address(local or f"127.0.0.1:{14580 + instance}")
-    opened = {ONBOARD: open_port((host, port), address(companion or f"127.0.0.1:{14540 + instance}"))}
+    host, port = address("--local", local or f"127.0.0.1:{14580 + instance}", least=0)
+    to = address("--connection", companion or f"127.0.0.1:{14540 + instance}")
+    opened = {ONBOARD: open_port((host, port), to)}
     if station != "none":
         here = (host, 18570 + instance if port else 0)
-        opened[STATION] = open_port(here, address(station or "127.0.0.1:14550"))
+        opened[STATION] = open_port(here, address("--station", station or "127.0.0.1:14550"))
     return opened
 
 
