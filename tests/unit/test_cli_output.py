@@ -1,10 +1,12 @@
 """Where results go: what cannot be written is refused before the work, and nothing is left behind."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from refusal import refused
@@ -106,6 +108,33 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path, capsys):
     for arguments in (["export", "no-model", "--to", "onnx"], ["film", "no-model"]):
         complaint = f"--output: found {pipe}, which is no file, wanted one: it would be replaced"
         assert refused(capsys, *arguments, "--output", str(pipe)) == complaint
+
+
+def test_a_reader_of_an_output_sees_the_old_file_or_the_new_one_and_never_a_part(tmp_path, monkeypatch):
+    (file := tmp_path / "recipe.json").write_text("old")
+
+    def read(temporary, path):
+        assert Path(path).read_text() == "old" and json.loads(Path(temporary).read_text())
+        seen.append(path)
+        replace(temporary, path)
+
+    seen, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", read)
+    assert main.main(["schema", "recipe", "-o", str(file)]) == 0
+    assert seen == [file] and json.loads(file.read_text()) and os.listdir(tmp_path) == ["recipe.json"]
+    file.write_text("old")
+    output_paths.write_json("--json", file, {"a": 1})
+    assert seen == [file, file] and json.loads(file.read_text()) == {"a": 1}
+
+
+def test_an_output_that_is_a_pipe_or_a_link_is_written_and_stays_one(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    assert main.main(["schema", "recipe", "-o", str(pipe)]) == 0
+    assert json.loads(reader.communicate(timeout=20)[0]) and pipe.is_fifo()
+    (link := tmp_path / "link").symlink_to("file")
+    output_paths.write_json("--json", link, [1])
+    assert link.is_symlink() and json.loads((tmp_path / "file").read_text()) == [1]
 
 
 @pytest.mark.parametrize(

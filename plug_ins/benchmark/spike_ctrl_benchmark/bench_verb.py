@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import platform
 from pathlib import Path
@@ -61,7 +60,7 @@ def measure_parts(parts: list[str]) -> int:
     if left:
         print(f"not written to {os.path.relpath(target)}: {', '.join(left)} not measured")
         return 0
-    target.write_text(json.dumps(figures, indent=2) + "\n")
+    output_paths.write_json("bench", target, figures)
     print(f"written: {os.path.relpath(target)}")
     return 0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spike_ctrl._files import output_paths, ranges
+from spike_ctrl._files import atomic_file, output_paths, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
 
@@ -98,8 +98,7 @@ def _page(options: argparse.Namespace, craft, ways, flights) -> None:
     title = f"Fidelity of {craft.name}"
     about = f"{', '.join(flight.name for flight in flights)}; made by spike_ctrl {__version__}"
     with refused(f"--output {options.output}: cannot be written"):
-        options.output.write_text(
-            page.page(title, [fidelity_section.section(craft, ways, flights)], about), encoding="utf-8"
-        )
+        text = page.page(title, [fidelity_section.section(craft, ways, flights)], about)
+        atomic_file.write_text(options.output, text)
         fidelity_section.save_png(craft, ways, flights[0], picture)
     print(f"page: {options.output}\npicture: {picture}")

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files import atomic_file
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import MAX_DEAD_TIME, Airframe
 from spike_ctrl.evaluation.benchmark import randomised
@@ -236,12 +237,13 @@ def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe,
     about += [f"#   trim torque of {name}: {' '.join(f'{t:.3g}' for t in trim)} N m" for name, trim in found.trims]
     data = airframes.to_dict(found.airframe)
     airframes.from_dict(data, f"airframe {path}")
-    path.write_text("\n".join(about) + "\n" + yaml.safe_dump(data, sort_keys=False))
+    atomic_file.write_text(path, "\n".join(about) + "\n" + yaml.safe_dump(data, sort_keys=False))
     recipe = recipe_path(path)
-    recipe.write_text(
+    head = (
         f"# Recipe {plan.name}: plants differ from the estimate by twice its intervals, at least {MIN_SHARE:.0%}; "
-        f"by {KEPT_SHARE:.0%} where the prior was kept.\n" + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False)
+        f"by {KEPT_SHARE:.0%} where the prior was kept.\n"
     )
+    atomic_file.write_text(recipe, head + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False))
     return recipe
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import json_lines, yaml_file
+from spike_ctrl._files import json_lines, output_paths, yaml_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_outcome import FlightOutcome
@@ -25,7 +25,7 @@ class RaceCampaign:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / PLAN
         if not file.exists():
-            file.write_text(json.dumps(plan, indent=2) + "\n")
+            output_paths.write_json("--folder", file, plan)
         found: Any = yaml_file.read(file, "campaign")
         for key, value in plan.items():
             if not isinstance(found, dict) or found.get(key) != value:

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import output_paths
+from spike_ctrl._files import atomic_file, output_paths
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.text_table import text_table
 
@@ -33,7 +33,7 @@ def draw(options: argparse.Namespace) -> int:
         words = [f"{key}: {list(value) if key == 'position' else value}" for key, value in dataclasses.asdict(gate).items()]
         lines.append(f"  - {{{', '.join(words)}}}")
     with refused(f"--output {options.output}: cannot be written"):
-        options.output.write_text("\n".join(lines) + "\n")
+        atomic_file.write_text(options.output, "\n".join(lines) + "\n")
     print(f"{options.output}: {len(found.gates)} gates, {found.length:.1f} m a round")
     return 0
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from spike_ctrl._files import atomic_file, output_paths
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.report import bag_section, page
 from spike_ctrl_sitl import path_error, track_section, true_states
@@ -24,8 +24,8 @@ def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg]
     legs = path_error.legs(flown, kinds, duration)
     # What a leg does not have is NaN, which JSON does not know.
     figures = {leg.name: {n: v for n, v in leg._asdict().items() if n != "name" and v == v} for leg in legs}
-    (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    output_paths.write_json("--output", folder / "figures.json", figures)
     track_section.save_png(flown, legs, duration, folder / "track.png")
     sections = [track_section.section(flown, legs, duration), bag_section.section(folder / "bag")]
-    (folder / "track.html").write_text(page.page("spike_ctrl flight demo", sections), encoding="utf-8")
+    atomic_file.write_text(folder / "track.html", page.page("spike_ctrl flight demo", sections))
     return legs

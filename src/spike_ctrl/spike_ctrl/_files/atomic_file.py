@@ -32,6 +32,12 @@ def write(path: Path, data: bytes) -> None:
     replace(path, lambda temporary: fill(temporary, data))
 
 
+def write_text(path: Path, text: str) -> None:
+    """The same of text. A pipe, a device, a link or a file in a folder that takes no other is written and not replaced."""
+    kept = path.is_symlink() or (path.exists() and not (path.is_file() and os.access(path.parent, os.W_OK)))
+    fill(str(path), text.encode()) if kept else write(path, text.encode())
+
+
 def fill(path: str, data: bytes) -> None:
     """Write all of `data` to the file at `path`. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)

@@ -9,6 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
 
 
@@ -52,10 +53,10 @@ def require_bag(path: Path) -> None:
     require_folder("parameter 'bag':", path)
 
 
-def write_json(what: str, path: Path, figures: object) -> None:
-    """Write figures as JSON. Raises UsageError, which names the option `what`, where that fails."""
-    with refused(f"{what} {path}: cannot be written"):
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+def write_json(what: str, path: Path, figures: object, so: str = "") -> None:
+    """Write figures as JSON. Raises UsageError, which names the option `what` and ends with `so`, where that fails."""
+    with refused(f"{what} {path}: cannot be written", so):
+        atomic_file.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _require_folder(what: str, path: Path, folder: Path) -> None:

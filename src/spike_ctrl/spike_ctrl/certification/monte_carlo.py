@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from spike_ctrl._files import json_lines, processes, yaml_file
+from spike_ctrl._files import json_lines, output_paths, processes, yaml_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
@@ -105,7 +105,7 @@ class MonteCarloRun:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / PLAN
         if not file.exists():
-            file.write_text(json.dumps(plan, indent=2) + "\n")
+            output_paths.write_json("--folder", file, plan)
         found = yaml_file.read(file, "campaign")
         for key, value in plan.items():
             there = found.get(key) if isinstance(found, dict) else None

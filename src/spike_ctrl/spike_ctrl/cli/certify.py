@@ -10,7 +10,6 @@ interrupted. Exit code 1: the safety property was violated where it is promised.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -112,7 +111,7 @@ def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
 def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     """The table on the terminal, the page and the JSON."""
     from spike_ctrl import __version__
-    from spike_ctrl._files import provenance
+    from spike_ctrl._files import atomic_file, provenance
     from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.injected_fault import UNPROMISED
     from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, table
@@ -128,14 +127,14 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
     written = flown.folder / "certificate.html"
     text = page.page("Certificate of flight safety", certificate_page.sections(rows, phases, struck, drawn, seconds), about)
-    written.write_text(text, encoding="utf-8")
+    atomic_file.write_text(written, text)
     broken = [o._asdict() for o in outcomes if o.left or o.crashed or o.alarm]
     figures = {
         "model": str(options.model), "commit": provenance.commit(), "first": options.first,
         "flights": len(outcomes), "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows],
         "phases": [row._asdict() for row in phases], "fault_table": [row._asdict() for row in struck], "broken": broken,
     }  # fmt: skip
-    (flown.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
+    output_paths.write_json("--folder", flown.folder / "certificate.json", figures)
     print(f"page: {written}; figures: {flown.folder / 'certificate.json'}")
     for one in broken[:WORST]:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"

@@ -11,7 +11,7 @@ import importlib
 from pathlib import Path
 
 from spike_ctrl import plug_ins
-from spike_ctrl._files import output_paths, settings
+from spike_ctrl._files import atomic_file, output_paths, settings
 from spike_ctrl._files.errors import UsageError, refused
 
 GROUP = "tools"
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         output_paths.require_file("--output", options.output)
         with refused(f"--output {options.output}: cannot be written"):
-            options.output.write_text(text, encoding="utf-8")
+            atomic_file.write_text(options.output, text)
     return 0
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files import atomic_file
+from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
@@ -44,6 +44,7 @@ WIDTH = 70  # characters of a line of progress: with the node's name it fits a t
 REPORT_PERIOD = 1.0  # wall seconds between lines of metrics
 FORETOLD = 0.01  # share of all steps from which on the time left is told
 STAGES = (0.0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's steps; most is learned early
+STANDS = "; what was saved before still stands"
 # Policies whose scores differ by less are equals. One start of the 256 that ends early is worth nearly a point, and an
 # early policy that was lucky with it hovers less exactly than the later one.
 TIE = 1.0
@@ -190,7 +191,8 @@ class Run:
         learner = self.learner
         about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
         about |= {"seed": learner.seed} | learner.step_counts()
-        _write_json(self.folder / "run.json", about | ({"bags": [str(bag) for bag in self.bags]} if self.bags else {}))
+        about |= {"bags": [str(bag) for bag in self.bags]} if self.bags else {}
+        output_paths.write_json("", self.folder / "run.json", about, STANDS)
 
     def finish(self) -> Evaluation:
         """The frozen evaluation of the best policy, which may be trimmed before, written into its checkpoint and to
@@ -207,7 +209,7 @@ class Run:
         self.save_policy(
             saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, weights
         )
-        _write_json(self.folder / "evaluation.json", figures)
+        output_paths.write_json("", self.folder / "evaluation.json", figures, STANDS)
         self.save()
         self.close()
         return evaluation
@@ -282,9 +284,3 @@ def _kept(policy: Path) -> Evaluation | None:
         return Evaluation.from_dict(kept)
     except ValueError as error:
         raise UsageError(f"{policy}: validation: {error}; move the file away to resume without it") from None
-
-
-def _write_json(path: Path, data: Mapping[str, object]) -> None:
-    text = (json.dumps(data, indent=2) + "\n").encode()
-    with refused(f"{path}: cannot be written", "; what was saved before still stands"):
-        atomic_file.write(path, text)

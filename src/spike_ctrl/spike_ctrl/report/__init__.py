@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spike_ctrl import __version__
+from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.policy import checkpoint
 
@@ -63,7 +64,7 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespa
             sections.append(bag_section.section(path, [m.path for m in models], namespace))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     with refused(f"{target}: cannot be written"):
-        Path(target).write_text(page.page("spike_ctrl report", sections, about, draw), encoding="utf-8")
+        atomic_file.write_text(Path(target), page.page("spike_ctrl report", sections, about, draw))
     return [section.title for section in sections]
 
 
