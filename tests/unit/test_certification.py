@@ -135,6 +135,22 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     assert MonteCarloRun(tmp_path, MODEL).missing(3) == []
 
 
+def test_a_second_campaign_in_a_folder_is_refused_while_the_first_flies_and_goes_on_after_its_death(tmp_path, capsys):
+    command = ["certify", str(MODEL), "--folder", str(tmp_path), "--workers", "1", "--flights"]
+    first = subprocess.Popen([sys.executable, "-m", "spike_ctrl.cli.main", *command, "400"], stdout=subprocess.DEVNULL)
+    try:
+        begun, deadline = tmp_path / "flights.jsonl", time.monotonic() + 120
+        while not (begun.exists() and begun.read_bytes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert main([*command, "2"]) == 2
+        assert f"{begun}: found a process that adds to it, wanted its end first" in capsys.readouterr().err
+    finally:
+        first.kill()
+        first.wait()
+    there = len(MonteCarloRun(tmp_path, MODEL).outcomes)
+    assert there > 0 and len(list(MonteCarloRun(tmp_path, MODEL).fly(there + 1, 1, lambda: 0.0))) == 1
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_workers_end_with_a_campaign_that_is_killed_or_interrupted(tmp_path, number, code):
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "certify", str(MODEL), "--flights", "400", "--workers", "2"]

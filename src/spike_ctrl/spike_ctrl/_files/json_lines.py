@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from spike_ctrl._files.errors import UsageError, refused
 
@@ -56,3 +58,17 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[TextIO]:
+    """The file, open to add lines, for one process at a time; its end, however it comes, leaves the file to another.
+
+    What was read before may be old: read again within. Raises UsageError where another process has it.
+    """
+    with file.open("a") as lines:
+        try:
+            fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{file}: found a process that adds to it, wanted its end first, or another --folder") from None
+        yield lines

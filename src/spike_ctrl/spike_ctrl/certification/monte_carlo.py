@@ -111,9 +111,13 @@ class MonteCarloRun:
             there = found.get(key) if isinstance(found, dict) else None
             if there != value:
                 raise UsageError(f"{file}: {key}: found {there}, wanted {value}: give another folder")
-        flown = folder / FLIGHTS
-        outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
+        self._read()
+
+    def _read(self) -> int:
+        """Read what was flown; the bytes of its whole lines."""
+        outcomes, whole = json_lines.read(self.folder / FLIGHTS, lambda line: FlightOutcome(**line), "flight")
         self.outcomes = {outcome.seed: outcome for outcome in outcomes}
+        return whole
 
     def missing(self, flights: int) -> list[int]:
         """Seeds of the first so many flights that have not been flown."""
@@ -123,12 +127,13 @@ class MonteCarloRun:
         self, flights: int, workers: int, clock: Callable[[], float], elsewhere: Elsewhere | None = None
     ) -> Iterator[FlownSeed]:
         """Fly what is missing; each is kept as it ends. clock: CPU s of its process. elsewhere: in place of workers here."""
-        seeds, who, data = self.missing(flights), str(self.model), checkpoint.read(self.model)
-        alone = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)
-        parts = [seeds[at : at + (1 if alone else AT_ONCE)] for at in range(0, len(seeds), 1 if alone else AT_ONCE)]
-        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, part, self.family, clock) for part in parts}
-        with (self.folder / FLIGHTS).open("a") as file:
-            file.truncate(self._whole)
+        who, data = str(self.model), checkpoint.read(self.model)
+        with json_lines.alone(self.folder / FLIGHTS) as file:
+            file.truncate(self._read())
+            seeds = self.missing(flights)
+            alone = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)
+            parts = [seeds[at : at + (1 if alone else AT_ONCE)] for at in range(0, len(seeds), 1 if alone else AT_ONCE)]
+            tasks = {f"flights {part[0]} to {part[-1]}": (who, data, part, self.family, clock) for part in parts}
             fly = elsewhere or (lambda function, tasks, folder: processes.results(function, tasks, 1 if alone else workers))
             for found in chain.from_iterable(fly(_fly, tasks, self.folder)):
                 self.outcomes[found.outcome.seed] = found.outcome
