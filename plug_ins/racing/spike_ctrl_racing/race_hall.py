@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import atomic_file, output_paths
+from spike_ctrl._files import atomic_file, json_lines, output_paths
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.text_table import text_table
 
@@ -70,10 +70,9 @@ def certify(options: argparse.Namespace) -> int:
     """Fly races with faults at their worst moments, and print how many were broken. Those in the folder stay."""
     from spike_ctrl.certification.flight_outcome import FAR, HARD
     from spike_ctrl.certification.safety_statistics import upper_bound
-    from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
     from spike_ctrl_racing import race_certificate, race_room
-    from spike_ctrl_racing.race_campaign import RaceCampaign
-    from spike_ctrl_racing.race_certificate import CertifiedRace, RaceCertificate
+    from spike_ctrl_racing.race_campaign import FLIGHTS, RaceCampaign
+    from spike_ctrl_racing.race_certificate import RaceCertificate
 
     if options.json is not None:
         output_paths.require_file("--json", options.json)
@@ -83,21 +82,12 @@ def certify(options: argparse.Namespace) -> int:
     needed = race_room.room(found.policy, words, craft)
     print(f"{words.track.name}, rounds {words.rounds}: {needed}", flush=True)
     certificate = RaceCertificate(name, found.compiled(), craft, words, race_certificate.cage_of(needed))
-    campaign = RaceCampaign(folder, certificate, found.manifest.sha256)
-    if campaign.kept:
-        print(f"{folder}: {sum(len(flights) for flights, _ in campaign.kept.values())} flights are there", flush=True)
-    flown: list[CertifiedRace] = []
-    alarms, races, seed = 0, 0, options.seed
-    received = stop_signals()
-    while len(flown) < options.flights and not received:  # Ctrl-C ends after this race, and tells what was flown
-        more, alarm = campaign.faulty(seed)
-        flown, alarms, races, seed = flown + more, alarms + alarm, races + 1, seed + 1
-        if races == HOPELESS and not flown:
-            end_progress()
-            raise UsageError(f"{name}: began none of {races} races without a fault, wanted a policy that does")
-        done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
-        show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
-    end_progress()
+    folder.mkdir(parents=True, exist_ok=True)
+    with json_lines.alone(folder / FLIGHTS):
+        campaign = RaceCampaign(folder, certificate, found.manifest.sha256)
+        if campaign.kept:
+            print(f"{folder}: {sum(len(flights) for flights, _ in campaign.kept.values())} flights are there", flush=True)
+        flown, alarms, races = _fly(options, campaign, name)
     if not flown:
         print("stopped before a flight had ended")
         return 130
@@ -126,6 +116,28 @@ def certify(options: argparse.Namespace) -> int:
     if options.json:
         output_paths.write_json("--json", options.json, [one.outcome._asdict() | one._asdict() for one in flown])
     return 1 if race_certificate.broken(flown) else 0
+
+
+def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[Any], int, int]:
+    """Flights with faults, races that ended early without one, and all races. Ctrl-C ends it at once, without this race."""
+    from spike_ctrl.cli._terminal import end_progress, show_line, show_progress
+    from spike_ctrl_racing import race_certificate
+
+    flown: list[Any] = []
+    alarms, races = 0, 0
+    try:
+        while len(flown) < options.flights:
+            more, alarm = campaign.faulty(options.seed + races)
+            flown, alarms, races = flown + more, alarms + alarm, races + 1
+            if races == HOPELESS and not flown:
+                end_progress()
+                raise UsageError(f"{name}: began none of {races} races without a fault, wanted a policy that does")
+            done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
+            show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
+    except KeyboardInterrupt:
+        show_line(f"stopped: {len(flown)} of {options.flights} flights are told; the same command goes on", aside=True)
+    end_progress()
+    return flown, alarms, races
 
 
 def _row(kind: str, moment: str, part: list[Any]) -> list[str]:

@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl._files import json_lines
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_racing import race_flights, race_training, race_verb, track_sampler
+from spike_ctrl_racing.race_certificate import CertifiedRace
 
 
 def _run(*words):
@@ -155,3 +160,22 @@ def test_a_certificate_of_a_policy_that_begins_no_race_ends(model, tmp_path, mon
     monkeypatch.setattr("spike_ctrl_racing.race_campaign.RaceCampaign.faulty", lambda self, seed: ([], True))
     with pytest.raises(UsageError, match="began none of 10 races without a fault"):
         _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path)
+
+
+def test_ctrl_c_ends_a_certificate_within_its_race_and_tells_the_races_before(tmp_path, monkeypatch, capsys):
+    outcome = FlightOutcome(0, "frozen", "race", "", "frozen at 3 s", -0.5, 0.2, 0.1, "", "LAND", 12.0)
+
+    def faulty(self, seed):
+        if seed == 2:
+            with pytest.raises(UsageError, match="found a process that adds to it"), json_lines.alone(self.file):
+                pass
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the race goes on")
+        return [CertifiedRace(outcome, "fastest", 9.5, -0.5)], False
+
+    monkeypatch.setattr("spike_ctrl_racing.race_campaign.RaceCampaign.faulty", faulty)
+    assert _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path) == 0
+    shown = capsys.readouterr()
+    assert "races without a fault: 2, ended early by the guide: 0" in shown.out and "stopped: 2 of " in shown.err
+    with json_lines.alone(tmp_path / "races.jsonl"):
+        pass
