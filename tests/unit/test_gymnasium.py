@@ -1,5 +1,6 @@
 """The task under Gymnasium's own names: made, checked, ended and changed by plain arguments."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -116,6 +117,14 @@ def test_the_arguments_reach_the_task():
         ({"randomisation": {"mass": 2.0}}, ValueError, "randomisation: mass: found 2.0, wanted 0 to 0.9"),
         ({"randomisation": {"rotor_loss": {"chance": 2.0}}}, ValueError, "rotor_loss: chance: found 2.0, wanted 0"),
         ({"start": {"zzz": 2.0}}, ValueError, "start: unknown name 'zzz'; known: at_target, position, tilt"),
+        ({"box": "1"}, UsageError, "box: found '1', wanted 0.1 to 100 m"),
+        ({"airframe": None}, UsageError, "airframe: found None, wanted a name, a path or an Airframe"),
+        ({"start": 3}, UsageError, "start: found 3, wanted a mapping of names to values, or InitialStates"),
+        ({"reward": {"position": "1"}}, UsageError, "reward: position: found '1', wanted 0 to 1e\\+06"),
+        ({"randomisation": {"sensors": 3}}, UsageError, "randomisation.sensors: found 3, wanted a mapping"),
+        ({"terms": 3}, UsageError, "terms: found 3, wanted a list, each a RewardTerm"),
+        ({"terms": "upside"}, UsageError, "terms: found 'upside', wanted a list, each a RewardTerm"),
+        ({"inserts": [1]}, UsageError, r"inserts: found \[1\], wanted a mapping of steps to functions"),
         ({"episode_steps": 9}, TypeError, "episode_steps: found .*, wanted Gymnasium's own name for it, max_episode_steps"),
     ],
 )
@@ -124,3 +133,10 @@ def test_a_wrong_argument_is_named(options, error, message):
         gymnasium.make(NAME, **options)
     with pytest.raises(error, match=message):
         gymnasium.make_vec(NAME, num_envs=2, **options)
+
+
+@pytest.mark.parametrize("name", ["vehicles", "episode_steps"])
+@pytest.mark.parametrize("given", ["4", 2.5, [3]])
+def test_a_number_that_is_not_whole_is_named(name, given):
+    with pytest.raises(UsageError, match=rf"^{name}: found {re.escape(repr(given))}, wanted .*a whole number"):
+        spike_ctrl.make_env("crazyflie", **{"vehicles": 2, name: given})

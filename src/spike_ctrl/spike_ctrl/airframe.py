@@ -182,6 +182,8 @@ def load(source: str | Path | Airframe) -> Airframe:
     """
     if isinstance(source, Airframe):
         return source
+    if not isinstance(source, (str, Path)):
+        raise UsageError(f"airframe: found {source!r}, wanted a name, a path or an Airframe")
     path = source if isinstance(source, Path) else yaml_file.find(source, "airframe")
     return from_dict(yaml_file.read(path, "airframe"), source=f"airframe {path}")
 

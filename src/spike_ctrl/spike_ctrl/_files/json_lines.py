@@ -62,10 +62,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def alone(file: Path) -> Iterator[TextIO]:
-    """The file, open to add lines, for one process at a time; its end, however it comes, leaves the file to another.
-
-    What was read before may be old: read again within. Raises UsageError where another process has it.
-    """
+    """The file, open to add lines, until this process ends or leaves it. Raises UsageError where another one has it."""
     with file.open("a") as lines:
         try:
             fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)

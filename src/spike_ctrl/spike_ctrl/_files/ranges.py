@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from numbers import Real
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
@@ -36,10 +37,16 @@ def check(settings: Any, source: str) -> None:
     for known in fields(settings):
         value, about = getattr(settings, known.name), known.metadata
         if "low" in about and "high" in about:
-            if not about["low"] <= value <= about["high"]:  # NaN is in no range
-                raise UsageError(f"{source}: {known.name}: found {value}, wanted {about['low']:g} to {about['high']:g}")
+            if not inside(value, about["low"], about["high"]):
+                shown = value if isinstance(value, Real) else repr(value)
+                raise UsageError(f"{source}: {known.name}: found {shown}, wanted {about['low']:g} to {about['high']:g}")
         elif is_dataclass(value):
             check(value, f"{source}: {known.name}")
+
+
+def inside(value: Any, low: float, high: float) -> bool:
+    """Whether it is a number within bounds, both allowed; NaN is within none."""
+    return isinstance(value, Real) and low <= value <= high  # type: ignore[operator]
 
 
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:

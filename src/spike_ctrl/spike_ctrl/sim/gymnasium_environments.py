@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError, meant
@@ -61,16 +63,18 @@ def make_env(
 
     A step earns survive - position |p|^2 - velocity |v|^2 - attitude |q|^2 - action |u - hover|^2, less weight times cost of
     each of the terms of your own. inserts: physics of your own by the name of their step, `{"wind": gust}`: see
-    `Environment.insert`. Raises UsageError for an airframe, ValueError for a number out of range or an unknown name.
+    `Environment.insert`. Raises UsageError, a ValueError, for a wrong type, a number out of range or an unknown name.
 
     >>> make_env("crazyflie", vehicles=64).reset(seed=0)[0].shape
     (64, 18)
     """
     craft = airframes.load(airframe)
-    if not 0.1 <= box <= 100:
-        raise ValueError(f"box: found {box}, wanted 0.1 to 100 m")
-    if not 1 <= episode_steps <= UNLIMITED:
-        raise ValueError(f"episode_steps: found {episode_steps}, wanted 1 to {UNLIMITED}")
+    if not ranges.inside(box, 0.1, 100):
+        raise UsageError(f"box: found {box!r}, wanted 0.1 to 100 m")
+    if not isinstance(episode_steps, (int, np.integer)) or not 1 <= episode_steps <= UNLIMITED:
+        raise UsageError(f"episode_steps: found {episode_steps!r}, wanted a whole number, 1 to {UNLIMITED}")
+    if not isinstance(terms, Sequence) or not all(isinstance(term, RewardTerm) for term in terms):
+        raise UsageError(f"terms: found {terms!r}, wanted a list, each a RewardTerm")
     begins = changed(InitialStates(), start, "start")
     task = Task(box, episode_steps, begins, changed(Randomisation(), randomisation, "randomisation"))
     weights = changed(START, reward, "reward")
@@ -102,8 +106,10 @@ def changed(default: Any, given: Any, name: str) -> Any:
 
     name: what errors call it. Raises UsageError, which is a ValueError.
     """
-    if not isinstance(given, Mapping):
+    if isinstance(given, type(default)):
         return given
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{name}: found {given!r}, wanted a mapping of names to values, or {type(default).__name__}(...)")
     known = [field.name for field in dataclasses.fields(default)]
     for key in given:
         if key not in known:

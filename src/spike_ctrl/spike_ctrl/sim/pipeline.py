@@ -231,6 +231,8 @@ def require_step(step: object, key: str) -> None:
 def listed(inserts: Inserts | None) -> list[tuple[str, InsertFunction]]:
     """Pairs of step and function, in order."""
     pairs: list[tuple[str, InsertFunction]] = []
+    if not isinstance(inserts or {}, Mapping):
+        raise UsageError(f"inserts: found {inserts!r}, wanted a mapping of steps to functions")
     for step, functions in (inserts or {}).items():
         several = functions if isinstance(functions, Sequence) else (functions,)
         pairs += [(step, function) for function in several]

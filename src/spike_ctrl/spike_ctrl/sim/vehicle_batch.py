@@ -26,8 +26,8 @@ class VehicleBatch(VectorEnv[Floats, Floats, Any]):
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, airframe: Airframe, vehicles: int) -> None:
-        if vehicles < 1:
-            raise UsageError(f"vehicles: found {vehicles}, wanted at least 1")
+        if not isinstance(vehicles, (int, np.integer)) or vehicles < 1:
+            raise UsageError(f"vehicles: found {vehicles!r}, wanted at least 1, a whole number")
         self.airframe, self.num_envs, self._seed = airframe, vehicles, 0
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
