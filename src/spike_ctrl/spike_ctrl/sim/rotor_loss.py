@@ -16,7 +16,7 @@ from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
 from spike_ctrl._files.ranges import within
 
-_ZERO, _ONE, _TWO, _FOUR = (np.float32(x) for x in (0, 1, 2, 4))
+_ZERO, _ONE, _TWO = (np.float32(x) for x in (0, 1, 2))
 _INSTANT = np.float32(1e-6)  # s
 
 
