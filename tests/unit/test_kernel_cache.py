@@ -2,16 +2,21 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import spike_ctrl
 from spike_ctrl._files import kernel_cache
 from spike_ctrl._files.kernel import kernel
+from spike_ctrl.certification import monte_carlo
+from spike_ctrl.cli import main
+from spike_ctrl.flight import rehearsal
 
 pytestmark = pytest.mark.slow
 
@@ -153,3 +158,51 @@ def test_where_the_package_may_not_be_written_they_are_in_the_cache_that_the_use
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(kernel_cache.os, "access", lambda path, mode: path != copy)
     assert kernel_cache.folder(copy).parent == tmp_path / "cache" / "spike_ctrl"
+
+
+@pytest.fixture
+def set_up(tmp_path, monkeypatch):
+    """Calls `compile_kernels.py` in a checkout of that name, where `train` stands for what compiles."""
+    monkeypatch.setattr(kernel_cache, "user_cache", lambda: tmp_path / "user")
+    monkeypatch.setattr(monte_carlo, "refly", lambda *flight, **options: (SimpleNamespace(seconds=1.0), None))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *policy, **options: None)
+    monkeypatch.setattr(sys, "argv", ["compile_kernels.py", str(tmp_path / "run")])
+
+    def call(checkout, train, state="kernels-new"):
+        folder = tmp_path / checkout / state
+        monkeypatch.setattr(kernel_cache, "folder", lambda package: folder)
+        monkeypatch.setattr(main, "main", lambda arguments: train(folder))
+        runpy.run_path(str(Path(__file__).parents[2] / "requirements" / "compile_kernels.py"))
+        return folder
+
+    return call
+
+
+def compiled(folder):
+    (folder / "dynamics").mkdir(parents=True)
+    (folder / "dynamics" / "step.nbc").write_bytes(b"machine code")
+    (folder / "dynamics" / "step.nbc.tmp.0x7f").write_bytes(b"machi")  # of a compiler that was killed
+    return 0
+
+
+def test_another_checkout_finds_what_set_up_compiled_whole_and_the_oldest_of_more_than_five_states_goes(set_up, tmp_path):
+    for age in range(6):
+        (old := tmp_path / "user" / f"kernels-{age}").mkdir(parents=True)
+        os.utime(old, (0, -age))
+
+    def found(folder):
+        assert [path.read_bytes() for path in folder.rglob("*.*")] == [b"machine code"]
+        return 0
+
+    set_up("first", compiled)
+    set_up("second", found)
+    assert sorted(path.name for path in (tmp_path / "user").iterdir()) == [
+        *(f"kernels-{n}" for n in range(4)),
+        "kernels-new",
+    ]
+
+
+def test_a_set_up_whose_training_fails_says_so_and_keeps_nothing(set_up, tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        set_up("first", lambda folder: compiled(folder) or 2)
+    assert not (tmp_path / "user").exists()
