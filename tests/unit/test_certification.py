@@ -135,6 +135,13 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     assert MonteCarloRun(tmp_path, MODEL).missing(3) == []
 
 
+@pytest.mark.parametrize("seed", ["-1", "99999999999"])
+def test_a_flight_that_no_seed_has_is_not_replayed(seed, tmp_path, capsys):
+    assert main(["certify", str(MODEL), "--replay", seed, "--folder", str(tmp_path / "none")]) == 2
+    assert f"--replay: found {seed}, wanted 0 to 2157483648" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_second_campaign_in_a_folder_is_refused_while_the_first_flies_and_goes_on_after_its_death(tmp_path, capsys):
     command = ["certify", str(MODEL), "--folder", str(tmp_path), "--workers", "1", "--flights"]
     first = subprocess.Popen([sys.executable, "-m", "spike_ctrl.cli.main", *command, "400"], stdout=subprocess.DEVNULL)
