@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,11 @@ def require_ending(what: str, path: Path, *endings: str) -> None:
         raise UsageError(f"{what}: found {path}, wanted a name that ends in {' or '.join(endings)}")
 
 
-def _items(items: list[str]) -> tuple[list[str], list[str]]:
-    """Courses and models among the words of a command line. Raises UsageError for a word that is neither."""
+def _items(items: list[str], recipes: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Courses and models among the words of a command line. Raises UsageError for a word that is neither.
+
+    recipes: those that it tells of in place of models.
+    """
     from spike_ctrl_racing.track import COURSES
 
     courses, models = {file.stem for file in COURSES.glob("*.yaml")}, {file.stem for file in MODELS.glob("*.safetensors")}
@@ -162,8 +166,9 @@ def _items(items: list[str]) -> tuple[list[str], list[str]]:
             found[1].append(item)
         else:
             wanted = f"a course ({', '.join(sorted(courses))}, a .yaml file)"
-            wanted += f" or a model ({', '.join(sorted(models))}, a .safetensors file)"
-            raise UsageError(f"'{item}' is no course and no model: wanted {wanted}")
+            other = "recipe" if recipes else "model"
+            known = f"{', '.join(recipes or sorted(models))}, a {'.yaml' if recipes else '.safetensors'} file"
+            raise UsageError(f"'{item}' is no course and no {other}: wanted {wanted} or a {other} ({known})")
     return found
 
 
@@ -324,7 +329,7 @@ def _recipe(options: argparse.Namespace) -> tuple[Any, Any]:
     else:
         stage = replace(race_training.RaceTraining(), **given)
         recipe = race_recipe.RaceRecipe("race train", stages=(stage,))
-    names, models = _items(words)
+    names, models = _items(words, sorted(file.stem for file in race_recipe.RECIPES.glob("*.yaml")))
     if models:
         raise UsageError(f"'{models[0]}': found a model, wanted courses after `train`; --from goes on from a model")
     changes: dict[str, Any] = {"courses": tuple(names)} if names else {}
