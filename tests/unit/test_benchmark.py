@@ -125,9 +125,10 @@ def test_an_evaluation_without_survivors_is_valid_json():
     assert written["starts"] == 4
 
 
-def test_an_evaluation_of_no_starts_is_refused_by_that_name():
-    with pytest.raises(UsageError, match="starts: found 0, wanted at least 1"):
-        evaluate(Constant(-1.0), AIRFRAME, starts=0)
+@pytest.mark.parametrize("starts", [0, "4", 1.5])
+def test_an_evaluation_of_no_starts_is_refused_by_that_name(starts):
+    with pytest.raises(UsageError, match=f"starts: found {starts!r}, wanted at least 1"):
+        evaluate(Constant(-1.0), AIRFRAME, starts=starts)
 
 
 def test_the_hover_error_is_the_mean_distance_of_the_last_second_of_those_who_survived():

@@ -19,7 +19,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.sim import dynamics, randomisation
 from spike_ctrl.sim.dynamics import DELAY, POSITION
 from spike_ctrl.sim.environment import LIMITS, RATE_HZ, require_short_delays
@@ -234,11 +234,16 @@ def make_race(
     (64, 30)
     """
     craft = airframes.load(airframe)
+    if layout not in (None, *ACTION_LAYOUTS):
+        raise UsageError(f"layout: found {layout!r}, wanted {' or '.join(ACTION_LAYOUTS)}")
     if layout is not None and layout != craft.action_layout:
         craft = dataclasses.replace(craft, action_layout=layout)
     if isinstance(tracks, Mapping):
         tracks = changed(TrackRanges(), tracks, "tracks")
     elif not isinstance(tracks, TrackRanges):
+        named = isinstance(tracks, Sequence) and not isinstance(tracks, str)
+        if not named or not all(isinstance(course, (str, Track)) for course in tracks):
+            raise UsageError(f"tracks: found {tracks!r}, wanted a list of courses, or the ranges of courses")
         tracks = tuple(track.load(course) if isinstance(course, str) else course for course in tracks)
     if "randomisation" in task:
         task["randomisation"] = changed(Randomisation(), task["randomisation"], "randomisation")

@@ -37,9 +37,11 @@ def check(settings: Any, source: str) -> None:
     for known in fields(settings):
         value, about = getattr(settings, known.name), known.metadata
         if "low" in about and "high" in about:
-            if not inside(value, about["low"], about["high"]):
+            part = known.type in ("int", int) and isinstance(value, float) and value % 1
+            if part or not inside(value, about["low"], about["high"]):
                 shown = value if isinstance(value, Real) else repr(value)
-                raise UsageError(f"{source}: {known.name}: found {shown}, wanted {about['low']:g} to {about['high']:g}")
+                limits = f"{about['low']:g} to {about['high']:g}{', a whole number' if part else ''}"
+                raise UsageError(f"{source}: {known.name}: found {shown}, wanted {limits}")
         elif is_dataclass(value):
             check(value, f"{source}: {known.name}")
 
@@ -52,7 +54,7 @@ def inside(value: Any, low: float, high: float) -> bool:
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:
     """Raise UsageError for the first value outside its bounds (low, high), both allowed. prefix: of names, as "--"."""
     for name, (low, high) in bounds.items():
-        if name in values and not low <= values[name] <= high:
+        if name in values and not inside(values[name], low, high):
             shown = f"{prefix}{name.replace('_', '-') if prefix else name}"
             raise UsageError(f"{shown}: found {words(values[name])}, wanted {span(low, high)}")
 

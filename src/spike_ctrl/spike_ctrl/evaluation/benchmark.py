@@ -74,8 +74,8 @@ def evaluate(
     >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]
     1.0
     """
-    if starts < 1:
-        raise UsageError(f"starts: found {starts}, wanted at least 1")
+    if not isinstance(starts, (int, np.integer)) or starts < 1:
+        raise UsageError(f"starts: found {starts!r}, wanted at least 1")
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     require_no_reward(inserts, "evaluate")
     task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation, airframes=ranges)
