@@ -110,7 +110,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    ranges.require({name: value for name, value in vars(options).items() if value is not None}, RANGES, "--")
+    ranges.require(vars(options), RANGES, "--")
     _refuse_options_of_others(options)
     if options.items[0] == "train":
         return _train(options)

@@ -79,7 +79,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    ranges.require({name: value for name, value in vars(options).items() if value is not None}, RANGES, "--")
+    ranges.require(vars(options), RANGES, "--")
     return {"widths": _widths, "tune": _tune, "cost": _cost, "fly": _fly, "loihi": _loihi}[options.what](options)
 
 

@@ -52,9 +52,9 @@ def inside(value: Any, low: float, high: float) -> bool:
 
 
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:
-    """Raise UsageError for the first value outside its bounds (low, high), both allowed. prefix: of names, as "--"."""
+    """Raise UsageError for the first value outside its bounds (low, high). prefix: of names, as "--". None: not given."""
     for name, (low, high) in bounds.items():
-        if name in values and not inside(values[name], low, high):
+        if values.get(name) is not None and not inside(values[name], low, high):
             shown = f"{prefix}{name.replace('_', '-') if prefix else name}"
             raise UsageError(f"{shown}: found {words(values[name])}, wanted {span(low, high)}")
 

@@ -50,9 +50,8 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.certification.injected_fault import FAMILIES
     from spike_ctrl.certification.monte_carlo import MonteCarloRun
 
-    given = {name: value for name, value in vars(options).items() if value is not None}
     limits = {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31), "replay": (0, 2**31 + 10**7)}
-    ranges.require(given, limits, "--")
+    ranges.require(vars(options), limits, "--")
     if options.family not in (None, *FAMILIES):
         raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(FAMILIES)}")
     several = len(options.model) > 1
