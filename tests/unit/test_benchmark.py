@@ -126,8 +126,8 @@ def test_an_evaluation_without_survivors_is_valid_json():
 
 
 @pytest.mark.parametrize("starts", [0, "4", 1.5])
-def test_an_evaluation_of_no_starts_is_refused_by_that_name(starts):
-    with pytest.raises(UsageError, match=f"starts: found {starts!r}, wanted at least 1"):
+def test_a_number_of_starts_that_cannot_be_is_refused_by_that_name(starts):
+    with pytest.raises(UsageError, match=f"starts: found {starts!r}, wanted a whole number, at least 1"):
         evaluate(Constant(-1.0), AIRFRAME, starts=starts)
 
 

@@ -1,6 +1,7 @@
 """Where results go: what cannot be written is refused before the work, and nothing is left behind."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from refusal import refused
 
-from spike_ctrl._files import output_paths
+from spike_ctrl._files import json_lines, output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 
@@ -135,6 +136,24 @@ def test_an_output_that_is_a_pipe_or_a_link_is_written_and_stays_one(tmp_path):
     (link := tmp_path / "link").symlink_to("file")
     output_paths.write_json("--json", link, [1])
     assert link.is_symlink() and json.loads((tmp_path / "file").read_text()) == [1]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_a_name_may_be_as_long_as_the_disk_allows(tmp_path):
+    (private := tmp_path / "private.json").touch(0o600)
+    output_paths.write_json("--json", private, [1])
+    assert private.stat().st_mode & 0o777 == 0o600 and json.loads(private.read_text()) == [1]
+    output_paths.write_json("--json", long := tmp_path / ("a" * 255), [1])
+    assert json.loads(long.read_text()) == [1] and len(os.listdir(tmp_path)) == 2
+
+
+def test_a_disk_that_cannot_lock_is_told(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    told = "cannot be locked: No locks available; give a --folder on another disk"
+    with pytest.raises(UsageError, match=told), json_lines.alone(tmp_path / "flights.jsonl"):
+        pass
 
 
 @pytest.mark.parametrize(

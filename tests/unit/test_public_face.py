@@ -253,7 +253,8 @@ def test_the_time_of_a_training_is_that_of_the_clock_it_is_given(tmp_path):
     ("given", "message"),
     [({"vehicles": 0}, "vehicles: found 0, wanted 1 to 8192"), ({"steps": 10}, "steps: found 10, wanted 0 or 1000 to"),
      ({"seed": -1}, "seed: found -1, wanted 0 to"), ({"recipe": "defalt"}, "did you mean 'default'"),
-     ({"vehicles": "8"}, "vehicles: found 8, wanted"), ({"steps": "10"}, "steps: found 10, wanted 0 or"),
+     ({"vehicles": "8"}, "vehicles: found '8', wanted a whole number"), ({"steps": "10"}, "steps: found '10', wanted a"),
+     ({"vehicles": 8.5}, "vehicles: found 8.5, wanted a whole"), ({"seed": None}, "seed: found None, wanted a whole number"),
      ({"airframe": "crazyfly"}, "did you mean 'crazyflie'")],
 )  # fmt: skip
 def test_a_wrong_argument_of_a_training_is_named(given, message):

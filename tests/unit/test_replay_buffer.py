@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, complete, finite, privileged_size
+from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, Widths, complete, finite, privileged_size
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
 pytestmark = pytest.mark.slow
@@ -283,3 +283,14 @@ def test_a_shorter_history_is_the_end_of_the_longer_one():
         assert mine.shape[-1] == privileged_size(history)
         kept = [*range(18), *range(18 + 4 * (HISTORY - history), privileged_size())]
         np.testing.assert_array_equal(mine, theirs[..., kept])
+
+
+def test_what_has_neither_rotors_nor_a_disturbance_has_windows_too():
+    rows = [
+        row._replace(rotor_speed=row.rotor_speed[:, :0], disturbance=row.disturbance[:, :0]) for row in random_stream(5, 200)
+    ]
+    buffer = SequenceBuffer(200 * VEHICLES, VEHICLES, 0, Widths(rotor_speed=0, disturbance=0))
+    for row in rows:
+        buffer.add(row)
+    found = buffer.sample(20, 30, 5, np.random.default_rng(1))
+    np.testing.assert_array_equal(found.privileged, found.observation)

@@ -107,18 +107,18 @@ def run(options: argparse.Namespace) -> int:
     if options.whirl:
         return _fly_in_a_whirl(options, who, for_adaptation(settings), data)
     folder.mkdir(parents=True, exist_ok=True)
-    flown, whole = json_lines.read(folder / FLIGHTS, lambda line: (line.pop("about"), line["flying"], line), "flight")
-    base = {"model": checkpoint.about(data).sha256, "noise": options.noise, "error": "less the estimator's"}
-    about = {name: base if name in WHO else base | {"code": _sha256(name)} for name in options.who}
-    known = {
-        (line["change"], line["seed"], flying): adapted_flight.ChangedFlight(**line)
-        for its, flying, line in flown
-        if its == about.get(flying)
-    }
-    wanted = [(change, seed) for seed in range(options.flights) for change in options.changes]
-    missing = [key for key in wanted if any((*key, name) not in known for name in options.who)]
-    begin = time.monotonic()
-    with (folder / FLIGHTS).open("a") as file, training_process():
+    with json_lines.alone(folder / FLIGHTS) as file, training_process():
+        flown, whole = json_lines.read(folder / FLIGHTS, lambda line: (line.pop("about"), line["flying"], line), "flight")
+        base = {"model": checkpoint.about(data).sha256, "noise": options.noise, "error": "less the estimator's"}
+        about = {name: base if name in WHO else base | {"code": _sha256(name)} for name in options.who}
+        known = {
+            (line["change"], line["seed"], flying): adapted_flight.ChangedFlight(**line)
+            for its, flying, line in flown
+            if its == about.get(flying)
+        }
+        wanted = [(change, seed) for seed in range(options.flights) for change in options.changes]
+        missing = [key for key in wanted if any((*key, name) not in known for name in options.who)]
+        begin = time.monotonic()
         file.truncate(whole)
         for number, key in enumerate(missing, 1):
             who_flies = [name for name in options.who if (*key, name) not in known]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files import output_paths
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     crafts, trims = plants(options.folder, observed_flights(options.bags, prior), prior, options.subsets)
     found = judged(options.models, crafts, trims, options.vehicles, options.seconds, options.joint)
     if options.json:
-        options.json.write_text(json.dumps([[*key, *value] for key, value in found.items()]))
+        output_paths.write_json("--json", options.json, [[*key, *value] for key, value in found.items()])
 
 
 if __name__ == "__main__":

@@ -89,7 +89,6 @@ def certify(options: argparse.Namespace) -> int:
             print(f"{folder}: {sum(len(flights) for flights, _ in campaign.kept.values())} flights are there", flush=True)
         flown, alarms, races = _fly(options, campaign, name)
     if not flown:
-        print("stopped before a flight had ended")
         return 130
     head = [
         "fault",
@@ -135,7 +134,7 @@ def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[An
             done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
             show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
     except KeyboardInterrupt:
-        show_line(f"stopped: {len(flown)} of {options.flights} flights are told; the same command goes on", aside=True)
+        show_line(f"stopped: {len(flown)} of {options.flights} flights are in the table; the command goes on", aside=True)
     end_progress()
     return flown, alarms, races
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -150,25 +149,29 @@ def require_ending(what: str, path: Path, *endings: str) -> None:
         raise UsageError(f"{what}: found {path}, wanted a name that ends in {' or '.join(endings)}")
 
 
-def _items(items: list[str], recipes: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def _items(items: list[str], first: str = "model") -> tuple[list[str], list[str]]:
     """Courses and models among the words of a command line. Raises UsageError for a word that is neither.
 
-    recipes: those that it tells of in place of models.
+    first: what its message offers beside courses: a model, or for the first word of a training a recipe; empty: nothing.
     """
+    from spike_ctrl_racing.race_recipe import RECIPES
     from spike_ctrl_racing.track import COURSES
 
     courses, models = {file.stem for file in COURSES.glob("*.yaml")}, {file.stem for file in MODELS.glob("*.safetensors")}
     found: tuple[list[str], list[str]] = ([], [])
-    for item in items:
+    for place, item in enumerate(items):
         if item in courses or item.endswith((".yaml", ".yml")):
             found[0].append(item)
         elif item in models or item.endswith(".safetensors"):
             found[1].append(item)
         else:
+            kind = "" if first == "recipe" and place else first
             wanted = f"a course ({', '.join(sorted(courses))}, a .yaml file)"
-            other = "recipe" if recipes else "model"
-            known = f"{', '.join(recipes or sorted(models))}, a {'.yaml' if recipes else '.safetensors'} file"
-            raise UsageError(f"'{item}' is no course and no {other}: wanted {wanted} or a {other} ({known})")
+            if kind == "recipe":
+                wanted += f" or a recipe ({', '.join(sorted(file.stem for file in RECIPES.glob('*.yaml')))}, a .yaml file)"
+            elif kind:
+                wanted += f" or a model ({', '.join(sorted(models))}, a .safetensors file)"
+            raise UsageError(f"'{item}' is no course{kind and f' and no {kind}'}: wanted {wanted}")
     return found
 
 
@@ -322,14 +325,15 @@ def _recipe(options: argparse.Namespace) -> tuple[Any, Any]:
 
     words = options.items[1:]
     given = {name: getattr(options, name) for name in ("updates", "fast") if getattr(options, name) is not None}
+    first = "recipe"
     if words and race_recipe.is_recipe(words[0]):
         if given:
             raise UsageError(f"--{next(iter(given))}: found it with a recipe, wanted it in the recipe")
-        recipe, words = race_recipe.load(words[0]), words[1:]
+        recipe, words, first = race_recipe.load(words[0]), words[1:], ""
     else:
         stage = replace(race_training.RaceTraining(), **given)
         recipe = race_recipe.RaceRecipe("race train", stages=(stage,))
-    names, models = _items(words, sorted(file.stem for file in race_recipe.RECIPES.glob("*.yaml")))
+    names, models = _items(words, first)
     if models:
         raise UsageError(f"'{models[0]}': found a model, wanted courses after `train`; --from goes on from a model")
     changes: dict[str, Any] = {"courses": tuple(names)} if names else {}

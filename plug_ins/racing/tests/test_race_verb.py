@@ -81,6 +81,7 @@ def test_a_checkpoint_goes_back_to_the_network_it_came_from(recurrent, tmp_path)
         (["split_s", "x.safetensors", "--rounds", "0"], "--rounds: found 0, wanted 1 to 100"),
         (["train"], "-o: found none"),
         (["train", "nope", "-o", "x.safetensors"], r"'nope' is no course and no recipe: wanted .*, racer_gates_calm, "),
+        (["train", "split_s", "racer_gates_calm", "-o", "x.safetensors"], "'racer_gates_calm' is no course: wanted a "),
         (["train", "split_s", "-o", "x.txt"], "--output: found x.txt, wanted a name that ends in .safetensors"),
         (
             ["train", "split_s", "-o", "models/x500.safetensors"],

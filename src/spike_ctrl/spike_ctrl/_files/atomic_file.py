@@ -19,6 +19,8 @@ def replace(path: Path, write: Callable[[str], None]) -> None:
     temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp"
     try:
         write(str(temporary))
+        if path.exists():
+            os.chmod(temporary, path.stat().st_mode & 0o777)
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
@@ -35,7 +37,12 @@ def write(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """The same of text. A pipe, a device, a link or a file in a folder that takes no other is written and not replaced."""
     kept = path.is_symlink() or (path.exists() and not (path.is_file() and os.access(path.parent, os.W_OK)))
-    fill(str(path), text.encode()) if kept else write(path, text.encode())
+    try:
+        fill(str(path), text.encode()) if kept else write(path, text.encode())
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENAMETOOLONG):  # another's file in /tmp; no room beside so long a name
+            raise
+        fill(str(path), text.encode())
 
 
 def fill(path: str, data: bytes) -> None:

@@ -63,9 +63,13 @@ def plain(value: Any) -> Any:
 @contextmanager
 def alone(file: Path) -> Iterator[TextIO]:
     """The file, open to add lines, until this process ends or leaves it. Raises UsageError where another one has it."""
-    with file.open("a") as lines:
+    with refused(f"{file}: cannot be opened"):
+        opened = file.open("a")
+    with opened as lines:
         try:
             fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"{file}: found a process that adds to it, wanted its end first, or another --folder") from None
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be locked: {error.strerror}; give a --folder on another disk") from None
         yield lines

@@ -56,7 +56,8 @@ def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]
     for name, (low, high) in bounds.items():
         if values.get(name) is not None and not inside(values[name], low, high):
             shown = f"{prefix}{name.replace('_', '-') if prefix else name}"
-            raise UsageError(f"{shown}: found {words(values[name])}, wanted {span(low, high)}")
+            value = words(values[name]) if isinstance(values[name], Real) else repr(values[name])
+            raise UsageError(f"{shown}: found {value}, wanted {span(low, high)}")
 
 
 def described(about: Mapping[str, Any]) -> str:

@@ -75,7 +75,7 @@ def evaluate(
     1.0
     """
     if not isinstance(starts, (int, np.integer)) or starts < 1:
-        raise UsageError(f"starts: found {starts!r}, wanted at least 1")
+        raise UsageError(f"starts: found {starts!r}, wanted a whole number, at least 1")
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     require_no_reward(inserts, "evaluate")
     task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation, airframes=ranges)

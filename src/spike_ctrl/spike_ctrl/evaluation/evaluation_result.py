@@ -60,7 +60,7 @@ class Evaluation:
 
         try:
             return cls(
-                columns={name: {key: float(figures["columns"][name][key]) for key in FIGURES} for name in COLUMNS},
+                columns={name: {key: known(figures["columns"][name][key]) for key in FIGURES} for name in COLUMNS},
                 hover_error_m={name: known(figures["hover_error_m"][name]) for name in ("median", "p95")},
                 action_change=known(figures["action_change"]),
                 starts=int(figures["starts"]),
