@@ -8,6 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+# The folder takes no other file, or not over another user's; the name leaves no room for the temporary one's.
+IN_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENAMETOOLONG)
+
 
 def replace(path: Path, write: Callable[[str], None]) -> None:
     """Replace the file at `path`. `write` is called with the name of a temporary file beside it, which it must fill.
@@ -35,14 +38,15 @@ def write(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The same of text. A pipe, a device, a link or a file in a folder that takes no other is written and not replaced."""
-    kept = path.is_symlink() or (path.exists() and not (path.is_file() and os.access(path.parent, os.W_OK)))
-    try:
-        fill(str(path), text.encode()) if kept else write(path, text.encode())
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENAMETOOLONG):  # another's file in /tmp; no room beside so long a name
-            raise
-        fill(str(path), text.encode())
+    """The same of text. A pipe, a device, a link or a file that cannot be replaced where it lies is written in place."""
+    data = text.encode()
+    if not path.is_symlink() and (path.is_file() or not path.exists()):
+        try:
+            return write(path, data)
+        except OSError as error:
+            if error.errno not in IN_PLACE:
+                raise
+    fill(str(path), data)
 
 
 def fill(path: str, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
@@ -49,6 +49,11 @@ def check(settings: Any, source: str) -> None:
 def inside(value: Any, low: float, high: float) -> bool:
     """Whether it is a number within bounds, both allowed; NaN is within none."""
     return isinstance(value, Real) and low <= value <= high  # type: ignore[operator]
+
+
+def whole(value: Any) -> bool:
+    """Whether it is a whole number, of Python or of numpy."""
+    return isinstance(value, Integral)
 
 
 def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]], prefix: str = "") -> None:

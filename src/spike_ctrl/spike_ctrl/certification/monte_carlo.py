@@ -131,10 +131,11 @@ class MonteCarloRun:
         with json_lines.alone(self.folder / FLIGHTS) as file:
             file.truncate(self._read())
             seeds = self.missing(flights)
-            alone = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)
-            parts = [seeds[at : at + (1 if alone else AT_ONCE)] for at in range(0, len(seeds), 1 if alone else AT_ONCE)]
+            here = elsewhere is None and (workers == 1 or len(seeds) <= AT_ONCE)  # in this process
+            size = 1 if here else AT_ONCE
+            parts = [seeds[at : at + size] for at in range(0, len(seeds), size)]
             tasks = {f"flights {part[0]} to {part[-1]}": (who, data, part, self.family, clock) for part in parts}
-            fly = elsewhere or (lambda function, tasks, folder: processes.results(function, tasks, 1 if alone else workers))
+            fly = elsewhere or (lambda function, tasks, folder: processes.results(function, tasks, 1 if here else workers))
             for found in chain.from_iterable(fly(_fly, tasks, self.folder)):
                 self.outcomes[found.outcome.seed] = found.outcome
                 file.write(json.dumps(found.outcome._asdict()) + "\n")

@@ -14,6 +14,7 @@ import numpy as np
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.ranges import whole
 from spike_ctrl._files.text_table import folded
 from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -74,7 +75,7 @@ def evaluate(
     >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]
     1.0
     """
-    if not isinstance(starts, (int, np.integer)) or starts < 1:
+    if not whole(starts) or starts < 1:
         raise UsageError(f"starts: found {starts!r}, wanted a whole number, at least 1")
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     require_no_reward(inserts, "evaluate")

@@ -11,7 +11,7 @@ import numpy as np
 from spike_ctrl._files import named_object, settings
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl._files.ranges import require, setting, within
+from spike_ctrl._files.ranges import require, setting, whole, within
 from spike_ctrl.sim import airframe_sampler, reward_shaping
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
@@ -258,7 +258,7 @@ class ScheduleSettings:
 def require_run(vehicles: int, steps: int, seed: int, prefix: str = "") -> None:
     """Raise UsageError for what no run can have. steps: 0 for the recipe's. prefix: what users write before a name."""
     for name, value in {"vehicles": vehicles, "steps": steps, "seed": seed}.items():
-        if not isinstance(value, (int, np.integer)):
+        if not whole(value):
             raise UsageError(f"{prefix}{name}: found {value!r}, wanted a whole number")
     require({"vehicles": vehicles, "seed": seed}, RUN_LIMITS, prefix)
     limits = ScheduleSettings.__dataclass_fields__["steps"].metadata

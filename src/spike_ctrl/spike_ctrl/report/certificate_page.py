@@ -59,7 +59,10 @@ def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
 
 
 def _cells(rows: Sequence[FamilyRow]) -> list[tuple[object, ...]]:
-    return [(r.family, r.flights, r.exits, r.outs, *r[4:-1], f"{r.bound:.2g}") for r in rows]
+    return [
+        (r.family, r.flights, r.exits, r.outs, r.hits, r.alarms, r.worst, r.hardest, r.reaction, f"{r.bound:.2g}")
+        for r in rows
+    ]
 
 
 def _listed(worst: Sequence[tuple[FlightOutcome, FlightCore]]) -> Table:

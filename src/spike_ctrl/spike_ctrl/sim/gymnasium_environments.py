@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError, meant
@@ -71,7 +69,7 @@ def make_env(
     craft = airframes.load(airframe)
     if not ranges.inside(box, 0.1, 100):
         raise UsageError(f"box: found {box!r}, wanted 0.1 to 100 m")
-    if not isinstance(episode_steps, (int, np.integer)) or not 1 <= episode_steps <= UNLIMITED:
+    if not ranges.whole(episode_steps) or not 1 <= episode_steps <= UNLIMITED:
         raise UsageError(f"episode_steps: found {episode_steps!r}, wanted a whole number, 1 to {UNLIMITED}")
     if not isinstance(terms, Sequence) or not all(isinstance(term, RewardTerm) for term in terms):
         raise UsageError(f"terms: found {terms!r}, wanted a list, each a RewardTerm")

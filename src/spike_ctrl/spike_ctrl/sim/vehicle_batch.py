@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from spike_ctrl._files import ranges
 from spike_ctrl._files.arrays import Flags, Floats, Integers
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
@@ -26,7 +27,7 @@ class VehicleBatch(VectorEnv[Floats, Floats, Any]):
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, airframe: Airframe, vehicles: int) -> None:
-        if not isinstance(vehicles, (int, np.integer)) or vehicles < 1:
+        if not ranges.whole(vehicles) or vehicles < 1:
             raise UsageError(f"vehicles: found {vehicles!r}, wanted at least 1, a whole number")
         self.airframe, self.num_envs, self._seed = airframe, vehicles, 0
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
@@ -44,7 +45,7 @@ class VehicleBatch(VectorEnv[Floats, Floats, Any]):
         if who.shape != (self.num_envs,):
             raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
         if seed is not None:
-            if not isinstance(seed, (int, np.integer)):
+            if not ranges.whole(seed):
                 raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
             self._seed = int(seed)
             dynamics.write(self.buffer, dynamics.EPISODE, np.zeros(self.num_envs))

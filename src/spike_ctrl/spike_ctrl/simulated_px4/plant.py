@@ -11,7 +11,7 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel, spliced
-from spike_ctrl.airframe import GRAVITY, Airframe, RateLoop, rotor_speed
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.flight.attitude import yaw as yaw_of
 from spike_ctrl.px4.frames import Quaternion, Vector, from_yaw
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
@@ -32,6 +32,7 @@ from spike_ctrl.sim.dynamics import (
     rk4_lane,
     unpack_arms,
 )
+from spike_ctrl.simulated_px4 import fitted_rate_loop
 from spike_ctrl.simulated_px4.cascade import facing
 
 TICK = 0.004  # s; PX4's simulation and rate loop run at 250 Hz
@@ -40,11 +41,6 @@ GYRO_NOISE = (0.14, 0.07, 0.03)  # rad/s, standard deviation of a sample while t
 _LANE, _ZERO = np.uint64(0), np.float32(0.0)
 _collective = spliced(action_mapping.collective)
 _NO_MOTORS = (0.0, 0.0, 0.0, 0.0)
-# Of PX4's simulated quadrotor with PX4's default gains: angular acceleration (rad/s^2) per rad/s of error; the integral and
-# the derivative as shares of the proportional part, 1/s and s. Roll, pitch, yaw.
-PROPORTIONAL, INTEGRAL, DERIVATIVE = (17.0, 17.0, 2.7), (1.33, 1.33, 0.5), (0.02, 0.02, 0.0)
-TORQUE_LIMIT = (0.3, 0.3, 0.3)  # of the normalised torque
-GYRO_CUTOFF, DERIVATIVE_CUTOFF = 40.0, 20.0  # Hz
 
 
 class PlantState(NamedTuple):
@@ -66,7 +62,7 @@ class Plant:
     """One airframe, at rest on the ground at the origin, nose at `yaw` (rad from east)."""
 
     def __init__(self, airframe: Airframe, yaw: float = 0.0):
-        self.airframe = airframe = dataclasses.replace(airframe, rate_loop=(loop := fitted_loop(airframe)))
+        self.airframe = airframe = dataclasses.replace(airframe, rate_loop=(loop := fitted_rate_loop.of(airframe)))
         self.buffer = dynamics.allocate(1, airframe)
         dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [from_yaw(yaw)])
         self._arms = dynamics.geometry(airframe)
@@ -93,7 +89,7 @@ class Plant:
             self._loop[rate_loop.AIRMODE] = float(airmode > 0)
         self._late.append(rates)
         rates = self._late.pop(0)
-        speed = speed_of_thrust(self.airframe, thrust)
+        speed = fitted_rate_loop.speed_of_thrust(self.airframe, thrust)
         direct = _NO_MOTORS if motors is None else tuple(map(float, motors))
         impact = _advance(self.buffer, *self._constants, speed, rates, running, noise, motors is not None, direct)
         self.hardest_touchdown = max(self.hardest_touchdown, impact)
@@ -145,48 +141,6 @@ class Plant:
     def battery(self) -> tuple[float, float]:
         """Charge (0..1) and voltage (V) of the airframe's own battery."""
         return float(self.buffer[AT[CHARGE]]), float(self.buffer[AT[VOLTAGE]])
-
-
-def fitted_loop(airframe: Airframe) -> RateLoop:
-    """The airframe's own loop, or one that fits its inertia and its rotors at hover.
-
-    The policy of an airframe that describes none, such as a Crazyflie, commands its motors; only the autopilot's own modes,
-    HOLD and LAND among them, need a loop. It answers an error of the rates with the angular acceleration with which PX4's
-    simulated quadrotor answers it.
-    """
-    if airframe.rate_loop is not None:
-        return airframe.rate_loop
-    gains = [a / effect for a, effect in zip(PROPORTIONAL, _accelerations(airframe), strict=True)]
-    return RateLoop(
-        proportional=tuple(gains),
-        integral=tuple(gain * share for gain, share in zip(gains, INTEGRAL, strict=True)),
-        derivative=tuple(gain * share for gain, share in zip(gains, DERIVATIVE, strict=True)),
-        integral_limit=TORQUE_LIMIT,
-        gyro_cutoff=GYRO_CUTOFF,
-        derivative_cutoff=DERIVATIVE_CUTOFF,
-        delay=0.0,  # it runs beside the motors; their dead time is the airframe's
-    )
-
-
-def speed_of_thrust(airframe: Airframe, thrust: float) -> float:
-    """The command u of each rotor for a thrust of the autopilot, 0..1.
-
-    Layout `rates`: the thrust itself, as PX4 with THR_MDL_FAC 0. Layout `motors`: the speed that gives this share of the
-    full thrust, as PX4 does it with the THR_MDL_FAC that the preflight wants.
-    """
-    if airframe.action_layout == "rates":
-        return thrust
-    speed = float(rotor_speed(airframe.thrust_curve, thrust * airframe.thrust(1.0)))
-    return min(max(speed, 0.0), 1.0)
-
-
-def _accelerations(airframe: Airframe) -> tuple[float, float, float]:
-    """Angular acceleration (rad/s^2) of a normalised torque of 1 about each axis, for small torques at hover."""
-    _, c1, c2 = airframe.thrust_curve
-    lift = c1 + 2 * c2 * airframe.hover  # N per command of one rotor
-    roll, pitch = (sum(map(abs, arms)) * math.sqrt(0.5) * lift for arms in (airframe.rotor_y, airframe.rotor_x))
-    jx, jy, jz = airframe.inertia
-    return roll / jx, pitch / jy, 4 * airframe.torque_per_thrust * lift / jz
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
