@@ -101,6 +101,28 @@ def test_row_34_a_planner_that_streams_on_does_not_steer_the_recovery_back_to_th
     assert math.dist(flight.position[:2], (0.0, 0.0)) < 2.0
 
 
+@pytest.mark.parametrize(("asked", "rung"), [(Request.LAND, LAND), (Request.SHUT_DOWN, LAND), (Request.DISENGAGE, HOLD)])
+def test_row_34_the_autopilot_gets_no_vehicle_in_motion_because_the_operator_asks_in_a_recovery(flight, asked, rung):
+    flight.move_origin(2.8, 0.0, 0.0)
+    flight.fly(0.1, until=lambda: flight.told(EventKind.RECOVERS))
+    flight.ask(asked)
+    assert flight.rung is GUIDE
+    flight.fly(5, until=lambda: flight.rung is not GUIDE)
+    assert flight.told(EventKind.RECOVERED) and math.dist(flight.position, (0.0, 0.0, 1.5)) < 0.1
+    flight.fly(0.1)
+    assert flight.rung is rung
+
+
+def test_row_34_after_a_pilot_has_taken_over_a_recovery_nothing_lands_the_vehicle(flight):
+    flight.move_origin(2.8, 0.0, 0.0)
+    flight.fly(0.1, until=lambda: flight.told(EventKind.RECOVERS))
+    flight.ask(Request.LAND)
+    flight.mode = Mode.OTHER
+    flight.fly(0.1)
+    assert flight.rung is SILENT
+    flight.stays(SILENT, 3)
+
+
 def test_row_34_outside_the_cage_the_autopilot_holds(flight):
     flight.move_origin(3.1, 0.0, 0.0)
     assert flight.rung is HOLD and flight.told(Fault.CAGE_LEFT) and flight.said("0.10 m outside")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from spike_ctrl._files import json_lines, output_paths, yaml_file
+from spike_ctrl._files import json_lines, output_paths, processes, yaml_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl_racing.race_certificate import CertifiedRace, RaceCertificate
 
 FLIGHTS, PLAN = "races.jsonl", "campaign.json"
+Flown: TypeAlias = tuple[list[CertifiedRace], bool]
 
 
 class RaceCampaign:
-    """The flights of a certificate's seeds: each is flown once. Raises UsageError where the folder holds those of others."""
+    """The flights of a certificate's seeds, each flown once. kept: by seed; whether the race without a fault ended early.
+
+    Raises UsageError where the folder holds those of others.
+    """
 
     def __init__(self, folder: Path, certificate: RaceCertificate, model_sha256: str) -> None:
         self.certificate, self.file = certificate, folder / FLIGHTS
@@ -30,22 +35,37 @@ class RaceCampaign:
         for key, value in plan.items():
             if not isinstance(found, dict) or found.get(key) != value:
                 raise UsageError(f"{file}: {key}: found that of other flights, wanted that of these: give another --folder")
-        kept, self._whole = json_lines.read(self.file, _parsed, "race")
-        self.kept = dict(kept)
+        self._read()
 
-    def faulty(self, seed: int) -> tuple[list[CertifiedRace], bool]:
-        """As `RaceCertificate.faulty`; what was flown before is not flown again."""
-        if seed not in self.kept:
-            self.kept[seed] = flown, alarm = self.certificate.faulty(seed)
-            flights = [one._asdict() | {"outcome": one.outcome._asdict()} for one in flown]
-            with self.file.open("a") as file:
-                file.truncate(self._whole)
+    def _read(self) -> int:
+        """Read what was flown; the bytes of its whole lines."""
+        kept, whole = json_lines.read(self.file, _parsed, "race")
+        self.kept: dict[int, Flown] = dict(kept)
+        return whole
+
+    def fly(self, seeds: Sequence[int], workers: int) -> Iterator[None]:
+        """`RaceCertificate.faulty` of the seeds that are missing, in several processes; each is kept as it ends."""
+        with json_lines.alone(self.file) as file:
+            file.truncate(self._read())
+            tasks = {f"race {seed}": (self.certificate, seed) for seed in seeds if seed not in self.kept}
+            for seed, (flown, alarm) in processes.results(_fly, tasks, min(workers, max(len(tasks), 1))):
+                self.kept[seed] = flown, alarm
+                flights = [one._asdict() | {"outcome": one.outcome._asdict()} for one in flown]
                 file.write(json.dumps({"seed": seed, "alarm": alarm, "flights": flights}) + "\n")
-            self._whole = self.file.stat().st_size
-        return self.kept[seed]
+                file.flush()
+                yield
+
+    def flown(self, seeds: Sequence[int]) -> tuple[list[CertifiedRace], list[bool]]:
+        """The flights of these seeds so far, and for each whether its race without a fault ended early."""
+        found = [self.kept[seed] for seed in seeds if seed in self.kept]
+        return [one for flights, _ in found for one in flights], [alarm for _, alarm in found]
 
 
-def _parsed(line: Any) -> tuple[int, tuple[list[CertifiedRace], bool]]:
+def _fly(certificate: RaceCertificate, seed: int) -> tuple[int, Flown]:
+    return seed, certificate.faulty(seed)
+
+
+def _parsed(line: Any) -> tuple[int, Flown]:
     flights = [CertifiedRace(**{**one, "outcome": FlightOutcome(**one["outcome"])}) for one in line["flights"]]
     return int(line["seed"]), (flights, bool(line["alarm"]))
 

@@ -34,6 +34,7 @@ from spike_ctrl_racing.race_room import RaceRoom
 from spike_ctrl_racing.stop_flights import StopFlights
 
 FAULTS = (("policy", "frozen"), ("policy", "scaled"), ("process", "policy_killed"), ("policy", "not_finite"))
+EACH = 2 * len(FAULTS)  # flights of a seed, if each fault strikes once at the fastest and once at the nearest moment
 SCALES = (0.0, 2.5)  # of a scaled policy
 OFF, WIND, NOISE, LATENCY = 0.05, 1.0, 1.0, 0.005  # as of `moving_scenario`, most
 BRAKES, LANDS = 4.0, 40.0  # s after the fault: until it is asked to land, and at most until it has landed

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import atomic_file, json_lines, output_paths
+from spike_ctrl._files import atomic_file, output_paths
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.text_table import text_table
 
@@ -71,7 +71,7 @@ def certify(options: argparse.Namespace) -> int:
     from spike_ctrl.certification.flight_outcome import FAR, HARD
     from spike_ctrl.certification.safety_statistics import upper_bound
     from spike_ctrl_racing import race_certificate, race_room
-    from spike_ctrl_racing.race_campaign import FLIGHTS, RaceCampaign
+    from spike_ctrl_racing.race_campaign import RaceCampaign
     from spike_ctrl_racing.race_certificate import RaceCertificate
 
     if options.json is not None:
@@ -82,12 +82,10 @@ def certify(options: argparse.Namespace) -> int:
     needed = race_room.room(found.policy, words, craft)
     print(f"{words.track.name}, rounds {words.rounds}: {needed}", flush=True)
     certificate = RaceCertificate(name, found.compiled(), craft, words, race_certificate.cage_of(needed))
-    folder.mkdir(parents=True, exist_ok=True)
-    with json_lines.alone(folder / FLIGHTS):
-        campaign = RaceCampaign(folder, certificate, found.manifest.sha256)
-        if campaign.kept:
-            print(f"{folder}: {sum(len(flights) for flights, _ in campaign.kept.values())} flights are there", flush=True)
-        flown, alarms, races = _fly(options, campaign, name)
+    campaign = RaceCampaign(folder, certificate, found.manifest.sha256)
+    if campaign.kept:
+        print(f"{folder}: {sum(len(flights) for flights, _ in campaign.kept.values())} flights are there", flush=True)
+    flown, early, whole = _fly(options, campaign, name)
     if not flown:
         return 130
     head = [
@@ -107,36 +105,43 @@ def certify(options: argparse.Namespace) -> int:
         rows.append(_row(kind, moment, [one for one in flown if (one.outcome.family, one.moment) == (kind, moment)]))
     rows.append(_row("all", "", flown))
     print(text_table(rows))
-    print(f"races without a fault: {races}, ended early by the guide: {alarms} (at most {upper_bound(alarms, races):.2g})")
+    most = upper_bound(sum(early), len(early))
+    print(f"races without a fault: {len(early)}, ended early by the guide: {sum(early)} (at most {most:.2g})")
     for one in race_certificate.broken(flown):
         o = one.outcome
         what = f"seed {o.seed}: {o.faults}: {one.beyond:.2f} m outside, touchdown {o.hit:.2f} m/s, {o.last}"
         print(f"broken (more than {FAR:g} m or {HARD:g} m/s): {what}")
     if options.json:
         output_paths.write_json("--json", options.json, [one.outcome._asdict() | one._asdict() for one in flown])
-    return 1 if race_certificate.broken(flown) else 0
+    return 1 if race_certificate.broken(flown) else 0 if whole else 130
 
 
-def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[Any], int, int]:
-    """Flights with faults, races that ended early without one, and all races. Ctrl-C ends it at once, without this race."""
+def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[Any], list[bool], bool]:
+    """Flights with faults, for each race without one whether it ended early, and whether all were flown.
+
+    Ctrl-C ends it at once, without the races that are being flown.
+    """
     from spike_ctrl.cli._terminal import end_progress, show_line, show_progress
     from spike_ctrl_racing import race_certificate
 
-    flown: list[Any] = []
-    alarms, races = 0, 0
+    seeds, missing, whole = range(options.seed, options.seed), options.flights, True
     try:
-        while len(flown) < options.flights:
-            more, alarm = campaign.faulty(options.seed + races)
-            flown, alarms, races = flown + more, alarms + alarm, races + 1
-            if races == HOPELESS and not flown:
-                end_progress()
-                raise UsageError(f"{name}: began none of {races} races without a fault, wanted a policy that does")
-            done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
-            show_progress(f"{done}, {alarms} of {races} races without a fault ended early", aside=True)
+        while missing > 0:
+            seeds = range(options.seed, seeds.stop + math.ceil(missing / race_certificate.EACH))
+            for _ in campaign.fly(seeds, options.workers):
+                flown, early = campaign.flown(seeds)
+                if len(early) >= HOPELESS and not flown:
+                    end_progress()
+                    raise UsageError(f"{name}: began none of {len(early)} races without a fault, wanted a policy that does")
+                done = f"{len(flown)}/{options.flights} flights, {len(race_certificate.broken(flown))} broken"
+                show_progress(f"{done}, {sum(early)} of {len(early)} races without a fault ended early", aside=True)
+            missing = options.flights - len(campaign.flown(seeds)[0])
     except KeyboardInterrupt:
-        show_line(f"stopped: {len(flown)} of {options.flights} flights are in the table; the command goes on", aside=True)
+        whole = False
+        count = len(campaign.flown(seeds)[0])
+        show_line(f"stopped: {count} of {options.flights} flights are in the table; the command goes on", aside=True)
     end_progress()
-    return flown, alarms, races
+    return *campaign.flown(seeds), whole
 
 
 def _row(kind: str, moment: str, part: list[Any]) -> list[str]:

@@ -9,6 +9,7 @@ was stopped.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ HELD_OUT = 1_000_000  # added to the seed of drawn courses, which no training dr
 RANGES = {
     "drawn": (0, 10000), "rounds": (1, 100), "seconds": (1.0, 1000.0), "spread": (0.0, 0.5), "noise": (0.0, 5.0),
     "late": (0, 4), "updates": (1, 10**6), "fast": (0.5, 30.0), "low": (0.8, 10.0), "flights": (1, 10**6),
-    "seed": (0, HELD_OUT - 1),
+    "workers": (1, 1024), "seed": (0, HELD_OUT - 1),
 }  # fmt: skip
 
 USED = {  # options of each kind of race command
@@ -48,7 +49,7 @@ USED = {  # options of each kind of race command
     "train": "seed output updates fast origin airframe",
     "draw": "seed output low",
     "room": "seed rounds",
-    "certify": "seed rounds flights folder json",
+    "certify": "seed rounds flights folder json workers",
 }
 
 
@@ -96,6 +97,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     halls = parser.add_argument_group("halls, `race draw`, `race room`, `race certify`")
     halls.add_argument("--low", type=float, metavar="H", help="lowest centre of a gate of a drawn course, m (default: 1.3)")
     halls.add_argument("--flights", type=int, default=160, help="certified flights with a fault (default: 160)")
+    halls.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
     halls.add_argument(
         "--folder", type=Path, help="where certified flights are kept (default: runs/race_certify/MODEL-COURSE-ROUNDS)"
     )

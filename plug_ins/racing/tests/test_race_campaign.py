@@ -24,14 +24,22 @@ class Certificate:
 
 def test_what_was_flown_is_kept_and_what_was_cut_off_is_flown_again(tmp_path):
     whole = RaceCampaign(tmp_path, Certificate(), "sha")
-    flown = {seed: whole.faulty(seed) for seed in (3, 4)}
+    list(whole.fly((3, 4), 1))
     with (tmp_path / FLIGHTS).open("a") as file:
         file.write('{"seed": 5, "ala')
     again = RaceCampaign(tmp_path, Certificate(), "sha")
-    assert {seed: again.faulty(seed) for seed in (3, 4)} == flown
-    assert again.certificate.flown == []
-    again.faulty(5)
+    assert again.flown((3, 4)) == whole.flown((3, 4)) and again.flown((3, 4))[1] == [True, False]
+    list(again.fly((3, 4, 5), 1))
+    assert again.certificate.flown == [5]
     assert sorted(RaceCampaign(tmp_path, Certificate(), "sha").kept) == [3, 4, 5]
+
+
+def test_several_processes_fly_the_races_of_one(tmp_path):
+    folders = [tmp_path / str(workers) for workers in (1, 2)]
+    for workers, folder in enumerate(folders, 1):
+        list(RaceCampaign(folder, Certificate(), "sha").fly(range(6), workers))
+    one, two = (sorted((folder / FLIGHTS).read_text().splitlines()) for folder in folders)
+    assert one == two and len(one) == 6
 
 
 def test_the_folder_of_another_model_is_refused(tmp_path):

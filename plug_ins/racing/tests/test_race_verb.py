@@ -159,25 +159,27 @@ def test_an_option_that_would_do_nothing_is_refused(words, message):
 
 
 def test_a_certificate_of_a_policy_that_begins_no_race_ends(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("spike_ctrl_racing.race_campaign.RaceCampaign.faulty", lambda self, seed: ([], True))
+    monkeypatch.setattr("spike_ctrl_racing.race_certificate.RaceCertificate.faulty", lambda self, seed: ([], True))
     with pytest.raises(UsageError, match="began none of 10 races without a fault"):
-        _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path)
+        _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path, "--workers", 1)
 
 
 def test_ctrl_c_ends_a_certificate_within_its_race_and_tells_the_races_before(tmp_path, monkeypatch, capsys):
     outcome = FlightOutcome(0, "frozen", "race", "", "frozen at 3 s", -0.5, 0.2, 0.1, "", "LAND", 12.0)
 
+    races = tmp_path / "races.jsonl"
+
     def faulty(self, seed):
         if seed == 2:
-            with pytest.raises(UsageError, match="found a process that adds to it"), json_lines.alone(self.file):
+            with pytest.raises(UsageError, match="found a process that adds to it"), json_lines.alone(races):
                 pass
             os.kill(os.getpid(), signal.SIGINT)
             raise AssertionError("the race goes on")
         return [CertifiedRace(outcome, "fastest", 9.5, -0.5)], False
 
-    monkeypatch.setattr("spike_ctrl_racing.race_campaign.RaceCampaign.faulty", faulty)
-    assert _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path) == 0
+    monkeypatch.setattr("spike_ctrl_racing.race_certificate.RaceCertificate.faulty", faulty)
+    assert _run("certify", "hall", "racer_gates", "--rounds", 1, "--folder", tmp_path, "--workers", 1) == 130
     shown = capsys.readouterr()
     assert "races without a fault: 2, ended early by the guide: 0" in shown.out and "stopped: 2 of " in shown.err
-    with json_lines.alone(tmp_path / "races.jsonl"):
+    with json_lines.alone(races):
         pass

@@ -126,7 +126,8 @@ def advance(
     if now - since > plan.land_timeout:
         return _next(mission, MissionPhase.DONE, now, mission.failure or f"not landed within {plan.land_timeout:g} s")
     # On LAND nothing is left to ask for. On SILENT a pilot or the autopilot has taken over and is left alone.
-    return (mission, (), None) if rung >= Rung.LAND else _ask(mission, Request.LAND, now, plan)
+    asked = rung >= Rung.LAND or ladder.waiting is Request.LAND
+    return (mission, (), None) if asked else _ask(mission, Request.LAND, now, plan)
 
 
 def _engage(mission: Mission, ladder: Ladder, since: float, now: float, plan: MissionPlan, refusal: str) -> MissionStep:

@@ -25,6 +25,8 @@ OWN_FLIGHT = (Mode.HOLD, Mode.RETURN)  # the autopilot flies by itself, and no l
 
 def move(ladder: Ladder, requests: tuple[Request, ...], facts: Facts, limits: LadderLimits) -> Move:
     """One step: the operator's requests, then the autopilot's mode, faults, take-off, recovery and hand-over."""
+    if ladder.waiting is not None and ladder.recovering is None:
+        requests, ladder = (ladder.waiting, *requests), ladder._replace(waiting=None)
     done = Move(ladder)
     for request in requests:
         done = _then(done, obey(done.ladder, request, facts))

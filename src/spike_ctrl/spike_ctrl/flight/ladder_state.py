@@ -20,6 +20,7 @@ from spike_ctrl.flight.event import Cause, Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Findings, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.rotor_check import LostRotor
 from spike_ctrl.flight.setpoint import Target, hold
 from spike_ctrl.flight.state_checks import Sample
@@ -43,6 +44,7 @@ class Ladder(NamedTuple):
     taking_off: bool = False
     armed_since: float | None = None  # when this stack had the vehicle armed for a take-off
     recovering: Finding | None = None  # the fault that the guide recovers from
+    waiting: Request | None = None  # what the operator asked for meanwhile
     settled_since: float | None = None  # since when the recovering vehicle is at rest
     guide_suspect: bool = False  # if the vehicle tumbles in this recovery, it is the guide's doing
     latched: Finding | None = None  # the fault that ended the last engagement
@@ -74,7 +76,7 @@ class Ladder(NamedTuple):
     def cruises(self, status: Autopilot | None) -> bool:
         """Whether only a fault or a request changes it: on SILENT, or as the autopilot obeys and nothing is awaited."""
         obeys = status is not None and status.armed and status.mode is MODES.get(self.rung)
-        awaits = self.wanted or self.taking_off or self.recovering is not None
+        awaits = self.wanted or self.taking_off or self.recovering is not None or self.waiting is not None
         return self.rung is Rung.SILENT or (obeys and self.armed and self.confirmed and not awaits)
 
 
@@ -181,6 +183,7 @@ def change_rung(
         wanted=False,
         taking_off=False,
         recovering=None,
+        waiting=None if rung is Rung.SILENT else ladder.waiting,
         settled_since=None,
         asked_at=-math.inf,
         may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),

@@ -10,7 +10,10 @@ from spike_ctrl.flight.request import Request
 
 
 def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
-    """The ladder after a request. A refused request changes nothing, and its event gives all reasons."""
+    """The ladder after a request. A refused request changes nothing, and its event gives all reasons.
+
+    The autopilot would get a vehicle in motion while the guide recovers: to hold follows then, and to land waits for it.
+    """
     if obstacles := tuple(_obstacles(ladder, request, facts)):
         refused = Event(facts.now, EventKind.REFUSED, request, ladder.rung, obstacles=obstacles, since=ladder.because)
         return Move(ladder, events=(refused,))
@@ -21,6 +24,9 @@ def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
         ladder = ladder._replace(shutting_down=True)
         if not ladder.commanding and not (ladder.rung is Rung.HOLD and facts.airborne):
             return Move(ladder, events=(Event(facts.now, asked, request, ladder.rung),))
+    if ladder.recovering is not None and facts.airborne:
+        waits = ladder if request is Request.DISENGAGE else ladder._replace(waiting=request)
+        return Move(waits, events=(Event(facts.now, asked, request, ladder.rung),))
     pilot_flies = facts.autopilot is not None and facts.autopilot.mode is Mode.OTHER
     landing = request is not Request.DISENGAGE and facts.airborne and not pilot_flies
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
@@ -35,7 +41,7 @@ def _engage(ladder: Ladder, request: Request, facts: Facts) -> Move:
     """To GUIDE. On GUIDE already, only the operator's wish changes."""
     wanted = request is Request.ENGAGE
     if ladder.rung is Rung.GUIDE:
-        ladder = ladder._replace(wanted=wanted, wanted_since=facts.now, latched=None)
+        ladder = ladder._replace(wanted=wanted, wanted_since=facts.now, latched=None, waiting=None)
         return Move(ladder, events=(Event(facts.now, EventKind.ASKED, request, Rung.GUIDE),))
     target = None if ladder.rung is Rung.SNN or facts.sample is None else hold_here(facts.sample)
     armed = facts.autopilot is not None and facts.autopilot.armed

@@ -192,7 +192,7 @@ class Run:
         about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
         about |= {"seed": learner.seed} | learner.step_counts()
         about |= {"bags": [str(bag) for bag in self.bags]} if self.bags else {}
-        output_paths.write_json("", self.folder / "run.json", about, STANDS)
+        output_paths.write_json("--run", self.folder / "run.json", about, STANDS)
 
     def finish(self) -> Evaluation:
         """The frozen evaluation of the best policy, which may be trimmed before, written into its checkpoint and to
@@ -209,7 +209,7 @@ class Run:
         self.save_policy(
             saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, weights
         )
-        output_paths.write_json("", self.folder / "evaluation.json", figures, STANDS)
+        output_paths.write_json("--run", self.folder / "evaluation.json", figures, STANDS)
         self.save()
         self.close()
         return evaluation
