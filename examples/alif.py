@@ -11,8 +11,6 @@ In a recipe, with any of the algorithms:
     spike-ctrl train examples/alif.yaml
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 python examples/custom_trajectory.py
 """
 
-from __future__ import annotations
-
 import math
 
 import spike_ctrl

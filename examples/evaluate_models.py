@@ -4,8 +4,6 @@ python examples/evaluate_models.py
 python examples/evaluate_models.py --starts 64     # a first look
 """
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

@@ -3,8 +3,6 @@
 network: {class: examples.gru:GRU, hidden: 64}
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -4,8 +4,6 @@ It needs `pip install mini-quadlib==0.2.0`, Linux on x86-64, and an airframe wit
   spike-ctrl adapt models/crazyflie_robust.safetensors --who policy guide examples.l1_guide:L1Guide
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import mini_quadlib as quad

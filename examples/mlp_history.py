@@ -3,8 +3,6 @@
 network: {class: examples.mlp_history:MLPWithHistory, hidden: 64, history: 16}
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

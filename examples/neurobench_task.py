@@ -7,8 +7,6 @@ So a sample is the number of a start here, and the answer is the flight that the
 step. Its own metrics need no change; return and survival take the place of accuracy.
 """
 
-from __future__ import annotations
-
 import gymnasium
 import snntorch
 import torch

@@ -4,8 +4,6 @@ python examples/own_airframe.py                    # a minute
 python examples/own_airframe.py --steps 100000     # a first look
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 

@@ -12,8 +12,6 @@ task:
 On the command line: spike-ctrl eval models/crazyflie.safetensors --insert wind=examples.own_physics:turbulence
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

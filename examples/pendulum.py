@@ -7,8 +7,6 @@ It learns from the reward alone (bc 0), through the protocol that the learner us
 mean return of -200 counts as solved.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ python examples/quick_start.py                     # 30 s
 python examples/quick_start.py --steps 100000      # a first look
 """
 
-from __future__ import annotations
-
 import argparse
 
 import spike_ctrl

@@ -7,8 +7,6 @@ One round from rest before the first gate, in each of crazyflow's Crazyflies. cr
 A table: the share that passed each gate and touched nothing, and the time from the start to the last gate.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 

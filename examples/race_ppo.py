@@ -7,8 +7,6 @@ PPO's critic takes the quadrotor's 18 numbers; here it takes the 30 of a race. A
 learns nothing in five million steps.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

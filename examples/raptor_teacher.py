@@ -5,8 +5,6 @@
 It gives motor commands from the observation and its own last action, and tells from both which vehicle it flies.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -6,8 +6,6 @@ It flies some steps with noise, and makes those actions more likely after which 
 PPO (`spike_ctrl.learn.ppo`) is the same idea with a critic, several passes over each flight, and bounds on each step.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -7,8 +7,6 @@ task:
     level: {function: examples.reward_terms:level, weight: 0.2}
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numpy.typing import NDArray

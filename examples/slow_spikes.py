@@ -11,8 +11,6 @@ In a recipe, on which examples/any_quad_slow.yaml is based:
     network: {class: "examples.slow_spikes:SlowSpikes", hidden: [256, 128], readout_leak: true, adaptive: false, delays: 0}
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple

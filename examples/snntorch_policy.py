@@ -5,8 +5,6 @@
 It flies as `crazyflie` does: snnTorch's Leaky takes the threshold away in the step after a spike, and so does ours.
 """
 
-from __future__ import annotations
-
 import snntorch
 import torch
 from torch import nn

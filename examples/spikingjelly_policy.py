@@ -6,8 +6,6 @@ It flies as `crazyflie_hard_reset` does. spikingjelly's own LIFNode has one leak
 each neuron. Its soft reset leaks with the membrane, and ours does not: with the soft reset the two differ.
 """
 
-from __future__ import annotations
-
 import torch
 from spikingjelly.activation_based import neuron
 from torch import nn

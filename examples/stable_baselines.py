@@ -8,8 +8,6 @@ All vehicles fly in one batched environment. `Vehicles` shows it to Stable-Basel
 episode ended starts the next one in the same step.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from typing import Any

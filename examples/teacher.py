@@ -3,8 +3,6 @@
 guide: {class: examples.teacher:SmoothGuide, share: 0.4}
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

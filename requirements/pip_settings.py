@@ -3,8 +3,6 @@
 A variable that is set already stays as it is.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import shlex

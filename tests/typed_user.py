@@ -1,7 +1,5 @@
 """A small program of a user who checks types: mypy --strict must find no fault in it, and know the types it asks for."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

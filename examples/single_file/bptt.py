@@ -9,8 +9,6 @@ python examples/single_file/bptt.py --seed 1
 python examples/single_file/bptt.py --steps 200000      # a first look
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import time

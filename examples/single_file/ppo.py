@@ -10,8 +10,6 @@ python examples/single_file/ppo.py --seed 1
 python examples/single_file/ppo.py --steps 500000       # a first look
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import math

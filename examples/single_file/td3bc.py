@@ -10,8 +10,6 @@ python examples/single_file/td3bc.py --seed 1
 python examples/single_file/td3bc.py --steps 60000      # a first look
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import math

@@ -1,7 +1,5 @@
 """How fast a certification flies: virtual seconds per second of CPU, of one process."""
 
-from __future__ import annotations
-
 import time
 
 from spike_ctrl._files import resources

@@ -6,8 +6,6 @@ processor prepares. `cpu` are the kernels that train by default, `warp` those of
 the same on a card. A card is worth its price with thousands of vehicles.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import os

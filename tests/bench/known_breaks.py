@@ -7,8 +7,6 @@ autopilot's own estimate, G a frozen policy that commands motors. Drawn by the t
 (docs/what_can_fail.md), at the ends of their ranges, without wind, on the airframe as it is described.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

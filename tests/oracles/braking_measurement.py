@@ -5,8 +5,6 @@
 The flight limits (flight/braking.py) must bound these; a test holds that.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -6,8 +6,6 @@ python tests/oracles/docstring_count.py --missing    # also the names that have 
 A public name is a module, a class, a function, a method or a property without an underscore in front, in public modules.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Test files are rewritten once for all workers of a run: pytest does it in each, where no earlier run has left them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -3,8 +3,6 @@
 The motion is integrated by scipy, from equations that are written here and know nothing of the simulator's kernels.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

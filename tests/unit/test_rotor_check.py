@@ -1,7 +1,5 @@
 """A rotor with less thrust than commanded: found within .2 s, with its number and share, and never on a healthy vehicle."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

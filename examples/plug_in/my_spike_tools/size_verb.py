@@ -3,8 +3,6 @@
 One line for each array of weights, and their sum.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The format npz: the weights as a compressed NumPy archive."""
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Adaptation in a flight's report: what was estimated of the vehicle, what was offered, and which policy commanded when."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path

@@ -4,8 +4,6 @@ The error of a hover is how far the true place is from the set-point, less the e
 estimator wanders by centimetres, which no pilot can see. Without noise the error is the true distance.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

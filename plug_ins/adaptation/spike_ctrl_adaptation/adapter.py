@@ -7,8 +7,6 @@ The policy in command was made for a vehicle. It is tuned anew where the estimat
 twice in a row; where the vehicle stays away from its set-point; or on request.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the bag of a flight holds of adaptation: estimates of the vehicle, policies that were offered, and who commanded."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -6,8 +6,6 @@ Parameters are drawn from the estimate's covariance, correlations included. Whet
 well, since flight does not show it.
 """
 
-from __future__ import annotations
-
 import hashlib
 from contextlib import suppress
 from dataclasses import replace

@@ -7,8 +7,6 @@ The rewards follow from the states. TD3BC, as recipe `td3bc` has it, begins from
 actions that flew, and follows its critic's opinion of what is better. The critic knows neither rotor speeds nor forces.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import replace
 

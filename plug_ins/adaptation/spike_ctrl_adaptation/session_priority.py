@@ -1,7 +1,5 @@
 """How a process leaves the cores to those that have deadlines: the lowest priority of all, for it and its session."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

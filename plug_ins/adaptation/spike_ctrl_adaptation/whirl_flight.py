@@ -4,8 +4,6 @@ The policy is driven round its set-point. The force has no mean, so a policy tha
 may learn from the transitions of the flight instead.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

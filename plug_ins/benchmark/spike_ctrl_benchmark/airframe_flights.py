@@ -5,8 +5,6 @@ costs a weak and sluggish quadrotor more height than the box of 1.5 m has, whoev
 and within LOST.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

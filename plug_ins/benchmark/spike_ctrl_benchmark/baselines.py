@@ -1,7 +1,5 @@
 """Controllers that nobody trained here, by the names that `spike-ctrl eval` and `benchmark` give them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

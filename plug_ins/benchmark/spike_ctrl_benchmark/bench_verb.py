@@ -4,8 +4,6 @@ All parts together go to build/bench.json. Figures are of this machine and this 
 times, and leave the machine alone while it measures.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import os

@@ -4,8 +4,6 @@ Entries are checkpoints, the baselines guide, pid, mellinger and raptor, or code
 without arguments and gives a policy. docs/benchmark.md says what is flown and what the figures mean.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Controllers whose commands are corrected for the vehicle that flies: for its battery's voltage, for its hover throttle."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

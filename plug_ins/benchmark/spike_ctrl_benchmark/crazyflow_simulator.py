@@ -4,8 +4,6 @@ The map of rotors reads the parameters that crazyflow ships; nothing of them is 
 for speeds in rpm: world z up, body x forward and y left, quaternions x, y, z, w, body rates.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

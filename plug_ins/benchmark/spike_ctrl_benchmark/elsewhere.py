@@ -1,7 +1,5 @@
 """Flies controllers in the simulators of others for `spike-ctrl eval --simulator`: tables, and figures for its JSON."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

@@ -6,8 +6,6 @@ appears in a hover. airframes: whole quadrotors that nobody described to the con
 one rotor fails at a random time in a hover, a figure-eight and a step. thrown: any attitude, fast and turning.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import functools

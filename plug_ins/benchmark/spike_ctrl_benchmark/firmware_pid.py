@@ -9,8 +9,6 @@ airframe's weight; there it is a parameter, 36000. The observation's velocity is
 that moves is fed forward; the firmware leaves that out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple

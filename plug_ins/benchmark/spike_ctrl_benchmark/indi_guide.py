@@ -5,8 +5,6 @@ body rates show the force and torque that acted. What the commands should have g
 filters, is taken off. The rest is the disturbance that the geometric guide is told, a wrong mass or thrust included.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple

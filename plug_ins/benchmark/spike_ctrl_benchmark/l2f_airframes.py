@@ -5,8 +5,6 @@ cannot be said in its parameters. A steady force is part of its gravity here. A 
 rotor's thrust, the four of which add up to nothing.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any

@@ -4,8 +4,6 @@ Starts, set-points, observation and what a privileged guide is told are those of
 A dead time and a battery act on commands before l2f sees them, as they do before our rotors.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

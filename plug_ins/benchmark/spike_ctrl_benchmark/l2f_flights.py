@@ -1,7 +1,5 @@
 """Whole airframes in l2f, the simulator in which RAPTOR learned: `spike-ctrl eval --protocol airframes --simulator l2f`."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

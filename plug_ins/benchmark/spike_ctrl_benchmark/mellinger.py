@@ -5,8 +5,6 @@ factor one half, moments in counts of thrust, a derivative of the body rates. Tw
 there at 500 Hz; the force is that of the airframe, there `massThrust` counts per newton.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple

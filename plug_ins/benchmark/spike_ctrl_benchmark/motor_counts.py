@@ -5,8 +5,6 @@ so that the thrust is proportional to the count. Here 65535 is the thrust of a r
 airframe's thrust curve gives u. Source: bitcraze/crazyflie-firmware, power_distribution_quadrotor.c, legacy mode.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ commands. The first three are 20 % off and the delay is 20 ms, in all combinatio
 plant are flown a hover, a step of 2 m, and a figure-eight of 2 m span in 8 s.
 """
 
-from __future__ import annotations
-
 from itertools import product
 from typing import NamedTuple
 

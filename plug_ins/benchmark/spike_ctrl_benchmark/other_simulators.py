@@ -4,8 +4,6 @@ A simulator gives states and takes commands u. Observation, starts, crashes and 
 nothing of a simulator's parameters reaches a controller: it sees the 18 numbers alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """The line of progress of flights that come one after another."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

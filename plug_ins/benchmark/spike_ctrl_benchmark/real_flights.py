@@ -5,8 +5,6 @@ references of the flights: a hover, and circle, figure-eight and trefoil of 1 m 
 farther than LOST from its set-point is lost.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

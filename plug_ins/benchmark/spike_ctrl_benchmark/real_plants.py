@@ -1,7 +1,5 @@
 """A real Crazyflie as it was identified: how its plants differ, and how its sensors err."""
 
-from __future__ import annotations
-
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_noise import SensorSettings
 

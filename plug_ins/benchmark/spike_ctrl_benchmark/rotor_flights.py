@@ -6,8 +6,6 @@ the rotor that is left with (1 - l) T_max carries a quarter of the weight. All o
 Each vehicle is the airframe or, where that carries drawn ones, a drawn airframe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

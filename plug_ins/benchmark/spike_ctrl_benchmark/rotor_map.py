@@ -3,8 +3,6 @@
 The order is found from where the rotors are, and no table of numbers is kept: what a simulator says of its geometry decides.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

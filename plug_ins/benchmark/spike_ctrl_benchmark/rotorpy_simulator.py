@@ -4,8 +4,6 @@ It speaks our language but for speeds in rad/s and the order of its rotors: worl
 quaternions x, y, z, w, body rates.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

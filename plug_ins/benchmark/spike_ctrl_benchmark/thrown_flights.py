@@ -1,7 +1,5 @@
 """Thrown vehicles: any attitude, uniform on SO(3), on each axis up to 3 m/s and 15 rad/s, 3 m above the ground."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

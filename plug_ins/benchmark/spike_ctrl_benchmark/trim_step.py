@@ -3,8 +3,6 @@
 What does so in a policy is its spiking state alone: no weight changes.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The option --autopilot of `spike-ctrl preflight`: beside which autopilot the flight is; PX4 without it."""
 
-from __future__ import annotations
-
 import argparse
 
 EXAMPLES = """

@@ -1,7 +1,5 @@
 """The autopilot link `betaflight`: commands as MSP override, states from poses and gyro, HOLD and LAND by its own keeper."""
 
-from __future__ import annotations
-
 import os
 import queue
 import select

@@ -5,8 +5,6 @@ firmware does: while MSP override is on and the vehicle is disarmed, MSP_RC must
 and no other channel may change.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -16,8 +16,6 @@ flies when override frames, poses or the pilot's switch stop. The firmware itsel
 safety property was violated.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

@@ -5,8 +5,6 @@ end. It counts the requests for the IMU and their answers, and takes out the wor
 says up to which state it has commanded. So the simulation knows whose turn it is. A cable that is `cut` swallows all.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import select

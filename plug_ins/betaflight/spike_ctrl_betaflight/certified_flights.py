@@ -1,7 +1,5 @@
 """Random flights with faults beside Betaflight, and how often they violated the safety property."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Betaflight's command line (CLI) over a line that else carries MSP. Arming is barred from its first word to the restart."""
 
-from __future__ import annotations
-
 import re
 import time
 

@@ -6,8 +6,6 @@ lowest bit first. A channel of 992 is 1500 us, 172 is 988 us and 1811 is 2012 us
 (https://github.com/tbs-fpv/tbs-crsf-spec).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

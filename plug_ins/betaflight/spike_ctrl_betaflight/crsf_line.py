@@ -4,8 +4,6 @@ serial:DEVICE[:BAUD]  420000 baud where none is given, which is no usual rate: L
 tcp:HOST:PORT
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import socket

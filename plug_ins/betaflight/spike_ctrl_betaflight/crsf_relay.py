@@ -3,8 +3,6 @@
 The sticks come as MSP_SET_RAW_RC, as they would go to the flight controller. What Betaflight says goes back to the receiver.
 """
 
-from __future__ import annotations
-
 import select
 import socket
 from collections.abc import Callable

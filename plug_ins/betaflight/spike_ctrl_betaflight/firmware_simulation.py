@@ -6,8 +6,6 @@ firmware also finds a pace for its clock from the stamps of two packets; stamps 
 it is, which is 1.
 """
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable, Sequence
 

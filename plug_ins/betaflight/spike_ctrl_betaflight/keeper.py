@@ -3,8 +3,6 @@
 It holds the place and yaw where it began, or sinks from there at a steady speed.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl.airframe import Airframe

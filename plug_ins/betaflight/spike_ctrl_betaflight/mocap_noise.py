@@ -1,7 +1,5 @@
 """What simulated motion capture adds to a true motion: white noise of position, attitude and velocity. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from spike_ctrl.control.trajectory import Vector

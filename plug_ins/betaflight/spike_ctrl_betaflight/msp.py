@@ -6,8 +6,6 @@ CRC-8 (DVB-S2). Numbers are little-endian. Rates are those of the body in FLU: a
 the left are positive.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from collections import Counter

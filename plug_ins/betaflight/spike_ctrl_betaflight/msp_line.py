@@ -4,8 +4,6 @@ tcp:HOST:PORT       the firmware's simulation, or a network bridge
 serial:DEVICE:BAUD  a UART of the flight controller
 """
 
-from __future__ import annotations
-
 import os
 import select
 import socket

@@ -6,8 +6,6 @@ sitl                            what a running `spike-ctrl betaflight sitl` says
 sitl:FOLDER                     the same, of one with --folder FOLDER
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

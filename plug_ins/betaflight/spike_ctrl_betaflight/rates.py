@@ -13,8 +13,6 @@ and EXPO of the CLI (the first two have other names for some kinds), the five ki
 the pulse whose rate is nearest to the wanted one.
 """
 
-from __future__ import annotations
-
 import bisect
 import math
 from collections.abc import Sequence

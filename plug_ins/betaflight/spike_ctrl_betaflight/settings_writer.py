@@ -4,8 +4,6 @@ MSP OVERRIDE does nothing before its switch is on, and the rate of a serial port
 failsafe and switches are the pilot's: they are typed by hand.
 """
 
-from __future__ import annotations
-
 import time
 from typing import NamedTuple
 

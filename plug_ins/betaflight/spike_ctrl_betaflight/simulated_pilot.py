@@ -4,8 +4,6 @@ The switches are those of `firmware.SETTINGS`: channel 5 arms, 6 is MSP override
 computer's patience, and sees the true motion.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ pose the vehicle's time stands still until the companion asks for the IMU, goes 
 stands still again until the flight has. A flight that says nothing is flown in real time, or slower on a busy computer.
 """
 
-from __future__ import annotations
-
 import math
 import select
 import sys

@@ -1,7 +1,5 @@
 """The truth of the simulation as motion capture would tell it: nav_msgs/Odometry, its twist in the body."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,8 +4,6 @@ A library that is loaded before the C library answers the firmware's questions f
 beside the firmware's eeprom, with the compiler that built the firmware. A busy computer then flies slower, and not worse.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

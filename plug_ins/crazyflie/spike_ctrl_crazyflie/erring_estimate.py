@@ -4,8 +4,6 @@ The errors are those of `sim.sensor_noise`, new ones every 10 ms with straight l
 late; attitude and body rates, which the vehicle measures itself, are not.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats

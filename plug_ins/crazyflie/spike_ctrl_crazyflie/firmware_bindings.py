@@ -5,8 +5,6 @@ they lack is the battery compensation, whose numbers are facts of motors.c and p
 bitcraze/crazyflie-firmware, 2026.08: a motor's thrust is a cubic of its voltage.
 """
 
-from __future__ import annotations
-
 import importlib
 import math
 import sys

@@ -7,8 +7,6 @@ the filter is told. The board's low-pass of the accelerometer is left out. Posit
 anchors are not here: the bindings hold no measurement of a position, nor of a sweep.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """References of recorded flights, flown again on the identified plant by policies and by the firmware's own controllers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path

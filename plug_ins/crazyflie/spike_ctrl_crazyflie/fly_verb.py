@@ -5,8 +5,6 @@ the trajectories between. Ctrl-C lands. Exit code 0: flown and landed; 1: refuse
 wrong. Nothing of this has flown on a real vehicle.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import math

@@ -5,8 +5,6 @@ set-points that are streamed. Whatever goes wrong, the policy is disabled and th
 firmware's own watchdog levels it, and switches its motors off.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

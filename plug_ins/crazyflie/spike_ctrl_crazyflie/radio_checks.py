@@ -3,8 +3,6 @@
 `params` and `logs` are the firmware's tables of contents, group by group, as cflib downloads them on connecting.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The log of a flight over the radio: its blocks, and what came of them as a flight that becomes a bag."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ The plant is the airframe as it was identified, with its spread, a battery, and 
 --estimator, all fly on what its Kalman filter makes of their sensors. The first column is the vehicle of the flight itself.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

@@ -3,8 +3,6 @@
 The laws are those of `sim.airframe_sampler`, and for the rate loop of `sim.loop_sampler`.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

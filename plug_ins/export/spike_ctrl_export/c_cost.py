@@ -10,8 +10,6 @@ VFMA 3, VADD 1, store 1, comparison 1, taken branch 3. A Cortex-M7 predicts the 
 time: half a cycle for each, VFMA one more. Neither was measured on a real processor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple

@@ -5,8 +5,6 @@ C are lowered until that is so, which the program checks; its code stays the sam
 for each instruction, and a loop of known length tells how many of them are a tick of the processor's timer.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

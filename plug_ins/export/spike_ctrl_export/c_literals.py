@@ -1,7 +1,5 @@
 """Numbers and text as literals of C."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Compiles exported C for this computer: runs its self-test, times it, and evaluates it as a policy."""
 
-from __future__ import annotations
-
 import ctypes
 import shutil
 import subprocess

@@ -6,8 +6,6 @@ costs nothing. Another prefix than "policy" names all of these anew, so that pol
 program.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The step of a policy as C, in float32 and in integers: its constant arrays and its functions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import pairwise
 

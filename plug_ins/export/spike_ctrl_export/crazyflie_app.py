@@ -4,8 +4,6 @@ The C files in crazyflie_app/ are the same for every policy. What depends on it 
 structures, units and frames of the firmware are those of its stabilizer_types.h (bitcraze/crazyflie-firmware, 2026.08).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

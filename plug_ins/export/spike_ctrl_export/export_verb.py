@@ -4,8 +4,6 @@ The checkpoint's self-test runs through the result. docs/export.md describes the
 formats, docs/plug_ins.md how a package of yours adds one.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from types import ModuleType

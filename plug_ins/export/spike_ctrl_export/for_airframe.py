@@ -3,8 +3,6 @@
 The weights stay; the contract names the airframe. Whatever flies it then checks that as it does for every other policy.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

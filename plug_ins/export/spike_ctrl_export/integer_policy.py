@@ -8,8 +8,6 @@ is the number of fraction bits of its layer. Observations are in units of 2^-12 
     U_t = (beta U_{t-1}) / 2^15 - s_{t-1} theta + b + I_t          soft reset; a hard one sets U_{t-1} to 0 instead
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -11,8 +11,6 @@ reset is refused. A recurrent layer hears its spikes of the last step through an
 Importers ignore metadata, and each takes other things for granted: READERS has the form of the file that each reads.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping

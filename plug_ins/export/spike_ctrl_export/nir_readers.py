@@ -4,8 +4,6 @@ Each reader gets the file as its own documentation says and is stepped as that s
 that answers otherwise in silence is not. `spike-ctrl export MODEL --to nir --readers` shows it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import io

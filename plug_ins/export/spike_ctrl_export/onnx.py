@@ -6,8 +6,6 @@ outputs  action [vehicles, 4] in [-1, 1], next_membrane, spike [vehicles, neuron
 A network of another kind than ours is written as the graph that it is, with its weights inside.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

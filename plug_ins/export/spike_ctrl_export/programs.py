@@ -1,7 +1,5 @@
 """Other programs that compile, simulate or prove what was exported."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Sequence

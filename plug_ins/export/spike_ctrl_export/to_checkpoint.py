@@ -1,7 +1,5 @@
 """The format checkpoint: a policy that was trained on many airframes, for one of yours."""
 
-from __future__ import annotations
-
 import argparse
 
 from spike_ctrl._files.errors import UsageError

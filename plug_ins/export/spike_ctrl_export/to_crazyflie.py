@@ -1,7 +1,5 @@
 """The format crazyflie: an app for the Crazyflie's firmware."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The format nir: a graph for neuromorphic tool chains."""
 
-from __future__ import annotations
-
 import argparse
 
 from spike_ctrl._files.errors import UsageError

@@ -1,7 +1,5 @@
 """The format onnx: a model for inference runtimes."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The flight condition `separation`: the cage of this flight overlaps with that of no other in the ROS domain."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

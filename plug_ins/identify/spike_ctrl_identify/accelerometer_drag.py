@@ -6,8 +6,6 @@ f: specific force, v: velocity, both in the body. An output error finds less dra
 from f, leaves a part of it to the trim force.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

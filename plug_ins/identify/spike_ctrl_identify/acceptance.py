@@ -1,7 +1,5 @@
 """What a policy must do in simulation before it may be tried on the vehicle that it was trained for."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from spike_ctrl._files.text_table import text_table

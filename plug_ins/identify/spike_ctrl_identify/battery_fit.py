@@ -5,8 +5,6 @@
 with the load late by the time constant sag_time: what `sim.voltage` simulates. `full` and `empty` are not told by a flight.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Maps are YAML files: those in maps/ are known by name, and the first that recogn
 `spike-ctrl import --print-map NAME` shows one to begin with; docs/import.md explains each key.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, make_dataclass

@@ -1,7 +1,5 @@
 """A logged flight on control ticks of 10 ms: interpolated between near samples, unknown across gaps."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

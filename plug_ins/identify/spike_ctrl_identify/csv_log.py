@@ -1,7 +1,5 @@
 """The importer of CSV logs: a file, or a folder with the files of one flight, plain or gzipped, read by a map of columns."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

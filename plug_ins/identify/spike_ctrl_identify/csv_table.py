@@ -1,7 +1,5 @@
 """A CSV file as columns of numbers, plain or gzipped, with the sha256 of its decompressed contents."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -4,8 +4,6 @@ Windows wholly in the air and without a gap, starts each 5 steps, a second of hi
 at a horizon is the mean of its norm over the starts of a flight, then over flights; 95 % intervals by bootstrap over these.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

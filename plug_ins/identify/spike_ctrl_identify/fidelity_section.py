@@ -1,7 +1,5 @@
 """Draws how well an airframe predicts recorded flight: errors over the horizon, and predicted traces over real ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -5,8 +5,6 @@ and 1 s stand beside those of holding the state, of constant velocity and rates,
 each flight is also predicted by a fit to the others: the verdict on the fit itself.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

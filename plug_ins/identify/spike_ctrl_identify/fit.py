@@ -9,8 +9,6 @@ A flight tells forces per mass only, so the mass is the prior's. A parameter who
 value, and the others are fitted again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

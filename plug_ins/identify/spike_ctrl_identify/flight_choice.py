@@ -1,7 +1,5 @@
 """Which flights a fit takes, and whether its airframe is of use: what is no good is named before, or refused after."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ The controller that flew answers the state. A fit over long windows, or with one
 ignores its motors; horizons of at most .2 s from a start whose trim the second before tells do not.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

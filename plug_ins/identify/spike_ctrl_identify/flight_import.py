@@ -5,8 +5,6 @@ found = prepare(flight, airframe)
 imported_bag.write(Path("bags/flight"), found.ticks, airframe, found.origin)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ tilts, and the rates where the motors push. What contradicts is named with what 
 not in seconds, so that a wrong unit of time is seen too. Nothing is said where a flight tells too little.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import NamedTuple

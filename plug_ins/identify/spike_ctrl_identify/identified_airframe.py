@@ -1,7 +1,5 @@
 """From bags to an airframe: fits it, prints it with its intervals, and writes it with a recipe to train for it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path

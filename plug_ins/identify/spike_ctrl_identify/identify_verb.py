@@ -6,8 +6,6 @@ From flights by motor commands, such as imported ones, many at once, also: batte
 velocity, and each flight's trim torque.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

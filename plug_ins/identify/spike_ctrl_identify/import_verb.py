@@ -4,8 +4,6 @@ Crazyflie logs as CSV (of NanoBench and of cfclient), PX4's ULog, and any CSV wi
 A table tells what is missing, lost, interpolated, held or late in each log; the bag keeps it.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import time

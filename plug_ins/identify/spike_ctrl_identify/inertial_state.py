@@ -6,8 +6,6 @@ the integral of the gyro, velocity that of the specific force less gravity, posi
 drifts from the estimate is taken out below some .2 Hz. Biases, which drift slowly, go with it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 from scipy.signal import savgol_filter

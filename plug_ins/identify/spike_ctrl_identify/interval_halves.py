@@ -5,8 +5,6 @@ python -m spike_ctrl_identify.interval_halves bags/* --splits 4
 z: difference of two halves over its deviation by their intervals. Nine of ten are to be below 2.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Where there are enough flights each is a block, so that the intervals contain what differs between flights.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.stats import t as student
 

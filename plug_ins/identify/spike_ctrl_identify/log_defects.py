@@ -3,8 +3,6 @@
 Nothing is mended in silence: `ordered` tells what it dropped, and `defects` only measures.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A flight as another program logged it: each quantity with times of its own, in SI units, world ENU, body FLU."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple

@@ -4,8 +4,6 @@ It sees half a second of history, then commands and voltage only, and answers ho
 since the start, in the body at the start. Position follows from velocity. It learns from flights that it is not judged on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 World ENU, body FLU, SI units, control steps of 10 ms.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The kernel of the open-loop prediction: the simulation's own step, corrected by the observer as long as history lasts."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -9,8 +9,6 @@ the gust for what the air and errors of the model do within a tenth of a second.
 airframe (Maybeck, Stochastic models, estimation and control, 1979, chapter 5).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -5,8 +5,6 @@ measured, so that rotors, state and disturbance are known at the start. From the
 voltage only; the trim stays, and the gust fades.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

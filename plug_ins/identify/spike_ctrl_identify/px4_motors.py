@@ -4,8 +4,6 @@ Up to v1.12, and in v1.13 with mixers, no parameter says which output a motor is
 PWM_MAIN_MIN and PWM_MAIN_MAX, or PWM_MIN and PWM_MAX, are the pulses of all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

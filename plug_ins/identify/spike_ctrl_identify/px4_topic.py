@@ -1,7 +1,5 @@
 """One topic of a ULog: its fields by name, in which a missing one is named."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

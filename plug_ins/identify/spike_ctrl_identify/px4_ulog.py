@@ -4,8 +4,6 @@ pyulog reads the file (`pip install pyulog`). The pose is that of vehicle_local_
 vehicle_odometry. The reference is a simulator's truth, or motion capture's odometry.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -4,8 +4,6 @@ The policy trains on plants around the estimate, and is then flown on such plant
 Exit code 0: it passes all checks; 1: it does not; 2: the bag or the command line lacks something.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

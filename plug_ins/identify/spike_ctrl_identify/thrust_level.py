@@ -7,8 +7,6 @@ The observer's trim takes up what the thrust is wrong by, so errors of predictio
 over all starts. A flight at one voltage tells the level only, and the exponent stays.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 

@@ -8,8 +8,6 @@ and as fitted. Each vehicle has the trim of one of all the flights and the senso
 --joint 1 also a draw of the joint spread. Printed: share kept within 1 m / RMSE of these in cm, over the plants.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math

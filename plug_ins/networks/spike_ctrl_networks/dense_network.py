@@ -6,8 +6,6 @@ as the membranes of a spiking network do, so that a student can know what this t
 nothing has changed yet.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ An extended airframe (see `dynamics`) adds the battery's charge and voltage, S =
 Positions are relative to the set-point, whose yaw is 0. Forward and backward are the kernels of `block_step`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

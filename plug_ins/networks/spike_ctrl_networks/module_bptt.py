@@ -1,7 +1,5 @@
 """The method `bptt` for any torch module: torch differentiates the network, our kernels the vehicles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -4,8 +4,6 @@ The same flight, cost and restraint of the gradient as in `bptt_kernel`, which i
 network: here torch's autograd goes through the policy, and `differentiable_step` through the vehicles.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """A torch module as a policy: the face with which it flies in rollouts and validations."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -10,8 +10,6 @@ A graph is read, never trusted. It refers to no other file, calls only operators
 their inputs, has no loops and no functions, and every array in it has a size that is known before the first step.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

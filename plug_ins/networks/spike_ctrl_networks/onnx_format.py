@@ -1,7 +1,5 @@
 """Networks in a checkpoint as the ONNX graph of their step; the policy format `onnx`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

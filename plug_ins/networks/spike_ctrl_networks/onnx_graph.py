@@ -6,8 +6,6 @@
 The graph holds no weights, so one graph serves a whole training; the weights of each checkpoint lie beside it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

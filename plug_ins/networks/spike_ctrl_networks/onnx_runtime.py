@@ -1,7 +1,5 @@
 """Any network as a policy: its ONNX graph, stepped by onnxruntime on one thread of the CPU."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A torch module that a recipe names as its network: how it is made, flown while it trains, saved, and differentiated."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The tensors of what a network remembers, one by one: a graph takes and gives them so."""
 
-from __future__ import annotations
-
 import torch
 
 from spike_ctrl.snn.network_state import State

@@ -1,7 +1,5 @@
 """What a step of flight costs under the model gradient, as a number: `objective` of the core holds its gradient."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

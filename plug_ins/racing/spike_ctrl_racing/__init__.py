@@ -3,8 +3,6 @@
 `import spike_ctrl_racing` makes the task known to Gymnasium.
 """
 
-from __future__ import annotations
-
 from spike_ctrl.sim import gymnasium_registration
 
 RACING = "spike_ctrl/Racing-v0"

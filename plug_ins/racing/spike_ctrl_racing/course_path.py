@@ -7,8 +7,6 @@ ALONG. It sinks by at most DOWN for each metre above LOW, so that the ground doe
 brake. World ENU, m, m/s.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ The course is moved so that its start lies at the trajectory's centre; its heigh
 flies it, with all checks of a flight. It is no race: the speed is one that the supervisor grants.
 """
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl._files.errors import UsageError

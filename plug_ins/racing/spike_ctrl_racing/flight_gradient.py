@@ -4,8 +4,6 @@ Arrays are [B, ...], a segment's [T, B, ...]. States are those of `spike_ctrl_ne
 world, m. The gate that a vehicle flies to is found from the detached flight, as in the kernels of the task.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple

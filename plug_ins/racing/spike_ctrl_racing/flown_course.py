@@ -1,7 +1,5 @@
 """Whether a recorded flight passed the gates of its course, by the positions that the autopilot told."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

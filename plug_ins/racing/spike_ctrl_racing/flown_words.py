@@ -1,7 +1,5 @@
 """What a racing policy flies: a course and its rounds, from `trajectory:=course:NAME::ROUNDS` or from a bag."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from typing import NamedTuple

@@ -4,8 +4,6 @@ The vehicle is a point with a radius: the opening is narrower by it on each side
 outer edge. Only the gate's plane counts; a frame has no depth.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars

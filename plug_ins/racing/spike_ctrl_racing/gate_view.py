@@ -5,8 +5,6 @@ the whole race. So the 18 numbers tell where the vehicle is on the course. Which
 it goes on with each crossing. Hence a replay of the recorded states gives the same actions again.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@ A race recipe names them as `network: {class: spike_ctrl_racing.plain_networks:D
 module with the methods of `spike_ctrl.learn.actor`.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Certified races of a policy over a course, kept in a folder as they end, so that the same command goes on."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Sequence

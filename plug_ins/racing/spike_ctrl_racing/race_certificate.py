@@ -5,8 +5,6 @@ fastest moment, or at the one from which a stop would end nearest to a wall or t
 silent, or answers NaN.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

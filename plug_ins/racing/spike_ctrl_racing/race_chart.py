@@ -1,7 +1,5 @@
 """Pictures of races: the course from above with the speed as colour, and the speed over time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Operations and energies are those of `spike_ctrl.evaluation.energy`: formulas, nothing measured on a chip.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A film of a race: the gates, the vehicle and its trail, the speed beside them. On the canvas of the plug-in `view`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

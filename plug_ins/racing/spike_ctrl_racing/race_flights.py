@@ -1,7 +1,5 @@
 """Races: what a policy makes of courses, and the figures of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple

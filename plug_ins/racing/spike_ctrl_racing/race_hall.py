@@ -1,7 +1,5 @@
 """`race draw`, `race room` and `race certify`: a course as a file, the room of a race, and its flights with faults."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """What the core's dynamics lack of a race, as kernels: gates, reward, end and restart of each flight."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

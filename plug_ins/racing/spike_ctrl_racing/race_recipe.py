@@ -1,7 +1,5 @@
 """Recipes for races: which network, which courses, and the stages of its training, each of which goes on from the last."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

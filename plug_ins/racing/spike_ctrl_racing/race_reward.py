@@ -1,7 +1,5 @@
 """What a step of a race earns, and the way that is left to a gate."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

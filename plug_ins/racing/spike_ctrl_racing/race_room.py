@@ -4,8 +4,6 @@ The box holds every place that the vehicles reach, and the ends of the simulated
 state. In a smaller cage the guide would take the vehicle over.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

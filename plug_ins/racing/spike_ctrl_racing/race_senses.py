@@ -1,7 +1,5 @@
 """What stands between a racing vehicle and its policy: an estimate that errs."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats

@@ -6,8 +6,6 @@ simulated stops of `stop_flights`: as soon as one of them would end outside the 
 Behind the last gate the guide is asked for. LAND and a shutdown wait until it has slowed the vehicle.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple

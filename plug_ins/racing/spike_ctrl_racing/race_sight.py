@@ -1,7 +1,5 @@
 """The layout of observations `racing_30` in flight: the object of the core's point `observations`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ A batch of vehicles flies drawn courses with the network that learns. After each
 drawn at random. What is evaluated is the network itself, in the task, on courses of other seeds.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable

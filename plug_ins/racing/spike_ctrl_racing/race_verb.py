@@ -6,8 +6,6 @@ model gradient, as a recipe says, on drawn courses or on those that are named. T
 was stopped.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

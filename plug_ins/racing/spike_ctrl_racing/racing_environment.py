@@ -3,8 +3,6 @@
 Autoreset is Gymnasium's NEXT_STEP, as in `spike_ctrl.sim.environment`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Beside the policy that is written lies its state, `.training`, until the trainin
 interrupted and goes on gives the same weights, bit by bit. Each stage but the last leaves its policy as OUTPUT_1, OUTPUT_2.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path

@@ -7,8 +7,6 @@ the farthest that any of them gets along each axis until it is slow. It is a pre
 (docs/stopping.md).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

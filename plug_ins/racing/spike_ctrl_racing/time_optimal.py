@@ -7,8 +7,6 @@ Gates are passed inside their openings, narrower by the vehicle's radius. Frames
 an optimum near its first guess, the way of `course_path`, and no proof that there is no better one.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

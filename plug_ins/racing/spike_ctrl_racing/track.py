@@ -4,8 +4,6 @@ World ENU, m. A gate is a rectangle that is passed along its normal. Yaw turns t
 lifts it. The opening is width (to the left) by height (upwards); around it stands a frame that can be hit.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ gate stands above or below the first and is passed in the opposite direction (a 
 drawn again.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """ros2 bag info."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A node that asks the running graph: it finds it, calls its services and hears its topics. It publishes nothing."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

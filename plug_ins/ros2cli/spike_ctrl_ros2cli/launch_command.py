@@ -1,7 +1,5 @@
 """ros2 launch: our launch files by the name of their package, run by `spike-ctrl launch`."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """ros2 lifecycle nodes, get, set, list."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from typing import Any

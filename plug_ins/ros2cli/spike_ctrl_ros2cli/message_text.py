@@ -4,8 +4,6 @@ as_yaml(message)                        # "data: hello\\n"
 set_fields(request, {"data": True})     # raises AttributeError or TypeError for what does not fit
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from array import array

@@ -1,7 +1,5 @@
 """ros2 param list, get, describe, set."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

@@ -4,8 +4,6 @@ Words, output and exit codes are those of ros2cli 0.36. Each module of a command
 parsers; a parser's default `run` answers: an exit code, None for 0, or a text that goes to stderr, with exit code 1.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -1,7 +1,5 @@
 """ros2 topic list, echo, hz, info."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import time

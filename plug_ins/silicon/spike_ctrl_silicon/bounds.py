@@ -4,8 +4,6 @@ The core's registers have the widths that follow from these bounds, so no sum in
 index of the tanh table reach limits, and there they saturate as in `integer_network`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """All files of a policy's FPGA core: Verilog, memories, constraints, testbench with its self-test, README."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl.policy.checkpoint import Checkpoint

@@ -5,8 +5,6 @@ those of the network's numbers, of which neurons and readout are read from their
 and output is arithmetic over its weights (`most`), since every event is added at most once.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Cycles of the core per step: of a flight, as Verilator counts them, and of the longest step that the network can take."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 from itertools import pairwise
 from typing import NamedTuple

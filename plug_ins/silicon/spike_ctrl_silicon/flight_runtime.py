@@ -1,7 +1,5 @@
 """The runtime fpga of the policy node: the actions come from the core at a serial port."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

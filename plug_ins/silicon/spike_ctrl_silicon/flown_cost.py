@@ -1,7 +1,5 @@
 """What the core costs over a simulated flight: cycles and time of a step, operations, energy, beside CPU and Cortex-M4."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from pathlib import Path

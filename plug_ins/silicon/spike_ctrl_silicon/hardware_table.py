@@ -1,7 +1,5 @@
 """One step of a policy on each kind of hardware, beside how well it then flies: a table in the report on a model."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

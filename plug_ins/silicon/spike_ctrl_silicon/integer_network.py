@@ -7,8 +7,6 @@ membranes of the stated widths. The readout is integer too:
     action = sign(y) table[min(|y|, 2047)]                    in units of 2^-15, table[i] = tanh(i 2^-9)
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Flights whose actions come over a serial line, step by step beside the integer network that the line should hold."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -14,8 +14,6 @@ weight is that of the input times 2^k. One more line, always on, brings the bias
 The rules are those of brian2-loihi (Michaelis et al. 2022), which the authors compared with the chip.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

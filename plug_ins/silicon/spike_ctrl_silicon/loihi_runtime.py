@@ -1,7 +1,5 @@
 """A Loihi network with the interface of `Policy`: integers, time step by time step, as the chip computes them."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Places and routes the core of a folder for a ULX3S board with an ECP5-25F: yosys, then nextpnr-ecp5."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple

@@ -8,8 +8,6 @@ SRAM of 18 kbit in 40 nm (10 pJ a read) and of a multiplier of 18 x 18 bits (5 p
 so may the sum. Leakage (some 30 mW in an ECP5-25F that does nothing) and the pins are not in it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 RAM_READ_PJ, MULTIPLY_PJ, NET_PJ = 10.0, 5.0, 0.5

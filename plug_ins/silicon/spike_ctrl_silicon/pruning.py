@@ -5,8 +5,6 @@ mean of the spikes of one that goes is added to the biases that it fed. The resu
 learns the actions of the policy that it came from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Rounds a trained policy to an integer network of stated widths, without further training."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -8,8 +8,6 @@ neighbouring cores. A control step takes a time step of the chip per hidden laye
 Each neuron is read and updated in each time step. Synapses are dense. The readout is not on the chip.
 """
 
-from __future__ import annotations
-
 import itertools
 import tempfile
 from pathlib import Path

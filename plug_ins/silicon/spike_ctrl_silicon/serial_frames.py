@@ -4,8 +4,6 @@ request  A5 5A, sequence, flags (bit 0: first of an activation), float32 observa
 reply    A5 5A, sequence, status, float32 action, CRC
 """
 
-from __future__ import annotations
-
 import enum
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Writes an integer network for the core in rtl/: its memories as .hex files, its sizes as the module `policy`."""
 
-from __future__ import annotations
-
 from importlib import resources
 from typing import NamedTuple
 

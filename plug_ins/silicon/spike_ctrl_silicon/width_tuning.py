@@ -10,8 +10,6 @@ pass the rounding unchanged (straight-through estimator, Bengio et al. 2013):
 The result holds weights that lie on their grid, so a later rounding to the same width changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What a demonstration flight came to: figures of its legs, drawings and a page, all in its folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

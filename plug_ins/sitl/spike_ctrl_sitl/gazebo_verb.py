@@ -3,8 +3,6 @@
 Beside them goes a file with the environment in which PX4 flies the model.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One policy flies the same trajectories on vehicles other than the one it was told of, in virtual time."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The environment in which PX4's own simulation starts as an airframe: geometry, motor curve, gains, speed of its time."""
 
-from __future__ import annotations
-
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.parameter_rules import airmode, thrust_model

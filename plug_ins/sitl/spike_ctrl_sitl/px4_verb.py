@@ -5,8 +5,6 @@ above Gazebo and PX4, and Ctrl-C ends both. With --until-disarmed Ctrl-C ends PX
 once, and a PX4 that shuts down by itself is started anew.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

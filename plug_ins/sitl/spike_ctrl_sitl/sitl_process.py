@@ -4,8 +4,6 @@ sih: PX4 with its built-in dynamics. gazebo: PX4 in Gazebo (Harmonic), with our 
 which `spike-ctrl vehicle --px4-hil` serves.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

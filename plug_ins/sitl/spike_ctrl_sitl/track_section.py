@@ -1,7 +1,5 @@
 """Draws the track of a flight: from above, over time, and its distance from the set-point; as PNG and as a section."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which of the autopilot's parameters bar a training on it: a fence within its room, and what changes commands. Pure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

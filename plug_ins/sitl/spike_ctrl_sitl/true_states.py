@@ -1,7 +1,5 @@
 """The true states that `spike-ctrl vehicle --truth` and `spike-ctrl truth` have written, read back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

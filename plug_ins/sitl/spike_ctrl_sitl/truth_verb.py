@@ -3,8 +3,6 @@
 Writes CSV until Ctrl-C, with the columns of `spike-ctrl vehicle --truth`.
 """
 
-from __future__ import annotations
-
 import argparse
 import threading
 from pathlib import Path

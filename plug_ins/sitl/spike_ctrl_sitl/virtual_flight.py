@@ -3,8 +3,6 @@
 The vehicle takes off by its own position control while the policy answers in shadow; then the policy flies trajectories.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

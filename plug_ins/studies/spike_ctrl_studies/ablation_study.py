@@ -7,8 +7,6 @@ everywhere (DAgger, Ross et al. 2011); the paper does not do that. The last two 
 version 0.2: there a crash ended the costs of living, so that crashing paid.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

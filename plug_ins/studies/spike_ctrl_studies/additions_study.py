@@ -5,8 +5,6 @@ and population-coded inputs. Beside them the short-horizon actor-critic, on the 
 segments it shortens.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from spike_ctrl import airframe

@@ -1,7 +1,5 @@
 """Behaviour cloning: a spiking network learns the guide's actions on flights that the guide flew."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Measures units on an existing Ray cluster whose machines have spike_ctrl installed. Events are those of worker_pool."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the results of a cluster cost: one line for each task in FOLDER/machines.jsonl, and a table of the machines."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple

@@ -5,8 +5,6 @@ follows is what Q(s, pi(s)) should be. The difference between the returns after 
 gradient of Q should be.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 It learns by imitation (DAgger): the network flies, and the guide labels every state that it visits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise

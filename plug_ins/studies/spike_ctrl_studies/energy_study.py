@@ -1,7 +1,5 @@
 """The energy of one control step of the shipped policies and of an ordinary network, beside the paper's figures."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Table, figures and findings go to a folder.
 An experiment that was stopped goes on with the same command: what is finished is not measured again.
 """
 
-from __future__ import annotations
-
 import argparse
 import signal
 import time

@@ -7,8 +7,6 @@ Random flights tell how often the safety property is violated; the search tells 
     found = search("policy", "frozen", 200, fly)     # fly: the outcome of a scenario
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

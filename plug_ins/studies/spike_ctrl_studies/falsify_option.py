@@ -6,8 +6,6 @@ Each search is a task of one core: of --workers here, or of the cluster of --ray
 the same command goes on where it was stopped.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

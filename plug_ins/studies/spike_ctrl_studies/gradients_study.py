@@ -5,8 +5,6 @@ is differentiated with slopes k of 1 to 100. The gradient with the steepest slop
 the paper.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

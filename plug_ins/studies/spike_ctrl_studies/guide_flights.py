@@ -1,7 +1,5 @@
 """Flights of the guide as data for supervised learning: its observations and its actions."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl.airframe import Airframe

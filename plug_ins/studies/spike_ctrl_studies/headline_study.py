@@ -1,7 +1,5 @@
 """The main result: trains a recipe once per seed, evaluates it, and measures the time until the policy is good."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl import airframe

@@ -4,8 +4,6 @@ Most learn from rewards alone, some with a guide that flies the beginning of eac
 do in every state that it visits, which is imitation. One differentiates the model of the vehicle.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -8,8 +8,6 @@ All hover on plants within the identified spread. Those that mostly can follow t
 real-flights`, too.
 """
 
-from __future__ import annotations
-
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -7,8 +7,6 @@ Each is an algorithm that a recipe names, with the blocks of `td3bc`:
 The actor is updated as in TD3BC. None sees its critic's minimum: it follows the mean of all networks.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

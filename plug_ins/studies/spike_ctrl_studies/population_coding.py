@@ -7,8 +7,6 @@ width, whose activities exp(-((x - centre) / width)^2 / 2) are what the network 
     network: {class: spike_ctrl_studies.population_coding:PopulationCoded, fields: 9, hover: 0.3}
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ dense network that imitates the spiking actor follows it evenly, and takes the t
     algorithm: spike_ctrl_studies.proxy_target:ProxyTarget
 """
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -3,8 +3,6 @@
 The second variant differs in one point: its critic learns advantages (`learn.critics`), which is not in the paper.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Computes tasks on an existing Ray cluster whose machines have spike_ctrl installed. Ray comes with none of it."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import platform

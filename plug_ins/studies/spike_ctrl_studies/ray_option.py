@@ -3,8 +3,6 @@
 spike-ctrl certify models/sih_quadx.safetensors --flights 100000 --ray 192.168.1.5:6379
 """
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The picture of what a spiking state knows of its airframe over time."""
 
-from __future__ import annotations
-
 from spike_ctrl_studies.figures import Figure, Line, Panel
 from spike_ctrl_studies.state_readout import StateReadout
 

@@ -5,8 +5,6 @@ spike-ctrl inspect models/any_quad.safetensors --readout any_quad_readout.png
 spike-ctrl inspect models/any_rates.safetensors --readout any_rates_readout.png
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

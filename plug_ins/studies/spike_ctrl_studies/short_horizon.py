@@ -7,8 +7,6 @@ be short, and so their gradients smooth.
     algorithm: {class: spike_ctrl_studies.short_horizon:ShortHorizon, gamma: 0.99}
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

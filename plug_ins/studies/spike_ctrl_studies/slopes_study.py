@@ -7,8 +7,6 @@ MG     the recipe default, the model gradient
 An epoch of the last three is EPOCH_STEPS environment steps.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

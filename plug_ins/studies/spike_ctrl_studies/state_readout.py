@@ -6,8 +6,6 @@ the others: 1 where the state tells the property, 0 where it tells no more than 
 saw in these steps says what the state adds to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

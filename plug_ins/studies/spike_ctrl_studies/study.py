@@ -1,7 +1,5 @@
 """The parts of an experiment: its options, the units that are measured, and the report on them."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

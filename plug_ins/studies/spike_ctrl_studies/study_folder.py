@@ -7,8 +7,6 @@ table.csv, table.md, report.md, figures/NAME.png, figures.html
 machines.jsonl   what each unit cost on which machine of a cluster
 """
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """A training run as a unit: it trains as `spike-ctrl train` does, gives its metrics as lines, and keeps its policy."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping

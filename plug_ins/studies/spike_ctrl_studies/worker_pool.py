@@ -1,7 +1,5 @@
 """Measures units in local processes. Each worker measures one unit after another and reports through a pipe."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

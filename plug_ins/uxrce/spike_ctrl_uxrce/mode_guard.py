@@ -7,8 +7,6 @@ The bridge writes a line to its stdin every 20 ms: "HOST PORT PACKET" while PX4 
 stop for PATIENCE (s), and when the bridge has ended. Nothing slow is imported here.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import socket

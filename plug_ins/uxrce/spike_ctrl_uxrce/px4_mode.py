@@ -6,8 +6,6 @@ the answer is no, or when four answers are missing. Unlike OFFBOARD the mode has
 it when nobody commands. Times are s on the monotonic clock.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from enum import Enum, auto

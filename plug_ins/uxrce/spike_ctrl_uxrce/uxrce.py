@@ -4,8 +4,6 @@ State, mode and arming stay on MAVLink. On uXRCE-DDS the proof of life is Offboa
 with each admitted command, never alone. Frames here are PX4's (FRD).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 It needs matplotlib and Pillow, no GPU and no screen.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from pathlib import Path

@@ -5,8 +5,6 @@ With --rotor-loss a model flies a figure-eight in which a rotor fails. A bag of 
 flies. It needs no GPU and no screen.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

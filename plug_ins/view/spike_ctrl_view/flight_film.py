@@ -1,7 +1,5 @@
 """A film of a recorded flight: the vehicle in its world, its trail in the colour of who flew, and the ladder beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What `spike-ctrl watch --web` shows beside the vehicles. Pure: what was seen goes in, HTML by panel comes out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

@@ -1,7 +1,5 @@
 """A film of a model that flies a figure-eight in which a rotor fails, and what its neurons and its yaw rate do then."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 seen = SeenGraph(now=12.0, nodes=("simulator", "learner"), streams=(SeenStream("state", 100.0, 0.002),))
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ It supports what the charts of a report consist of: lines and marks in two and t
 histograms, horizontal lines, bands and subplots. Any other trace is refused by name.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from html import escape

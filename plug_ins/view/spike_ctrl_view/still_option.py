@@ -3,8 +3,6 @@
 spike-ctrl report models/crazyflie.safetensors --still -o models/crazyflie.html
 """
 
-from __future__ import annotations
-
 import argparse
 
 

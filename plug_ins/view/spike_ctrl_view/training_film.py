@@ -3,8 +3,6 @@
 A vehicle starts tilted, turning and moving. One that leaves the box is lost: a cross marks the place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple

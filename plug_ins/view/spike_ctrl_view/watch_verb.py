@@ -4,8 +4,6 @@ Who flies, how far from the set-point, rates and ages of topics, spikes, trainin
 In the terminal, letters that are typed show only the topics with these in their name; Escape shows all.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from spike_ctrl._files import ranges

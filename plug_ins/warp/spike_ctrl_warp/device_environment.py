@@ -1,7 +1,5 @@
 """Episodes of the position task on a device: the simulator of `sim.environment`, whose tensors stay there."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

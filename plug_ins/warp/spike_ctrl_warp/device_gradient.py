@@ -4,8 +4,6 @@ Vehicles, starts and what disturbs them are drawn as on the processor, tile by t
 flights on any device, and a run that was begun on one goes on on another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 

@@ -4,8 +4,6 @@ Kernels and products of one step follow each other; all vehicles take a step at 
 the network first. Warp's launches are recorded once and repeated for each segment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -1,7 +1,5 @@
 """What the plug-in adds for a device: methods of learning whose kernels run there. Warp is loaded when they are used."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 from collections.abc import Callable

@@ -4,8 +4,6 @@ rows [ROWS, vehicle]: the rows of `sim.dynamics`. A start is the same as that of
 hash of the same counters.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

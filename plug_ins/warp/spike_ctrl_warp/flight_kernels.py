@@ -4,8 +4,6 @@ Warp derives the backward kernels of `see`, `see_late`, `see_voltage`, `move_mot
 kernel adds to gradients; each thread to those of its own vehicle alone, so that the sums are the same on each run.
 """
 
-from __future__ import annotations
-
 import warp as wp
 
 from spike_ctrl.learn.objective import Objective

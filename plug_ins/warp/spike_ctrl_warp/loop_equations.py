@@ -1,7 +1,5 @@
 """The body-rate loop and mixer of `spike_ctrl.sim.rate_loop` as functions of one vehicle; Warp derives their gradients."""
 
-from __future__ import annotations
-
 import math
 
 import warp as wp

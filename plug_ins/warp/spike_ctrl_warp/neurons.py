@@ -3,8 +3,6 @@
 The products with weights are torch's, in the same memory.
 """
 
-from __future__ import annotations
-
 import warp as wp
 
 Rows = wp.array2d(dtype=float)

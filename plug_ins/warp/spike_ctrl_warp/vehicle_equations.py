@@ -4,8 +4,6 @@ They are those of the numba kernels, term by term; Warp derives their gradients.
 A vehicle's numbers lie in arrays [row, vehicle]: its plant in the rows of `sim.dynamics`, what moves in the rows below.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import warp as wp

@@ -3,8 +3,6 @@
 An entry point is loaded when it is used, so that a broken or slow plug-in costs nothing before.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import metadata

@@ -5,8 +5,6 @@ its plane; w has a first-order lag. PX4 v1.17 commands w = low + (high - low) u.
 drag acts at each rotor, so it damps yaw too: by linear_drag r^2 N m s/rad, with rotors r from the middle.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import NamedTuple

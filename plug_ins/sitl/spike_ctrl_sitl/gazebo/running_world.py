@@ -3,8 +3,6 @@
 Gazebo's world frame is ENU, as ours. A pose has the time of the simulation, which in lockstep is the vehicle's.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import NamedTuple

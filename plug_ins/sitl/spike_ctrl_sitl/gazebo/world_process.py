@@ -3,8 +3,6 @@
 PX4's start script would set PX4_GZ_MODELS and PX4_GZ_WORLDS to its own folders before it started a world itself.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -5,8 +5,6 @@ clock (s), at any speed of its simulation. Every state passes the state checks. 
 without answers, and between episodes, the guide of this file takes over at once.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, deque
 from typing import NamedTuple

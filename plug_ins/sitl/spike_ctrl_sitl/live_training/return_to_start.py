@@ -8,8 +8,6 @@ with the reason. A pilot who changes the mode has taken over, and the flight end
     state = ended(state, start, now)                 # the episode is over, on to the next start
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import Enum

@@ -4,8 +4,6 @@ Rows leave out what only a simulator knows: rotor speeds, disturbance and true p
 action, the commanded collective stands for each of the four rotors.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Accelerometer: specific force, -g along z (down) at rest. Magnetometer: the dipo
 without declination. Barometer: ISA. GPS: flat ground around a place.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -10,8 +10,6 @@ the first. Once its rate controller runs, it answers each sample with one HIL_AC
 are 1 where PX4 is built for lockstep. The controls are zeros while disarmed, and 0..1 for each motor while armed.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 tcp:PORT or tcp:HOST:PORT      PX4's instance N connects to 4560 + N
 """
 
-from __future__ import annotations
-
 import select
 import socket
 from collections.abc import Callable

@@ -5,8 +5,6 @@ spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500 --speed 0 --rate 500      
 eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl none_iris   # in PX4's folder
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,7 +1,5 @@
 """Does something as soon as a package has been imported, without importing it: it may be slow and not be needed."""
 
-from __future__ import annotations
-
 import importlib.abc
 import importlib.machinery
 import importlib.util

@@ -1,7 +1,5 @@
 """Names for the types that arithmetic works on."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Says that numba compiles, once per process and only where it does: nobody should wonder whether a program hangs."""
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 

@@ -1,7 +1,5 @@
 """What users get wrong: one base of its errors, and what they may have meant."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Results as JSON: files that grow by a line each, so that a stopped program loses at most the last one, and figures."""
 
-from __future__ import annotations
-
 import dataclasses
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """numba's decorators with types: what they compile keeps the signature that it was written with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 

@@ -5,8 +5,6 @@ there would leave stale machine code in use. Nothing in the folder depends on wh
 the same sources may use a copy of it.
 """
 
-from __future__ import annotations
-
 import atexit
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Code that a recipe or a command line names: `mypackage.module:Name`. A file of weights never names code."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect

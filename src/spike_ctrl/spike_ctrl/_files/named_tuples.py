@@ -1,7 +1,5 @@
 """Named tuples of many fields, whose `_replace` is quick: a pure state machine makes a new state in every step."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 Record = TypeVar("Record", bound=type[Any])

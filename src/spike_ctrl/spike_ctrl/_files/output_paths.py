@@ -1,7 +1,5 @@
 """Checks that results can be written. A command calls these checks before its work, not after it."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Calls a function with the arguments of many tasks, in several processes of this computer."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Settings: fields of a dataclass, each declared once with default, bounds, unit and a sentence. `settings` reads files."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

@@ -4,8 +4,6 @@ msgspec checks each value against its type and bounds, and writes the JSON Schem
 file. It is imported at the first use, for who makes settings without a file needs none.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import inspect

@@ -1,7 +1,5 @@
 """Text as a terminal shows it: tables that fold between their columns, lines between their words, nothing that it obeys."""
 
-from __future__ import annotations
-
 import math
 import os
 import sys

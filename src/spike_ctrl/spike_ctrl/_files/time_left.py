@@ -1,7 +1,5 @@
 """How a time that is left is estimated and written."""
 
-from __future__ import annotations
-
 import math
 
 UNKNOWN = "--:--"

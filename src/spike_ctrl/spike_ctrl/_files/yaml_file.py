@@ -1,7 +1,5 @@
 """Configuration files in YAML: found by name or path, read strictly, with errors of one line."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The bag of a certified flight: what the recorder would have kept of it, without ROS."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What became of a flight: how far outside the cage, how hard on the ground, how soon somebody else flew."""
 
-from __future__ import annotations
-
 import gc
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Who flies in a certified flight, by which clock, and what is kept of it."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import math

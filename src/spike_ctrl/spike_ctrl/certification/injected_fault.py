@@ -6,8 +6,6 @@ counted apart. FIRST holds the kinds of the certificates until November 2026, wh
 draws `rotor` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple, TypeAlias
 

@@ -3,8 +3,6 @@
 A link that holds packets up keeps their order: it has a queue.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

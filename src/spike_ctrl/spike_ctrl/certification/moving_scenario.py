@@ -5,8 +5,6 @@
 The fault strikes while the vehicle moves: on the way to a wall, on a figure, in a climb, or along a stream of set-points.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from contextlib import suppress

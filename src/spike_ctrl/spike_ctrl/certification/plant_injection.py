@@ -3,8 +3,6 @@
 And what becomes of the autopilot's own estimate, by which its own modes fly.
 """
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.airframe import GRAVITY

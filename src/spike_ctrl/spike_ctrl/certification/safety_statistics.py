@@ -1,7 +1,5 @@
 """How often the safety property was violated in flights, and the upper bound of its probability with 95 % confidence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

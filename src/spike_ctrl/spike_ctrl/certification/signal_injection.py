@@ -3,8 +3,6 @@
 The autopilot's own estimate is sound.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping

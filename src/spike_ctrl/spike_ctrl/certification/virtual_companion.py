@@ -1,7 +1,5 @@
 """The companion's side of the link in virtual time: the autopilot's status, and how long packets take."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

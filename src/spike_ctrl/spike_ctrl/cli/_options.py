@@ -1,7 +1,5 @@
 """Options of a verb from settings: a field of a dataclass is declared once, for the command line and for launch files."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from typing import Any

@@ -1,7 +1,5 @@
 """What verbs that take their time do with the terminal: a line of progress, and signals that ask for an orderly end."""
 
-from __future__ import annotations
-
 import atexit
 import functools
 import signal

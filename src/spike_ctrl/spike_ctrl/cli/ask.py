@@ -3,8 +3,6 @@
 Its answer is printed. Exit code 0: granted; 1: refused, or nobody answers; 2: the command line is wrong.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from spike_ctrl._files.errors import UsageError

@@ -3,8 +3,6 @@
 Its self-test runs first. Flights that its evaluation recorded are shown as a table.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

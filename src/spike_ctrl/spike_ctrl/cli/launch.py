@@ -3,8 +3,6 @@
 The nodes end with Ctrl-C, the last started first.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The door of `spike-ctrl`: finds the verb, reads its arguments, and turns what is refused into one line and exit code 2."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import importlib

@@ -3,8 +3,6 @@
 Its recorder was killed, its disk was full, or its file was cut: all messages that are whole are kept.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

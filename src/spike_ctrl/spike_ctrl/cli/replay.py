@@ -5,8 +5,6 @@ Another kind of processor rounds differently: --rounding says up to what differe
 Exit code 0; 1 where the checkpoint that flew answers differently now; 2 where the bag lacks what is needed.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

@@ -4,8 +4,6 @@ Figures and tables, several models or runs side by side: runs that differ by the
 interval of its mean. A folder of runs stands for all runs in it, side by side only. The page needs no network.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -4,8 +4,6 @@ An editor with a YAML language server finds it by a line in the file:
 # yaml-language-server: $schema=recipe.json
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 from pathlib import Path

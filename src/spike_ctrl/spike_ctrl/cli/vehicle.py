@@ -1,7 +1,5 @@
 """Simulate a quadrotor that speaks MAVLink over UDP as PX4 does."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

@@ -6,8 +6,6 @@ D'Andrea, 2018), mixer that gives way in yaw, then in collective, inverse thrust
 motor lag. Without the true parameters it flies the nominal airframe and integrates the position error instead.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import astuple, dataclass
 from pathlib import Path

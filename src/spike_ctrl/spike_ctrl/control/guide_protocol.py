@@ -1,7 +1,5 @@
 """What can teach and hand over: the face that every guide shows to training and evaluation."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray

@@ -11,8 +11,6 @@ so w gives the four thrusts, and hovers are those w whose thrusts the rotors can
 the wanted force (reduced attitude), for a time ahead at which the rotors will have followed. Yaw gets what is left.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from pathlib import Path

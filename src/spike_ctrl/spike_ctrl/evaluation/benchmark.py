@@ -5,8 +5,6 @@ follows from what was observed and commanded. So both boxes and both sets of coe
 Where every vehicle has left both boxes, the evaluation ends.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What flies in an evaluation: controllers of a batch of vehicles, and how anything that gives actions becomes one."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterable

@@ -11,8 +11,6 @@ Definitions (NeuroBench, arXiv 2304.04640), per step and mean over the flights o
 Biases and the neurons' own updates are not counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -8,8 +8,6 @@ rests at 0 when p is added to what it sees. With a spiking network that is a cha
 p is measured in flight, without noise and without a model. A network that circles its set-point keeps its circle.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A policy observes position and velocity relative to the set-point, so one that w
 is that of the set-point PREVIEW seconds later, which gives the controller the time to accelerate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -21,8 +21,6 @@ An autopilot flies the last motor commands until its loss time is over, so silen
 asked to hold with every state, and only if it does not hear that, commands end.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -10,8 +10,6 @@ Pure. Times are seconds on the companion's monotonic clock. An action is four nu
 How a policy behaves over many answers: policy_monitor.py.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The supervisor takes in the answers of policy, guide and the checkpoint in shadow, and finds their faults. Pure."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from spike_ctrl.control.trajectory import SetPoint, Vector

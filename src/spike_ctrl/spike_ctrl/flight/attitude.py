@@ -1,7 +1,5 @@
 """Attitude of a body as a quaternion x, y, z, w (body FLU to world ENU): its yaw, its tilt, and angles between two."""
 
-from __future__ import annotations
-
 import math
 
 Quaternion = tuple[float, float, float, float]

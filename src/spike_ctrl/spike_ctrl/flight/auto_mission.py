@@ -7,8 +7,6 @@ until `engage_timeout`.
     mission, requests, target = advance(mission, ladder, airborne, answers, now, plan, refusal)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple

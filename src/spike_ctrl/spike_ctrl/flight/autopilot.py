@@ -1,7 +1,5 @@
 """What the autopilot reports of itself, and what it may be asked for. `px4` translates both from and to MAVLink."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import Enum

@@ -1,7 +1,5 @@
 """The swap of checkpoints in flight: when the one in shadow may take over, and when the one before it comes back. Pure."""
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.control.trajectory import Trajectory

@@ -5,8 +5,6 @@ the ground, and as the last command before silence, it is the supervisor's own. 
 autopilot: bridge.py.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import NamedTuple
 

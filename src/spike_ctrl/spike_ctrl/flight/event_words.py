@@ -1,7 +1,5 @@
 """Events in sentences for people, made from the words of their kinds. A bag holds them, and `recognised` reads them."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -6,8 +6,6 @@ ladder those of the flight; autopilot.py those of the autopilot. A fault that a 
 or a second publisher, goes to the supervisor as a Finding.
 """
 
-from __future__ import annotations
-
 from enum import Enum, IntEnum
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What users choose about a flight, as node parameters, launch arguments and options of `spike-ctrl preflight`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from spike_ctrl._files.ranges import setting, within

@@ -5,8 +5,6 @@ flight begins on SILENT: the stack is passive, and the autopilot or a pilot flie
 Until it confirms such a mode, commands keep the vehicle in the air; from then on the autopilot flies and none is sent.
 """
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.control.trajectory import Trajectory

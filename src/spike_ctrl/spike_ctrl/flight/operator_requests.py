@@ -1,7 +1,5 @@
 """Whether the ladder grants what an operator asks for. Pure."""
 
-from __future__ import annotations
-
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Rung

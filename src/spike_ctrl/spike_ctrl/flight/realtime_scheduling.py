@@ -1,7 +1,5 @@
 """How a process keeps its deadlines: the scheduler SCHED_FIFO, where this user may have it; short garbage collection."""
 
-from __future__ import annotations
-
 import gc
 import os
 import threading

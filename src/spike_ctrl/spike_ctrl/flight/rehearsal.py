@@ -4,8 +4,6 @@ A policy in shadow sees a vehicle that the guide holds at its set-point. There, 
 sign differ little from good ones. In simulation the policy flies alone, and a bad one falls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 

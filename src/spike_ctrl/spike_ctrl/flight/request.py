@@ -2,8 +2,6 @@
 answer at once.
 """
 
-from __future__ import annotations
-
 import math
 from enum import Enum
 

@@ -8,8 +8,6 @@ A rotor that was found stays lost until the vehicle is disarmed, and its share i
 short time, and from then on, faults are no news that a lost rotor brings about: the vehicle leans, spins and sinks.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import NamedTuple

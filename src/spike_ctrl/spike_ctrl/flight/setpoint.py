@@ -3,8 +3,6 @@
 Whether a set-point is finite, near enough and in the cage is told here. What the vehicle follows: target_choice.py.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

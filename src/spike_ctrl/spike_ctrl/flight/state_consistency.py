@@ -16,8 +16,6 @@ against the rates. For some seconds a state may move back by as much as its rese
 not believed. What they have moved to the side counts for the cage like a drift: the vehicle may have been right before.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ flies, and command_choice.py gives the command; this file passes each of them wh
 begins, a start in the air, and a status line once a second.
 """
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.flight import ladder, state_checks, wind_estimate

@@ -1,7 +1,5 @@
 """What goes into a step of the supervisor, what comes out of it, and what it remembers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What the vehicle follows: a target that the operator gave, a stream of set-points, or its own position. Pure."""
 
-from __future__ import annotations
-
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle

@@ -8,8 +8,6 @@ by up to `Cage.wind_drift` times the wind, and already rests a little to the lee
 shrinks by that distance on the downwind side (`Cage.in_wind`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

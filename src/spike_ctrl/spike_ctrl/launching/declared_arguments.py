@@ -7,8 +7,6 @@ parameters(POLICY)              # for the node
 typed(POLICY, context)          # their values, to refuse wrong ones before a node runs
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias

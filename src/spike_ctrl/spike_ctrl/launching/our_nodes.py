@@ -1,7 +1,5 @@
 """Actions that our launch files and those of plug-ins share: a node of ours, and the end of a graph."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

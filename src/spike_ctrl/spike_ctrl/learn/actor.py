@@ -14,8 +14,6 @@ A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may al
     spike_rates(state)      a tuple with the share of neurons of each layer that spiked in the last step
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

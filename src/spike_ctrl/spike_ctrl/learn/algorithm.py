@@ -7,8 +7,6 @@ recipe: `Recipe`; airframe: `Airframe`; vehicles: how many in each row; seed and
 actor: the network, see `actor`. Its parameters are what flies, what is averaged and what is saved.
 """
 
-from __future__ import annotations
-
 from typing import Any, Protocol, runtime_checkable
 
 import torch

@@ -1,7 +1,5 @@
 """Constants of the algorithms, as recipes give them. Apart, for who flies by a recipe's guide needs no torch."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

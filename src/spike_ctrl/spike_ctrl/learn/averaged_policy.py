@@ -1,7 +1,5 @@
 """The averaged policy: what is evaluated and shipped, while the policy that learns goes on jittering."""
 
-from __future__ import annotations
-
 import copy
 
 from torch import nn

@@ -17,8 +17,6 @@ where u = (action + 1) / 2, and with `rates` actions the reward's last term coun
 from those of hover.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -7,8 +7,6 @@ Arrays have the vehicles last, [..., B], B a multiple of LANES, so that loops ov
 Hidden neurons of all layers are stacked: N of them, layer after layer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

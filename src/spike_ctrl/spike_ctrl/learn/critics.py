@@ -6,8 +6,6 @@ returns by large actions. Its gradient then points away from what helps. `Advant
 counts in it only by its difference from what the policy itself does in that state.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

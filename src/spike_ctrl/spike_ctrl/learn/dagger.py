@@ -9,8 +9,6 @@ lost. A flight is lost in the few tenths of a second that follow a bad start, an
 unrolled from the state that it had in flight.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where networks learn: on the processor, or on a graphics card."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

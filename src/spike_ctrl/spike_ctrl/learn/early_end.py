@@ -1,7 +1,5 @@
 """Does it pay to end an episode early? A watch over the rewards that a method learns from."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

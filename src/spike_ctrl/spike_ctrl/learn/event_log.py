@@ -4,8 +4,6 @@ log = EventLog(folder, {"name": "td3bc", "schedule": {"steps": 2000000}}, vehicl
 log.add({"return": 412.0, "critic_loss": 0.03}, steps=1000000)    # return/training and loss/critic
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

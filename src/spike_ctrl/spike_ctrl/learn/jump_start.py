@@ -3,8 +3,6 @@
 The policy runs from the first step, so that its membranes are settled when it takes over.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl.learn.recipe_blocks import JumpStartSettings

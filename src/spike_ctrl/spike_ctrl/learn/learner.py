@@ -4,8 +4,6 @@ It knows neither processes nor clocks. An iteration is a fixed number of vehicle
 flown, so that a run depends on its recipe and seed alone.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ A figure-eight is one of them: two axes, one twice as fast as the other. Along o
 phase f, the velocity is a w cos(w t + f).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -10,8 +10,6 @@ p and v are relative to the set-point, which may move; z is the cosine of the ti
 the gradient with respect to a vehicle's state is restrained at each step (`decay`, `limit`).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

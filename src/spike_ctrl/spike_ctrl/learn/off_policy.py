@@ -1,7 +1,5 @@
 """TD3BC + JSRL as a method of the learner: replay buffer, updates of critics and actor, and what decays over the run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -6,8 +6,6 @@ expected; a few passes over the flight in minibatches of whole sequences move ac
 the state that it had in flight. The critic also sees the rotor speeds.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The blocks of a recipe that belong to no algorithm: task, network, jump start, replay, schedule."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 from typing import Any

@@ -4,8 +4,6 @@ A row is what a vehicle saw and did at one tick. The state that an action led to
 episode's last row is its final state, whose action is ignored (Gymnasium's NEXT_STEP). So nothing is stored twice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

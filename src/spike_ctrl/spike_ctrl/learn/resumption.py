@@ -1,7 +1,5 @@
 """What an earlier run was started with: a resumed one needs nothing else, and nothing may contradict it."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping

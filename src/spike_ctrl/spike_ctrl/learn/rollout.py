@@ -1,7 +1,5 @@
 """Rolling out: environment, guide, policy and jump start together, one tick at a time."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -5,8 +5,6 @@ A policy that finds out in flight what it flies (`learns_plant`) is told the com
 not what it remembers at the start of a flight of its own. It learns to take over only where training begins so, too.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 

@@ -1,7 +1,5 @@
 """A training from its arguments to its policy: what `spike_ctrl.train` and the verb `spike-ctrl train` share."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Callable, Sequence

@@ -11,8 +11,6 @@ The network is unrolled from the zero state at the window's start. The first `bu
 and carry no loss, unless the window begins with the episode, where the zero state is the true one.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The guide that a recipe names: the geometric one, a class of your own, a checkpoint, or one that is learned first."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from numpy.typing import NDArray

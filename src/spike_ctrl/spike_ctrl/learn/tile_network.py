@@ -5,8 +5,6 @@ filled up with silent ones to a multiple of WORD. So a product with weights comb
 where the factors are numbers; where they are spikes, a sum of the rows of those neurons that spike.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple, TypeAlias
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training in one process: roll out an iteration, learn from it, validate and save now and then."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

@@ -7,8 +7,6 @@ the system, which hands them out again page by page, each with a fault. Kept, an
 the time; the numbers are the same bits.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The file that a run resumes from: everything that a learner holds, with a sum of its contents."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

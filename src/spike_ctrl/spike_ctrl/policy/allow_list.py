@@ -5,8 +5,6 @@ sha256sum models/crazyflie.safetensors >> allowed.txt
 A line `children of SUM` also lets policies fly that say of themselves that they were tuned in flight from that file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -6,8 +6,6 @@ more array, `graph`: the bytes of its step in ONNX, which the plug-in `networks`
 a file names no code that is imported.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

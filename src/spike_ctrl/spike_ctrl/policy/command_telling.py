@@ -11,8 +11,6 @@ of the next step changes by R d. That is put into the membrane now, divided by t
 Where both commands are equal nothing changes. No weight is trained for it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

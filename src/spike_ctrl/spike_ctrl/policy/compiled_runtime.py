@@ -7,8 +7,6 @@ Every sum has one order, that of the exported C: leak, reset and bias, then the 
 own layer where it is recurrent; no product is fused with a sum. So one vehicle, a batch and the C are equal bit by bit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from types import FunctionType

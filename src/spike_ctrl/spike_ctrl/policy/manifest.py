@@ -1,7 +1,5 @@
 """What a checkpoint says of its policy, as JSON: the contract, where the policy comes from, and how well it flew."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

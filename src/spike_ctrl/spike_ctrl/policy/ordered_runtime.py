@@ -5,8 +5,6 @@ reset and bias, then the inputs one after another, then its own layer where it i
 first axis of an array whose rows lie one after another adds row after row.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Callable, Mapping
 

@@ -7,8 +7,6 @@ vehicles start an episode, as in training. In lockstep training a lost tick is a
 there it always answers.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterator
 from typing import Any, NamedTuple

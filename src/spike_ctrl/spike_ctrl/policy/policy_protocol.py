@@ -1,7 +1,5 @@
 """What can fly: the face that every policy shows to rollouts, evaluation, replay and flight."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray

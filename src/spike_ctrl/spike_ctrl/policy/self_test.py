@@ -4,8 +4,6 @@ Processors round differently, and a membrane that just reaches its threshold wou
 flight is drawn anew until the answers do not hang on rounding.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The 18 numbers of a state are followed by (V - middle) / span. Whoever steps suc
 state: `complete` puts it in its place.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ for packet in companion.due(now): socket.send(packet)     # some fifty times a s
 companion.status()                                         # a flight.autopilot.Autopilot, None until it is known
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ udpout:HOST:PORT    send first
 serial:DEVICE:BAUD  a serial line
 """
 
-from __future__ import annotations
-
 import os
 import select
 import socket

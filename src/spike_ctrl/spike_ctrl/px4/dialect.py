@@ -1,7 +1,5 @@
 """PX4's dialect of MAVLink, as both ends use it: modes, masks, commands, parameter encoding."""
 
-from __future__ import annotations
-
 import enum
 import struct
 

@@ -4,8 +4,6 @@ Each name gives the input and the output frame. Vectors and quaternions are tupl
 world. Yaw is counter-clockwise from east in ENU, clockwise from north in NED.
 """
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.flight.attitude import rotate as rotate

@@ -3,8 +3,6 @@
 All is in ENU, FLU, SI units and quaternions x, y, z, w. `now` is a receive time, `stamp` the autopilot's time (s).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

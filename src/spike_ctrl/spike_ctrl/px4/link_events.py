@@ -3,8 +3,6 @@
 Times called `now` are receive times of one monotonic clock (s); times called `stamp` are the autopilot's (s).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """MAVLink packets: bytes to messages and back. No bytes make it raise; unusable packets are counted by reason."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Hears an autopilot over an open connection, and writes parameters to it. The clock is passed in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 

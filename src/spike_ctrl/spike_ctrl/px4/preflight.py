@@ -4,8 +4,6 @@ PX4's own failsafes are the last protection when this stack fails. The parameter
 Conditions that block bar every engagement; the others are warnings.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -4,8 +4,6 @@ pymavlink stores the time stamp of a packet before it checks the signature, so t
 sender out. The algorithm: mavlink.io/en/guide/message_signing.html.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import os

@@ -1,7 +1,5 @@
 """The messages of a bag, one by one: of a complete one through rosbags, of a damaged one record by record."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

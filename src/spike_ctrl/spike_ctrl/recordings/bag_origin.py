@@ -1,7 +1,5 @@
 """Where the flight in a bag comes from, if it was imported: source, sha256, airframe, and what was wrong with its log."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ log = read_log("bags/20260101-120000")
 log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ If the flight was flown in real time, the recorder's times are used. Otherwise e
 on time, so only their contents are judged. Each episode is judged on its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Definitions of message types. A bag that holds them can be read without the packages that define them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any

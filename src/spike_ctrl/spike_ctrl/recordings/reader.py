@@ -3,8 +3,6 @@
 Bags of other tools and truncated bags are read as far as possible. Only the states must be there.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ steps in the air count; the controller that flew them takes the place of the gui
 missing tick ends a sequence: nothing is learned across it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """A recorded flight as arrays: states, actions, checkpoints. Every part but the states is None if the bag lacks it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ A file is read record by record up to the first incomplete record. After a kill 
 that were read are written to a new file, which then replaces the damaged one.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ checkpoint gives the same actions bit by bit on the same kind of processor. The 
 episode. It is unknown after a state that the bag lacks, unless the policy did not see that state either.
 """
 
-from __future__ import annotations
-
 import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping

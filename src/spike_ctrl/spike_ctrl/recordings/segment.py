@@ -4,8 +4,6 @@ A segment is written as NAME_3/NAME_3.mcap. It is moved to NAME_3.mcap once it i
 readable bag at every moment, and an unfinished segment of a killed process is known by its place.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Writes a bag while the graph runs: raw messages go in, segments of a limited size come out."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress

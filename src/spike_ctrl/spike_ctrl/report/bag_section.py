@@ -1,7 +1,5 @@
 """The section of a report on a bag: the charts of a model as they were recorded, and the timing of the graph."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

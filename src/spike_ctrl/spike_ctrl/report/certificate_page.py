@@ -1,7 +1,5 @@
 """The page of a certification: what was flown, what violated the safety property, and the worst flights drawn."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

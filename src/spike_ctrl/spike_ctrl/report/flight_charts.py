@@ -1,7 +1,5 @@
 """Charts of flights: where the vehicle was, what was commanded, and what the neurons did."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """The ladder of a flight in a report: who flew when, what happened, and how late the commands were."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """The section of a report on a model: what it is, how it flies, what its neurons do, and what one step costs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The HTML page of a report: sections of text, tables and figures in one file that needs no network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape

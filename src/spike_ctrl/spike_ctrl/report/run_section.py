@@ -1,7 +1,5 @@
 """The section of a report on a training run: learning curves from its metrics.jsonl."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

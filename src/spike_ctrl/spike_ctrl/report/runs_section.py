@@ -1,7 +1,5 @@
 """The section of a report on several runs side by side: runs that differ by their seed alone are one curve with a band."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 

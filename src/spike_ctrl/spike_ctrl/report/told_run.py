@@ -1,7 +1,5 @@
 """What the folder of a training run tells: its metrics, settings, origin and evaluation. It may be unfinished or old."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

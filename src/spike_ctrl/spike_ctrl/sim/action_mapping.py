@@ -9,8 +9,6 @@ The functions are plain arithmetic, which kernels inline. `command` and `action`
 a Python float is rounded to it, an np.float64 is not.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

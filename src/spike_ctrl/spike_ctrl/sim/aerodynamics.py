@@ -7,8 +7,6 @@ the nose up.
 s: the 17 state numbers of `dynamics`; air: dx, dy, dz (N s/m), kx, ky (N s).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl._files.arrays import Scalars

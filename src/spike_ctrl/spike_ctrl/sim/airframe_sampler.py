@@ -14,8 +14,6 @@ With the layout `rates` a rate loop is drawn too, and what its autopilot believe
 battery and no drag along the body's axes, so the same drag acts in all directions.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

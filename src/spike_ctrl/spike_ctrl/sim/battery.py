@@ -7,8 +7,6 @@
 Charge and voltage move once a step, after the rotors; the fall of the voltage within a step of 10 ms is some 1e-4 of it.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

@@ -11,8 +11,6 @@ Each function becomes part of the kernel that calls it, whether that is compiled
 two trainings.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

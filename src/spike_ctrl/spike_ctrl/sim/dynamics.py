@@ -12,8 +12,6 @@ may fail, see `rotor_loss`. Its kernels are compiled with these terms; those of 
 without.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

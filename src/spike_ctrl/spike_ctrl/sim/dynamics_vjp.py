@@ -5,8 +5,6 @@ and compared with automatic differentiation in the tests. The rotors' lag switch
 is clipped: there the derivative is that of the side in use.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

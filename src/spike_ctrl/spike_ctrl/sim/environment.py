@@ -4,8 +4,6 @@ Autoreset is Gymnasium's NEXT_STEP: the step that ends an episode returns its fi
 its action, starts a new episode, and returns the first observation with reward 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias

@@ -3,8 +3,6 @@
 Autoreset is Gymnasium's NEXT_STEP, see `environment`.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -4,8 +4,6 @@ Gymnasium is slow to import and is not needed to fly. Where it is imported alrea
 it is not, they are registered as soon as somebody imports it.
 """
 
-from __future__ import annotations
-
 from types import ModuleType
 
 from spike_ctrl._files.after_import import after_import

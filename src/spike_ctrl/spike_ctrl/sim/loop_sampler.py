@@ -13,8 +13,6 @@ filters. The delay within the loop is the carrier's; `late` control steps come b
 The autopilot is told a throttle at which the vehicle hovers. There four rotors give told_thrust times the weight.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

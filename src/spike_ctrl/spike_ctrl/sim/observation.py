@@ -4,8 +4,6 @@ All in the set-point's frame, a world ENU frame moved to the set-point and turne
 position (3, m), rotation matrix body FLU to set-point frame (9, row-major), velocity (3, m/s), body rates (3, rad/s).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 An environment without insertions runs one fused kernel and knows none of this.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence

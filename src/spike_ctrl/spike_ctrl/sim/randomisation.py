@@ -4,8 +4,6 @@ Every draw is a hash of (seed, vehicle, episode, index). A start depends on noth
 gives the same starts for any number of vehicles and in any order.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import astuple, dataclass
 

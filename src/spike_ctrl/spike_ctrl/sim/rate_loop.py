@@ -7,8 +7,6 @@ without the .15 by which PX4 lets yaw exceed full thrust. The loop runs SUBSTEPS
 effect after the airframe's delay.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

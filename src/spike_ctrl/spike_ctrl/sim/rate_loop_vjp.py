@@ -4,8 +4,6 @@ Where a limit is active (integral, mixer, rotor commands) the derivative is that
 compare it with automatic differentiation of the same equations.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

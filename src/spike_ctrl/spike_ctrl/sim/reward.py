@@ -4,8 +4,6 @@ p, v: position and velocity in the set-point's frame; q: rotation vector of the 
 commands in [0, 1]. A perfect hover earns 1 per step. The action baseline is the airframe's own hover throttle.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import astuple, dataclass
 

@@ -10,8 +10,6 @@ for a constant. The costs of the paper are squares, which say next to nothing ab
 the shaped reward is linear in the distance; with less the last centimetres count most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 reward = survive - sum of the paper's terms - sum_i weight_i cost_i(observation, u, previous)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

@@ -6,8 +6,6 @@ loss grows linearly from the time of the failure on. A rotor that is stuck from 
 s: the 17 state numbers of `dynamics`; lost: shares of thrust (4) that are missing now.
 """
 
-from __future__ import annotations
-
 from dataclasses import astuple, dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Errors of position, velocity and attitude are Ornstein-Uhlenbeck processes: norm
 the time T by exp(-dt / T). From one step to the next, exactly: x' = a x + s sqrt(1 - a^2) n with a = exp(-dt / T).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the environments share: Gymnasium's spaces, checked arguments, what moves them, late commands, one of a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple

@@ -3,8 +3,6 @@
 Where the airframe has a battery of its own, that one is measured instead: it weakens the rotors, and nothing fills it.
 """
 
-from __future__ import annotations
-
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 CELLS, EMPTY, FULL = 4, 3.5, 4.05  # number, V per cell

@@ -1,7 +1,5 @@
 """The autopilot's own cascade as in PX4: position P, velocity PI, thrust vector, attitude P. Pure; ENU, FLU, SI units."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The commander of the simulated autopilot: arming, modes and failsafes by PX4's rules. Time is the vehicle's (s)."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

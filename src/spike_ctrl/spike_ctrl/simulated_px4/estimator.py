@@ -5,8 +5,6 @@ Attitude errors are first-order. All errors scale with `noise`; 0 gives the true
 policies are trained with come on top, see `sim.sensor_noise`.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence

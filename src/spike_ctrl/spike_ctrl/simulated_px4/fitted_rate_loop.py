@@ -4,8 +4,6 @@ The policy of such an airframe commands its motors. Only the autopilot's own mod
 answers an error of the rates with the angular acceleration with which PX4's simulated quadrotor answers it.
 """
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.airframe import Airframe, RateLoop, rotor_speed

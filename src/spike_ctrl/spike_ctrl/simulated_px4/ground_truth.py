@@ -1,7 +1,5 @@
 """The true states of a simulated vehicle as a CSV file, at the times of its ODOMETRY."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spike_ctrl._files.errors import refused

@@ -1,7 +1,5 @@
 """The dynamics of one vehicle under a firmware's motor commands: motor commands in, motion out, flat ground at height 0."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

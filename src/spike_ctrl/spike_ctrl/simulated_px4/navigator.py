@@ -1,7 +1,5 @@
 """Targets of the autopilot's own modes: hold, take off, return, land. Time is the vehicle's (s)."""
 
-from __future__ import annotations
-
 import math
 
 from spike_ctrl.control.trajectory import plus

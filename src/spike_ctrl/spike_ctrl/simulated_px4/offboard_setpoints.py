@@ -1,7 +1,5 @@
 """Offboard set-points as PX4 takes them, and one that it does not, the motors; the type masks and their meaning. Pure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

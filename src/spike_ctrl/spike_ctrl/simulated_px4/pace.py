@@ -9,8 +9,6 @@ same on a busy computer as on an idle one: one control period of delay makes pol
         if not pace.holds(vehicle.shown, vehicle.answered, wall): vehicle.advance(...)
 """
 
-from __future__ import annotations
-
 import math
 
 PATIENCE = 1.0  # s, longest wait for the answer to a state

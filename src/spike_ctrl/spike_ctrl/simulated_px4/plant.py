@@ -1,7 +1,5 @@
 """The dynamics of one vehicle with its body-rate loop, on flat ground at height 0, in ticks of 4 ms."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The simulated autopilot's parameters: those of PX4 that it or the preflight uses, their defaults, and how one asks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Telemetry of the simulated autopilot: its MAVLink messages, made from a snapshot, and when each is due."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple

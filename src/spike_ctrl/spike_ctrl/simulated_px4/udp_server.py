@@ -1,7 +1,5 @@
 """The simulated vehicle on UDP: a loop between its sockets and its core. The clock is passed in."""
 
-from __future__ import annotations
-
 import selectors
 import socket
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 All times are the vehicle's (s). The caller may let them run faster than the clock.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,5 @@
 """Settings of the simulated vehicle as a process of its own: options of `spike-ctrl vehicle`, arguments of launch files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ Torch makes some twenty passes over the neurons for one step and its derivative,
 the neuron's arithmetic (`membrane`) and the surrogate (`surrogate.derivative`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

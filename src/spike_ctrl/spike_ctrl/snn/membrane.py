@@ -12,8 +12,6 @@ Each caller adds the three terms in an order of its own: recorded flights are re
 float32, so that a kernel stays in the precision of its arrays. The derivative of a spike is in `surrogate`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_ctrl._files.arrays import Numbers

@@ -1,7 +1,5 @@
 """What a network remembers from one step to the next: a tensor [B, ...], or a tuple or NamedTuple of such states."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ their strides, in numbers. Rows are as long as a multiple of LANES. numba has no
 are written for LLVM, which maps their vectors to what a processor has.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Products with vectors of which few elements are not zero, such as spikes: sums of the rows of a table for these."""
 
-from __future__ import annotations
-
 from typing import TypeAlias
 
 import numpy as np
