@@ -12,9 +12,11 @@ import pytest
 from struck_flight import fault, fly
 
 from spike_ctrl import airframe
-from spike_ctrl.certification import moving_scenario
+from spike_ctrl._files import resources
+from spike_ctrl.certification import monte_carlo, moving_scenario
 from spike_ctrl.certification.flight_outcome import outcome
 from spike_ctrl.flight.actuator_faults import RateResidual, RateResidualLimits, follow_rates
+from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
 
@@ -75,6 +77,23 @@ def test_it_is_silent_then_whoever_it_is_that_turns_the_vehicle(flight, turning)
     if turning:  # a pilot, perhaps, of whom the next heartbeat will tell: nothing is asked of the autopilot
         assert flight.told(Fault.COMMANDS_NOT_FLOWN) and flight.said("turned by 0.1")
         assert flight.asks == [] and flight.commands[-1][0] < flight.now - 0.6
+
+
+def test_where_the_state_contradicts_itself_too_it_is_no_pilot_and_the_autopilot_holds(flight):
+    judged = replace(flight.settings.consistency, attitude=0.6)  # .4 rad otherwise than the rates say: not enough by itself
+    flight.settings = replace(flight.settings, turn=replace(LIMITS, fastest=(0.1, 0.1, 0.1)), consistency=judged)
+    flight.sample = lambda sample: sample._replace(rates=(2.2, 0.0, 0.0))
+    flight.outputs.clear()
+    flight.fly(1.0)
+    assert flight.rung is Rung.HOLD and flight.asks == [Ask.HOLD]
+    assert flight.told(Fault.STATE_INCONSISTENT) and flight.said("otherwise than commanded")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [300436, 302490])
+def test_a_state_that_stays_while_the_vehicle_moves_keeps_the_promise(seed):
+    flown_to, core = monte_carlo.refly(seed, resources.find("models", "any_rates.safetensors"))
+    assert core.scenario.what == "state stays" and not flown_to.left  # .53 and .74 m outside, commands just ended
 
 
 @pytest.mark.proves("48U")

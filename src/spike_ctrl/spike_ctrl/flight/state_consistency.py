@@ -85,6 +85,10 @@ class Consistency(NamedTuple):
         (a, b, c), (x, y, z) = self.crept, self.kept
         return a if abs(a) >= abs(x) else x, b if abs(b) >= abs(y) else y, c if abs(c) >= abs(z) else z
 
+    def suspect(self, limits: ConsistencyLimits) -> bool:
+        """Whether the states contradict themselves by half of what is a fault."""
+        return math.hypot(*self.turned) > limits.attitude / 2 or math.hypot(*self.moved) > limits.position / 2
+
     def doubted(self, limits: ConsistencyLimits) -> Vector:
         """By how much (m, world) the vehicle may have stayed behind its position; sound estimates correct their height."""
         (x, y, _), c, z = self.strayed, self.kept[2], self.crept[2]
