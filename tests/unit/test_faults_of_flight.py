@@ -113,6 +113,18 @@ def test_row_34_the_autopilot_gets_no_vehicle_in_motion_because_the_operator_ask
     assert flight.rung is rung
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_row_34_a_guide_that_flew_to_the_wall_recovers_only_where_a_policy_in_shadow_is_its_witness(flight, answers):
+    flight.ask(Request.GUIDE)
+    if not answers:
+        flight.policy = flight.nothing
+    flight.fly(1.0)
+    flight.move_origin(2.8, 0.0, 0.0)
+    assert flight.rung is (GUIDE if answers else HOLD)
+    assert bool(flight.told(EventKind.RECOVERS)) is answers
+    assert bool(flight.said("flew there, and no policy answers")) is not answers
+
+
 def test_row_34_after_a_pilot_has_taken_over_a_recovery_nothing_lands_the_vehicle(flight):
     flight.move_origin(2.8, 0.0, 0.0)
     flight.fly(0.1, until=lambda: flight.told(EventKind.RECOVERS))

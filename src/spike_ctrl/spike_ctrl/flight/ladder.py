@@ -106,7 +106,8 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
         settling = [finding for _, finding in demanding if finding.fault.settles]
         opposed = settling and max(facts.monitor.recent) > facts.limits.disagreement  # by the policy in shadow
-        led = "upset the vehicle" if facts.upset() else "flew there against the policy" if opposed else ""
+        alone = "flew there, and no policy answers" if settling and not facts.monitor.answers else ""
+        led = "upset the vehicle" if facts.upset() else "flew there against the policy" if opposed else alone
         if guided and led:  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself {led}: {worst}")
             return fall_to(facts.hold_or_land, ladder, finding, facts)
