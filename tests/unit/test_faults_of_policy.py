@@ -184,14 +184,16 @@ def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
     assert flight.told(Fault.NOT_RECOVERED, GUIDE, HOLD) and flight.said("the guide itself upset the vehicle: ENVELOPE")
 
 
-@pytest.mark.parametrize(("apart", "rung"), [(0.4, HOLD), (0.1, GUIDE)])
-def test_row_12_a_guide_that_flies_to_the_wall_does_not_recover_if_the_policy_objects(flight, apart, rung):
+@pytest.mark.parametrize(("apart", "leans", "rung"), [(0.6, 0.4, HOLD), (0.1, 0.4, GUIDE), (0.6, 0.0, GUIDE)])
+def test_row_12_a_guide_that_leans_to_the_wall_does_not_recover_if_the_policy_objects(flight, apart, leans, rung):
     flight.ask(Request.GUIDE)
     flight.fly(0.6)
     flight.policy = lambda a: a._replace(action=tuple(value + apart for value in a.action))
     flight.fly(0.2)
     assert flight.rung is GUIDE
     flight.move_origin(2.5, 0.0, 0.0)
+    leaning = (0.0, math.sin(leans / 2), 0.0, math.cos(leans / 2))  # to the east; level: the wind carries it there
+    flight.sample = lambda s: s._replace(quaternion=leaning)
     flight._move = lambda: flight.position.__setitem__(0, flight.position[0] + 0.02)
     flight.fly(1, until=lambda: flight.told(Fault.CAGE_NEAR))
     assert flight.rung is rung and flight.said("the guide itself flew there against the policy: CAGE_NEAR") == (rung is HOLD)

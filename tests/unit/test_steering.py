@@ -62,6 +62,14 @@ def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
     assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
 
 
+def test_a_guide_led_the_vehicle_where_it_leans_though_the_policy_objects_and_the_wind_where_it_does_not():
+    away = astray(leaning(0.4, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))
+    assert steering.led(away, 0.5, LIMITS) and not steering.led(away, 0.1, LIMITS)
+    carried = astray(leaning(-0.2, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))  # it leans against the wind, not yet enough
+    assert not steering.led(carried, 0.5, LIMITS)
+    assert steering.led(astray(leaning(0.0, velocity=(0.0, 0.0, -0.6))), 0.3, LIMITS)  # no wind lets it sink
+
+
 def test_a_policy_in_shadow_that_contradicts_a_sound_guide_ends_no_flight(flight):
     flight.ask(Request.GUIDE)
     flight.policy = lambda a: a._replace(action=(-0.9, 0.9, -0.9, 0.9))

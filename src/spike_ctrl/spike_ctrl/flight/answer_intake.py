@@ -118,8 +118,8 @@ def _compare_answers(
             astray, found = ZERO, check_disagreement(monitor, limits)
         elif ladder.rung is Rung.GUIDE:
             monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
+            astray = steering.follow(astray, sample, point, state.wind, settings.steering)
             if ladder.latched is None:
-                astray = steering.follow(astray, sample, point, state.wind, settings.steering)
                 found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
         state = state._replace(monitor=monitor, astray=astray)
     if (guide_is_new or inputs.candidate is not None) and candidate is not None and candidate.tick == guide.tick:

@@ -105,9 +105,9 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
         settling = [finding for _, finding in demanding if finding.fault.settles]
-        opposed = settling and max(facts.monitor.recent) > facts.limits.disagreement  # by the policy in shadow
-        alone = "flew there, and no policy answers" if settling and not facts.monitor.answers else ""
-        led = "upset the vehicle" if facts.upset() else "flew there against the policy" if opposed else alone
+        alone = "flew there, and no policy answers" if not facts.monitor.answers else ""
+        there = "flew there against the policy" if facts.opposed else alone
+        led = "upset the vehicle" if facts.upset() else there if settling else ""
         if guided and led:  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself {led}: {worst}")
             return fall_to(facts.hold_or_land, ladder, finding, facts)

@@ -129,6 +129,7 @@ class Facts(NamedTuple):
     limits: AnswerLimits
     lost: LostRotor | None = None  # such a vehicle spins and leans, which is no fault of who flies it
     flown: bool = False  # by the policy, with a lost rotor
+    opposed: bool = False  # the policy in shadow objects, and so does the motion, to how the guide steers
 
     @property
     def settled(self) -> bool:

@@ -32,6 +32,8 @@ class SteeringLimits:
     level: float = within(0.45, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(6.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
+    led: float = within(2.2, 0.0, 100.0, "Largest mean to the side, times how far the policy objects, of wind.", "m/s^2")
+    led_upright: float = within(2.0, 0.0, 100.0, "The same up and down, where no wind blows.", "m/s^2")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> SteeringLimits:
@@ -51,6 +53,14 @@ def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: 
     for was, push, p, u, q, v in zip(astray, pushed, *here, *there, strict=True):
         found.append(was + (push + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
     return found[0], found[1], found[2]
+
+
+def led(astray: Vector, apart: float, limits: SteeringLimits) -> bool:
+    """Whether the guide led the vehicle where it is, and not the wind, of whose changes a policy answers otherwise, too.
+
+    apart: the largest mean difference of their latest actions.
+    """
+    return apart * math.hypot(astray[0], astray[1]) > limits.led or abs(astray[2]) > limits.led_upright
 
 
 def check_guide(astray: Vector, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:

@@ -10,7 +10,7 @@ begins, a start in the air, and a status line once a second.
 
 import math
 
-from spike_ctrl.flight import ladder, state_checks, wind_estimate
+from spike_ctrl.flight import ladder, state_checks, steering, wind_estimate
 from spike_ctrl.flight.actuator_faults import follow_motors, follow_rates
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
 from spike_ctrl.flight.answer_intake import keep_early_answers, take_answers
@@ -83,10 +83,12 @@ def _move(
         return state, Move(before)  # no rule of the ladder applies
     flying = rung is Rung.SNN or before.wanted or Request.ENGAGE in inputs.requests
     found, ground = found + of_policy if flying else found, state.ground if rung <= Rung.GUIDE else None
+    apart = max(state.monitor.recent)
+    opposed = apart > settings.answers.disagreement and steering.led(state.astray, apart, settings.steering)
     facts = Facts(
         inputs.now, status, state.sample, state.target, found, ground, inputs.unmet, settings.envelope,
         settings.cage.laid(state.home), settings.braking, state.monitor, settings.answers, state.rotors.lost,
-        settings.rotors.flown,
+        settings.rotors.flown, opposed,
     )  # fmt: skip
     moved = ladder.move(before, inputs.requests, facts, settings.ladder)
     after = moved.ladder
