@@ -113,9 +113,10 @@ class SequenceBuffer:
         self.guide_action = np.zeros((*shape, widths.action), np.float32)
         self.reward = np.zeros(shape, np.float32)
 
-    def __len__(self) -> int:
-        """Vehicle-steps held."""
-        return min(self.count, self.ticks) * self.vehicles
+    @property
+    def held(self) -> int:
+        """Ticks held."""
+        return min(self.count, self.ticks)
 
     def add(self, rows: Rows) -> None:
         """Append one tick; the oldest is overwritten when the ring is full."""
@@ -135,7 +136,7 @@ class SequenceBuffer:
 
     def ready(self, length: int) -> bool:
         """Whether windows of `length` steps can be drawn."""
-        return min(self.count, self.ticks) > 2 * length + HISTORY
+        return self.held > 2 * length + HISTORY
 
     def sample(self, batch: int, length: int, burn_in: int, generator: np.random.Generator) -> Sequences:
         """`batch` windows of `length` steps, none crossing an episode's boundary.
@@ -145,10 +146,9 @@ class SequenceBuffer:
         the zero state is exact. Episodes shorter than `length` are padded, with mask False.
         """
         if not self.ready(length):
-            raise ValueError(f"buffer holds {min(self.count, self.ticks)} ticks, too few for windows of {length} steps")
-        held, reach = min(self.count, self.ticks), length + HISTORY
-        oldest = self.count - held
-        tick = generator.integers(oldest + reach, self.count - length, batch)
+            raise ValueError(f"buffer holds {self.held} ticks, too few for windows of {length} steps")
+        oldest = self.count - self.held
+        tick = generator.integers(oldest + length + HISTORY, self.count - length, batch)
         vehicle = generator.integers(0, self.vehicles, batch)
         # The first of the states after `tick` that ended an episode bounds the window.
         ahead_flags = self._at(tick[:, None] + np.arange(length + 1), vehicle[:, None])(self.flags)
@@ -198,8 +198,7 @@ class SequenceBuffer:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything held, oldest tick first, for a resumable run."""
-        held = min(self.count, self.ticks)
-        order = np.arange(self.count - held, self.count) % self.ticks
+        order = np.arange(self.count - self.held, self.count) % self.ticks
         return {name: getattr(self, name)[order] for name in (*Rows._fields, "age")}
 
     def restore(self, arrays: dict[str, np.ndarray], count: int) -> None:
