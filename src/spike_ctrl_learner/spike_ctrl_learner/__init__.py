@@ -1,4 +1,4 @@
-"""Node learner: replay buffer, TD3BC + JSRL, checkpoints."""
+"""Node learner: trains a recipe's policy on the transitions of the graph, and sends checkpoints."""
 
 from spike_ctrl_ros import end_quietly
 

@@ -10,11 +10,11 @@ move; the policy is told of their velocity as it is in flight, PREVIEW seconds a
            + tilt max(0, cos tilt_at - cos tilt)^2 + body_rate max(0, |rates| - body_rate_at)^2
            + action_rate |u_t - u_{t-1}|^2
 
-The spiking network is flown by a kernel of its own, `bptt_kernel`. The plug-in `networks` flies other networks, which
-torch differentiates.
-
 where u = (action + 1) / 2, and with `rates` actions the reward's last term counts |u - 1/2|^2: thrust and rates away
 from those of hover.
+
+The spiking network is flown by a kernel of its own, `bptt_kernel`. The plug-in `networks` flies other networks, which
+torch differentiates.
 """
 
 import math

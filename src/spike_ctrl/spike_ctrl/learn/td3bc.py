@@ -2,7 +2,7 @@
 
     critics   y = r + gamma (1 - terminated) V'(s'),  V'(s) = min_j Q'_j(s, pi'(s) + clipped noise)
               with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
-    actor     -alpha Q_1(s, pi(s)) / unit + bc |label - pi(s)|^2 + change |pi(s) - pi(s_before)|^2
+    actor     -alpha Q_1(s, pi(s)) / unit + bc |label - pi(s)|^2 + action_rate |pi(s) - pi(s_before)|^2
 
 r is the reward above a floor, see `reward_shaping`. unit is mean |Q_1|, or the deviation of Q_1 over the batch. With
 `critic: advantage` there is one critic, Q(s, a) = V(s) + A(s, a) - A(s, pi'(s)), and V'(s') its own.
