@@ -82,7 +82,7 @@ def test_a_vehicle_has_settled_from_when_on_it_stays_within_five_centimetres():
     distances[:100, 0] = 1.0  # within after a second
     distances[150, 1] = 0.051  # out for one sample
     distances[299, 3] = math.nan  # not there in the end
-    np.testing.assert_allclose(tracking._settling(distances), [1.0, 1.51, 0.0, math.inf])
+    np.testing.assert_allclose(tracking._settling(distances, tracking.SETTLED), [1.0, 1.51, 0.0, math.inf])
 
 
 def test_who_does_not_react_to_a_step_never_settles():

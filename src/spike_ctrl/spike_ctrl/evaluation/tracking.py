@@ -184,7 +184,7 @@ def _force(gust: Gust, since: float) -> float:
     return gust.share * (1 - math.cos(2 * math.pi * since / gust.duration)) / 2
 
 
-def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
+def _settling(distances: np.ndarray, settled: float) -> np.ndarray:
     """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` m; infinite: never."""
     outside = ~(distances <= settled)
     after = np.where(outside.any(0), len(outside) - outside[::-1].argmax(0), 0)
