@@ -206,29 +206,29 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     data = bytes(data)
     if len(data) > MAX_BYTES:
         raise CheckpointError(f"{name}: size: found over {MAX_BYTES} bytes, wanted at most that")
-    about = manifests.parse(_metadata(data, name).get("manifest"), name)
+    manifest = about(data, name)
     try:
         tensors = safetensors.numpy.load(data)
     except Exception as error:  # whatever the parser finds in hostile bytes, the caller gets one kind of error
         raise CheckpointError(f"{name}: not a readable safetensors file: {error}") from None
     weights = {key: tensor for key, tensor in tensors.items() if key not in (OBSERVATION, ACTION, GRAPH)}
-    graph = _graph(tensors, about, name)
+    graph = _graph(tensors, manifest, name)
     if graph is None:
-        _check_weights(weights, about.contract, name)
-    observations, actions = _self_test_tensors(tensors, about.contract.sizes, name)
-    if (found := _digest(tensors, about)) != about.sha256:
-        raise CheckpointError(f"{name}: sha256: found {found}, wanted {about.sha256}: the file was altered")
-    require(about.contract, expect or {}, name)
-    policy = _marked(_policy(weights, about.contract, graph, name), about)
+        _check_weights(weights, manifest.contract, name)
+    observations, actions = _self_test_tensors(tensors, manifest.contract.sizes, name)
+    if (found := _digest(tensors, manifest)) != manifest.sha256:
+        raise CheckpointError(f"{name}: sha256: found {found}, wanted {manifest.sha256}: the file was altered")
+    require(manifest.contract, expect or {}, name)
+    policy = _marked(_policy(weights, manifest.contract, graph, name), manifest)
     try:
         difference = float(np.abs(self_test.answers(policy, observations) - actions).max())
     except Exception as error:  # of onnxruntime, which has no common kind
         raise CheckpointError(f"{name}: self-test: {error}") from None
-    if not difference <= about.tolerance:
-        raise CheckpointError(f"{name}: self-test: found a difference of {difference:.2g}, wanted {about.tolerance:.2g}")
+    if not difference <= manifest.tolerance:
+        raise CheckpointError(f"{name}: self-test: found a difference of {difference:.2g}, wanted {manifest.tolerance:.2g}")
     if graph is not None and (largest := float(np.abs(actions).max())) > 1:
         raise CheckpointError(f"{name}: {ACTION}: found {largest:.4g}, wanted -1 to 1: let the network end with tanh")
-    return Checkpoint(policy, about, weights, observations, graph or b"")
+    return Checkpoint(policy, manifest, weights, observations, graph or b"")
 
 
 def about(data: bytes, name: str = "checkpoint") -> Manifest:
