@@ -7,6 +7,7 @@ of the message, and `view` reads every array and checks its shape.
     state = view(message)           # state.observation: float32 [N,18], shares memory with the message
 """
 
+import re
 from array import array
 from collections.abc import Callable
 from functools import lru_cache
@@ -169,9 +170,8 @@ def _cast(ros: str, field: str) -> Cast:
         return bool
     if ros in ("float", "double"):
         return lambda value: _number(value, field)
-    if ros.startswith(("uint", "int")) and ros.removeprefix("u").removeprefix("int").isdigit():
-        limits = np.iinfo(ros)
-        low, high = int(limits.min), int(limits.max)
+    if re.fullmatch(r"u?int\d+", ros):
+        low, high = np.iinfo(ros).min, np.iinfo(ros).max
         return lambda value: _integer(value, low, high, field)
     if ros == "sequence<float>":
         return lambda values: _array("f", np.float32, values, field)
