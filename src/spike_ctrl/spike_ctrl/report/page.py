@@ -1,7 +1,7 @@
 """The HTML page of a report: sections of text, tables and figures in one file that needs no network."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -77,6 +77,7 @@ addEventListener("beforeprint", () => draw(660));
 addEventListener("afterprint", () => draw(0));
 """
 BUTTONS = ["select2d", "lasso2d", "autoScale2d", "resetCameraLastSave3d", "hoverClosestCartesian", "hoverCompareCartesian"]
+LOOKS = {True: ' class="pass"', False: ' class="fail"', None: ""}  # of what is good, bad or neither
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Section:
 
     title: str
     parts: Sequence[Part] = ()
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
 
 
 def added(point: str, notes: list[str], *about: Any) -> list[Part]:
@@ -202,8 +203,7 @@ def _chart(chart: Chart, name: str, draw: Draw | None) -> str:
 
 
 def _tile(tile: FigureTile) -> str:
-    look = "" if tile.good is None else ' class="pass"' if tile.good else ' class="fail"'
-    return f'<div class="tile"><span>{escape(tile.name)}</span><b{look}>{escape(tile.value)}</b></div>'
+    return f'<div class="tile"><span>{escape(tile.name)}</span><b{LOOKS[tile.good]}>{escape(tile.value)}</b></div>'
 
 
 def _table(table: Table) -> str:
@@ -218,8 +218,7 @@ def _table(table: Table) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, Verdict):
-        look = "" if value.good is None else ' class="pass"' if value.good else ' class="fail"'
-        return f"<td{look}>{escape(value.text)}</td>"
+        return f"<td{LOOKS[value.good]}>{escape(value.text)}</td>"
     if isinstance(value, float) and value != value:
         return '<td class="number">none</td>'
     if isinstance(value, float):
