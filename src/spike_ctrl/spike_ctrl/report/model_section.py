@@ -12,7 +12,7 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy_pj, spiking_energy_pj
-from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, Evaluation
+from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, HEADS, Evaluation
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -24,7 +24,6 @@ from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 FLIGHTS, SEED = 4, 7
 NO_SPIKES = "no spikes"
-HEADS = [column.replace("_", " ") for column in COLUMNS]
 
 
 @dataclass(frozen=True)
