@@ -30,7 +30,7 @@ TOPICS = {
 
 
 class FlightEvent(NamedTuple):
-    """A message of the supervisor, received by the recorder (ns). severity: "info", "warning" or "error"."""
+    """A message of the supervisor, received by the recorder (ns). severity: ok, warning, error; info: it tells none."""
 
     received: int
     severity: str

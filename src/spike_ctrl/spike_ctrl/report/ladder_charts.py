@@ -16,7 +16,7 @@ from spike_ctrl.report.flight_charts import Band, styled
 from spike_ctrl.report.page import Chart, Table, Verdict
 
 RUNG_COLOURS = {Rung.SNN: 0, Rung.GUIDE: 1, Rung.HOLD: 3, Rung.LAND: 5, Rung.SILENT: 7}  # numbers in COLOURS
-SEVERITY_COLOURS = {"ok": COLOURS[2], "info": COLOURS[2], "warning": COLOURS[1], "error": COLOURS[4]}
+SEVERITY_COLOURS = {"ok": COLOURS[2], "warning": COLOURS[1], "error": COLOURS[4]}
 EVENTS = 40  # rows of the table at most
 
 
@@ -53,12 +53,12 @@ def ladder(log: FlightLog) -> Chart:
         look = {"color": COLOURS[band.colour], "width": 10}
         line = go.Scatter(x=[band.begin, band.end], y=[band.name] * 2, mode="lines", line=look, showlegend=False)
         sheet.add_trace(line.update(name=band.name, hoverinfo="name"))
-    for severity in ("ok", "warning", "error"):
+    for severity, colour in SEVERITY_COLOURS.items():
         said = [event for event in log.events if (event.severity if event.severity != "info" else "ok") == severity]
         if said:
             times = np.array([event.received for event in said])
             border = {"color": "#fff", "width": 1}
-            mark = {"color": SEVERITY_COLOURS[severity], "size": 11, "symbol": "diamond", "line": border}
+            mark = {"color": colour, "size": 11, "symbol": "diamond", "line": border}
             sheet.add_trace(
                 go.Scatter(
                     x=(times - log.begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",
