@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FAR, HARD, FlightOutcome
@@ -75,8 +76,6 @@ def _listed(worst: Sequence[tuple[FlightOutcome, FlightCore]]) -> Table:
 
 def _drawn(outcome: FlightOutcome, core: FlightCore) -> Chart:
     """From above and from the south, in the colours of who flew; the cage, and where the fault began."""
-    from plotly.subplots import make_subplots
-
     figure = make_subplots(1, 2, subplot_titles=("from above", "from the south"))
     at = thinned(len(core.steps), 800)
     steps = [core.steps[n] for n in at]
