@@ -191,20 +191,20 @@ def _about(
     begun, crashed = int(((flags & FIRST) > 0).sum()), int(((flags & TERMINATED) > 0).sum())
     if log is None and recording.origin is None:
         rows.append(("episodes", f"{begun} started, {crashed} ended in a crash"))
-    if choice is not None:
-        rows.append(("checkpoint", choice.words))
-    if compared is not None and choice is not None and choice.same:
+    if choice is None:
+        return rows
+    rows.append(("checkpoint", choice.words))
+    if compared is not None and choice.same:
         told = _replayed(compared)
         beginning = "" if compared.known else "; the spiking state at the first one is unknown"
         rows.append(("replay", Verdict(f"{told.value} actions equal bit by bit{beginning}", told.good)))
-    if choice is not None and (neuron := choice.contract.neuron) is None:
+    if (neuron := choice.contract.neuron) is None:
         rows.append(("network", f"{choice.contract.words}: no spikes are known of it"))
-    elif choice is not None and neuron is not None and (n := flight.neurons) is not None:
+    elif (n := flight.neurons) is not None:
         rates = np.add.reduceat(np.nan_to_num(n.spikes).mean(0), n.edges[:-1]) / n.hidden
         energy = spiking_energy_pj(choice.contract.sizes, (1 - rates).tolist(), neuron.recurrent) / 1e3
         rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, by the paper's formula"))
-    returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else np.empty(0)
-    if len(returns):
+    if len(returns := replay.returns(recording, replay.hover(choice.contract))):
         rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))
     return rows
 
