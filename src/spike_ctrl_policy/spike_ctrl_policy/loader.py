@@ -60,12 +60,9 @@ class Loader:
 
     def message(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError, or UsageError of a runtime."""
-        data = bytes(message.data)
-        if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
-            raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
-        return self._flown(data, message.name, message.epoch)
-
-    def _flown(self, data: bytes, name: str, epoch: int) -> Flown:
+        data, name = bytes(message.data), message.name
+        if (digest := hashlib.sha256(data).hexdigest()) != message.sha256:
+            raise CheckpointError(f"{name}: sha256: found {digest}, wanted {message.sha256}")
         if self.allowed is not None:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
@@ -87,7 +84,7 @@ class Loader:
             raise CheckpointError(f"{name}: {why}")
         if self.runtime is not None:
             policy = self.runtime.policy(found, self.hardware)
-        return Flown(name, policy, epoch, 1 / contract.rate_hz if self.realtime else 0.0)
+        return Flown(name, policy, message.epoch, 1 / contract.rate_hz if self.realtime else 0.0)
 
 
 def loader_for(p: PolicyParameters, realtime: bool) -> Loader:
