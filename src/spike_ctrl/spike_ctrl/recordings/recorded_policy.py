@@ -67,12 +67,12 @@ class RecordedPolicy:
         commanded, self._row = self._commanded(self._row), row
         if policy is None:
             return FollowedStep(None, self._sure)
-        if self.pilot.flown is None or (self.pilot.flown.policy, self.pilot.flown.epoch) != (policy, epoch):
+        flown = self.pilot.flown
+        if flown is None or (flown.policy, flown.epoch) != (policy, epoch):
             if self.pilot.accept("", epoch):
                 self._sure = np.full(len(first), self._shadow_sure)
             else:  # in lockstep the new checkpoint takes over the spiking state
-                same = self.pilot.flown is None or same_state(self.pilot.flown.policy, policy)
-                self._sure = self._sure & (same and (self.pilot.flown is None or states.epoch[row] > 0))
+                self._sure = self._sure & (flown is None or (same_state(flown.policy, policy) and states.epoch[row] > 0))
                 self.pilot.take(Flown("", policy, epoch))
         if tick in self._shadows and (candidate := self._of_epoch(self._shadows[tick])) not in (None, self.policies):
             self.pilot.warm(Flown("", candidate, self._shadows[tick]))
