@@ -117,12 +117,12 @@ def evaluate(
         for box in BOXES
         for stage in COEFFICIENTS
     }
-    flown = inside["1.5m"]
-    median, p95 = np.percentile(late_error[flown], [50, 95]) if flown.any() else (np.nan, np.nan)
+    stayed = inside["1.5m"]
+    median, p95 = np.percentile(late_error[stayed], [50, 95]) if stayed.any() else (np.nan, np.nan)
     return Evaluation(
         columns=columns,
         hover_error_m={"median": float(median), "p95": float(p95)},
-        action_change=float(changes[flown].mean() / (RATE_HZ - 1)) if flown.any() else np.nan,
+        action_change=float(changes[stayed].mean() / (RATE_HZ - 1)) if stayed.any() else np.nan,
         starts=starts,
         spike_rates=getattr(controller, "spike_rates", ()),
     )
