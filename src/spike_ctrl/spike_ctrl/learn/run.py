@@ -89,15 +89,15 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, folder: Path, given: Mapping[str, Any] | None = None, **about: Any) -> Run:
+    def resume(cls, folder: Path, given: Mapping[str, Any] = {}, **about: Any) -> Run:
         """The run in a folder, with counters, buffer, optimisers and random state as they were saved.
 
         given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises UsageError where one of
         them contradicts the run, or the run is finished. The device, if it is named, may be another.
         """
         before = resumption.read(folder)
-        resumption.check(folder, before, given or {})
-        plan = before.recipe.on((given or {}).get("device"))
+        resumption.check(folder, before, given)
+        plan = before.recipe.on(given.get("device"))
         learner = Learner(plan, before.airframe, before.vehicles, before.seed)
         arrays, info = training_state.load(folder / "state.safetensors")
         try:
