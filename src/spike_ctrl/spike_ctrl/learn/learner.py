@@ -148,9 +148,8 @@ class Learner:
         first = (rows.flags & FIRST) > 0  # also after a restart that cut an episode off
         self._returns[first] = self._lengths[first] = 0.0
         self.environment_steps += self.vehicles
-        flown = (rows.flags & (TERMINATED | TRUNCATED)) == 0
-        self._guide.append(((rows.flags & GUIDE) > 0).sum() / max(flown.sum(), 1))
         ended = (rows.flags & (TERMINATED | TRUNCATED)) > 0
+        self._guide.append(((rows.flags & GUIDE) > 0).sum() / max((~ended).sum(), 1))
         for vehicle in np.flatnonzero(ended):
             crashed = bool(rows.flags[vehicle] & TERMINATED)
             self._episodes.append((self._returns[vehicle], self._lengths[vehicle], crashed))
