@@ -37,8 +37,7 @@ class Replayer(ProcessNode):
         model = checkpoint.read(p.model) if p.model else None
         self.choice, _, self.offline = replay.judged(recording, model, p.model)
         vehicle = airframe.load(p.airframe)
-        choice, policy = self.choice, recording.policy
-        assert policy is not None  # `judged` refuses a recording without answers
+        choice = self.choice
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
             raise UsageError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
@@ -57,7 +56,7 @@ class Replayer(ProcessNode):
         self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
         started = np.isin(recording.states.tick, list(recorded_policy.started_ticks(recording)))
         self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
-        self.answers = np.full_like(policy.action, np.nan)
+        self.answers = np.full_like(recording.answers.action, np.nan)
         self.rows = np.flatnonzero(
             np.isin(self.epochs, [epoch for epoch, *_ in self.waiting]) & self.offline.stepped
         ).tolist()[::-1]
