@@ -15,10 +15,6 @@ class LIFState(NamedTuple):
     membrane: torch.Tensor
     spike: torch.Tensor
 
-    def detach(self) -> "LIFState":
-        """The same values without history: truncated back-propagation stops here."""
-        return LIFState(self.membrane.detach(), self.spike.detach())
-
 
 class LIFParameters(NamedTuple):
     """Leak beta in [0, 1] and threshold theta > 0 of each neuron, both [H]."""
