@@ -15,6 +15,8 @@ import os, signal, time
 from pathlib import Path
 from spike_ctrl_studies.study import Report, UnitResult, Unit, one
 
+SEEDS = 3, 3
+
 def units(options):
     return [Unit(f"n-{n}", {"n": n} | dict(EXTRA)) for n in range(options.seeds or 3)]
 

@@ -50,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.learn import recipe as recipes
-    from spike_ctrl_studies import study_runner
+    from spike_ctrl_studies import study, study_runner
     from spike_ctrl_studies.figures import MissingPackage
     from spike_ctrl_studies.study import StudyOptions
 
@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
     if options.recipe:
         recipes.find(options.recipe).require_fit(craft)
     ranges.require(vars(options), RANGES, "--")
+    if options.seeds and not any(study.find(options.name).SEEDS):
+        raise UsageError(f"--seeds: found {options.seeds}, wanted none: experiment {options.name} repeats no training")
     output_paths.require_folder("--output", options.output or Path("runs"))
     asked = StudyOptions(options.quick, options.seeds, options.recipe, options.airframe, tuple(options.from_bag))
     origin = {"command": provenance.command(), "commit": provenance.commit()}

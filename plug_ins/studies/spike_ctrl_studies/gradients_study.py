@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from spike_ctrl import airframe
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import guide_flights, paper
@@ -44,6 +45,8 @@ NEAR_FACTOR = 3.0  # a ratio of sizes counts as equal to the paper's within this
 
 def units(options: StudyOptions) -> list[Unit]:
     """The pieces of this experiment. Raises UsageError."""
+    if options.recipe:
+        raise UsageError(f"--recipe: found '{options.recipe}', wanted none: its networks are not trained")
     count = INITIALISATIONS[options.quick]
     return [
         Unit(f"initialisations-{first:03d}", {"first": first, "count": PER_UNIT, "airframe": options.airframe})

@@ -287,6 +287,8 @@ def refused(capsys, *arguments):
         (["headline", "--recipe", "tdbc"], "recipe 'tdbc' not found; known: "),
         (["headline", "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
         (["ablation", "--recipe", "default"], "--recipe default: algorithm: found 'bptt', wanted 'td3bc'"),
+        (["energy", "--seeds", "3"], "--seeds: found 3, wanted none: experiment energy repeats no training"),
+        (["gradients", "--recipe", "td3bc"], "--recipe: found 'td3bc', wanted none: its networks are not trained"),
         (["critics", "--recipe", "default"], "--recipe default: algorithm: found 'bptt', wanted 'td3bc'"),
     ],
 )
