@@ -7,6 +7,7 @@ velocity, and each flight's trim torque.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     with refused(f"--output {options.output}: cannot be written"):
         recipe = identification.write(options.output, found, options.bags, plan, provenance.command())
     print(f"airframe: {options.output}\nrecipe: {recipe}")
-    print(f"train with: spike-ctrl train {recipe} --airframe {options.output}")
+    print(f"train with: {shlex.join(['spike-ctrl', 'train', str(recipe), '--airframe', str(options.output)])}")
     return 0
 
 

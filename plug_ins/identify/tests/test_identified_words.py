@@ -1,11 +1,13 @@
 """What is told of a fit is true: prior kept only where it is the prior, no battery without voltage, a recipe that trains."""
 
 import dataclasses
+import shlex
 
 import numpy as np
 import pytest
 from simulated_flight import CRAZYFLIE, TRUTH
 
+from spike_ctrl.cli import main
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl_identify import identified_airframe as identification
 from spike_ctrl_identify import identify_verb, thrust_level
@@ -61,6 +63,16 @@ def test_without_voltage_the_missing_battery_is_told(tmp_path):
     path = tmp_path / "mine.yaml"
     identification.write(path, dark, [], recipes.find("real"))
     assert identification.NO_VOLTAGE in path.read_text()
+
+
+def test_the_command_that_trains_can_be_pasted_where_a_name_has_a_blank(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "metadata.yaml").touch()
+    monkeypatch.setattr(identify_verb, "identified", lambda options, name: (of(TRUTH), recipes.find("real")))
+    assert main.main(["identify", "bag", "-o", "my drone.yaml"]) == 0
+    typed = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("train with: "))
+    assert typed == ["spike-ctrl", "train", "my drone_recipe.yaml", "--airframe", "my drone.yaml"]
 
 
 def test_flights_by_motors_train_by_the_recipe_real_within_what_was_found():
