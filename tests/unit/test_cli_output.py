@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -126,6 +127,11 @@ def test_a_reader_of_an_output_sees_the_old_file_or_the_new_one_and_never_a_part
     file.write_text("old")
     output_paths.write_json("--json", file, {"a": 1})
     assert seen == [file, file] and json.loads(file.read_text()) == {"a": 1}
+
+
+def test_a_figure_that_is_not_finite_is_null_for_json_knows_no_nan(tmp_path):
+    output_paths.write_json("--json", file := tmp_path / "figures.json", {"a": (math.nan, math.inf, 1.5)})
+    assert json.loads(file.read_text(), parse_constant=pytest.fail) == {"a": [None, None, 1.5]}
 
 
 def test_an_output_that_is_a_pipe_or_a_link_is_written_and_stays_one(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
+from spike_ctrl._files.json_lines import plain
 
 
 def require_file(what: str, path: Path, made: bool = False, replaced: bool = False) -> None:
@@ -52,9 +53,9 @@ def require_bag(path: Path) -> None:
 
 
 def write_json(what: str, path: Path, figures: object, so: str = "") -> None:
-    """Write figures as JSON. Raises UsageError, which names the option `what` and ends with `so`, where that fails."""
+    """Write figures as JSON, null where one is not finite. Raises UsageError, with the option `what` and `so` at its end."""
     with refused(f"{what} {path}: cannot be written", so):
-        atomic_file.write_text(path, json.dumps(figures, indent=2) + "\n")
+        atomic_file.write_text(path, json.dumps(plain(figures), indent=2, allow_nan=False) + "\n")
 
 
 def _require_folder(what: str, path: Path, folder: Path) -> None:
