@@ -22,6 +22,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import main
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log
@@ -29,7 +30,8 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl.report import flight_charts, kind, ladder_charts, model_section, run_section, told_run
 from spike_ctrl.report.bag_section import section
 from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, attitude, hover_verdict, whole_scene
-from spike_ctrl.report.page import Chart, Table, Verdict
+from spike_ctrl.report.page import Chart, Section, Table, Verdict
+from spike_ctrl.report.page import page as page_of
 from spike_ctrl.sim import observation
 
 pytestmark = pytest.mark.slow
@@ -187,6 +189,15 @@ def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):
     assert sum("pass: 0.0 % of samples over 0.15 m" in cell for cell in parsed.cells) == 2
 
 
+def test_a_model_that_always_crashes_has_no_hover_error():
+    column = {"return_mean": -90.0, "return_std": 1.0, "survival": 0.0, "length_mean": 40.0}
+    crashed = Evaluation(dict.fromkeys(COLUMNS, column), {"median": np.nan, "p95": np.nan}, np.nan, 4, ())
+    found = model_section.FlownModel(Path(MODEL), checkpoint.load(MODEL), crashed, None, [])
+    parts = [model_section._tiles(found), Table(("", ""), model_section._about(found))]
+    text = page_of("crashed", [Section("Model", parts)], draw=lambda *_: "").partition("<body>")[2]
+    assert "<b>none</b>" in text and '<td class="number">none</td>' in text and "nan" not in text
+
+
 def test_a_plug_in_adds_tables_to_a_model_and_a_broken_one_is_named(monkeypatch):
     found = model_section.fly_model(MODEL)
     added = [
@@ -336,6 +347,11 @@ def test_what_is_nothing_to_report_on_is_refused_in_one_line(tmp_path, capsys):
             kind(path)
     assert main.main(["report", str(tmp_path / "no"), "-o", str(tmp_path / "r.html")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "r.html").exists()
+
+
+def test_a_namespace_without_a_bag_is_refused(tmp_path, capsys):
+    assert main.main(["report", str(a_run(tmp_path / "run")), "--namespace", "a", "-o", str(tmp_path / "r.html")]) == 2
+    assert "--namespace: found 'a' and no bag, wanted a bag" in capsys.readouterr().err
 
 
 def test_a_model_is_not_overwritten_by_a_page(tmp_path, capsys):

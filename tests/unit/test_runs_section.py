@@ -97,6 +97,14 @@ def test_a_report_on_a_folder_of_runs_names_the_runs_in_it(runs, tmp_path, capsy
         report.kind(tmp_path / "empty")
 
 
+def test_a_run_counts_once_though_it_is_given_beside_its_folder(runs, tmp_path):
+    target = tmp_path / "page.html"
+    assert main(["report", str(runs), f"{runs}/../runs", str(runs / "a0"), "-o", str(target)]) == 0
+    assert "Run a0" in target.read_text() and ", 3 seeds" in target.read_text()
+    assert main(["report", str(runs / "b"), str(runs / "a0"), "-o", str(target)]) == 0
+    assert ", 2 seeds" not in target.read_text()
+
+
 @pytest.mark.parametrize(("values", "step"), [((0.02, 0.07), None), ((0.02, 0.7), 1)])
 def test_a_log_axis_has_numbers_where_the_values_do_not_reach_the_next_decade(values, step):
     assert logarithmic_axis(values).get("dtick") == step

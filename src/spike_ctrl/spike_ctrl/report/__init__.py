@@ -43,11 +43,15 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespa
     draw: how charts are drawn in place of interactive ones. namespace: of the graph in the bags. Raises UsageError.
     """
     kinds = [(path, kind(path)) for path in paths]
+    if namespace is not None and "bag" not in dict(kinds).values():
+        raise UsageError(f"--namespace: found '{namespace}' and no bag, wanted a bag that holds several graphs")
 
     from spike_ctrl.report import bag_section, model_section, page, run_section, runs_section, told_run  # slow: not before
 
     told = {path: told_run.read(path) for path, found in kinds if found == "run"}
-    gathered = [told_run.read(run) for path, found in kinds if found == "runs" for run in told_run.inside(path)]
+    inside = {run.resolve(): run for path, found in kinds if found == "runs" for run in told_run.inside(path)}
+    named = {path.resolve() for path in told}  # a run counts once, though it is given beside its folder
+    gathered = [told_run.read(run) for place, run in inside.items() if place not in named]
     models = [model_section.fly_model(path) for path, found in kinds if found == "model"]
     sections = [model_section.side_by_side(models)] if len(models) > 1 else []
     if len(told) + len(gathered) > 1:

@@ -64,11 +64,12 @@ def section(found: FlownModel) -> Section:
 
 def _tiles(found: FlownModel) -> Tiles:
     evaluation, error = found.evaluation, hover_verdict(found.flights)
+    survival = evaluation.columns["1.5m_start"]["survival"]  # 0: nothing hovered
     tiles = [
         FigureTile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
-        FigureTile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
-        FigureTile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
-        FigureTile("change of u per step", f"{evaluation.action_change:.3f}"),
+        FigureTile("survival", f"{survival:.3f}"),
+        FigureTile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm" if survival else "none"),
+        FigureTile("change of u per step", f"{evaluation.action_change:.3f}" if survival else "none"),
         FigureTile("position error", error.text.partition(":")[0], error.good),
     ]
     if found.cost is None:
@@ -156,7 +157,7 @@ def _about(found: FlownModel) -> list[tuple[str, object]]:
         ("recipe, seed", f"{manifest.recipe or '?'}, {manifest.seed}"),
         ("command", manifest.command or "?"),
         ("commit", manifest.commit or "?"),
-        ("hover error", "median {median:.4f} m, p95 {p95:.4f} m".format(**found.evaluation.hover_error_m)),
+        *((f"hover error, {name} (m)", error) for name, error in found.evaluation.hover_error_m.items()),
         ("position error", hover_verdict(found.flights)),
     ]
 
