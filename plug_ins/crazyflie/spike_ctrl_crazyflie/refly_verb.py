@@ -56,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
     vehicle.require_layout("motors")
     firmware = _firmware(options)
     estimator = _estimator(options, firmware)
-    commanders = _commanders(options, firmware)
     paths = [flown_again.reference(bag) for bag in options.bags]
     if twice := {path.name for path in paths if [other.name for other in paths].count(path.name) > 1}:
         raise UsageError(f"{', '.join(sorted(twice))}: found bags of one name, wanted each once")
+    commanders = _commanders(options, firmware)  # slow: it compiles
     found, begun, done = {}, time.monotonic(), 0
     whole = len(paths) * len(commanders) * options.plants
 

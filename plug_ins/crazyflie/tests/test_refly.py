@@ -208,3 +208,10 @@ def test_bindings_that_are_not_built_are_refused_in_words(tmp_path, capsys):
     assert "found no build/cffirmware.py, wanted a checkout of bitcraze/crazyflie-firmware" in capsys.readouterr().err
     assert main(["refly", str(tmp_path)]) == 2
     assert "nothing to fly" in capsys.readouterr().err
+
+
+def test_a_bag_that_is_not_there_is_refused_before_a_model_is_compiled(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint.Checkpoint, "compiled", lambda self: pytest.fail("compiled"))
+    model = resources.folder("models") / "crazyflie_real.safetensors"
+    assert main(["refly", str(tmp_path / "no"), "--model", str(model)]) == 2
+    assert f"{tmp_path / 'no'}: no such bag" in capsys.readouterr().err
