@@ -120,6 +120,8 @@ def test_a_reset_with_a_mask_begins_the_next_episode_in_those_vehicles_and_leave
 def test_one_seed_gives_all_starts_and_a_list_of_them_is_refused():
     with pytest.raises(ValueError, match=r"seed: found \[1, 2\], wanted one whole number"):
         Environment(CRAZYFLIE, 2).reset(seed=[1, 2])
+    with pytest.raises(ValueError, match="seed: found -1, wanted one whole number, 0 or more"):
+        Environment(CRAZYFLIE, 2).reset(seed=-1)
 
 
 def test_the_observation_of_the_step_that_ends_an_episode_is_its_last_one():

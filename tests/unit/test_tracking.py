@@ -52,6 +52,12 @@ def test_who_gives_no_number_or_leaves_for_good_does_not_pass_because_the_vehicl
     assert not found.passed and found.settling == math.inf and found.worst >= 100 and found.mean > 50
 
 
+@pytest.mark.parametrize("rounds", [0, -1, 0.5, np.nan])
+def test_no_whole_round_is_refused_by_name(rounds):
+    with pytest.raises(UsageError, match=f"rounds: found {rounds!r}, wanted a whole number, at least 1"):
+        track(GuideController(GeometricGuide(CRAZYFLIE)), Trajectory("circle"), CRAZYFLIE, rounds=rounds)
+
+
 def test_the_guide_follows_a_figure_eight_and_the_preview_is_what_lets_it():
     def by_guide(preview):
         return track(GuideController(GeometricGuide(CRAZYFLIE)), Trajectory("figure8"), CRAZYFLIE, preview=preview)

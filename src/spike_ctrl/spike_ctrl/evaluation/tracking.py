@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.ranges import whole
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE, PREVIEW, Trajectory
@@ -82,6 +84,8 @@ def track(
     >>> round(track("crazyflie", Trajectory("figure8")).rmse, 2)  # m
     0.03
     """
+    if not whole(rounds) or rounds < 1:
+        raise UsageError(f"rounds: found {rounds!r}, wanted a whole number, at least 1")
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
     require_no_reward(inserts, "track")

@@ -43,8 +43,8 @@ class VehicleBatch(VectorEnv[Floats, Floats, Any]):
         if who.shape != (self.num_envs,):
             raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
         if seed is not None:
-            if not ranges.whole(seed):
-                raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
+            if not ranges.whole(seed) or seed < 0:
+                raise ValueError(f"seed: found {seed!r}, wanted one whole number, 0 or more: all starts follow from it")
             self._seed = int(seed)
             dynamics.write(self.buffer, dynamics.EPISODE, np.zeros(self.num_envs))
         return who
