@@ -13,6 +13,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files import json_lines
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.cli import main
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_racing import race_flights, race_training, race_verb, track_sampler
@@ -183,3 +184,11 @@ def test_ctrl_c_ends_a_certificate_within_its_race_and_tells_the_races_before(tm
     assert "races without a fault: 2, ended early by the guide: 0" in shown.out and "stopped: 2 of " in shown.err
     with json_lines.alone(races):
         pass
+
+
+@pytest.mark.parametrize("verb", [["eval"], ["eval", "--protocol", "circle"], ["eval", "--protocol", "thrown"], ["report"]])
+def test_a_verb_that_flies_to_a_set_point_refuses_a_policy_of_a_race(verb, capsys):
+    model = Path(race_verb.__file__).parent / "models" / "racer_gates.safetensors"
+    assert main.main([verb[0], str(model), *verb[1:]]) == 2
+    told = f"error: {model}: observation: found 'racing_30', wanted 'setpoint_frame_18'"
+    assert capsys.readouterr().err.startswith(told)

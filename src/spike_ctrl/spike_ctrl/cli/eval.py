@@ -134,7 +134,7 @@ def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
 def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, Policies]:
     """The airframe that flies, and the policies of the models. Raises UsageError."""
     from spike_ctrl import airframe
-    from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
+    from spike_ctrl.evaluation.controllers import PolicyController, require_airframe, require_set_point
     from spike_ctrl.policy import checkpoint
 
     loaded = {model: checkpoint.load(model) for model in options.models}
@@ -152,6 +152,7 @@ def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, P
     for model, one in loaded.items():
         if foreign:
             vehicle.require_layout(one.manifest.contract.action)
+            require_set_point(one, str(model))
         else:
             require_airframe(one, vehicle, str(model))
     return vehicle, {model: PolicyController(one.policy) for model, one in loaded.items()}

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim.environment import Environment
+from spike_ctrl.sim.observation import LAYOUT
 
 Array = NDArray[Any]
 
@@ -176,12 +177,19 @@ def controller(flown: Any, airframe: Airframe | None = None) -> tuple[Controller
 
 
 def require_airframe(loaded: Checkpoint, airframe: Airframe, name: str) -> None:
-    """Raise CheckpointError where the checkpoint was made for another airframe. name: what the error calls it."""
+    """Raise CheckpointError where the checkpoint was made for another airframe or task. name: what the error calls it."""
     contract = loaded.manifest.contract
     expect = {"airframe_hash": airframe.hash, "action": airframe.action_layout}
     if contract.airframe_hash != airframe.hash:
         expect = {"airframe": airframe.name} | expect  # a name says more than a hash; alone it decides nothing
     checkpoint.require(contract, expect, name)
+    require_set_point(loaded, name)
+
+
+def require_set_point(loaded: Checkpoint, name: str) -> None:
+    """Raise CheckpointError where the checkpoint does not see a set-point, as one of a race. name: of `require_airframe`."""
+    contract = loaded.manifest.contract
+    checkpoint.require(contract, {"observation": voltage_input.LAYOUT if contract.voltage else LAYOUT}, name)
 
 
 def _controller(flown: Any) -> Controller:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, evaluate
-from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.controllers import PolicyController, require_set_point
 from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy_pj, spiking_energy_pj
 from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, HEADS, Evaluation
 from spike_ctrl.policy import checkpoint
@@ -46,6 +46,7 @@ def fly_model(path: Path) -> FlownModel:
     """Evaluate the model at `path`, and fly it from FLIGHTS other starts. Raises CheckpointError, UsageError."""
     loaded = checkpoint.load(path)
     vehicle = loaded.airframe()
+    require_set_point(loaded, str(path))
     counting = CountingSpikes(loaded.policy) if isinstance(loaded.policy, SpikingPolicy) else None
     evaluation = evaluate(counting or PolicyController(loaded.policy), vehicle)
     cost = counting.cost(loaded.weights) if counting else None
