@@ -32,8 +32,10 @@ class SteeringLimits:
     level: float = within(0.45, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(6.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
-    led: float = within(2.2, 0.0, 100.0, "Largest mean to the side, times how far the policy objects, of wind.", "m/s^2")
-    led_upright: float = within(2.0, 0.0, 100.0, "The same up and down, where no wind blows.", "m/s^2")
+    led: float = within(
+        2.2, 0.0, 100.0, "The guide is blamed for a wall: mean to the side times how far the policy objects,", "m/s^2"
+    )
+    led_upright: float = within(2.0, 0.0, 100.0, "or mean up or down; less may be the wind.", "m/s^2")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> SteeringLimits:
