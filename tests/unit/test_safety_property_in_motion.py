@@ -107,6 +107,20 @@ def test_flights_that_once_broke_the_promise_keep_it(who, seed, what):
 
 
 @pytest.mark.parametrize(
+    ("seed", "what"),
+    [
+        (313736, "plant wind_turns"),  # the guide was blamed for the wall to which the wind carried the vehicle
+        (318429, "plant wind_turns"),
+        (311502, "guide dithered and process policy_killed"),  # the guide recovered from the wall to which it flew
+        (400765, "policy scaled"),  # the automatic flight asked to land while the guide recovered
+    ],
+)
+def test_flights_of_the_whole_table_that_once_broke_the_promise_keep_it(who, seed, what):
+    flown, core = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, *who), *who)
+    assert core.scenario.what == what and not flown.left and not flown.crashed
+
+
+@pytest.mark.parametrize(
     ("gains", "set_point_gains", "dead"),
     [(0.0, 0.0, False), (0.02, 0.0, True), (0.02, 0.02, False), (0.01, 0.02, True)],  # m/s from answer to answer
     ids=["hovers", "speeds up", "speeds up with its set-point", "lags behind its set-point"],
