@@ -113,16 +113,26 @@ def test_row_34_the_autopilot_gets_no_vehicle_in_motion_because_the_operator_ask
     assert flight.rung is rung
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_row_34_a_guide_that_flew_to_the_wall_recovers_only_where_a_policy_in_shadow_is_its_witness(flight, answers):
+@pytest.mark.parametrize(("answers", "leans", "rung"), [(True, 0.2, GUIDE), (False, 0.2, HOLD), (False, -0.2, GUIDE)])
+def test_row_34_a_guide_that_flies_on_to_the_wall_while_no_policy_answers_does_not_recover(flight, answers, leans, rung):
     flight.ask(Request.GUIDE)
     if not answers:
         flight.policy = flight.nothing
     flight.fly(1.0)
+    leaning = (0.0, math.sin(leans / 2), 0.0, math.cos(leans / 2))  # to the east, where it flies; else it brakes
+    flight.sample = lambda sample: sample._replace(quaternion=leaning, velocity=(0.5, 0.0, 0.0))
     flight.move_origin(2.8, 0.0, 0.0)
-    assert flight.rung is (GUIDE if answers else HOLD)
-    assert bool(flight.told(EventKind.RECOVERS)) is answers
-    assert bool(flight.said("flew there, and no policy answers")) is not answers
+    assert flight.rung is rung and bool(flight.told(EventKind.RECOVERS)) is (rung is GUIDE)
+    assert bool(flight.said("flies on there, and no policy answers")) is (rung is HOLD)
+
+
+def test_row_34_who_asks_to_land_and_then_to_hold_in_a_recovery_is_held(flight):
+    flight.move_origin(2.8, 0.0, 0.0)
+    flight.fly(0.1, until=lambda: flight.told(EventKind.RECOVERS))
+    flight.ask(Request.LAND)
+    flight.ask(Request.DISENGAGE)
+    flight.fly(5, until=lambda: flight.rung is not GUIDE)
+    flight.stays(HOLD, 2)
 
 
 def test_row_34_after_a_pilot_has_taken_over_a_recovery_nothing_lands_the_vehicle(flight):

@@ -19,10 +19,11 @@ from spike_ctrl.flight.actuator_faults import RateResidual, RateResidualLimits, 
 from spike_ctrl.flight.autopilot import Ask
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits, follow
 
 PX4 = np.load(Path(__file__).parents[1] / "oracles" / "px4_turns.npz")  # rows: s; rad/s of roll, pitch; their commands
 LIMITS = RateResidualLimits(fastest=airframe.load("sih_quadx").max_rates)
-LEVEL = (0.0, 0.0, 0.0, 1.0)
+LEVEL, STILL = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
 
 
 def flown(rows, limits=LIMITS, sign=1.0):
@@ -87,6 +88,17 @@ def test_where_the_state_contradicts_itself_too_it_is_no_pilot_and_the_autopilot
     flight.fly(1.0)
     assert flight.rung is Rung.HOLD and flight.asks == [Ask.HOLD]
     assert flight.told(Fault.STATE_INCONSISTENT) and flight.said("otherwise than commanded")
+
+
+def test_a_reset_that_is_taken_back_makes_no_state_suspect():
+    limits, track = ConsistencyLimits(), Consistency()
+    for tick in range(400):
+        yaw, counter = (0.5, 1) if 100 <= tick < 150 else (0.0, min(tick // 100, 1))
+        sample = Sample(
+            tick, 0.01 * tick, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)), STILL, STILL, counter
+        )
+        track, found = follow(track, sample, limits)
+        assert not found and not track.suspect(limits)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ Flown: TypeAlias = tuple[list[CertifiedRace], bool]
 
 
 class RaceCampaign:
-    """The flights of a certificate's seeds, each flown once. kept: by seed; whether the race without a fault ended early.
+    """The flights of a certificate's seeds, each flown once. kept: of a seed its flights, and whether its race ended early.
 
     Raises UsageError where the folder holds those of others.
     """

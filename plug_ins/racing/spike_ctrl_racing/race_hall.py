@@ -111,7 +111,7 @@ def certify(options: argparse.Namespace) -> int:
         print(f"broken (more than {FAR:g} m or {HARD:g} m/s): {what}")
     if options.json:
         output_paths.write_json("--json", options.json, [one.outcome._asdict() | one._asdict() for one in flown])
-    return 1 if race_certificate.broken(flown) else 0 if whole else 130
+    return 130 if not whole else 1 if race_certificate.broken(flown) else 0
 
 
 def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[Any], list[bool], bool]:

@@ -113,12 +113,13 @@ def _compare_answers(
     policy, candidate = state.policy.latest, state.candidate.latest
     if (guide_is_new or inputs.policy is not None) and policy is not None and policy.tick == guide.tick:
         monitor = compare_with_guide(state.monitor, policy, guide, sample, point, limits)
-        ladder, astray = state.ladder, state.astray
+        ladder, astray = state.ladder, ZERO
         if ladder.rung is Rung.SNN:
-            astray, found = ZERO, check_disagreement(monitor, limits)
+            found = check_disagreement(monitor, limits)
         elif ladder.rung is Rung.GUIDE:
             monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
-            astray = steering.follow(astray, sample, point, state.wind, settings.steering)
+            if ladder.recovering is None:
+                astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
             if ladder.latched is None:
                 found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
         state = state._replace(monitor=monitor, astray=astray)

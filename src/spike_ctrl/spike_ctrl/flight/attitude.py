@@ -30,6 +30,12 @@ def tilt(quaternion: Quaternion) -> float:
     return math.acos(min(max(1 - 2 * (x * x + y * y), -1.0), 1.0))
 
 
+def leans_along(quaternion: Quaternion, velocity: tuple[float, float, float]) -> bool:
+    """Whether the lift pushes a body with this attitude on to where it flies, to the side. velocity: m/s, world."""
+    east, north, _ = rotate(quaternion, (0.0, 0.0, 1.0))
+    return east * velocity[0] + north * velocity[1] > 0
+
+
 def angle_between(first: Quaternion, second: Quaternion) -> float:
     """Angle (rad) of the rotation from one attitude to another. Both quaternions have norm 1."""
     (a, b, c, d), (x, y, z, w) = first, second

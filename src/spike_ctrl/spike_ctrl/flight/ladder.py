@@ -8,7 +8,7 @@ Until it confirms such a mode, commands keep the vehicle in the air; from then o
 import math
 
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.attitude import leans_along, yaw
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
@@ -23,14 +23,14 @@ OWN_FLIGHT = (Mode.HOLD, Mode.RETURN)  # the autopilot flies by itself, and no l
 
 def move(ladder: Ladder, requests: tuple[Request, ...], facts: Facts, limits: LadderLimits) -> Move:
     """One step: the operator's requests, then the autopilot's mode, faults, take-off, recovery and hand-over."""
-    if ladder.waiting is not None and ladder.recovering is None:
-        requests, ladder = (ladder.waiting, *requests), ladder._replace(waiting=None)
     done = Move(ladder)
     for request in requests:
         done = _then(done, obey(done.ladder, request, facts))
     for rule in (follow_mode, step_down, come_down, take_off, recover, hand_over):
         if (moved := rule(done.ladder, facts, limits)) is not None:
             done = _then(done, moved)
+    if (waiting := done.ladder.waiting) is not None and done.ladder.recovering is None:
+        done = _then(done, obey(done.ladder._replace(waiting=None), waiting, facts))
     if (ask := mode_request(done.ladder, facts, limits)) is not None:
         done = done._replace(ladder=done.ladder._replace(asked_at=facts.now), ask=ask)
     return done
@@ -105,16 +105,27 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
         settling = [finding for _, finding in demanding if finding.fault.settles]
-        alone = "flew there, and no policy answers" if not facts.monitor.answers else ""
-        there = "flew there against the policy" if facts.opposed else alone
-        led = "upset the vehicle" if facts.upset() else there if settling else ""
-        if guided and led:  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
+        if guided and (
+            led := _guides_doing(bool(settling), facts)
+        ):  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself {led}: {worst}")
             return fall_to(facts.hold_or_land, ladder, finding, facts)
         if settling and facts.sample is not None:
             tumbling = facts.upset(facts.envelope.tumbling)
             return _begin_recovery(moved, settling, facts.sample, facts, guided or not tumbling, limits)
     return moved
+
+
+def _guides_doing(settling: bool, facts: Facts) -> str:
+    """What speaks against a guide that has flown for a while, in words; empty: nothing. settling: it could recover."""
+    if facts.upset():
+        return "upset the vehicle"
+    if settling and facts.opposed:
+        return "flew there against the policy"
+    if not settling or facts.monitor.answers or facts.sample is None:
+        return ""
+    on = leans_along(facts.sample.quaternion, facts.sample.velocity)  # a sound one brakes what it took over
+    return "flies on there, and no policy answers" if on else ""
 
 
 def come_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:

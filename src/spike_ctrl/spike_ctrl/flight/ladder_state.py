@@ -76,7 +76,7 @@ class Ladder(NamedTuple):
     def cruises(self, status: Autopilot | None) -> bool:
         """Whether only a fault or a request changes it: on SILENT, or as the autopilot obeys and nothing is awaited."""
         obeys = status is not None and status.armed and status.mode is MODES.get(self.rung)
-        awaits = self.wanted or self.taking_off or self.recovering is not None or self.waiting is not None
+        awaits = self.wanted or self.taking_off or self.recovering is not None
         return self.rung is Rung.SILENT or (obeys and self.armed and self.confirmed and not awaits)
 
 
@@ -184,7 +184,7 @@ def change_rung(
         wanted=False,
         taking_off=False,
         recovering=None,
-        waiting=None if rung is Rung.SILENT else ladder.waiting,
+        waiting=None if rung >= Rung.LAND else ladder.waiting,
         settled_since=None,
         asked_at=-math.inf,
         may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),

@@ -10,7 +10,7 @@ from spike_ctrl.flight.request import Request
 def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     """The ladder after a request. A refused request changes nothing, and its event gives all reasons.
 
-    The autopilot would get a vehicle in motion while the guide recovers: to hold follows then, and to land waits for it.
+    While the guide recovers, LAND and SHUT_DOWN wait: the autopilot would get a vehicle in motion. HOLD follows anyway.
     """
     if obstacles := tuple(_obstacles(ladder, request, facts)):
         refused = Event(facts.now, EventKind.REFUSED, request, ladder.rung, obstacles=obstacles, since=ladder.because)
@@ -23,8 +23,8 @@ def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
         if not ladder.commanding and not (ladder.rung is Rung.HOLD and facts.airborne):
             return Move(ladder, events=(Event(facts.now, asked, request, ladder.rung),))
     if ladder.recovering is not None and facts.airborne:
-        waits = ladder if request is Request.DISENGAGE else ladder._replace(waiting=request)
-        return Move(waits, events=(Event(facts.now, asked, request, ladder.rung),))
+        ladder = ladder._replace(waiting=None if request is Request.DISENGAGE else request)
+        return Move(ladder, events=(Event(facts.now, asked, request, ladder.rung),))
     pilot_flies = facts.autopilot is not None and facts.autopilot.mode is Mode.OTHER
     landing = request is not Request.DISENGAGE and facts.airborne and not pilot_flies
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:

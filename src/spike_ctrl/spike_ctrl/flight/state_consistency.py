@@ -86,8 +86,10 @@ class Consistency(NamedTuple):
         return a if abs(a) >= abs(x) else x, b if abs(b) >= abs(y) else y, c if abs(c) >= abs(z) else z
 
     def suspect(self, limits: ConsistencyLimits) -> bool:
-        """Whether the states contradict themselves by half of what is a fault."""
-        return math.hypot(*self.turned) > limits.attitude / 2 or math.hypot(*self.moved) > limits.position / 2
+        """Whether position, roll or pitch contradict their rates by half of what is a fault, and no reset explains it."""
+        if self.last is None or any(self.last.stamp - one.stamp <= limits.settling for one in self.resets):
+            return False
+        return math.hypot(*self.turned[:2]) > limits.attitude / 2 or math.hypot(*self.moved) > limits.position / 2
 
     def doubted(self, limits: ConsistencyLimits) -> Vector:
         """By how much (m, world) the vehicle may have stayed behind its position; sound estimates correct their height."""

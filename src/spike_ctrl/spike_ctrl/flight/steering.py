@@ -33,9 +33,13 @@ class SteeringLimits:
     sinking: float = within(6.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
     led: float = within(
-        2.2, 0.0, 100.0, "The guide is blamed for a wall: mean to the side times how far the policy objects,", "m/s^2"
+        2.2,
+        0.0,
+        100.0,
+        "Blamed for a wall: a guide whose mean to the side, times the policy's difference, is larger,",
+        "m/s^2",
     )
-    led_upright: float = within(2.0, 0.0, 100.0, "or mean up or down; less may be the wind.", "m/s^2")
+    led_upright: float = within(2.0, 0.0, 100.0, "or whose mean up or down is. Less may be the wind's doing.", "m/s^2")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> SteeringLimits:
@@ -58,9 +62,9 @@ def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: 
 
 
 def led(astray: Vector, apart: float, limits: SteeringLimits) -> bool:
-    """Whether the guide led the vehicle where it is, and not the wind, of whose changes a policy answers otherwise, too.
+    """Whether the guide steered the vehicle where it is. In changing wind a policy differs from a sound guide, too.
 
-    apart: the largest mean difference of their latest actions.
+    apart: the largest mean difference of their latest actions. Up and down no wind blows, and it does not count.
     """
     return apart * math.hypot(astray[0], astray[1]) > limits.led or abs(astray[2]) > limits.led_upright
 
