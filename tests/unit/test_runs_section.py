@@ -86,6 +86,12 @@ def test_the_tables_tell_figures_with_units_and_intervals_and_what_each_run_was(
     assert [cells[1] for cells in each.rows] == ["0", "1", "2", "0"] and each.rows[0][5] == "256 - 128"
 
 
+def test_a_run_whose_policy_always_crashes_has_a_return_and_no_hover_error(runs):
+    figures = {"columns": {"1.5m_start": {"return_mean": 12.5}}, "hover_error_m": {"median": None}}
+    (runs / "b" / "evaluation.json").write_text(json.dumps(figures))
+    assert told_run.read(runs / "b").frozen == {"return": 12.5}
+
+
 def test_a_report_on_a_folder_of_runs_names_the_runs_in_it(runs, tmp_path, capsys):
     target = tmp_path / "page.html"
     assert main(["report", str(runs), "-o", str(target)]) == 0

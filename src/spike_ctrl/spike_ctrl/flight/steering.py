@@ -36,10 +36,10 @@ class SteeringLimits:
         2.2,
         0.0,
         100.0,
-        "Blamed for a wall: a guide whose mean to the side, times the policy's difference, is larger,",
+        "A guide is blamed for a wall if its mean to the side, times the policy's difference, is larger.",
         "m/s^2",
     )
-    led_upright: float = within(2.0, 0.0, 100.0, "or whose mean up or down is. Less may be the wind's doing.", "m/s^2")
+    led_upright: float = within(2.0, 0.0, 100.0, "A guide is blamed for a wall if its mean up or down is larger.", "m/s^2")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> SteeringLimits:

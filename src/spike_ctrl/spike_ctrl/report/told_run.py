@@ -69,11 +69,11 @@ class ToldRun:
 
     @cached_property
     def frozen(self) -> dict[str, float]:
-        """Return and survival of the frozen evaluation from the hardest starts, and hover error in m; {}: there is none."""
+        """Of the frozen evaluation: return from the hardest starts, and hover error in m, where one hovered. {}: none."""
         found = _json(self.path / "evaluation.json")
         try:
-            column, hover = found["columns"]["1.5m_start"], found["hover_error_m"]["median"]
-            return {"return": float(column["return_mean"]), "survival": float(column["survival"]), "hover": float(hover)}
+            told = {"return": found["columns"]["1.5m_start"]["return_mean"], "hover": found["hover_error_m"]["median"]}
+            return {name: float(value) for name, value in told.items() if value is not None}
         except (KeyError, TypeError, ValueError):
             return {}
 
