@@ -186,9 +186,15 @@ def test_ctrl_c_ends_a_certificate_within_its_race_and_tells_the_races_before(tm
         pass
 
 
-@pytest.mark.parametrize("verb", [["eval"], ["eval", "--protocol", "circle"], ["eval", "--protocol", "thrown"], ["report"]])
-def test_a_verb_that_flies_to_a_set_point_refuses_a_policy_of_a_race(verb, capsys):
+@pytest.mark.parametrize(
+    "words",
+    [
+        "eval {}", "eval {} --protocol circle", "eval {} --protocol thrown", "report {}", "silicon widths {}",
+        "silicon cost {}", "silicon loihi {}", "inspect {} --readout readout.png",
+    ],
+)  # fmt: skip
+def test_a_verb_that_flies_to_a_set_point_refuses_a_policy_of_a_race(words, capsys):
     model = Path(race_verb.__file__).parent / "models" / "racer_gates.safetensors"
-    assert main.main([verb[0], str(model), *verb[1:]]) == 2
+    assert main.main([str(model) if word == "{}" else word for word in words.split()]) == 2
     told = f"error: {model}: observation: found 'racing_30', wanted 'setpoint_frame_18'"
     assert capsys.readouterr().err.startswith(told)

@@ -19,6 +19,7 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 
 if TYPE_CHECKING:
+    from spike_ctrl.policy.checkpoint import Checkpoint
     from spike_ctrl_silicon.integer_network import NumberWidths
 
 GROUP = "tools"
@@ -88,14 +89,13 @@ def _widths(options: argparse.Namespace) -> int:
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import COLUMNS, evaluation_table
-    from spike_ctrl.policy import checkpoint
     from spike_ctrl_silicon import verilog
     from spike_ctrl_silicon.integer_network import IntegerRuntime
     from spike_ctrl_silicon.quantise import quantised
 
     if options.json:
         output_paths.require_file("--json", options.json)
-    found = checkpoint.load(options.model)
+    found = _loaded(options.model)
     craft = found.airframe()
     policies: dict[str, Any] = {"float32": found.policy}
     size = {"float32": 32 * (sum(part.size for part in found.weights.values()) + sum(found.manifest.contract.sizes[1:-1]))}
@@ -131,7 +131,7 @@ def _tune(options: argparse.Namespace) -> int:
 
     output_paths.require_file("--output", options.output, replaced=True)
     output_paths.require_no_model("--output", options.output)
-    found, widths = checkpoint.load(options.model), _chosen(options, options.bits)
+    found, widths = _loaded(options.model), _chosen(options, options.bits)
     whole = found.manifest.contract.sizes
     if options.neurons:
         network = quantised(found, widths, options.model.name)
@@ -163,10 +163,9 @@ def _tune(options: argparse.Namespace) -> int:
 
 
 def _cost(options: argparse.Namespace) -> int:
-    from spike_ctrl.policy import checkpoint
     from spike_ctrl_silicon import flown_cost
 
-    found = checkpoint.load(options.model)
+    found = _loaded(options.model)
     widths = _chosen(options, options.bits)
     if not 0.1 <= options.seconds <= 3600:
         raise UsageError(f"--seconds: found {options.seconds:g}, wanted .1 to 3600")
@@ -176,11 +175,10 @@ def _cost(options: argparse.Namespace) -> int:
 def _fly(options: argparse.Namespace) -> int:
     from contextlib import nullcontext
 
-    from spike_ctrl.policy import checkpoint
     from spike_ctrl_silicon import serial_policy, simulated_line
     from spike_ctrl_silicon.quantise import quantised
 
-    found = checkpoint.load(options.model)
+    found = _loaded(options.model)
     network = quantised(found, _chosen(options, options.bits), options.model.name)
     simulated = nullcontext() if options.port else simulated_line.SimulatedLine(network)
     with simulated as line:
@@ -210,7 +208,6 @@ def _loihi(options: argparse.Namespace) -> int:
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import evaluation_table
-    from spike_ctrl.policy import checkpoint
     from spike_ctrl_silicon import loihi_network, sana_fe
     from spike_ctrl_silicon.loihi_runtime import LoihiRuntime
 
@@ -220,7 +217,7 @@ def _loihi(options: argparse.Namespace) -> int:
     starts, seconds = options.starts or 1024, 20.0 if options.seconds is None else options.seconds
     if not 5 <= seconds <= 600:
         raise UsageError(f"--seconds: found {seconds:g}, wanted 5 to 600")
-    found = checkpoint.load(options.model)
+    found = _loaded(options.model)
     craft, sizes = found.airframe(), found.manifest.contract.sizes
     network = loihi_network.converted(found, options.model.name, options.any_reset or options.energy)
     print("\n".join(loihi_network.told(network)))
@@ -233,6 +230,16 @@ def _loihi(options: argparse.Namespace) -> int:
     policies: dict[str, Any] = {"float32": found.policy, "Loihi": LoihiRuntime(network)}
     print(evaluation_table({name: evaluate(PolicyController(one), craft, starts=starts) for name, one in policies.items()}))
     return 0
+
+
+def _loaded(model: Path) -> Checkpoint:
+    """A model that flies to a set-point, as all flights here do. Raises CheckpointError."""
+    from spike_ctrl.evaluation.controllers import require_set_point
+    from spike_ctrl.policy import checkpoint
+
+    found = checkpoint.load(model)
+    require_set_point(found, str(model))
+    return found
 
 
 def _chosen(options: argparse.Namespace, bits: int) -> NumberWidths:

@@ -24,6 +24,7 @@ def run(options: argparse.Namespace) -> int | None:
     if not options.readout:
         return None
     from spike_ctrl import airframe
+    from spike_ctrl.evaluation.controllers import require_set_point
     from spike_ctrl.policy import checkpoint
     from spike_ctrl.policy.numpy_runtime import SpikingPolicy
     from spike_ctrl_benchmark.eval_protocols import CARRIERS
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int | None:
 
     output_paths.require_file("--readout", options.readout)
     loaded = checkpoint.load(options.model)
+    require_set_point(loaded, str(options.model))
     if not isinstance(loaded.policy, SpikingPolicy):
         raise UsageError(f"--readout: found {options.model}, a network of another kind, wanted our spiking network")
     carrier = airframe.load(CARRIERS[loaded.manifest.contract.action])
