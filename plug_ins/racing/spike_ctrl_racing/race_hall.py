@@ -122,10 +122,11 @@ def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[An
     from spike_ctrl.cli._terminal import end_progress, show_line, show_progress
     from spike_ctrl_racing import race_certificate
 
-    seeds, missing, whole = range(options.seed, options.seed), options.flights, True
+    races, missing, whole = 0, options.flights, True
     try:
         while missing > 0:
-            seeds = range(options.seed, seeds.stop + math.ceil(missing / race_certificate.EACH))
+            races += math.ceil(missing / race_certificate.EACH)
+            seeds = range(options.seed, options.seed + races)
             for _ in campaign.fly(seeds, options.workers):
                 flown, early = campaign.flown(seeds)
                 if len(early) >= HOPELESS and not flown:
@@ -136,10 +137,11 @@ def _fly(options: argparse.Namespace, campaign: Any, name: str) -> tuple[list[An
             missing = options.flights - len(campaign.flown(seeds)[0])
     except KeyboardInterrupt:
         whole = False
-        count = len(campaign.flown(seeds)[0])
-        show_line(f"stopped: {count} of {options.flights} flights are in the table; the command goes on", aside=True)
+    flown, early = campaign.flown(range(options.seed, options.seed + races))
+    if not whole:
+        show_line(f"stopped: {len(flown)} of {options.flights} flights are in the table; the command goes on", aside=True)
     end_progress()
-    return *campaign.flown(seeds), whole
+    return flown, early, whole
 
 
 def _row(kind: str, moment: str, part: list[Any]) -> list[str]:

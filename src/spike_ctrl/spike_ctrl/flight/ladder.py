@@ -105,9 +105,8 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
         settling = [finding for _, finding in demanding if finding.fault.settles]
-        if guided and (
-            led := _guides_doing(bool(settling), facts)
-        ):  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
+        led = _guides_doing(bool(settling), facts) if guided else ""
+        if led:  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself {led}: {worst}")
             return fall_to(facts.hold_or_land, ladder, finding, facts)
         if settling and facts.sample is not None:

@@ -87,7 +87,7 @@ class Consistency(NamedTuple):
 
     def suspect(self, limits: ConsistencyLimits) -> bool:
         """Whether position, roll or pitch contradict their rates by half of what is a fault, and no reset explains it."""
-        if self.last is None or any(self.last.stamp - one.stamp <= limits.settling for one in self.resets):
+        if self.last is None or _settling(self.resets, self.last.stamp, limits):
             return False
         return math.hypot(*self.turned[:2]) > limits.attitude / 2 or math.hypot(*self.moved) > limits.position / 2
 
@@ -108,7 +108,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     moved = (x - a - dt * (u + d) / 2, y - b - dt * (v + e) / 2, z - c - dt * (w + f) / 2)
     (x, y, z), (u, v, w), (d, e, f) = _turn(last, sample), sample.rates, last.rates
     turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
-    settling = [one for one in track.resets if 0 <= sample.stamp - one.stamp <= limits.settling]
+    settling = _settling(track.resets, sample.stamp, limits)
     if sample.reset_counter != last.reset_counter:
         resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
         shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
@@ -132,6 +132,11 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         (math.hypot(*track.turned), limits.attitude + turned_back,
          "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"),
     )  # fmt: skip
+
+
+def _settling(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> list[ResetMove]:
+    """Those that the estimator may still take back."""
+    return [one for one in resets if 0 <= now - one.stamp <= limits.settling]
 
 
 def _judge_resets(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> Findings:
