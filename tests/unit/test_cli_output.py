@@ -220,3 +220,20 @@ def test_where_results_can_be_written_nothing_is_left_behind_by_the_look(tmp_pat
     output_paths.require_file("--json", tmp_path / "new.json")
     output_paths.require_folder("--run", tmp_path / "a" / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["there.json"] and there.read_text() == "kept"
+
+
+@pytest.mark.plug_ins
+@pytest.mark.parametrize(
+    ("command", "name", "kind"),
+    [
+        (["report", "no-model"], "flight_0.mcap", "bag"),
+        (["report", "no-model"], "mine.safetensors", "model"),
+        (["export", "no-model", "--to", "checkpoint", "--airframe", "crazyflie"], "mine.safetensors", "model"),
+    ],
+)
+def test_a_model_or_a_bag_is_not_written_over(command, name, kind, tmp_path, capsys):
+    there = tmp_path / name
+    there.write_bytes(b"hours of work")
+    complaint = f"--output: found the {kind} {there}, wanted a file that is none: it would be lost"
+    assert refused(capsys, *command, "--output", str(there)) == complaint
+    assert there.read_bytes() == b"hours of work"

@@ -58,6 +58,11 @@ def test_no_whole_round_is_refused_by_name(rounds):
         track(GuideController(GeometricGuide(CRAZYFLIE)), Trajectory("circle"), CRAZYFLIE, rounds=rounds)
 
 
+def test_the_name_of_a_trajectory_is_refused_in_words():
+    with pytest.raises(UsageError, match="trajectory: found 'circle', wanted a Trajectory"):
+        track(GuideController(GeometricGuide(CRAZYFLIE)), "circle", CRAZYFLIE)
+
+
 def test_the_guide_follows_a_figure_eight_and_the_preview_is_what_lets_it():
     def by_guide(preview):
         return track(GuideController(GeometricGuide(CRAZYFLIE)), Trajectory("figure8"), CRAZYFLIE, preview=preview)

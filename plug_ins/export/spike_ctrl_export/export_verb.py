@@ -52,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_folder("--output", options.output)
     else:
         output_paths.require_file("--output", options.output, replaced=True)
-        if options.to != "checkpoint":
-            output_paths.require_no_model("--output", options.output)
+        output_paths.require_no_original("--output", options.output)
     return exporter.write(options, checkpoint.load(options.model))
 
 

@@ -66,7 +66,7 @@ def identify(
     """
     if unknown := set(hold_out) - {bag.name for bag in bags}:
         raise IdentifyError(f"hold-out {', '.join(sorted(unknown))}: found no such bag, wanted names of the bags given")
-    if len(hold_out) >= len(bags):
+    if len(set(hold_out)) >= len(bags):
         raise IdentifyError("hold-out: found all flights held out, wanted at least one to fit")
     recordings = [read(bag, (*TOPICS, *observed_flight.TOPICS)) for bag in bags]
     require_separate_origins([(recording.path, recording.origin) for recording in recordings])

@@ -5,6 +5,7 @@ Exit code 0: it passes all checks; 1: it does not; 2: the bag or the command lin
 """
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
     finished = learn(run, 0, show_progress, lambda: bool(stop))
     end_progress()
     if not finished:
-        print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
+        print(f"stopped; go on with: spike-ctrl train --resume {shlex.quote(str(run.folder))}")
         return 130
     run.finish()
     print("evaluating ...", flush=True)

@@ -59,7 +59,8 @@ def bags(tmp_path_factory):
 @pytest.fixture(scope="module")
 def identified(bags):
     path = bags[0].parent.parent / "mine.yaml"
-    command = ["identify", *map(str, bags), "--hold-out", "flight1", "-o", str(path)]
+    held_out = ["--hold-out", "flight1", "flight1"]  # named twice, it is one of two
+    command = ["identify", *map(str, bags), *held_out, "-o", str(path)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKE_CTRL_COMMAND", " ".join(["spike-ctrl", *command]))  # what the user typed
         assert main.main(command) == 0

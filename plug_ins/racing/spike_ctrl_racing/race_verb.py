@@ -297,7 +297,7 @@ def _train(options: argparse.Namespace) -> int:
     recipe, origin = _recipe(options)
     training = StagedTraining(recipe, options.seed, options.output, origin)
     if not training.kept.exists():  # else it goes on
-        output_paths.require_no_model("--output", options.output)
+        output_paths.require_no_original("--output", options.output)
     begun, received, updates = time.monotonic(), stop_signals(), training.updates
     first: list[int] = []
 

@@ -20,7 +20,7 @@ CLOCK_MHZ = power.CLOCK_HZ / 1e6
 
 
 def flight(found: Checkpoint, network: IntegerNetwork, seconds: float) -> tuple[NDArray[np.float32], frozenset[int]]:
-    """Observations [S, in] of flights of 5 s from the first frozen starts, and the steps that begin one."""
+    """Observations [S, in] of flights from the first frozen starts, and the steps that begin one. One lasts 5 s or less."""
     steps = max(1, round(RATE_HZ * seconds))
     vehicles = -(-steps // EPISODE_STEPS)
     craft, runtime = found.airframe(), IntegerRuntime(network)
@@ -32,7 +32,7 @@ def flight(found: Checkpoint, network: IntegerNetwork, seconds: float) -> tuple[
         action, state = runtime.step(seen[-1], state)
         observation = environment.step(action)[0]
     flown = np.stack(seen, axis=1)
-    return flown.reshape(-1, flown.shape[-1]), frozenset(range(0, vehicles * len(seen), len(seen)))
+    return flown.reshape(-1, flown.shape[-1])[:steps], frozenset(range(0, steps, len(seen)))
 
 
 def tell(found: Checkpoint, name: str, widths: NumberWidths, lanes: int, seconds: float, place: bool) -> int:

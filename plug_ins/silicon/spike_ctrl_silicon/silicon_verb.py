@@ -130,7 +130,7 @@ def _tune(options: argparse.Namespace) -> int:
     from spike_ctrl_silicon.quantise import quantised, rounded
 
     output_paths.require_file("--output", options.output, replaced=True)
-    output_paths.require_no_model("--output", options.output)
+    output_paths.require_no_original("--output", options.output)
     found, widths = _loaded(options.model), _chosen(options, options.bits)
     whole = found.manifest.contract.sizes
     if options.neurons:

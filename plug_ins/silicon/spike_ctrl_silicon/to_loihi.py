@@ -7,8 +7,9 @@ import io
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from spike_ctrl._files import atomic_file
 from spike_ctrl.policy.checkpoint import Checkpoint
-from spike_ctrl_export import contract_words, write_files
+from spike_ctrl_export import contract_words, write_files, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,8 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     words = loihi_network.told(network)
     print("\n".join(words))
     write_files(options.output, {CHECK: check_script(), "README.md": _readme(options.model.name, words)})
-    (options.output / "network.npz").write_bytes(arrays(network, found.self_test))
+    with writing(options.output):
+        atomic_file.write(options.output / "network.npz", arrays(network, found.self_test))
     print(f"{options.output}: {contract_words(found)}; compare it with brian2-loihi: python {options.output / CHECK}")
     return 0
 

@@ -59,6 +59,12 @@ def test_what_was_trained_is_rounded_to_itself_and_repeats_by_its_seed(robust):
             assert np.abs(values.T * unit[:, None] - weight).max() < 1e-6 and np.abs(values).max() == 7
 
 
+@pytest.mark.parametrize(("seconds", "steps", "begun"), [(0.5, 50, {0}), (7.0, 700, {0, 500})])
+def test_a_flight_lasts_as_long_as_it_is_asked_for(robust, seconds, steps, begun):
+    observations, starts = flight(robust, quantised(robust, WIDTHS), seconds)
+    assert len(observations) == steps and starts == begun
+
+
 def test_a_pruned_network_learns_from_the_whole_one(robust):
     network = quantised(robust, WIDTHS)
     small = pruned(robust, (48, 32), flight(robust, network, 0.5)[0], "robust")

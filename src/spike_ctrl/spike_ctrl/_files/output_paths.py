@@ -11,6 +11,8 @@ from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl._files.json_lines import plain
 
+ORIGINALS = {".safetensors": "model", ".mcap": "bag", ".db3": "bag"}
+
 
 def require_file(what: str, path: Path, made: bool = False, replaced: bool = False) -> None:
     """Raises UsageError if no file can be written at `path`. Creates nothing.
@@ -25,7 +27,7 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
     if mode is not None and replaced and not stat.S_ISREG(mode):
         raise UsageError(f"{what}: found {path}, which is no file, wanted one: it would be replaced")
     if mode is not None and not replaced:
-        require_no_model(what, path)
+        require_no_original(what, path)
         return _require_writable(what, path, mode)
     if made:
         return _require_folder(what, path, path.parent)
@@ -34,10 +36,10 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
     _require_entry(what, path, path.parent)
 
 
-def require_no_model(what: str, path: Path) -> None:
-    """Raises UsageError if there is a model at `path`."""
-    if path.suffix == ".safetensors" and path.exists():
-        raise UsageError(f"{what}: found the model {path}, wanted a file that is none: it would be lost")
+def require_no_original(what: str, path: Path) -> None:
+    """Raises UsageError if there is a model or a bag at `path`: work of hours, or of a flight."""
+    if path.suffix in ORIGINALS and path.exists():
+        raise UsageError(f"{what}: found the {ORIGINALS[path.suffix]} {path}, wanted a file that is none: it would be lost")
 
 
 def require_folder(what: str, path: Path) -> None:

@@ -6,6 +6,7 @@ Results go to a folder, runs/RECIPE-TIME: the policy, its evaluation, metrics, a
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ def _train(run: Run, offline_steps: int) -> int:
     end_progress()
     if not finished:
         told = "the best policy so far is in" if offline_steps else "go on with: spike-ctrl train --resume"
-        print(f"stopped; {told} {run.folder}")
+        print(f"stopped; {told} {shlex.quote(str(run.folder))}")
         return 130
     print("evaluating on 1024 starts", flush=True)
     print(comparison(run.finish(), run.learner.airframe))

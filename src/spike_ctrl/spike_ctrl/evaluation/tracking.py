@@ -84,6 +84,8 @@ def track(
     >>> round(track("crazyflie", Trajectory("figure8")).rmse, 2)  # m
     0.03
     """
+    if not isinstance(trajectory, Trajectory):
+        raise UsageError(f"trajectory: found {trajectory!r}, wanted a Trajectory, such as Trajectory('figure8')")
     if not whole(rounds) or rounds < 1:
         raise UsageError(f"rounds: found {rounds!r}, wanted a whole number, at least 1")
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
