@@ -184,7 +184,7 @@ def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
     assert flight.told(Fault.NOT_RECOVERED, GUIDE, HOLD) and flight.said("the guide itself upset the vehicle: ENVELOPE")
 
 
-@pytest.mark.parametrize(("apart", "leans", "rung"), [(0.6, 0.4, HOLD), (0.1, 0.4, GUIDE), (0.6, 0.0, GUIDE)])
+@pytest.mark.parametrize(("apart", "leans", "rung"), [(0.6, 0.3, HOLD), (0.1, 0.3, GUIDE), (0.6, 0.0, GUIDE)])
 def test_row_12_a_guide_that_leans_to_the_wall_does_not_recover_if_the_policy_objects(flight, apart, leans, rung):
     flight.ask(Request.GUIDE)
     flight.fly(0.6)

@@ -119,7 +119,7 @@ def test_a_landing_that_got_lost_is_asked_for_until_it_is_confirmed(flight):
     hold_and_land_at_once(flight)
     flight.mode = Mode.HOLD
     flight.fly(20.0)
-    assert flight.rung is LAND and 85 <= flight.asks.count(Ask.LAND) <= 102
+    assert flight.rung is LAND and 185 <= flight.asks.count(Ask.LAND) <= 201  # each .1 s
     flight.autopilot_obeys = True
     flight.fly(1.0, until=lambda: flight.mode is Mode.LAND)
     flight.fly(5.0, until=lambda: flight.rung is SILENT)

@@ -22,6 +22,9 @@ CHANGES = [
     ({"sample": FAST, "braked": False}, None),
     ({"sample": HERE._replace(position=(0.0, 0.0, 4.0))}, Fault.CAGE_LEFT),
     ({"sample": HERE._replace(position=(0.0, 0.0, 4.0)), "cage": None}, None),
+    ({"sample": HERE._replace(position=(0.0, 0.0, 2.8))}, Fault.CAGE_NEAR),
+    ({"sample": HERE._replace(position=(0.0, 0.0, 2.8)), "guided": True}, None),  # a sound guide swings so near
+    ({"sample": HERE._replace(position=(0.0, 0.0, 2.9)), "guided": True}, Fault.CAGE_NEAR),
     ({"cage": Cage((-3.0, -3.0, 0.0), (0.1, 3.0, 3.0), ground=0.0, relative=False)}, Fault.CAGE_NEAR),
     ({"sample": HERE._replace(quaternion=(math.sin(0.6), 0.0, 0.0, math.cos(0.6)))}, Fault.ENVELOPE),
     ({"sample": HERE._replace(quaternion=(math.sin(0.6), 0.0, 0.0, math.cos(0.6))), "airborne": False}, None),

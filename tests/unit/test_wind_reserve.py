@@ -54,6 +54,14 @@ def test_a_vehicle_that_leans_against_the_wind_and_one_that_weaves_both_tell_it(
     assert flown(np.zeros(2), lambda t: (3.0, 3.0))[:2] == pytest.approx((0.0, 0.0), abs=0.05)
 
 
+def test_the_drag_of_the_airframe_is_no_wind():
+    wind, drag = 1.5, WindLimits.of(CRAFT).drag
+    still = Sample(0, 0.0, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.9, -0.4, 0.0), (0.0, 0.0, 0.0))
+    slowed = (0.9 + 0.01 * (wind - 0.9 * drag), -0.4 + 0.01 * 0.4 * drag, 0.0)  # level, so its rotors push it nowhere
+    found = follow(CALM, still, still._replace(stamp=0.01, velocity=slowed), WindLimits.of(CRAFT))
+    assert drag == pytest.approx(CRAFT.linear_drag / CRAFT.mass) and found[:2] == pytest.approx((wind, 0.0), abs=0.05)
+
+
 def test_it_is_found_soon_and_noise_averages_out():
     wind = np.array((1.5, -0.7))
     assert flown(wind, lambda t: -wind, seconds=0.5)[:2] == pytest.approx(tuple(wind), abs=0.05)

@@ -85,7 +85,8 @@ class RaceSettings(FlightSettings):
         state = state._replace(followed=known)
         if not (brakes or rung is Rung.SNN):
             return state, inputs, self
-        # Asked to stop from this speed a sound guide is at its limits, and its answers hardly change.
+        # Asked to stop from this speed a sound guide is at its limits: it steers otherwise, and its answers hardly change.
+        state = state._replace(astray=(0.0, 0.0, 0.0))
         if state.guide_monitor.still:
             state = state._replace(guide_monitor=state.guide_monitor._replace(equal=0, still=0))
         return state, inputs, rules.racing(self.cage)

@@ -149,6 +149,11 @@ class Airframe:
         return float(4 * self.thrust(1.0) / (self.mass * GRAVITY))
 
     @property
+    def level_drag(self) -> float:
+        """Deceleration by drag for each m/s of a level motion, at least, 1/s."""
+        return (self.linear_drag + min(self.body_drag[:2])) / self.mass
+
+    @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with any physical parameter."""
         every = dataclasses.asdict(self)

@@ -106,6 +106,7 @@ class AnswerLimits:
     warm_up: int = within(50, 0, 10_000, "Answers in shadow before the policy is compared with the guide.", "")
     agree: int = within(50, 1, 10_000, "Answers compared with the guide's before the policy may fly.", "")
     disagreement: float = within(0.25, 0.001, 2.0, "In shadow: largest mean difference from the guide's action.", "")
+    leans: float = within(0.08, 0.0, 1.0, "Difference from the guide that each m/s^2 of wind explains.", "s^2/m")
     # The guide in shadow does not know what has changed about the vehicle, and a policy that was tuned for it does.
     trim: float = within(0.0, 0.0, 1.0, "Steady difference from the guide that a candidate may have in addition.", "")
     contradiction: float = within(0.8, 0.001, 2.0, "In flight: largest difference from the guide over the last answers.", "")

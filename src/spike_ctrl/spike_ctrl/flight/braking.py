@@ -43,9 +43,8 @@ class Braking:
     @classmethod
     def of(cls, craft: Airframe) -> Braking:
         """That of an airframe: one that has less drag than the simulated vehicle stops later, a weak one falls farther."""
-        drag = craft.linear_drag + min(craft.body_drag[:2])
         known = cls()
-        slips = max(1 - drag / craft.mass / known.drag, 0.0)
+        slips = max(1 - craft.level_drag / known.drag, 0.0)
         caught = known.catching * (craft.thrust_to_weight - known.least)
         return replace(
             known,

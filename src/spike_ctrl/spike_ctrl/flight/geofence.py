@@ -36,7 +36,7 @@ class Cage:
     recovery_height: float = within(0.8, 0.0, 20.0, "Height of the lowest end of a recovery above the ground.", "m")
     stopping_time: float = within(0.6, 0.01, 10.0, "Time in which a controller stops a velocity.", "s")
     wind_drift: float = within(0.7, 0.0, 10.0, "Drift of a vehicle that begins to hold, for each m/s^2 of wind.", "s^2")
-    wind_share: float = within(0.4, 0.0, 0.49, "Largest share of the cage, without margins, that is given up for wind.", "")
+    wind_share: float = within(0.49, 0.0, 0.49, "Largest share of the cage, without margins, that is given up for wind.", "")
     doubt_share: float = within(0.9, 0.0, 0.99, "Largest share of it that is given up where the position is in doubt.", "")
 
     def __post_init__(self) -> None:
@@ -144,17 +144,18 @@ class Cage:
             min(max(w, -((z - c + half) / time)), (f - z + half) / time),
         )
 
-    def check(self, position: Vector) -> Findings:
-        """Whether a vehicle at `position` (m) has left the cage or is near a wall."""
+    def check(self, position: Vector, guided: bool = False) -> Findings:
+        """Whether a vehicle at `position` (m) has left the cage or is near a wall. guided: the guide may swing nearer."""
         (x, y, z), (a, b, c), (d, e, f) = position, self.low, self.high
         near = min(x - a, y - b, d - x, e - y, f - z)
         outside = max(-near, c - z)
-        if outside <= 0 and near >= self.margin / 2:
+        least = self.margin / (4 if guided else 2)
+        if outside <= 0 and near >= least:
             return ()
         found = f"({x:.2f}, {y:.2f}, {z:.2f}) m"
         if outside > 0:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
-        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
+        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {least:g}"),)
 
     def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> Findings:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""

@@ -86,7 +86,7 @@ class LadderLimits:
 
     stream_lead: float = within(0.5, 0.1, 10.0, "Time that commands are sent before OFFBOARD is requested.", "s")
     ask_again: float = within(0.5, 0.05, 10.0, "Pause between two equal requests to the autopilot.", "s")
-    ask_to_take_over: float = within(0.2, 0.05, 10.0, "Pause between two requests to take over (HOLD, LAND).", "s")
+    ask_to_take_over: float = within(0.1, 0.05, 10.0, "Pause between two requests to take over (HOLD, LAND).", "s")
     ask_urgently: float = within(0.009, 0.001, 1.0, "The same if the autopilot flies no motor commands.", "s")
     deaf: float = within(0.12, 0.01, 2.0, "Time until an autopilot that flies no motor commands must have taken over.", "s")
     mode_timeout: float = within(2.5, 0.1, 30.0, "Longest wait for the autopilot's new mode; a heartbeat may be late.", "s")

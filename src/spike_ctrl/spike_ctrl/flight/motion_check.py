@@ -34,7 +34,7 @@ class JudgedMotion(NamedTuple):
         """The faults of cage and envelope."""
         found: Findings = ()
         if self.cage is not None:
-            found = self.cage.check(self.sample.position)
+            found = self.cage.check(self.sample.position, self.guided)
             if self.braked:
                 found += self.cage.check_braking(self.sample, settings.braking, self.guided)
         if self.airborne:

@@ -20,6 +20,7 @@ from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.likeness import ZERO, Likeness
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.wind_estimate import CALM, Wind
 
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
 
@@ -145,12 +146,21 @@ def check_guide(
 
 
 def compare_with_guide(
-    monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits
-) -> Monitor:
-    """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone."""
+    monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits,
+    wind: Wind = CALM,
+) -> Monitor:  # fmt: skip
+    """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone.
+
+    A policy that integrates nothing rests to the lee of its set-point: what it leans less for that is no difference, as
+    far as it could be one of a sound policy in calm air.
+    """
     (a, b, c, d), (e, f, g, h) = policy.action, guide.action
     signed = a - e, b - f, c - g, d - h
     a, b, c, d = abs(a - e), abs(b - f), abs(c - g), abs(d - h)
+    leans = min(limits.leans * math.hypot(wind.east, wind.north), limits.disagreement)
+    b, c = max(b - leans, 0.0), max(c - leans, 0.0)
+    if policy.layout == "motors":
+        a, d = max(a - leans, 0.0), max(d - leans, 0.0)
 
     def mean(before: Action, share: float) -> Action:
         e, f, g, h = before

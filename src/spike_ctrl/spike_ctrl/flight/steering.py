@@ -2,7 +2,7 @@
 
 The policy in shadow is a witness against the guide, and the vehicle's motion is the judge: a policy that is faulty in shadow
 changes none, and ends no flight. Any sound controller accelerates to the set-point and to its velocity. The tilt tells the
-acceleration to the side, but for the wind; up and down, it must not be asked for in vain.
+acceleration to the side, but for wind and drag: wind that turns is not the guide's doing. Up and down the speed tells it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import Action
 from spike_ctrl.flight.faults import Fault, Finding, Findings
@@ -21,19 +21,20 @@ from spike_ctrl.flight.wind_estimate import Wind
 
 @dataclass(frozen=True)
 class SteeringLimits:
-    """What a sound controller does, and when a guide is none. Healthy guides reach 3.6 m/s^2, up and down 5.3 m/s^2."""
+    """What a sound controller does, and when a guide is none. Healthy guides reach 3.4 m/s^2."""
 
     stiffness: float = within(5.8, 0.0, 100.0, "Expected acceleration for each metre to the set-point.", "1/s^2")
     damping: float = within(4.3, 0.0, 100.0, "Expected deceleration for each m/s beside the set-point's velocity.", "1/s")
     reach: float = within(1.0, 0.01, 100.0, "Largest distance to the set-point that counts, per axis.", "m")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
+    drag: float = within(0.0, 0.0, 100.0, "Deceleration by drag for each m/s.", "1/s")
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
-    astray: float = within(5.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
-    level: float = within(0.45, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
-    sinking: float = within(6.0, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
+    astray: float = within(4.3, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
+    level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
+    sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
     led: float = within(
-        2.2,
+        1.7,
         0.0,
         100.0,
         "A guide is blamed for a wall if its mean to the side, times the policy's difference, is larger.",
@@ -42,22 +43,31 @@ class SteeringLimits:
     led_upright: float = within(2.0, 0.0, 100.0, "A guide is blamed for a wall if its mean up or down is larger.", "m/s^2")
 
     @classmethod
-    def of(cls, thrust_to_weight: float) -> SteeringLimits:
-        """Those of a vehicle: a weak one is steered less by any guide, and wins less back."""
-        usual = cls()
-        return replace(usual, astray=min(usual.astray, usual.level * GRAVITY * math.sqrt(thrust_to_weight**2 - 1)))
+    def of(cls, craft: Airframe) -> SteeringLimits:
+        """Those of an airframe: a weak one is steered less by any guide, and wins less back."""
+        usual = cls(drag=craft.level_drag)
+        return replace(usual, astray=min(usual.astray, usual.level * GRAVITY * math.sqrt(craft.thrust_to_weight**2 - 1)))
 
 
-def follow(astray: Vector, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Vector:
-    """The mean acceleration (m/s^2, world) otherwise than towards the set-point, after a state that the guide answered."""
-    x, y, z, w = sample.quaternion
+def follow(
+    astray: Vector, before: Sample | None, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits
+) -> Vector:
+    """The mean acceleration (m/s^2, world) otherwise than towards the set-point, after a state that the guide answered.
+
+    before: the state that it answered before; None, or where the estimator was reset in between: nothing is known.
+    """
+    if before is None or sample.stamp <= before.stamp or sample.reset_counter != before.reset_counter:
+        return astray
+    (x, y, z, w), (u, v, c) = sample.quaternion, sample.velocity
     lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
-    pushed = 2 * (x * z + w * y) * lift + wind.east, 2 * (y * z - w * x) * lift + wind.north, 0.0
+    east = 2 * (x * z + w * y) * lift + wind.east - limits.drag * u
+    north = 2 * (y * z - w * x) * lift + wind.north - limits.drag * v
+    gained = east, north, (c - before.velocity[2]) / (sample.stamp - before.stamp)
     k, d, reach = limits.stiffness, limits.damping, limits.reach
     found: list[float] = []
     here, there = (sample.position, sample.velocity), (point.position, point.velocity)
-    for was, push, p, u, q, v in zip(astray, pushed, *here, *there, strict=True):
-        found.append(was + (push + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
+    for was, gain, p, u, q, v in zip(astray, gained, *here, *there, strict=True):
+        found.append(was + (gain + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
     return found[0], found[1], found[2]
 
 

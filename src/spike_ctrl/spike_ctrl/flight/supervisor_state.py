@@ -101,6 +101,7 @@ class SupervisorState(NamedTuple):
     spin: TorqueResidual = TorqueResidual()
     rotors: RotorTrack = RotorTrack()
     wind: Wind = CALM
+    answered: Sample | None = None  # the last state of which `astray` knows
     astray: Vector = ZERO  # m/s^2, how the guide steers otherwise than towards the set-point
     motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()

@@ -1,18 +1,20 @@
 """The wind as a horizontal acceleration, from what a vehicle does beyond where its rotors push it. Pure.
 
 Rotors push along the body's z axis. They carry the weight, so they push sideways by g times the tangent of the tilt,
-whatever mass and thrust are. What the velocity changes beyond that is wind, and drag against it. It is averaged.
+whatever mass and thrust are. What the velocity changes beyond that, and beyond the airframe's drag, is wind. It is averaged.
 
 The autopilot begins to hold with empty integrals: it levels the vehicle, and the wind carries it on. Our vehicle is carried
 by up to `Cage.wind_drift` times the wind, and already rests a little to the lee of its set-point. The keep-in box
 shrinks by that distance on the downwind side (`Cage.in_wind`).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -23,6 +25,12 @@ class WindLimits:
     memory: float = within(2.0, 0.1, 100.0, "Time over which the wind is averaged.", "s")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis at which the wind is estimated.", "")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states that the estimate bridges.", "s")
+    drag: float = within(0.0, 0.0, 100.0, "Deceleration for each m/s that is drag, and no wind.", "1/s")
+
+    @classmethod
+    def of(cls, craft: Airframe) -> WindLimits:
+        """Those of an airframe."""
+        return cls(drag=craft.level_drag)
 
 
 class Wind(NamedTuple):
@@ -47,7 +55,8 @@ def follow(wind: Wind, last: Sample | None, sample: Sample, limits: WindLimits) 
         return wind
     (u, v, c), (d, e, f) = sample.velocity, last.velocity
     lift = (GRAVITY + (c - f) / dt) / up
-    east, north = (u - d) / dt - 2 * (x * z + w * y) * lift, (v - e) / dt - 2 * (y * z - w * x) * lift
+    east = (u - d) / dt - 2 * (x * z + w * y) * lift + limits.drag * u
+    north = (v - e) / dt - 2 * (y * z - w * x) * lift + limits.drag * v
     known = min(wind.known + dt, limits.memory)
     share = dt / known
     return Wind(wind.east + share * (east - wind.east), wind.north + share * (north - wind.north), known)
