@@ -22,7 +22,7 @@ from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.steering import SteeringLimits
+from spike_ctrl.flight.steering import Astray, SteeringLimits
 from spike_ctrl.flight.wind_estimate import CALM, Wind
 
 MODELS = resources.folder("models")
@@ -35,47 +35,58 @@ def leaning(east, position=(0.0, 0.0, 1.0), velocity=STILL):
     return Sample(1, 1.0, 1.0, position, (0.0, math.sin(east / 2), 0.0, math.cos(east / 2)), velocity, STILL)
 
 
-def astray(sample, wind=CALM, climbs=0.0, limits=LIMITS):
-    """climbs: m/s^2, by which it gains speed upwards."""
-    (u, v, w), found = sample.velocity, STILL
-    before = sample._replace(stamp=sample.stamp - 0.01, velocity=(u, v, w - 0.01 * climbs))
+def astray(sample, wind=CALM, gains=STILL, limits=LIMITS):
+    """gains: m/s^2, by which its speed changes."""
+    earlier = tuple(v - 0.01 * g for v, g in zip(sample.velocity, gains, strict=True))
+    before, found = sample._replace(stamp=sample.stamp - 0.01, velocity=earlier), Astray()
     for _ in range(100):
-        found = steering.follow(found, before, sample, HERE, wind, limits)
+        found = steering.follow(found._replace(state=before), sample, HERE, wind, limits)
     return found
 
 
 def test_a_vehicle_that_leans_as_its_set_point_asks_is_not_astray():
-    assert astray(leaning(0.0)) == pytest.approx(STILL)
-    assert astray(leaning(-math.atan(0.2 * LIMITS.stiffness / GRAVITY), (0.2, 0.0, 1.0))) == pytest.approx(STILL, abs=1e-3)
-    assert astray(leaning(-math.atan(2.0 / GRAVITY)), Wind(2.0, 0.0, 2.0)) == pytest.approx(STILL, abs=1e-3)
+    assert astray(leaning(0.0)).leans == pytest.approx(STILL)
+    back = leaning(-math.atan(0.2 * LIMITS.stiffness / GRAVITY), (0.2, 0.0, 1.0))
+    assert astray(back).leans == pytest.approx(STILL, abs=1e-3)
+    assert astray(leaning(-math.atan(2.0 / GRAVITY)), Wind(2.0, 0.0, 2.0)).leans == pytest.approx(STILL, abs=1e-3)
 
 
 def test_nor_is_one_that_the_drag_slows_or_that_stops_a_climb_which_led_above_its_set_point():
     moving, dragged = leaning(0.0, velocity=(0.5, 0.0, 0.0)), replace(LIMITS, drag=LIMITS.damping)
-    assert astray(moving, limits=dragged) == pytest.approx(STILL)
-    assert astray(moving)[0] == pytest.approx(0.5 * LIMITS.damping, rel=1e-4)
+    assert astray(moving, limits=dragged).leans == pytest.approx(STILL)
+    assert astray(moving).leans[0] == pytest.approx(0.5 * LIMITS.damping, rel=1e-4)
     above = leaning(0.0, (0.0, 0.0, 1.3), (0.0, 0.0, 0.3))
     stops = -0.3 * LIMITS.stiffness - 0.3 * LIMITS.damping
-    assert astray(above, climbs=stops) == pytest.approx(STILL, abs=1e-3)
-    assert astray(above)[2] == pytest.approx(-stops, rel=1e-4) and astray(above, climbs=3.0)[2] > LIMITS.sinking
+    assert astray(above, gains=(0.0, 0.0, stops)).leans == pytest.approx(STILL, abs=1e-3)
+    assert astray(above).leans[2] == pytest.approx(-stops, rel=1e-4)
+    assert astray(above, gains=(0.0, 0.0, 3.0)).leans[2] > LIMITS.sinking
 
 
 def test_one_that_leans_away_or_falls_is():
-    east, north, _ = astray(leaning(0.4, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))
+    east, north, _ = astray(leaning(0.4, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0))).leans
     assert east > LIMITS.astray and north == pytest.approx(0.0)
-    assert astray(leaning(0.0, velocity=(0.0, 0.0, -1.6)))[2] < -LIMITS.sinking
+    assert astray(leaning(0.0, velocity=(0.0, 0.0, -1.6))).leans[2] < -LIMITS.sinking
+
+
+def test_a_wind_that_turns_is_not_the_guides_doing_and_a_vehicle_that_goes_away_leaning_back_is_as_its_yaw_is_wrong():
+    leans = leaning(-0.3, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0))
+    assert not steering.check_guide(astray(leans, gains=(2.0, 0.0, 0.0)), APART, False, LIMITS)
+    goes = astray(leaning(-0.5, (0.3, 0.0, 1.0), (1.0, 0.0, 0.0)), gains=(3.0, 0.0, 0.0))
+    assert goes.leans[0] < LIMITS.astray
+    assert [found.fault for found in steering.check_guide(goes, APART, False, LIMITS)] == [Fault.DISAGREEMENT]
 
 
 def test_a_velocity_that_the_estimator_resets_is_no_motion():
     before, after = leaning(0.0), leaning(0.0, velocity=(0.0, 0.0, 1.0))._replace(stamp=1.01)
-    assert steering.follow(STILL, before, after, HERE, CALM, LIMITS)[2] > 10
-    assert steering.follow(STILL, before, after._replace(reset_counter=1), HERE, CALM, LIMITS) == STILL
-    assert steering.follow(STILL, None, after, HERE, CALM, LIMITS) == STILL
+    assert steering.follow(Astray(state=before), after, HERE, CALM, LIMITS).leans[2] > 10
+    reset = after._replace(reset_counter=1)
+    assert steering.follow(Astray(state=before), reset, HERE, CALM, LIMITS) == Astray(state=reset)
+    assert steering.follow(Astray(), after, HERE, CALM, LIMITS) == Astray(state=after)
 
 
 def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
     def check(found, apart, climbs=False):
-        return [finding.fault for finding in steering.check_guide(found, apart, climbs, LIMITS)]
+        return [finding.fault for finding in steering.check_guide(Astray(found), apart, climbs, LIMITS)]
 
     assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 7.0), APART, climbs=True) == [Fault.DISAGREEMENT]
     assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []

@@ -23,6 +23,7 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import hold
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.steering import Astray
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 from spike_ctrl_racing import course_path, gate_view
 from spike_ctrl_racing.flown_words import RaceWords
@@ -86,7 +87,7 @@ class RaceSettings(FlightSettings):
         if not (brakes or rung is Rung.SNN):
             return state, inputs, self
         # Asked to stop from this speed a sound guide is at its limits: it steers otherwise, and its answers hardly change.
-        state = state._replace(astray=(0.0, 0.0, 0.0))
+        state = state._replace(astray=Astray())
         if state.guide_monitor.still:
             state = state._replace(guide_monitor=state.guide_monitor._replace(equal=0, still=0))
         return state, inputs, rules.racing(self.cage)
@@ -183,8 +184,7 @@ class RaceRules:
         braking = Braking(  # the autopilot's, which does not count
             gap=0.0, time=0.0, vertical_time=0.0, deceleration=50.0, vertical_deceleration=50.0, nearing=10.0, closing=10.0
         )
-        steering = replace(settings.steering, astray=100.0, sinking=100.0)
-        self._racing = replace(settings, envelope=envelope, braking=braking, steering=steering)
+        self._racing = replace(settings, envelope=envelope, braking=braking)
         self._laid: Cage | None = None
 
     def racing(self, cage: Cage) -> FlightSettings:

@@ -113,17 +113,16 @@ def _compare_answers(
     policy, candidate = state.policy.latest, state.candidate.latest
     if (guide_is_new or inputs.policy is not None) and policy is not None and policy.tick == guide.tick:
         monitor = compare_with_guide(state.monitor, policy, guide, sample, point, limits, state.wind)
-        ladder, astray, answered = state.ladder, ZERO, None
+        ladder, astray = state.ladder, steering.Astray()
         if ladder.rung is Rung.SNN:
             found = check_disagreement(monitor, limits)
         elif ladder.rung is Rung.GUIDE:
             monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
             if ladder.recovering is None:
-                known = state.astray, state.answered
-                astray, answered = steering.follow(*known, sample, point, state.wind, settings.steering), sample
+                astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
             if ladder.latched is None:
                 found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
-        state = state._replace(monitor=monitor, astray=astray, answered=answered)
+        state = state._replace(monitor=monitor, astray=astray)
     if (guide_is_new or inputs.candidate is not None) and candidate is not None and candidate.tick == guide.tick:
         monitor = state.candidate_monitor
         monitor = compare_with_guide(monitor, candidate, guide, sample, point, limits, state.wind)

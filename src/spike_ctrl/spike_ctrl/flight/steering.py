@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
@@ -32,6 +33,7 @@ class SteeringLimits:
     astray: float = within(4.3, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
+    away: float = within(8.0, 0.1, 100.0, "The same of the vehicle, to the side, where wind may turn.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
     led: float = within(
         1.7,
@@ -49,43 +51,58 @@ class SteeringLimits:
         return replace(usual, astray=min(usual.astray, usual.level * GRAVITY * math.sqrt(craft.thrust_to_weight**2 - 1)))
 
 
-def follow(
-    astray: Vector, before: Sample | None, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits
-) -> Vector:
-    """The mean acceleration (m/s^2, world) otherwise than towards the set-point, after a state that the guide answered.
+class Astray(NamedTuple):
+    """The mean acceleration (m/s^2, world) otherwise than towards the set-point.
 
-    before: the state that it answered before; None, or where the estimator was reset in between: nothing is known.
+    leans: to the side as tilt, wind and drag tell it. moves: as the speed does, which wind changes, and a guide that flies
+    on a wrong yaw as well. state: the last one that the guide answered.
     """
+
+    leans: Vector = (0.0, 0.0, 0.0)
+    moves: Vector = (0.0, 0.0, 0.0)
+    state: Sample | None = None
+
+
+def follow(astray: Astray, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Astray:
+    """After a state that the guide answered. The first one, and one after a reset of the estimator, tells nothing."""
+    before = astray.state
     if before is None or sample.stamp <= before.stamp or sample.reset_counter != before.reset_counter:
-        return astray
-    (x, y, z, w), (u, v, c) = sample.quaternion, sample.velocity
+        return astray._replace(state=sample)
+    (x, y, z, w), (u, v, _) = sample.quaternion, sample.velocity
     lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
     east = 2 * (x * z + w * y) * lift + wind.east - limits.drag * u
     north = 2 * (y * z - w * x) * lift + wind.north - limits.drag * v
-    gained = east, north, (c - before.velocity[2]) / (sample.stamp - before.stamp)
+    dt = sample.stamp - before.stamp
+    gained = [(now - then) / dt for now, then in zip(sample.velocity, before.velocity, strict=True)]
     k, d, reach = limits.stiffness, limits.damping, limits.reach
-    found: list[float] = []
     here, there = (sample.position, sample.velocity), (point.position, point.velocity)
-    for was, gain, p, u, q, v in zip(astray, gained, *here, *there, strict=True):
-        found.append(was + (gain + k * min(max(p - q, -reach), reach) + d * (u - v) - was) / limits.answers)
-    return found[0], found[1], found[2]
+    due = [k * min(max(p - q, -reach), reach) + d * (u - v) for p, u, q, v in zip(*here, *there, strict=True)]
+
+    def mean(was: Vector, east: float, north: float, up: float) -> Vector:
+        (a, b, c), n = was, limits.answers
+        return a + (east + due[0] - a) / n, b + (north + due[1] - b) / n, c + (up + due[2] - c) / n
+
+    return Astray(mean(astray.leans, east, north, gained[2]), mean(astray.moves, *gained), sample)
 
 
-def led(astray: Vector, apart: float, limits: SteeringLimits) -> bool:
+def led(astray: Astray, apart: float, limits: SteeringLimits) -> bool:
     """Whether the guide steered the vehicle where it is. In changing wind a policy differs from a sound guide, too.
 
     apart: the largest mean difference of their latest actions. Up and down no wind blows, and it does not count.
     """
-    return apart * math.hypot(astray[0], astray[1]) > limits.led or abs(astray[2]) > limits.led_upright
+    east, north, up = astray.leans
+    return apart * math.hypot(east, north) > limits.led or abs(up) > limits.led_upright
 
 
-def check_guide(astray: Vector, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:
+def check_guide(astray: Astray, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:
     """Whether the guide steers astray, and the policy objects.
 
     apart: the mean difference of their latest actions. climbs: in a take-off a heavy vehicle stays below its set-point.
     """
-    level, upright = math.hypot(astray[0], astray[1]), astray[2] if climbs else abs(astray[2])
-    found, most = (level, limits.astray) if level > limits.astray else (upright, limits.sinking)
+    (east, north, up), (u, v, _), _ = astray
+    upright = up if climbs else abs(up)
+    kinds = (math.hypot(east, north), limits.astray), (upright, limits.sinking), (math.hypot(u, v), limits.away)
+    found, most = max(kinds, key=lambda kind: kind[0] / kind[1])
     if found <= most or max(apart) <= limits.apart:
         return ()
     detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {most:g}, and the policy objects"

@@ -21,7 +21,8 @@ from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.rotor_check import RotorTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
-from spike_ctrl.flight.state_consistency import ZERO, Consistency
+from spike_ctrl.flight.state_consistency import Consistency
+from spike_ctrl.flight.steering import Astray
 from spike_ctrl.flight.swap_trial import SwapTrial
 from spike_ctrl.flight.wind_estimate import CALM, Wind
 
@@ -101,8 +102,7 @@ class SupervisorState(NamedTuple):
     spin: TorqueResidual = TorqueResidual()
     rotors: RotorTrack = RotorTrack()
     wind: Wind = CALM
-    answered: Sample | None = None  # the last state of which `astray` knows
-    astray: Vector = ZERO  # m/s^2, how the guide steers otherwise than towards the set-point
+    astray: Astray = Astray()  # how the guide steers otherwise than towards the set-point
     motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None
