@@ -13,9 +13,9 @@ import numpy as np
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.simulated_px4.motor_body import Body
 from spike_ctrl_betaflight import sitl_packets
 from spike_ctrl_betaflight.sitl_packets import SensedMotion
+from spike_ctrl_sitl.motor_body import Body
 
 HOST = "127.0.0.1"
 RATE = 1000.0  # Hz, of steps and IMU packets

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spike_ctrl.px4.frames import Quaternion, Vector, rotate_back
 
 if TYPE_CHECKING:
-    from spike_ctrl.simulated_px4.motor_body import BodyMotion
+    from spike_ctrl_sitl.motor_body import BodyMotion
 
 PULSES, MOTORS, STATE, REMOTE = 9001, 9002, 9003, 9004  # UDP ports
 MSP = 5761  # TCP port of UART1

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
-from spike_ctrl.simulated_px4.motor_body import Body, BodyMotion
+from spike_ctrl_sitl.motor_body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil import sensors
 from spike_ctrl_sitl.px4_hil.sensors import Noise, Place, Sensors
 

@@ -15,9 +15,9 @@ from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.estimator import ACC_NOISE, BLOCK, QUIET
-from spike_ctrl.simulated_px4.motor_body import BodyMotion
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE
 from spike_ctrl.simulated_px4.telemetry import EARTH_RADIUS, HOME_ALTITUDE, HOME_LATITUDE, HOME_LONGITUDE
+from spike_ctrl_sitl.motor_body import BodyMotion
 
 FORCE_RANGE, RATE_RANGE = 16 * 9.80665, math.radians(2000)  # m/s^2, rad/s: beyond it PX4's 16-bit samples would wrap
 EQUATOR_FIELD = 0.312  # gauss, of the earth's dipole on the ground

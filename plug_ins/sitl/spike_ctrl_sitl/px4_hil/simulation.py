@@ -21,8 +21,8 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.mavlink import Reader, Writer
-from spike_ctrl.simulated_px4.motor_body import Body, BodyMotion
 from spike_ctrl.simulated_px4.telemetry import MOTOR_ORDER
+from spike_ctrl_sitl.motor_body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil.sensors import Fix, Place, Reading, Sensors, geodetic, specific_force
 
 # HIL_SENSOR.fields_updated: PX4 takes a sensor only where all of its bits are set
