@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import (
     Answer,
     AnswerLimits,
@@ -66,6 +67,20 @@ def test_a_policy_that_differs_steadily_as_in_wind_is_engaged_only_where_it_will
     flight.ask(Request.ENGAGE)
     flight.fly(3)
     assert flight.rung is (SNN if adapts else GUIDE) and flight.said("is not steady") is adapts
+
+
+def test_below_the_ceiling_where_the_guide_may_swing_the_policy_is_not_engaged_before_it_is_lower(flight):
+    flight.ask(Request.GUIDE)
+    flight.give(target=SetPoint((0.0, 0.0, 2.5)))
+    flight.fly(5.0)
+    moves = flight._move
+    flight._move = lambda: flight.position.__setitem__(2, min(flight.position[2] + 0.01, 2.8))
+    flight.fly(1.0)
+    flight.ask(Request.ENGAGE)
+    flight.fly(0.2)
+    assert flight.rung is GUIDE and not flight.told(EventKind.HANDED_OVER) and not flight.told(Fault.CAGE_NEAR)
+    flight._move = moves
+    flight.fly(8.0, until=lambda: flight.rung is SNN)
 
 
 def test_another_checkpoint_in_shadow_begins_its_warm_up_anew(flight):

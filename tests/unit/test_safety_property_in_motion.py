@@ -157,7 +157,7 @@ def test_only_the_distance_from_the_set_point_allows_the_policy_a_larger_differe
 
 def test_the_wind_allows_the_policy_to_lean_otherwise_and_no_other_difference(who):
     limits, here, point = who[1].answers, STATE._replace(velocity=(0.0, 0.0, 0.0)), SetPoint(STATE.position)
-    calm, windy = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE), Wind(1.2, -1.6)
+    calm, windy = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE), Wind(1.2, -1.6, 2.0)
 
     def agrees(apart, wind, layout="rates"):
         monitor, guide = Monitor(answers=100), calm._replace(layout=layout)
@@ -168,6 +168,7 @@ def test_the_wind_allows_the_policy_to_lean_otherwise_and_no_other_difference(wh
     assert agrees((0.0, 0.38, -0.38, 0.0), windy) and not agrees((0.0, 0.38, 0.0, 0.0), CALM)
     assert not agrees((0.0, 0.45, 0.0, 0.0), windy) and not agrees((0.0, 0.0, 0.0, 0.38), windy)
     assert not agrees((0.38, 0.0, 0.0, 0.0), windy) and agrees((0.38, -0.38, 0.38, -0.38), windy, "motors")
+    assert not agrees((0.0, 0.38, 0.0, 0.0), windy._replace(known=0.1))  # a wind that is hardly known explains little
 
 
 def test_a_stream_that_keeps_jumping_moves_the_set_point_as_a_vehicle_can(who):

@@ -223,11 +223,14 @@ def _sitl(options: argparse.Namespace) -> int:
     from spike_ctrl_betaflight.betaflight_companion import FRESH_API
     from spike_ctrl_betaflight.cable import Cable
     from spike_ctrl_betaflight.commands import Throttle
-    from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
     from spike_ctrl_betaflight.simulated_pilot import SimulatedPilot
     from spike_ctrl_betaflight.sitl_flight import SitlFlight
     from spike_ctrl_betaflight.sitl_packets import SensedMotion
 
+    try:
+        from spike_ctrl_betaflight.firmware_simulation import FirmwareSimulation
+    except ModuleNotFoundError:
+        raise UsageError("betaflight sitl: found no plug-in sitl, wanted it: pip install ./plug_ins/sitl") from None
     path = firmware.executable(options.firmware, os.environ)
     craft = airframe.load(options.airframe)
     stop, said = stop_signals(), options.folder / FILE

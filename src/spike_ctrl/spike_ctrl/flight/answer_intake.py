@@ -119,7 +119,8 @@ def _compare_answers(
         elif ladder.rung is Rung.GUIDE:
             monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
             if ladder.recovering is None:
-                astray = steering.follow(state.astray, sample, point, state.wind, settings.steering)
+                drag = settings.wind.drag
+                astray = steering.follow(state.astray, sample, point, state.wind, drag, settings.steering)
             if ladder.latched is None:
                 found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
         state = state._replace(monitor=monitor, astray=astray)

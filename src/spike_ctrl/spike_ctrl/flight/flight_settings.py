@@ -186,7 +186,7 @@ def settings_for(
         braking=Braking.of(airframe),
         wind=WindLimits.of(airframe),
         set_point=SetPointLimits.of(airframe.thrust_to_weight),
-        steering=SteeringLimits.of(airframe),
+        steering=SteeringLimits.of(airframe.thrust_to_weight),
         turn=RateResidualLimits(fastest=airframe.max_rates if rates else None),
         envelope=envelope if rates else replace(envelope, rate=vehicle.motor_rate, guided=vehicle.motor_guided),
         farewell=0.0 if rates else vehicle.motor_farewell,

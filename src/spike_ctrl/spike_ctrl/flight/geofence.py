@@ -22,8 +22,9 @@ class Cage:
 
     low, high: the corners, relative to home, where the vehicle last stood disarmed, or absolute in `odom`; `laid` gives
     the box as it then lies in `odom`. margin: set-points keep this distance (m) from the walls; at half of it the guide
-    takes over and flies to the centre. The floor has no margin, because the vehicle takes off from it. ground: height (m)
-    of the ground under the take-off, -inf where it is unknown; set-points and the centre stay above it.
+    takes over and flies to the centre, below the ceiling at a quarter where it flies already. The floor has no margin,
+    because the vehicle takes off from it. ground: height (m) of the ground under the take-off, -inf where it is unknown;
+    set-points and the centre stay above it.
     """
 
     low: Vector = (-3.0, -3.0, -0.5)
@@ -145,17 +146,20 @@ class Cage:
         )
 
     def check(self, position: Vector, guided: bool = False) -> Findings:
-        """Whether a vehicle at `position` (m) has left the cage or is near a wall. guided: the guide may swing nearer."""
-        (x, y, z), (a, b, c), (d, e, f) = position, self.low, self.high
-        near = min(x - a, y - b, d - x, e - y, f - z)
-        outside = max(-near, c - z)
-        least = self.margin / (4 if guided else 2)
-        if outside <= 0 and near >= least:
+        """Whether a vehicle at `position` (m) has left the cage or is near a wall.
+
+        guided: by the guide, which may swing half as near to the ceiling: it knows of no weak vehicle, and climbs too far.
+        """
+        (x, y, z), (a, b, c), (d, e, f), half = position, self.low, self.high, self.margin / 2
+        near, above = min(x - a, y - b, d - x, e - y), f - z
+        if near >= half and above >= (half / 2 if guided else half) and z >= c:
             return ()
+        near = min(near, above)
+        outside = max(-near, c - z)
         found = f"({x:.2f}, {y:.2f}, {z:.2f}) m"
         if outside > 0:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
-        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {least:g}"),)
+        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {half}"),)
 
     def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> Findings:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""

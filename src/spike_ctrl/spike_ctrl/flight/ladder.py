@@ -238,8 +238,8 @@ def hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     After `engage_timeout` the wish is dropped.
     """
     ready = ladder.rung is Rung.GUIDE and ladder.wanted and ladder.confirmed and not ladder.taking_off
-    if not ready or not facts.airborne:
-        return None
+    if not ready or not facts.airborne or (facts.sample is not None and facts.cage.check(facts.sample.position)):
+        return None  # nor below the ceiling, where the guide may be and the policy may not
     monitor, answers = facts.monitor, facts.limits
     if monitor.agrees_but_for_trim(answers) and (who := monitor.identity) is not None and not facts.blocking:
         detail = monitor.describe_agreement(answers)

@@ -49,16 +49,22 @@ class Monitor(NamedTuple):
     bias: Action = NO_ACTION  # mean difference, with its sign
     varied: Action = NO_ACTION  # mean size of the difference beyond that mean
     recent: Action = NO_ACTION  # the size over the last four answers, without the steady part that is allowed
+    explained: Action = NO_ACTION  # as much of a difference is the wind's
     way: float = 0.0  # m to the set-point, with the braking distance
     away: float = 0.0  # m, mean distance from the set-point over some answers
     below: float = 0.0  # m, mean height of the set-point above the vehicle over as many
     likeness: Likeness = Likeness()  # to the guide, in shadow
 
+    @property
+    def apart(self) -> float:
+        """The largest mean difference from the guide's actions that the wind does not explain."""
+        return max(v - w for v, w in zip(self.difference, self.explained, strict=True))
+
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy in shadow has done as the guide for long enough, or less exactly for longer."""
         if not (self.at_ease(limits) and self.compared >= limits.agree):
             return False
-        return max(self.difference) <= limits.disagreement or self.likeness.alike(limits.likeness)
+        return self.apart <= limits.disagreement or self.likeness.alike(limits.likeness)
 
     def agrees_but_for_trim(self, limits: AnswerLimits) -> bool:
         """`agrees`, where a steady difference of up to `limits.trim` is none."""
@@ -84,8 +90,8 @@ class Monitor(NamedTuple):
         if not self.at_ease(limits):
             full = self.saturated.bit_count()
             return f"{full} of its last {WINDOW} answers at their limits, wanted at most {limits.saturated // 2}"
-        apart = f"differs from the guide by {max(self.difference):.3f}"
-        if max(self.difference) > limits.disagreement and self.agrees(limits):
+        apart = f"differs from the guide by {self.apart:.3f}"
+        if self.apart > limits.disagreement and self.agrees(limits):
             return f"{apart}, and answers what changes as it does"
         if not self.agrees(limits) and self.agrees_but_for_trim(limits):
             return f"{apart}, of which {max(self.varied):.3f} is not steady"
@@ -151,16 +157,14 @@ def compare_with_guide(
 ) -> Monitor:  # fmt: skip
     """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone.
 
-    A policy that integrates nothing rests to the lee of its set-point: what it leans less for that is no difference, as
-    far as it could be one of a sound policy in calm air.
+    wind: in which a policy that integrates nothing rests to the lee of its set-point, and leans less than the guide.
     """
     (a, b, c, d), (e, f, g, h) = policy.action, guide.action
     signed = a - e, b - f, c - g, d - h
     a, b, c, d = abs(a - e), abs(b - f), abs(c - g), abs(d - h)
-    leans = min(limits.leans * math.hypot(wind.east, wind.north), limits.disagreement)
-    b, c = max(b - leans, 0.0), max(c - leans, 0.0)
-    if policy.layout == "motors":
-        a, d = max(a - leans, 0.0), max(d - leans, 0.0)
+    known = min(wind.known, 1.0)  # s
+    leans = min(limits.leans * known * math.hypot(wind.east, wind.north), limits.disagreement)
+    others = leans if policy.layout == "motors" else 0.0
 
     def mean(before: Action, share: float) -> Action:
         e, f, g, h = before
@@ -183,7 +187,10 @@ def compare_with_guide(
         e, f, g, h = signed
         a, b, c, d = abs(e - x), abs(f - y), abs(g - z), abs(h - w)
     recent = mean(monitor.recent, 1.0 / course.recent)
-    return monitor._replace(way=way, away=away, below=below, recent=recent, compared=compared, difference=difference)
+    return monitor._replace(
+        way=way, away=away, below=below, recent=recent, compared=compared, difference=difference,
+        explained=(others, leans, leans, others),
+    )  # fmt: skip
 
 
 def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> Findings:
@@ -197,7 +204,7 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> Findings:
         return (Finding(Fault.OFF_SET_POINT, detail),)
     near, away = limits.contradiction, min(monitor.way / course.away, 1.0)
     # Far from the set-point a difference in gain is a larger difference in action.
-    first, *others = monitor.recent
+    first, *others = (v - w for v, w in zip(monitor.recent, monitor.explained, strict=True))
     for apart, far in ((first, limits.contradiction_first), (max(others), limits.contradiction_away)):
         if apart > (allowed := near + away * (far - near)):
             detail = f"differs by {apart:.2f} over {course.recent} answers, wanted at most {allowed:.2f}"

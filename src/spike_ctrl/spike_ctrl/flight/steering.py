@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import Action
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import Wind
+
+FASTEST = 2 * GRAVITY  # m/s^2, per axis: what is gained faster is the estimator's
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,11 @@ class SteeringLimits:
     damping: float = within(4.3, 0.0, 100.0, "Expected deceleration for each m/s beside the set-point's velocity.", "1/s")
     reach: float = within(1.0, 0.01, 100.0, "Largest distance to the set-point that counts, per axis.", "m")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
-    drag: float = within(0.0, 0.0, 100.0, "Deceleration by drag for each m/s.", "1/s")
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
     astray: float = within(4.3, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
-    away: float = within(8.0, 0.1, 100.0, "The same of the vehicle, to the side, where wind may turn.", "m/s^2")
+    away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
     led: float = within(
         1.7,
@@ -45,10 +46,10 @@ class SteeringLimits:
     led_upright: float = within(2.0, 0.0, 100.0, "A guide is blamed for a wall if its mean up or down is larger.", "m/s^2")
 
     @classmethod
-    def of(cls, craft: Airframe) -> SteeringLimits:
-        """Those of an airframe: a weak one is steered less by any guide, and wins less back."""
-        usual = cls(drag=craft.level_drag)
-        return replace(usual, astray=min(usual.astray, usual.level * GRAVITY * math.sqrt(craft.thrust_to_weight**2 - 1)))
+    def of(cls, thrust_to_weight: float) -> SteeringLimits:
+        """Those of a vehicle: a weak one is steered less by any guide, and wins less back."""
+        usual = cls()
+        return replace(usual, astray=min(usual.astray, usual.level * GRAVITY * math.sqrt(thrust_to_weight**2 - 1)))
 
 
 class Astray(NamedTuple):
@@ -63,17 +64,21 @@ class Astray(NamedTuple):
     state: Sample | None = None
 
 
-def follow(astray: Astray, sample: Sample, point: SetPoint, wind: Wind, limits: SteeringLimits) -> Astray:
-    """After a state that the guide answered. The first one, and one after a reset of the estimator, tells nothing."""
+def follow(astray: Astray, sample: Sample, point: SetPoint, wind: Wind, drag: float, limits: SteeringLimits) -> Astray:
+    """After a state that the guide answered. The first one, and one after a reset of the estimator, tells nothing.
+
+    drag: of the vehicle, 1/s.
+    """
     before = astray.state
     if before is None or sample.stamp <= before.stamp or sample.reset_counter != before.reset_counter:
         return astray._replace(state=sample)
     (x, y, z, w), (u, v, _) = sample.quaternion, sample.velocity
     lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
-    east = 2 * (x * z + w * y) * lift + wind.east - limits.drag * u
-    north = 2 * (y * z - w * x) * lift + wind.north - limits.drag * v
+    east = 2 * (x * z + w * y) * lift + wind.east - drag * u
+    north = 2 * (y * z - w * x) * lift + wind.north - drag * v
     dt = sample.stamp - before.stamp
-    gained = [(now - then) / dt for now, then in zip(sample.velocity, before.velocity, strict=True)]
+    speeds = zip(sample.velocity, before.velocity, strict=True)
+    gained = [min(max((now - then) / dt, -FASTEST), FASTEST) for now, then in speeds]
     k, d, reach = limits.stiffness, limits.damping, limits.reach
     here, there = (sample.position, sample.velocity), (point.position, point.velocity)
     due = [k * min(max(p - q, -reach), reach) + d * (u - v) for p, u, q, v in zip(*here, *there, strict=True)]
@@ -100,9 +105,10 @@ def check_guide(astray: Astray, apart: Action, climbs: bool, limits: SteeringLim
     apart: the mean difference of their latest actions. climbs: in a take-off a heavy vehicle stays below its set-point.
     """
     (east, north, up), (u, v, _), _ = astray
-    upright = up if climbs else abs(up)
-    kinds = (math.hypot(east, north), limits.astray), (upright, limits.sinking), (math.hypot(u, v), limits.away)
-    found, most = max(kinds, key=lambda kind: kind[0] / kind[1])
+    if (away := math.hypot(u, v)) > limits.away:  # where the yaw is wrong, policy and guide agree
+        return (Finding(Fault.STATE_INCONSISTENT, f"goes astray by {away:.1f} m/s^2, wanted at most {limits.away:g}"),)
+    level, upright = math.hypot(east, north), up if climbs else abs(up)
+    found, most = (level, limits.astray) if level > limits.astray else (upright, limits.sinking)
     if found <= most or max(apart) <= limits.apart:
         return ()
     detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {most:g}, and the policy objects"

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import answer_checks
+from spike_ctrl.flight import answer_checks, wind_estimate
 from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, compare_with_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state, check_state_age
+from spike_ctrl.flight.wind_estimate import CALM, WindLimits
 from spike_ctrl.recordings.recording import Actions, Recording
 from spike_ctrl.sim.episode_flags import FIRST
 
@@ -43,10 +44,11 @@ def judge(
     layout = recording.policy.layout if recording.policy else ""
     by_policy = _answers(recording, recording.policy, vehicle, received, spike_rates)
     by_guide = _answers(recording, recording.guide, vehicle, received, None)
-    found, track, source, monitor = [], StateTrack(), AnswerSource(), Monitor()
+    found, track, source, monitor, wind = [], StateTrack(), AnswerSource(), Monitor(), CALM
     for row, sample in enumerate(samples):
         if first[row]:
-            track, source, monitor = StateTrack(), AnswerSource(), Monitor()
+            track, source, monitor, wind = StateTrack(), AnswerSource(), Monitor(), CALM
+        wind = wind_estimate.follow(wind, samples[row - 1] if row and not first[row] else None, sample, WindLimits())
         late = check_state_age(track, sample.received, limits) if track.accepted_at is not None else ()
         late += answer_checks.check_deadlines(source, sample.received, answer_limits, Fault.POLICY_SILENT)
         track, accepted, findings, _ = check_state(sample, track, limits)
@@ -62,7 +64,7 @@ def judge(
             monitor, behaviour = observe_answer(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
             if (by_its_side := by_guide[row]) is not None:
-                monitor = compare_with_guide(monitor, answer, by_its_side, sample, ORIGIN, answer_limits)
+                monitor = compare_with_guide(monitor, answer, by_its_side, sample, ORIGIN, answer_limits, wind)
                 findings += check_disagreement(monitor, answer_limits)
         rungs = (finding.fault.rung for finding in findings if finding.fault.rung is not None)
         found.append(GuardVerdict(int(states.tick[row]), findings, max(rungs, default=Rung.SNN)))
