@@ -53,6 +53,19 @@ def test_a_good_flight_has_no_finding():
     assert found(a_flight()) == {}
 
 
+@pytest.mark.parametrize(("leans", "allowed"), [(0.0, False), (0.3, True)])  # rad; against 3 m/s^2 of wind
+def test_wind_that_the_vehicle_leans_against_explains_a_difference_from_the_guide(leans, allowed):
+    recording = a_flight()
+    turn = Rotation.from_euler("x", leans).as_quat()
+    still = observation.build((0.0, 0.0, 0.0), tuple(turn), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    recording.states.observation[:, 0] = np.array(still) + 1e-6 * np.sin(np.arange(TICKS))[:, None]
+    recording.states.observation[3, 0, 13] = np.nan  # a state that is refused tells nothing of the wind
+    policy = recording.policy
+    guide = policy._replace(action=policy.action + np.float32(0.9))
+    said = found(dataclasses.replace(recording, guide=guide))
+    assert (Fault.DISAGREEMENT not in {fault for fault, ticks in said.items() if ticks[-1] > 150}) is allowed
+
+
 def test_a_state_that_is_not_finite_is_found_and_would_have_given_the_flight_to_the_guide():
     recording = a_flight()
     recording.states.observation[57, 0, 13] = np.nan

@@ -19,6 +19,7 @@ from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Aim
 from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import CALM, Wind, WindLimits, follow
@@ -55,10 +56,11 @@ def test_a_vehicle_that_leans_against_the_wind_and_one_that_weaves_both_tell_it(
 
 
 def test_the_drag_of_the_airframe_is_no_wind():
-    wind, drag = 1.5, WindLimits.of(CRAFT).drag
+    wind, limits = 1.5, settings_for(CRAFT, 100.0).wind
+    drag = limits.drag
     still = Sample(0, 0.0, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.9, -0.4, 0.0), (0.0, 0.0, 0.0))
     slowed = (0.9 + 0.01 * (wind - 0.9 * drag), -0.4 + 0.01 * 0.4 * drag, 0.0)  # level, so its rotors push it nowhere
-    found = follow(CALM, still, still._replace(stamp=0.01, velocity=slowed), WindLimits.of(CRAFT))
+    found = follow(CALM, still, still._replace(stamp=0.01, velocity=slowed), limits)
     assert drag == pytest.approx(CRAFT.linear_drag / CRAFT.mass) and found[:2] == pytest.approx((wind, 0.0), abs=0.05)
 
 

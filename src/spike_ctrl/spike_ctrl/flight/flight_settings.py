@@ -184,7 +184,7 @@ def settings_for(
         ),
         cage=_cage(cage),
         braking=Braking.of(airframe),
-        wind=WindLimits.of(airframe),
+        wind=WindLimits(drag=airframe.level_drag),
         set_point=SetPointLimits.of(airframe.thrust_to_weight),
         steering=SteeringLimits.of(airframe.thrust_to_weight),
         turn=RateResidualLimits(fastest=airframe.max_rates if rates else None),

@@ -36,13 +36,7 @@ class SteeringLimits:
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
-    led: float = within(
-        1.7,
-        0.0,
-        100.0,
-        "A guide is blamed for a wall if its mean to the side, times the policy's difference, is larger.",
-        "m/s^2",
-    )
+    led: float = within(1.7, 0.0, 100.0, "A guide is blamed for a wall if its mean times the difference is larger.", "m/s^2")
     led_upright: float = within(2.0, 0.0, 100.0, "A guide is blamed for a wall if its mean up or down is larger.", "m/s^2")
 
     @classmethod

@@ -8,13 +8,11 @@ by up to `Cage.wind_drift` times the wind, and already rests a little to the lee
 shrinks by that distance on the downwind side (`Cage.in_wind`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -26,11 +24,6 @@ class WindLimits:
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis at which the wind is estimated.", "")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states that the estimate bridges.", "s")
     drag: float = within(0.0, 0.0, 100.0, "Deceleration for each m/s that is drag, and no wind.", "1/s")
-
-    @classmethod
-    def of(cls, craft: Airframe) -> WindLimits:
-        """Those of an airframe."""
-        return cls(drag=craft.level_drag)
 
 
 class Wind(NamedTuple):

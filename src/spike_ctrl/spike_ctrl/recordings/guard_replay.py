@@ -44,14 +44,15 @@ def judge(
     layout = recording.policy.layout if recording.policy else ""
     by_policy = _answers(recording, recording.policy, vehicle, received, spike_rates)
     by_guide = _answers(recording, recording.guide, vehicle, received, None)
-    found, track, source, monitor, wind = [], StateTrack(), AnswerSource(), Monitor(), CALM
+    found, track, source, monitor, wind, last = [], StateTrack(), AnswerSource(), Monitor(), CALM, None
     for row, sample in enumerate(samples):
         if first[row]:
-            track, source, monitor, wind = StateTrack(), AnswerSource(), Monitor(), CALM
-        wind = wind_estimate.follow(wind, samples[row - 1] if row and not first[row] else None, sample, WindLimits())
+            track, source, monitor, wind, last = StateTrack(), AnswerSource(), Monitor(), CALM, None
         late = check_state_age(track, sample.received, limits) if track.accepted_at is not None else ()
         late += answer_checks.check_deadlines(source, sample.received, answer_limits, Fault.POLICY_SILENT)
         track, accepted, findings, _ = check_state(sample, track, limits)
+        if accepted is not None:
+            wind, last = wind_estimate.follow(wind, last, accepted, WindLimits()), accepted
         findings += late
         answer = by_policy[row]
         if accepted is not None and recording.policy is not None:
