@@ -19,8 +19,6 @@ from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import Wind
 
-FASTEST = 2 * GRAVITY  # m/s^2, per axis: what is gained faster is the estimator's
-
 
 @dataclass(frozen=True)
 class SteeringLimits:
@@ -30,6 +28,7 @@ class SteeringLimits:
     damping: float = within(4.3, 0.0, 100.0, "Expected deceleration for each m/s beside the set-point's velocity.", "1/s")
     reach: float = within(1.0, 0.01, 100.0, "Largest distance to the set-point that counts, per axis.", "m")
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
+    fastest: float = within(20.0, 1.0, 1000.0, "Speed that is gained faster, per axis, is the estimator's doing.", "m/s^2")
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
     astray: float = within(4.3, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
@@ -72,7 +71,7 @@ def follow(astray: Astray, sample: Sample, point: SetPoint, wind: Wind, drag: fl
     north = 2 * (y * z - w * x) * lift + wind.north - drag * v
     dt = sample.stamp - before.stamp
     speeds = zip(sample.velocity, before.velocity, strict=True)
-    gained = [min(max((now - then) / dt, -FASTEST), FASTEST) for now, then in speeds]
+    gained = [min(max((now - then) / dt, -limits.fastest), limits.fastest) for now, then in speeds]
     k, d, reach = limits.stiffness, limits.damping, limits.reach
     here, there = (sample.position, sample.velocity), (point.position, point.velocity)
     due = [k * min(max(p - q, -reach), reach) + d * (u - v) for p, u, q, v in zip(*here, *there, strict=True)]
