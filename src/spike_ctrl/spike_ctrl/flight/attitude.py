@@ -30,9 +30,15 @@ def tilt(quaternion: Quaternion) -> float:
     return math.acos(min(max(1 - 2 * (x * x + y * y), -1.0), 1.0))
 
 
+def z_axis(quaternion: Quaternion) -> tuple[float, float, float]:
+    """The body's z axis in the world, along which the rotors push."""
+    x, y, z, w = quaternion
+    return 2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)
+
+
 def leans_along(quaternion: Quaternion, velocity: tuple[float, float, float]) -> bool:
     """Whether the lift pushes a body with this attitude on to where it flies, to the side. velocity: m/s, world."""
-    east, north, _ = rotate(quaternion, (0.0, 0.0, 1.0))
+    east, north, _ = z_axis(quaternion)
     return east * velocity[0] + north * velocity[1] > 0
 
 

@@ -15,6 +15,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import Action
+from spike_ctrl.flight.attitude import z_axis
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import Wind
@@ -48,12 +49,12 @@ class SteeringLimits:
 class Astray(NamedTuple):
     """The mean acceleration (m/s^2, world) otherwise than towards the set-point.
 
-    leans: to the side as tilt, wind and drag tell it. moves: as the speed does, which wind changes, and a guide that flies
-    on a wrong yaw as well. state: the last one that the guide answered.
+    leans: to the side as tilt, wind and drag tell it, up as the speed does. moves: to the side as the speed does, which wind
+    changes, and a guide that flies on a wrong yaw as well. state: the last one that the guide answered.
     """
 
     leans: Vector = (0.0, 0.0, 0.0)
-    moves: Vector = (0.0, 0.0, 0.0)
+    moves: tuple[float, float] = (0.0, 0.0)
     state: Sample | None = None
 
 
@@ -65,22 +66,17 @@ def follow(astray: Astray, sample: Sample, point: SetPoint, wind: Wind, drag: fl
     before = astray.state
     if before is None or sample.stamp <= before.stamp or sample.reset_counter != before.reset_counter:
         return astray._replace(state=sample)
-    (x, y, z, w), (u, v, _) = sample.quaternion, sample.velocity
-    lift = GRAVITY / max(1 - 2 * (x * x + y * y), limits.upright)
-    east = 2 * (x * z + w * y) * lift + wind.east - drag * u
-    north = 2 * (y * z - w * x) * lift + wind.north - drag * v
-    dt = sample.stamp - before.stamp
-    speeds = zip(sample.velocity, before.velocity, strict=True)
+    dt, n, speeds = sample.stamp - before.stamp, limits.answers, zip(sample.velocity, before.velocity, strict=True)
     gained = [min(max((now - then) / dt, -limits.fastest), limits.fastest) for now, then in speeds]
+    (x, y, z), (u, v, _) = z_axis(sample.quaternion), sample.velocity
+    lift = GRAVITY / max(z, limits.upright)
+    leaned = x * lift + wind.east - drag * u, y * lift + wind.north - drag * v, gained[2]
     k, d, reach = limits.stiffness, limits.damping, limits.reach
     here, there = (sample.position, sample.velocity), (point.position, point.velocity)
     due = [k * min(max(p - q, -reach), reach) + d * (u - v) for p, u, q, v in zip(*here, *there, strict=True)]
-
-    def mean(was: Vector, east: float, north: float, up: float) -> Vector:
-        (a, b, c), n = was, limits.answers
-        return a + (east + due[0] - a) / n, b + (north + due[1] - b) / n, c + (up + due[2] - c) / n
-
-    return Astray(mean(astray.leans, east, north, gained[2]), mean(astray.moves, *gained), sample)
+    a, b, c = (was + (now + owed - was) / n for was, now, owed in zip(astray.leans, leaned, due, strict=True))
+    e, f = (was + (now + owed - was) / n for was, now, owed in zip(astray.moves, gained[:2], due[:2], strict=True))
+    return Astray((a, b, c), (e, f), sample)
 
 
 def led(astray: Astray, apart: float, limits: SteeringLimits) -> bool:
@@ -97,8 +93,8 @@ def check_guide(astray: Astray, apart: Action, climbs: bool, limits: SteeringLim
 
     apart: the mean difference of their latest actions. climbs: in a take-off a heavy vehicle stays below its set-point.
     """
-    (east, north, up), (u, v, _), _ = astray
-    if (away := math.hypot(u, v)) > limits.away:  # where the yaw is wrong, policy and guide agree
+    east, north, up = astray.leans
+    if (away := math.hypot(*astray.moves)) > limits.away:  # where the yaw is wrong, policy and guide agree
         return (Finding(Fault.STATE_INCONSISTENT, f"goes astray by {away:.1f} m/s^2, wanted at most {limits.away:g}"),)
     level, upright = math.hypot(east, north), up if climbs else abs(up)
     found, most = (level, limits.astray) if level > limits.astray else (upright, limits.sinking)

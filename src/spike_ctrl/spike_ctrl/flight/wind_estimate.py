@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.flight.attitude import z_axis
 from spike_ctrl.flight.state_checks import Sample
 
 
@@ -42,14 +43,12 @@ def follow(wind: Wind, last: Sample | None, sample: Sample, limits: WindLimits) 
     dt = 0.0 if last is None else sample.stamp - last.stamp
     if last is None or sample.reset_counter != last.reset_counter or not 0 < dt <= limits.pause:
         return wind
-    x, y, z, w = sample.quaternion
-    up = 1 - 2 * (x * x + y * y)
+    east, north, up = z_axis(sample.quaternion)
     if up < limits.upright:
         return wind
     (u, v, c), (d, e, f) = sample.velocity, last.velocity
     lift = (GRAVITY + (c - f) / dt) / up
-    east = (u - d) / dt - 2 * (x * z + w * y) * lift + limits.drag * u
-    north = (v - e) / dt - 2 * (y * z - w * x) * lift + limits.drag * v
+    east, north = (u - d) / dt - east * lift + limits.drag * u, (v - e) / dt - north * lift + limits.drag * v
     known = min(wind.known + dt, limits.memory)
     share = dt / known
     return Wind(wind.east + share * (east - wind.east), wind.north + share * (north - wind.north), known)
