@@ -94,10 +94,12 @@ def test_how_sure_the_place_is_to_the_side_allows_the_height_nothing():
 @pytest.mark.parametrize(
     ("moved", "low", "high"),
     [
-        ((1.3, 0.0, 0.0), (-1.95, -3.0, -0.5), (3.0, 3.0, 3.0)),
-        ((0.2, -1.3, 0.0), (-3.0, -3.0, -0.5), (3.0, 1.95, 3.0)),
-        ((0.0, 0.0, -1.3), (-3.0, -3.0, -0.5), (3.0, 3.0, 1.95)),  # it told less height than the vehicle has: not up
-        ((0.0, 0.0, 1.3), (-3.0, -3.0, 1.55), (3.0, 3.0, 3.0)),  # and more: not down, .5 m above the ground at least
+        ((1.2, 0.0, 0.0), (-2.05, -3.0, -0.5), (3.0, 3.0, 3.0)),
+        ((1.8, 0.0, 0.0), (-1.2, -3.0, -0.5), (3.0, 3.0, 3.0)),  # more than satellites explain: on all of it
+        ((0.2, -1.2, 0.0), (-3.0, -3.0, -0.5), (3.0, 2.05, 3.0)),
+        ((0.0, 0.0, -0.5), (-3.0, -3.0, -0.5), (3.0, 3.0, 2.75)),  # it told less height than the vehicle has: not up
+        ((0.0, 0.0, -1.3), (-3.0, -3.0, -0.5), (3.0, 3.0, 1.7)),
+        ((0.0, 0.0, 1.3), (-3.0, -3.0, 1.8), (3.0, 3.0, 3.0)),  # and more: not down, .5 m above the ground at least
     ],
     ids=str,
 )
@@ -162,6 +164,13 @@ def test_a_yaw_reset_may_be_taken_back_against_the_rates_by_as_much_as_it_turned
     after, finding = flown(change, 9.0)
     assert (after is not None) is found
     assert not found or finding.detail.startswith("attitude turns")
+
+
+@pytest.mark.parametrize(("rate", "found"), [(0.01, None), (0.02, 27.7), (0.05, 7.1)])
+def test_a_yaw_that_creeps_against_the_rates_is_found(rate, found):
+    """After the time in which a sum that is forgotten within 20 s reaches .3 rad; .01 rad/s reach .2."""
+    after, _ = flown(lambda s, since: s._replace(quaternion=(0.0, 0.0, *yawed(s, rate * since))), 61.0)
+    assert after == (found if found is None else pytest.approx(found, abs=0.2))
 
 
 def test_the_finding_names_the_field_the_size_and_the_limit():

@@ -91,7 +91,8 @@ class Cage:
         """The part of a cage that lies in `odom` in which set-points are granted to such a position.
 
         crept: m, by which the position has moved otherwise than its velocity said. The vehicle may have stayed behind. Half
-        of the margin is for that. What it needs beyond is left out, and from three to four margins on all of it.
+        of the margin is for that. What it needs beyond is left out, and more and more of the rest: on all of it is left out
+        from 2.5 margins of height, or 3.5 to the side, where satellites move a sound position by up to 1.42 m.
         """
         if max(map(abs, crept)) <= self.margin / 2:
             return self
@@ -204,7 +205,7 @@ def _in_doubt(cage: Cage, crept: Vector) -> Cage:
     if crept[2] > 0:
         low[2] = max(low[2], cage.box[0][2])
     for axis, (moved, most) in enumerate(zip(crept, _sparable(cage, crept[2] > 0), strict=True)):
-        spared = cage.margin / 2 * min(max(4 - abs(moved) / cage.margin, 0.0), 1.0)
+        spared = cage.margin / 2 * min(max((2.5 if axis == 2 else 3.5) - abs(moved) / cage.margin, 0.0), 1.0)
         left_out = min(max(abs(moved) - spared, 0.0), most)
         if moved > 0:
             low[axis] += left_out

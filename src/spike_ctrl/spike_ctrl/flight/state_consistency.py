@@ -45,6 +45,8 @@ class ConsistencyLimits:
     corrected: float = within(0.4, 0.0, 100.0, "Correction of the height that a sound estimate may make.", "m")
     attitude: float = within(0.15, 0.01, 100.0, "Largest turn that the body rates do not explain.", "rad")
     attitude_memory: float = within(2.0, 0.1, 10.0, "Time in which such a change is forgotten.", "s")
+    # Real flights of a Crazyflie reach .15.
+    veered: float = within(0.3, 0.01, 10.0, "The same about the body's z axis alone, summed over `creep_memory`.", "rad")
     settling: float = within(5.0, 0.0, 60.0, "Time after a reset in which the estimator may take it back.", "s")
     reset: float = within(1.0, 0.0, 100.0, "Largest sum of the moves by resets within `settling`.", "m")
     reset_attitude: float = within(0.8, 0.0, 3.2, "Largest sum of the turns by resets within `settling`.", "rad")
@@ -67,7 +69,8 @@ class ResetMove(NamedTuple):
 class Consistency(NamedTuple):
     """The last state, and the sums: position over four memories (m, world), the shortest first, attitude (rad, body).
 
-    resets: the last ones, the oldest first. shifted: m, by all resets of this flight, to the side.
+    veered: rad, about the body's z axis, over `creep_memory`. resets: the last ones, the oldest first. shifted: m, by all
+    resets of this flight, to the side.
     """
 
     last: Sample | None = None
@@ -76,6 +79,7 @@ class Consistency(NamedTuple):
     crept: Vector = ZERO
     kept: Vector = ZERO
     turned: Vector = ZERO
+    veered: float = 0.0
     resets: tuple[ResetMove, ...] = ()
     shifted: Vector = ZERO
 
@@ -117,11 +121,12 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         sample, _summed(track.moved, moved, dt / limits.position_memory),
         _summed(track.drifted, moved, dt / limits.drift_memory), _summed(track.crept, moved, dt / limits.creep_memory),
         _summed(track.kept, moved, dt / limits.kept_memory), _summed(track.turned, turned, dt / limits.attitude_memory),
-        track.resets, track.shifted,
+        track.veered * (1 - dt / limits.creep_memory) + (0.0 if settling else turned[2]), track.resets, track.shifted,
     )  # fmt: skip
     back, turned_back = _size([one.moved for one in settling]), _size([one.turned for one in settling])
     back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
     position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
+    attitude = "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"
     return track, _first_beyond(
         Fault.STATE_INCONSISTENT,
         (math.hypot(*track.moved), limits.position + back, position),
@@ -129,9 +134,9 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
         (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
         (abs(track.kept[2]), limits.kept + back, position),  # the deviation is that to the side
-        (math.hypot(*track.turned), limits.attitude + turned_back,
-         "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"),
-    )  # fmt: skip
+        (math.hypot(*track.turned), limits.attitude + turned_back, attitude),
+        (abs(track.veered), limits.veered, attitude),
+    )
 
 
 def _settling(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> list[ResetMove]:

@@ -114,6 +114,8 @@ def _take_state(
             nobody = AnswerSource()
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
         if (shift := checked.shift) is not None:
+            if state.ladder.taking_off and not inputs.airborne and abs(shift.yaw) > settings.state.yaw_reset:
+                found += (Finding(Fault.TAKE_OFF_FAILED, f"before the lift-off the yaw jumped by {shift.yaw:.2f} rad"),)
             target = None if state.target is None else shifted(state.target, shift)
             state = state._replace(target=target, home=state_checks.home_after(state.home, shift))
             state = state._replace(granted=moved_along(state.granted, shift, state.cage(settings)))
@@ -144,7 +146,7 @@ def _accept(
     calm = rotors.lost is not None or not airborne  # the force of a vehicle that spins tells nothing of the wind
     state = state._replace(
         track=track, sample=sample, turn=turn, spin=spin, rotors=rotors, home=sample.position if disarmed else state.home,
-        consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, shifted=ZERO),
+        consistency=consistency if airborne else consistency._replace(crept=ZERO, kept=ZERO, veered=0.0, shifted=ZERO),
         wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if not calm else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample), guide=await_answer(state.guide, sample),
@@ -201,7 +203,7 @@ def _check_flight(
     ground = state.ground if flies and not ladder.taking_off else None
     cage = settings.cage.laid(state.home) if caged else None
     crept = state.consistency.strayed if airborne and flies and state.rotors.lost is None else None
-    if cage is not None and crept is not None and not cage.spares(crept):
+    if cage is not None and crept is not None and not cage.in_wind(state.wind).spares(crept):
         words = ", ".join(f"{moved:.2f}" for moved in crept)
         found += (Finding(Fault.STATE_INCONSISTENT, f"position in doubt by ({words}) m, more than the cage can spare"),)
     cage = cage.without_ground if cage is not None and ladder.taking_off else cage
