@@ -46,6 +46,7 @@ def struck(name, options, arguments):
             proxy = Program([sys.executable, PROXY, bridge, 14540])
             proxy.wait_for(lambda: "ready" in proxy.output, START)
             arguments = arguments | {"connection": f"udpin:127.0.0.1:{bridge}"}
+        see(truth.station, GPS_USED)  # a strike before may have left none
         truth.station.truth.clear()
 
         def act(launch):

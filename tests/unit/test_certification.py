@@ -231,7 +231,7 @@ def test_a_cluster_flies_the_same_flights(tmp_path):
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):
     MonteCarloRun(tmp_path, MODEL)
-    with pytest.raises(UsageError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
+    with pytest.raises(UsageError, match=r"campaign.json: first: found 0, wanted 5: give another --folder"):
         MonteCarloRun(tmp_path, MODEL, first=5)
 
 
@@ -239,7 +239,7 @@ def test_a_campaign_of_one_family_flies_that_family_and_its_folder_takes_no_othe
     flown = [found.outcome for found in MonteCarloRun(tmp_path, MODEL, 1, "none").fly(2, 1, lambda: 0.0)]
     assert [outcome.family for outcome in flown] == ["none", "none"]
     assert repr(monte_carlo.refly(2, MODEL, family="none")[0]) == repr(flown[1])
-    with pytest.raises(UsageError, match=r"campaign.json: family: found none, wanted None: give another folder"):
+    with pytest.raises(UsageError, match=r"campaign.json: family: found none, wanted None: give another --folder"):
         MonteCarloRun(tmp_path, MODEL, 1)
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from spike_ctrl._files import json_lines, output_paths, processes, yaml_file
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files import json_lines, processes
 from spike_ctrl.certification import monte_carlo
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl_racing.race_certificate import CertifiedRace, RaceCertificate
 
-FLIGHTS, PLAN = "races.jsonl", "campaign.json"
+FLIGHTS = "races.jsonl"
 Flown: TypeAlias = tuple[list[CertifiedRace], bool]
 
 
@@ -25,14 +24,7 @@ class RaceCampaign:
     def __init__(self, folder: Path, certificate: RaceCertificate, model_sha256: str) -> None:
         self.certificate, self.file = certificate, folder / FLIGHTS
         plan = {"model_sha256": model_sha256, "course": certificate.words.text, "code_sha256": _code()}
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / PLAN
-        if not file.exists():
-            output_paths.write_json("--folder", file, plan)
-        found: Any = yaml_file.read(file, "campaign")
-        for key, value in plan.items():
-            if not isinstance(found, dict) or found.get(key) != value:
-                raise UsageError(f"{file}: {key}: found that of other flights, wanted that of these: give another --folder")
+        monte_carlo.keep_plan(folder, plan)
         self._read()
 
     def _read(self) -> int:

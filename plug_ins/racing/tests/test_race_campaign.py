@@ -60,5 +60,5 @@ def test_a_certificate_travels_to_other_processes():
 
 def test_the_folder_of_another_model_is_refused(tmp_path):
     RaceCampaign(tmp_path, Certificate(), "sha")
-    with pytest.raises(UsageError, match="model_sha256: found that of other flights"):
+    with pytest.raises(UsageError, match="model_sha256: found sha, wanted another"):
         RaceCampaign(tmp_path, Certificate(), "another")

@@ -95,6 +95,19 @@ def refly(
     return flight_outcome.outcome(core), core
 
 
+def keep_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Write what is flown into a new folder. Raises UsageError where the folder holds the flights of another plan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / PLAN
+    if not file.exists():
+        output_paths.write_json("--folder", file, plan)
+    found = yaml_file.read(file, "campaign")
+    for key, value in plan.items():
+        there = found.get(key) if isinstance(found, dict) else None
+        if there != value:
+            raise UsageError(f"{file}: {key}: found {there!s:.80}, wanted {value!s:.80}: give another --folder")
+
+
 class MonteCarloRun:
     """A model's flights with seeds from `first` on, kept in a folder. family: None: each seed's own. Raises UsageError."""
 
@@ -102,15 +115,7 @@ class MonteCarloRun:
         self.folder, self.model, self.first, self.family = folder, model, first, family
         sha256 = checkpoint.load(model).manifest.sha256
         plan = {"model_sha256": sha256, "first": first, "family": family, "code_sha256": code()}
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / PLAN
-        if not file.exists():
-            output_paths.write_json("--folder", file, plan)
-        found = yaml_file.read(file, "campaign")
-        for key, value in plan.items():
-            there = found.get(key) if isinstance(found, dict) else None
-            if there != value:
-                raise UsageError(f"{file}: {key}: found {there}, wanted {value}: give another folder")
+        keep_plan(folder, plan)
         self._read()
 
     def _read(self) -> int:

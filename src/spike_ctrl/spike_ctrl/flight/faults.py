@@ -80,7 +80,7 @@ class Fault(Enum):
     NOT_RECOVERED = 51, (12, 34), Rung.HOLD, "the guide did not recover in time"
     CAGE_NEAR = 52, (34,), Rung.GUIDE, "the vehicle is close to the wall of the cage", "settles", "strays"
     CAGE_LEFT = 53, (34,), Rung.HOLD, "the vehicle is outside the cage", "strays"
-    TAKE_OFF_FAILED = 54, (12,), Rung.LAND, "the take-off fails: too slow, sinking, or turning"
+    TAKE_OFF_FAILED = 54, (9, 12), Rung.LAND, "the take-off fails: too slow, sinking, turning, or its yaw jumped"
     SET_POINT_STOPPED = 55, (36,), None, "the set-point stream stopped; the vehicle holds its position"
     SET_POINT_NOT_FINITE = 56, (36,), None, "a set-point holds NaN or infinity and was ignored"
     SET_POINT_OUTSIDE = 57, (36,), None, "a set-point lies outside the cage and was clamped"

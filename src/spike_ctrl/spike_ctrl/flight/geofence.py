@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -91,8 +92,8 @@ class Cage:
         """The part of a cage that lies in `odom` in which set-points are granted to such a position.
 
         crept: m, by which the position has moved otherwise than its velocity said. The vehicle may have stayed behind. Half
-        of the margin is for that. What it needs beyond is left out, and more and more of the rest: on all of it is left out
-        from 2.5 margins of height, or 3.5 to the side, where satellites move a sound position by up to 1.42 m.
+        of the margin is for that. What it needs beyond is left out, and from 2.5 margins of height or 3.5 to the side on all
+        of it: satellites move a sound position by up to 1.42 m.
         """
         if max(map(abs, crept)) <= self.margin / 2:
             return self
@@ -101,10 +102,9 @@ class Cage:
 
     def spares(self, crept: Vector) -> bool:
         """Whether `in_doubt` can leave out enough for a position that has crept so far (m), where it is asked to."""
-        half = self.margin / 2
-        if not self.doubt_share or max(map(abs, crept)) <= half:
+        if not self.doubt_share or max(map(abs, crept)) <= self.margin / 2:
             return True
-        return all(abs(moved) <= most + half for moved, most in zip(crept, _sparable(self, crept[2] > 0), strict=True))
+        return all(map(operator.le, _needed(self, crept), _sparable(self, crept[2] > 0)))
 
     @cached_property
     def box(self) -> tuple[Vector, Vector]:
@@ -199,15 +199,23 @@ def _sparable(cage: Cage, above: bool) -> Vector:
     return x, y, z
 
 
+def _needed(cage: Cage, crept: Vector) -> Vector:
+    """What would have to be left out, m on each axis."""
+    x, y, z = (
+        abs(moved) - min(max((reach * cage.margin - abs(moved)) / 2, 0.0), cage.margin / 2)
+        for moved, reach in zip(crept, (3.5, 3.5, 2.5), strict=True)
+    )
+    return x, y, z
+
+
 @lru_cache(maxsize=32)  # it creeps
 def _in_doubt(cage: Cage, crept: Vector) -> Cage:
     low, high = list(cage.low), list(cage.high)
     if crept[2] > 0:
         low[2] = max(low[2], cage.box[0][2])
-    for axis, (moved, most) in enumerate(zip(crept, _sparable(cage, crept[2] > 0), strict=True)):
-        spared = cage.margin / 2 * min(max((2.5 if axis == 2 else 3.5) - abs(moved) / cage.margin, 0.0), 1.0)
-        left_out = min(max(abs(moved) - spared, 0.0), most)
-        if moved > 0:
+    for axis, (needed, most) in enumerate(zip(_needed(cage, crept), _sparable(cage, crept[2] > 0), strict=True)):
+        left_out = min(max(needed, 0.0), most)
+        if crept[axis] > 0:
             low[axis] += left_out
         else:
             high[axis] -= left_out

@@ -5,7 +5,8 @@ makes a sum of r * memory. Over one second a jump or a fast drift is found, over
 itself must not be flown on, by the guide neither: the autopilot holds.
 
 A drift too slow for both is summed up over some 20 s, and over the whole flight. Long before these sums are too large, less
-of the cage is granted on the side on which the vehicle may have stayed behind (`Cage.in_doubt`).
+of the cage is granted on the side on which the vehicle may have stayed behind (`Cage.in_doubt`). The yaw is summed up over
+the same 20 s.
 
 Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.17 and v1.18 beta, SIH,
 flights of half a minute) the sums reached .39 m in one second and .84 m in four, while the estimator told a deviation of
@@ -117,25 +118,29 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
         shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
         return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
+    back, turned_back = _size([one.moved for one in settling]), _size([one.turned for one in settling])
+    veered = 0.0 if turned_back > limits.attitude else turned[2]  # it may be taken back
     track = Consistency(
         sample, _summed(track.moved, moved, dt / limits.position_memory),
         _summed(track.drifted, moved, dt / limits.drift_memory), _summed(track.crept, moved, dt / limits.creep_memory),
         _summed(track.kept, moved, dt / limits.kept_memory), _summed(track.turned, turned, dt / limits.attitude_memory),
-        track.veered * (1 - dt / limits.creep_memory) + (0.0 if settling else turned[2]), track.resets, track.shifted,
+        track.veered * (1 - dt / limits.creep_memory) + veered, track.resets, track.shifted,
     )  # fmt: skip
-    back, turned_back = _size([one.moved for one in settling]), _size([one.turned for one in settling])
     back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
     position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
     attitude = "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"
-    return track, _first_beyond(
-        Fault.STATE_INCONSISTENT,
-        (math.hypot(*track.moved), limits.position + back, position),
-        (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
-        (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
-        (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
-        (abs(track.kept[2]), limits.kept + back, position),  # the deviation is that to the side
-        (math.hypot(*track.turned), limits.attitude + turned_back, attitude),
-        (abs(track.veered), limits.veered, attitude),
+    return (
+        track,
+        _first_beyond(
+            Fault.STATE_INCONSISTENT,
+            (math.hypot(*track.moved), limits.position + back, position),
+            (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
+            (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
+            (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
+            (abs(track.kept[2]), limits.kept + back, position),  # the deviation is that to the side
+            (math.hypot(*track.turned), limits.attitude + turned_back, attitude),
+            (abs(track.veered), limits.veered, "the yaw" + attitude[8:]),
+        ),
     )
 
 

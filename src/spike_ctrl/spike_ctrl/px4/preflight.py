@@ -185,9 +185,10 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     if wanted.speed != 1:  # a flight counts in the simulation's time
         return unmet
     ours = f"this computer itself was late by {1e3 * clock.held_up:.0f} ms: give it less to do"
+    theirs = "the autopilot's clock jumps or stalls; a simulation may run slower: --speed 0.5"
     for name, found, limit, whose in (
         ("round trip", clock.round_trip, wanted.round_trip, "the link is slow"),
-        ("spread of the offset", clock.spread, wanted.spread, "the autopilot's clock jumps or stalls"),
+        ("spread of the offset", clock.spread, wanted.spread, theirs),
     ):
         if not found <= limit:
             what = f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms"
