@@ -173,6 +173,23 @@ def test_a_yaw_that_creeps_against_the_rates_is_found(rate, found):
     assert after == (found if found is None else pytest.approx(found, abs=0.2))
 
 
+def test_resets_of_the_height_hide_no_yaw_that_creeps():
+    def change(sample, since):
+        counter = int(since / 4.5)
+        risen = shifted(sample, (0.0, 0.0, 0.01 * counter))
+        return risen._replace(quaternion=(0.0, 0.0, *yawed(sample, 0.05 * since)), reset_counter=counter)
+
+    after, finding = flown(change, 12.0)
+    assert after == pytest.approx(7.1, abs=0.3) and finding.detail.startswith("the yaw turns 0.30 rad otherwise")
+
+
+def test_in_wind_a_narrow_cage_spares_less_for_a_position_in_doubt():
+    small = Cage((-1.3, -1.3, -0.5), (1.3, 1.3, 2.5)).laid((0.0, 0.0, 0.0))
+    assert small.spares((1.4, 0.0, 0.0)) and not small.spares((1.6, 0.0, 0.0))
+    windy = small.in_wind(Wind(2.0, 0.0, 2.0))
+    assert windy.spares((0.9, 0.0, 0.0)) and not windy.spares((1.1, 0.0, 0.0))
+
+
 def test_the_finding_names_the_field_the_size_and_the_limit():
     _, finding = flown(lambda s, since: shifted(s, (0.5, 0.0, 0.0)))
     assert finding.detail == "position moves 0.50 m otherwise than its velocity says, wanted at most 0.4 m"

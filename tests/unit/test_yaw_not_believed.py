@@ -15,6 +15,7 @@ from spike_ctrl.certification.flight_outcome import outcome
 from spike_ctrl.certification.moving_scenario import Stream
 from spike_ctrl.flight.attitude import turned, yaw
 from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state
 
 LIMITS = StateLimits()
@@ -45,6 +46,27 @@ def test_a_smaller_turn_is_believed_and_so_is_every_yaw_on_the_ground():
 
 def test_a_turn_that_is_taken_back_is_no_fault_any_more():
     assert told([0.0, 1.5, 1.5, 0.1])[-1] == (pytest.approx(1.0), [])
+
+
+@pytest.mark.parametrize(("turn", "ends"), [(2.1, True), (-0.9, True), (0.75, False)])
+def test_a_yaw_that_jumps_while_the_rotors_spool_up_ends_the_take_off(Flight, turn, ends):
+    flight = Flight()
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    flight.fly(3, until=lambda: flight.state.ladder.armed)
+    flight.sample = lambda s: s._replace(quaternion=turned(s.quaternion, turn), reset_counter=1)
+    flight.fly(0.1)
+    assert (flight.rung is Rung.LAND) is ends and bool(flight.told(Fault.TAKE_OFF_FAILED)) is ends
+
+
+def test_a_yaw_that_is_aligned_before_the_vehicle_is_armed_ends_nothing(Flight):
+    flight = Flight()
+    flight.autopilot_obeys = False
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    flight.sample = lambda s: s._replace(quaternion=turned(s.quaternion, 2.1), reset_counter=1)
+    flight.fly(0.1)
+    assert flight.rung is Rung.GUIDE and not flight.told(Fault.TAKE_OFF_FAILED)
 
 
 @pytest.mark.slow
