@@ -10,18 +10,22 @@ from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.motion_check import JudgedMotion, MotionCheck
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.wind_estimate import Wind
 
 SETTINGS, LEVEL, STILL = FlightSettings(), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
 CAGE = Cage((-3.0, -3.0, 0.0), (3.0, 3.0, 3.0), ground=0.0, relative=False)
 HERE = Sample(1, 1.0, 1.0, (0.0, 0.0, 1.0), LEVEL, STILL, STILL)
 FAST = HERE._replace(velocity=(2.9, 0.0, 0.0))  # the autopilot would stop 1.4 m outside
-HEALTHY = JudgedMotion(HERE, True, CAGE, True, False, SetPoint((0.0, 0.0, 1.0)), 0.0)
+HEALTHY = JudgedMotion(HERE, True, CAGE, CAGE, False, SetPoint((0.0, 0.0, 1.0)), 0.0)
 CHANGES = [
     ({"sample": FAST}, Fault.CAGE_NEAR),
     ({"sample": FAST, "guided": True}, Fault.CAGE_CLOSING),
-    ({"sample": FAST, "braked": False}, None),
+    ({"sample": FAST, "room": None}, None),
+    ({"room": CAGE.in_wind(Wind(6.0, 0.0, 2.0))}, None),  # in strong wind 1.2 m/s would be too fast here
+    ({"room": CAGE.in_wind(Wind(6.0, 0.0, 2.0)), "sample": HERE._replace(velocity=(1.2, 0.0, 0.0))}, Fault.CAGE_NEAR),
+    ({"sample": HERE._replace(velocity=(1.2, 0.0, 0.0))}, None),
     ({"sample": HERE._replace(position=(0.0, 0.0, 4.0))}, Fault.CAGE_LEFT),
-    ({"sample": HERE._replace(position=(0.0, 0.0, 4.0)), "cage": None}, None),
+    ({"sample": HERE._replace(position=(0.0, 0.0, 4.0)), "cage": None, "room": None}, None),
     ({"sample": HERE._replace(position=(0.0, 0.0, 2.8))}, Fault.CAGE_NEAR),
     ({"sample": HERE._replace(position=(0.0, 0.0, 2.8)), "guided": True}, None),  # a sound guide swings so near
     ({"sample": HERE._replace(position=(0.0, 0.0, 2.9)), "guided": True}, Fault.CAGE_NEAR),

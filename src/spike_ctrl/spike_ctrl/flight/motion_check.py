@@ -17,7 +17,7 @@ from spike_ctrl.flight.state_checks import Sample
 class JudgedMotion(NamedTuple):
     """The last accepted state, and what it is judged by.
 
-    cage: as it lies over home; None: it does not count yet. braked: the autopilot must be able to stop the vehicle inside.
+    cage: as it lies over home; None: it does not count yet. room: where the autopilot must be able to stop the vehicle.
     guided: the guide has had its time to brake. point: the set-point, None where none is followed. ground: its height (m),
     None where it is unknown or near for good reason.
     """
@@ -25,7 +25,7 @@ class JudgedMotion(NamedTuple):
     sample: Sample
     airborne: bool
     cage: Cage | None
-    braked: bool
+    room: Cage | None
     guided: bool
     point: SetPoint | None
     ground: float | None
@@ -35,8 +35,8 @@ class JudgedMotion(NamedTuple):
         found: Findings = ()
         if self.cage is not None:
             found = self.cage.check(self.sample.position, self.guided)
-            if self.braked:
-                found += self.cage.check_braking(self.sample, settings.braking, self.guided)
+        if self.room is not None:
+            found += self.room.check_braking(self.sample, settings.braking, self.guided)
         if self.airborne:
             found += settings.envelope.check(self.sample, self.point, self.ground)
         return found

@@ -211,7 +211,10 @@ def _check_flight(
     if late := min(sample.ages):  # over a slow link the vehicle is farther by now
         x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
         sample = sample._replace(position=(x, y, z))
-    motion = JudgedMotion(sample, airborne, cage, airborne and flies, guided, followed, ground)
+    room = cage if airborne and flies else None
+    if room is not None and ladder.rung is Rung.SNN:  # a guide brakes better in wind than the autopilot, which must learn it
+        room = room.in_wind(state.wind)
+    motion = JudgedMotion(sample, airborne, cage, room, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return (state if check is state.motion else state._replace(motion=check)), found + check.found
 
