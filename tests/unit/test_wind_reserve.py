@@ -84,6 +84,8 @@ def test_only_the_lee_is_left_out_and_a_small_cage_stays_one():
     leeward = cage.in_wind(Wind(2.0, -1.0, 2.0))
     assert leeward.high == pytest.approx((3.0 - (2 * DRIFT - 0.5), 3.0, 3.0))
     assert leeward.low == pytest.approx((-3.0, -3.0 + (DRIFT - 0.5), -0.5))
+    spared = cage.in_wind(Wind(2.0, -1.0, 2.0), 0.25)  # where the autopilot must be able to stop a policy
+    assert spared.high == pytest.approx((3.0 - (2 * DRIFT - 0.75), 3.0, 3.0)) and spared.low == pytest.approx(cage.low)
     small = Cage((-0.8, -0.8, 0.0), (0.8, 0.8, 2.0)).laid((0.0, 0.0, 0.0)).in_wind(Wind(9.0, 9.0, 2.0))
     assert small.box[1][0] > small.box[0][0]
 

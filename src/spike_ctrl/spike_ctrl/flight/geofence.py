@@ -79,14 +79,15 @@ class Cage:
         """The same cage, down to its own floor."""
         return replace(self, ground=-math.inf)
 
-    def in_wind(self, wind: Wind) -> Cage:
+    def in_wind(self, wind: Wind, spared: float = 0.0) -> Cage:
         """The part of a cage that lies in `odom` in which set-points are granted in this wind.
 
-        Through the margin the wind may carry a vehicle that the autopilot begins to hold. What it needs beyond is left out.
+        Through the margin the wind may carry a vehicle that the autopilot begins to hold. What it needs beyond is left out,
+        less what is `spared` (m).
         """
-        if max(abs(wind.east), abs(wind.north)) * self.wind_drift <= self.margin:
+        if max(abs(wind.east), abs(wind.north)) * self.wind_drift <= self.margin + spared:
             return self
-        return _in_wind(self, round(wind.east, 1), round(wind.north, 1))
+        return _in_wind(self, round(wind.east, 1), round(wind.north, 1), spared)
 
     def in_doubt(self, crept: Vector) -> Cage:
         """The part of a cage that lies in `odom` in which set-points are granted to such a position.
@@ -176,11 +177,11 @@ class Cage:
 
 
 @lru_cache(maxsize=32)  # the wind changes slowly
-def _in_wind(cage: Cage, east: float, north: float) -> Cage:
+def _in_wind(cage: Cage, east: float, north: float, spared: float) -> Cage:
     low, high = list(cage.low), list(cage.high)
     for axis, wind in enumerate((east, north)):
         most = cage.wind_share * (high[axis] - low[axis] - 2 * cage.margin)
-        left_out = min(max(cage.wind_drift * abs(wind) - cage.margin, 0.0), most)
+        left_out = min(max(cage.wind_drift * abs(wind) - cage.margin - spared, 0.0), most)
         if wind > 0:
             high[axis] -= left_out
         else:
