@@ -213,7 +213,7 @@ def _check_flight(
         sample = sample._replace(position=(x, y, z))
     room = cage if airborne and flies else None
     if room is not None and ladder.rung is Rung.SNN:  # a guide brakes better in wind than the autopilot, which must learn it
-        room = room.in_wind(state.wind, room.margin / 2)
+        room = room.in_wind(state.wind, room.margin)
     motion = JudgedMotion(sample, airborne, cage, room, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return (state if check is state.motion else state._replace(motion=check)), found + check.found
