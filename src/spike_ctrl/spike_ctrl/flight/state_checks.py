@@ -190,7 +190,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     shift = track.shift
     if last is not None and origin_moved:
         shift = origin_shift(last, sample, sample.stamp - last.stamp, track.shift)
-        if airborne and abs(turn := math.remainder(shift.yaw, 2 * math.pi)) > limits.yaw_reset:
+        if airborne and abs(turn := shift.yaw) > limits.yaw_reset:
             heading, shift = math.remainder(heading + turn, 2 * math.pi), shift._replace(yaw=0.0)
             sample = sample._replace(quaternion=turned(sample.quaternion, -turn))
     clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay, limits.lead_memory)
@@ -283,8 +283,9 @@ def origin_shift(last: Sample, now: Sample, dt: float, before: OriginShift | Non
     """The jump from the last state, moved on by its velocity and yaw rate for dt (s), to this one; with those before."""
     x, y, z = (p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
-    shift = OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
-    return shift if before is None else before.then(shift)
+    shift = OriginShift((x, y, z), turn)
+    shift = shift if before is None else before.then(shift)
+    return shift._replace(yaw=math.remainder(shift.yaw, 2 * math.pi))
 
 
 def home_after(home: Vector | None, shift: OriginShift) -> Vector | None:

@@ -128,20 +128,18 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     )  # fmt: skip
     back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
     position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
-    attitude = "attitude turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"
-    return (
-        track,
-        _first_beyond(
-            Fault.STATE_INCONSISTENT,
-            (math.hypot(*track.moved), limits.position + back, position),
-            (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
-            (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
-            (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
-            (abs(track.kept[2]), limits.kept + back, position),  # the deviation is that to the side
-            (math.hypot(*track.turned), limits.attitude + turned_back, attitude),
-            (abs(track.veered), limits.veered, "the yaw" + attitude[8:]),
-        ),
+    turns = "turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"
+    found = _first_beyond(
+        Fault.STATE_INCONSISTENT,
+        (math.hypot(*track.moved), limits.position + back, position),
+        (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
+        (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
+        (math.hypot(*track.kept), limits.kept + back_or_unsure, position),
+        (abs(track.kept[2]), limits.kept + back, position),  # the deviation is that to the side
+        (math.hypot(*track.turned), limits.attitude + turned_back, "attitude " + turns),
+        (abs(track.veered), limits.veered, "the yaw " + turns),
     )
+    return track, found
 
 
 def _settling(resets: Sequence[ResetMove], now: float, limits: ConsistencyLimits) -> list[ResetMove]:

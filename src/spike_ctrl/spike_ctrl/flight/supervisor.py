@@ -114,9 +114,9 @@ def _take_state(
             nobody = AnswerSource()
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
         if (shift := checked.shift) is not None:
-            turn, spooling = math.remainder(shift.yaw, math.tau), state.ladder.taking_off and state.ladder.armed
-            if spooling and not inputs.airborne and abs(turn) > settings.state.yaw_reset:
-                found += (Finding(Fault.TAKE_OFF_FAILED, f"before the lift-off the yaw jumped by {turn:.2f} rad"),)
+            spooling = state.ladder.taking_off and state.ladder.armed and not inputs.airborne
+            if spooling and abs(shift.yaw) > settings.state.yaw_reset:
+                found += (Finding(Fault.TAKE_OFF_FAILED, f"before the lift-off the yaw jumped by {shift.yaw:.2f} rad"),)
             target = None if state.target is None else shifted(state.target, shift)
             state = state._replace(target=target, home=state_checks.home_after(state.home, shift))
             state = state._replace(granted=moved_along(state.granted, shift, state.cage(settings)))
