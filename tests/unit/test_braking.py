@@ -132,11 +132,36 @@ def test_a_trajectory_that_the_autopilot_could_not_brake_is_refused_by_place_and
 
 def test_a_vehicle_that_could_not_be_stopped_inside_is_named_before_it_leaves():
     cage, state = Cage(), Sample(1, 0.0, 0.0, (1.5, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (2.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-    (near,) = cage.check_braking(state, BRAKING, guided=False)
+    (near,) = cage.check_braking(state, BRAKING, guided=None)
     assert near.fault is Fault.CAGE_NEAR and not cage.check(state.position)
-    (closing,) = cage.check_braking(state, BRAKING, guided=True)  # the guide has had its time
+    (closing,) = cage.check_braking(state, BRAKING, guided=cage)  # the guide has had its time
     assert closing.fault is Fault.CAGE_CLOSING
-    assert not cage.check_braking(state._replace(velocity=(-2.0, 0.0, 0.0)), BRAKING, guided=False)
+    assert not cage.check_braking(state._replace(velocity=(-2.0, 0.0, 0.0)), BRAKING, guided=None)
+
+
+def _leaning(tilt):
+    """At 1.5 m/s to the east, 1 m from the wall; tilt: rad, against the motion."""
+    attitude = (0.0, -math.sin(tilt / 2), 0.0, math.cos(tilt / 2))
+    return Sample(1, 0.0, 0.0, (2.0, 0.0, 1.0), attitude, (1.5, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(("tilt", "closes"), [(-0.4, True), (0.0, True), (0.1, True), (0.3, False), (0.7, False)])
+def test_a_guide_whose_lift_stops_the_vehicle_inside_goes_on(tilt, closes):
+    (found,) = Cage().check_braking(_leaning(tilt), BRAKING, guided=Cage())
+    assert (found.fault is Fault.CAGE_CLOSING) is closes
+    # The oracle: a level flight whose deceleration falls as its speed does, by small steps.
+    speed, way, share = 1.5, 0.0, 9.80665 * math.tan(tilt) / 1.5
+    if tilt > 0:
+        while speed > 1e-4:
+            way, speed = way + speed * 1e-3, speed - share * speed * 1e-3
+        beyond = BRAKING.beyond_leaning((2.0, 0.0, 1.0), (1.5, 0.0, 0.0), _leaning(tilt).quaternion, (-3.0,) * 3, (3.0,) * 3)
+        assert beyond == pytest.approx(2.0 + way - 3.0, abs=0.01)
+
+
+def test_a_guide_that_brakes_to_the_side_does_not_excuse_a_climb_through_the_ceiling():
+    climbs = _leaning(0.7)._replace(position=(2.0, 0.0, 2.5), velocity=(1.5, 0.0, 2.5))
+    (found,) = Cage().check_braking(climbs, BRAKING, guided=Cage())
+    assert found.fault is Fault.CAGE_CLOSING
 
 
 def _granted(wanted, velocity=(0.0, 0.0, 0.0), streamed=False, time=6.0, cage=CAGE):

@@ -207,8 +207,8 @@ def race_settings(settings: FlightSettings, craft: Airframe, words: RaceWords) -
     answers = settings.answers
     course = replace(answers.course, far=100.0, height_off=100.0)
     answers = replace(
-        answers, disagreement=2.0, contradiction=2.0, contradiction_away=2.0, contradiction_first=2.0, course=course,
-        saturated=98, reversal=2.0,
+        answers, disagreement=2.0, contradiction=2.0, contradiction_away=2.0, contradiction_first=2.0,
+        contradiction_together=4.0, course=course, saturated=98, reversal=2.0,
     )  # fmt: skip
     # A policy that fails may fly faster than a race: such a state is true, and the guide needs it to brake.
     plain = replace(settings, answers=answers, state=replace(settings.state, max_speed=2 * RaceLimits().speed))

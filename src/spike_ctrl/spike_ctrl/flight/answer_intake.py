@@ -57,7 +57,7 @@ def take_answers(
         state = state._replace(guide=taken.source, guide_monitor=taken.monitor)
         of_guide = tuple([Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in taken.found])
         if inputs.airborne and taken.usable and state.sample is not None and state.rotors.lost is None:
-            of_guide += check_guide(taken.monitor, taken.behaviour, state.sample, limits.behaviour, moving)
+            of_guide += check_guide(taken.monitor, taken.behaviour, state.sample, limits.behaviour)
     if inputs.candidate is not None:
         taken = _take(inputs.candidate, state.candidate, state.candidate_monitor, state.sample, settings)
         monitor = Monitor() if taken.behaviour else taken.monitor

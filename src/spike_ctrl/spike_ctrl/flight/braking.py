@@ -13,8 +13,9 @@ import math
 from dataclasses import dataclass, replace
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.flight.attitude import Quaternion, z_axis
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Braking:
     slipping: float = within(0.27, 0.0, 10.0, "Extra braking delay of a sideways motion without drag.", "s")
     slipping_upright: float = within(0.12, 0.0, 10.0, "Extra braking delay of a vertical motion without drag.", "s")
     catching: float = within(12.0, 0.1, 100.0, "Deceleration of a fall for each unit of thrust/weight.", "m/s^2")
+    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
     least: float = within(1.15, 1.0, 10.0, "Thrust/weight from which on a fall is slowed; for a plant a tenth too weak.", "")
     slowest: float = within(0.5, 0.1, 50.0, "Least deceleration of a fall.", "m/s^2")
 
@@ -64,6 +66,19 @@ class Braking:
         """How far (m) outside the box a vehicle is brought to rest; negative: so far inside."""
         x, y, z = self.end(position, velocity, asked)
         return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
+
+    def beyond_leaning(self, position: Vector, velocity: Vector, quaternion: Quaternion, low: Vector, high: Vector) -> float:
+        """How far (m) to the side outside the box a vehicle rests whose lift brakes it, less as its speed falls.
+
+        Its deceleration a is that of a level flight with this tilt, and its way v^2 / a. inf: the lift does not brake it.
+        """
+        (u, v, _), (east, north, up) = velocity, z_axis(quaternion)
+        braked = -(east * u + north * v) * GRAVITY / max(up, self.upright)  # a v
+        if braked <= 0:
+            return math.inf
+        time = (u * u + v * v) / braked
+        x, y = position[0] + time * u, position[1] + time * v
+        return max(low[0] - x, x - high[0], low[1] - y, y - high[1])
 
     def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
         """The largest speed (m/s) in this direction (unit vector) from which it is brought to rest in the box."""

@@ -66,6 +66,8 @@ class VehicleShares:
     # Until guide and policy have learnt the weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ
     # by up to 1.01 in it, and by less in rates.
     collective_away: float = within(1.2, 0.001, 2.0, "answers.contradiction_first of layout rates.", "")
+    # Motors differ together, by the thrust.
+    rates_together: float = within(1.35, 0.001, 4.0, "answers.contradiction_together of layout rates.", "")
     adapted_trim: float = within(1.0, 0.0, 1.0, "answers.trim with adaptation; 4 m/s^2 of wind need .96.", "")
     # Old motor commands turn a vehicle over until the loss time is over, and one command may be lost.
     motor_farewell: float = within(0.05, 0.0, 1.0, "farewell of layout motors.", "s")
@@ -181,6 +183,7 @@ def settings_for(
             late=period,
             silent=vehicle.silent_periods * period,
             contradiction_first=vehicle.collective_away if rates else answers.contradiction_first,
+            contradiction_together=vehicle.rates_together if rates else answers.contradiction_together,
         ),
         cage=_cage(cage),
         braking=Braking.of(airframe),

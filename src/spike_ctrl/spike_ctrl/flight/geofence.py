@@ -163,17 +163,27 @@ class Cage:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
         return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {half}"),)
 
-    def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> Findings:
-        """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
-        low = self.low_above_ground
-        beyond = braking.beyond(sample.position, sample.velocity, low, self.high)
+    def check_braking(self, sample: Sample, braking: Braking, guided: Cage | None) -> Findings:
+        """Whether the autopilot could still stop the vehicle inside. guided: where the guide has had its time to brake."""
+        beyond = braking.beyond(sample.position, sample.velocity, self.low_above_ground, self.high)
         if beyond <= braking.nearing:
             return ()
         speed = math.hypot(*sample.velocity)
         detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted at most {braking.nearing} m"
-        # A fall is braked by all the thrust there is, which the guide gives and the autopilot would have to learn.
-        sideways = braking.beyond(sample.position, sample.velocity, (*low[:2], -math.inf), self.high, asked=True)
-        return (Finding(Fault.CAGE_CLOSING if guided and sideways > braking.closing else Fault.CAGE_NEAR, detail),)
+        closes = guided is not None and guided._closes(sample, braking)
+        return (Finding(Fault.CAGE_CLOSING if closes else Fault.CAGE_NEAR, detail),)
+
+    def _closes(self, sample: Sample, braking: Braking) -> bool:
+        """Whether the autopilot must brake now, since the guide does not brake enough.
+
+        The guide goes on where its lift stops the vehicle inside: an autopilot that begins to hold drifts with the wind. It
+        goes on in a fall, too, which takes all the thrust there is: the autopilot would have to learn how much.
+        """
+        place, moving, low, most = sample.position, sample.velocity, (*self.low_above_ground[:2], -math.inf), braking.closing
+        if braking.beyond(place, moving, low, self.high, asked=True) <= most:
+            return False
+        climbs = braking.beyond(place, (0.0, 0.0, moving[2]), low, self.high, asked=True) > most
+        return climbs or braking.beyond_leaning(place, moving, sample.quaternion, low, self.high) > most
 
 
 @lru_cache(maxsize=32)  # the wind changes slowly

@@ -36,7 +36,7 @@ class JudgedMotion(NamedTuple):
         if self.cage is not None:
             found = self.cage.check(self.sample.position, self.guided)
         if self.room is not None:
-            found += self.room.check_braking(self.sample, settings.braking, self.guided)
+            found += self.room.check_braking(self.sample, settings.braking, self.cage if self.guided else None)
         if self.airborne:
             found += settings.envelope.check(self.sample, self.point, self.ground)
         return found

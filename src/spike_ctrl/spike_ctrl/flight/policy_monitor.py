@@ -42,6 +42,7 @@ class Monitor(NamedTuple):
     stuck_at: Action | None = None  # that first one
     stuck_in: Sample | None = None  # the state that it answered
     stuck_beside: Vector = ZERO  # m/s, velocity of the set-point then
+    beside: tuple[Vector, Vector] = (ZERO, ZERO)  # the same now, and at the answer before
     falls: int = 0  # answers in a row that let the vehicle fall
     spikes: tuple[int, ...] = ()  # per layer: answers in a row with a spike rate outside the band
     compared: int = 0  # answers that were compared with the guide's, after the warm-up
@@ -125,19 +126,19 @@ def observe_answer(
         full=monitor.full + 1 if at_limit == 4 and answer.layout == "rates" else 0,
         equal=monitor.equal + 1 if monitor.action == action else 0,
         still=still, stuck_at=first, stuck_in=stuck_in, stuck_beside=monitor.stuck_beside if still else moving,
+        beside=(moving, monitor.beside[0]),
         falls=monitor.falls + 1 if falls else 0,
         spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
     )  # fmt: skip
     return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 
-def check_guide(
-    monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits, moving: Vector = ZERO
-) -> Findings:
+def check_guide(monitor: Monitor, behaviour: Findings, sample: Sample, limits: BehaviourLimits) -> Findings:
     """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
 
     behaviour: the faults that `observe_answer` found. An oscillation among them is not held against the guide: it may be
-    the policy that shakes the vehicle. moving: m/s, of the set-point; who speeds up as it does may repeat the same answer.
+    the policy that shakes the vehicle. Who speeds up as the set-point does may repeat the same answer, and one to a state
+    from before the set-point sped up knows nothing of that.
     """
     if monitor.falls >= limits.fall_answers:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
@@ -147,7 +148,8 @@ def check_guide(
     sped = False
     if (since := monitor.stuck_in) is not None:  # no guide would answer as before where the velocity has changed so much
         then = [v - w for v, w in zip(since.velocity, monitor.stuck_beside, strict=True)]
-        sped = math.dist(then, [v - w for v, w in zip(sample.velocity, moving, strict=True)]) > limits.moved_far
+        gains = (math.dist(then, [v - w for v, w in zip(sample.velocity, by, strict=True)]) for by in monitor.beside)
+        sped = min(gains) > limits.moved_far
     return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),) if monitor.equal or sped else ()
 
 
@@ -204,9 +206,13 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> Findings:
         return (Finding(Fault.OFF_SET_POINT, detail),)
     near, away = limits.contradiction, min(monitor.way / course.away, 1.0)
     # Far from the set-point a difference in gain is a larger difference in action.
-    first, *others = (v - w for v, w in zip(monitor.recent, monitor.explained, strict=True))
-    for apart, far in ((first, limits.contradiction_first), (max(others), limits.contradiction_away)):
-        if apart > (allowed := near + away * (far - near)):
+    first, *others = (max(v - w, 0.0) for v, w in zip(monitor.recent, monitor.explained, strict=True))
+    for apart, allowed in (
+        (first, near + away * (limits.contradiction_first - near)),
+        (max(others), near + away * (limits.contradiction_away - near)),
+        (math.hypot(first, *others), limits.contradiction_together),
+    ):
+        if apart > allowed:
             detail = f"differs by {apart:.2f} over {course.recent} answers, wanted at most {allowed:.2f}"
             return (Finding(Fault.DISAGREEMENT, detail),)
     return ()

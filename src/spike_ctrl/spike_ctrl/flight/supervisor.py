@@ -212,8 +212,8 @@ def _check_flight(
         x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
         sample = sample._replace(position=(x, y, z))
     room = cage if airborne and flies else None
-    if room is not None and ladder.rung is Rung.SNN:  # a guide brakes better in wind than the autopilot, which must learn it
-        room = room.in_wind(state.wind, room.margin)
+    if room is not None and not ladder.taking_off:  # the autopilot would have to learn the wind
+        room = room.in_wind(state.wind, room.margin if ladder.rung is Rung.SNN else 0.0)
     motion = JudgedMotion(sample, airborne, cage, room, guided, followed, ground)
     check = state.motion.after(motion, settings)
     return (state if check is state.motion else state._replace(motion=check)), found + check.found
