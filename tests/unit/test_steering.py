@@ -87,7 +87,8 @@ def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
     def check(found, apart, climbs=False):
         return [finding.fault for finding in steering.check_guide(Astray(found), apart, climbs, LIMITS)]
 
-    assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 7.0), APART, climbs=True) == [Fault.DISAGREEMENT]
+    assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 9.0), APART, climbs=True) == [Fault.DISAGREEMENT]
+    assert check((0.0, 0.0, 7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 7.0), APART, climbs=True) == []
     assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
     assert check((4.6, 0.0, 0.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 4.6), APART) == []
     assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []

@@ -34,6 +34,7 @@ class SteeringLimits:
     astray: float = within(4.3, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
+    leaping: float = within(8.0, 0.1, 100.0, "The same up, in a take-off: a light vehicle leaps off the ground.", "m/s^2")
     away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
     led: float = within(1.7, 0.0, 100.0, "A guide is blamed for a wall if its mean times the difference is larger.", "m/s^2")
@@ -96,8 +97,8 @@ def check_guide(astray: Astray, apart: Action, climbs: bool, limits: SteeringLim
     east, north, up = astray.leans
     if (away := math.hypot(*astray.moves)) > limits.away:  # where the yaw is wrong, policy and guide agree
         return (Finding(Fault.STATE_INCONSISTENT, f"goes astray by {away:.1f} m/s^2, wanted at most {limits.away:g}"),)
-    level, upright = math.hypot(east, north), up if climbs else abs(up)
-    found, most = (level, limits.astray) if level > limits.astray else (upright, limits.sinking)
+    level, upright = math.hypot(east, north), (up, limits.leaping) if climbs else (abs(up), limits.sinking)
+    found, most = (level, limits.astray) if level > limits.astray else upright
     if found <= most or max(apart) <= limits.apart:
         return ()
     detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {most:g}, and the policy objects"
