@@ -1,4 +1,4 @@
-"""A guide that flies alone is held against the policy in shadow, with the vehicle's motion as the judge.
+"""Whoever flies, guide or policy, is held against the other in shadow, with the vehicle's motion as the judge.
 
 - a vehicle that is steered as its set-point asks is not astray, in wind neither; one that leans away is
 - the guide falls only where it steers astray and the policy objects; a policy that is faulty in shadow ends no flight
@@ -92,6 +92,22 @@ def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
     assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
     assert check((4.6, 0.0, 0.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 4.6), APART) == []
     assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
+
+
+def test_the_guide_takes_over_from_a_policy_that_leans_away_and_not_from_one_that_it_contradicts_alone():
+    def check(level, apart, limits=LIMITS):
+        return [finding.fault for finding in steering.check_policy(Astray((0.6 * level, 0.8 * level, 9.0)), apart, limits)]
+
+    assert check(6.5, APART) == [Fault.OFF_SET_POINT] and check(6.5, CALM_ANSWER) == check(5.5, (2.0,) * 4) == []
+    assert check(5.5, APART, SteeringLimits.of(1.36)) == [Fault.OFF_SET_POINT]  # a weak vehicle never leans so far
+
+
+def test_a_late_policy_is_found_by_how_it_swings_and_the_guide_begins_with_a_clean_record():
+    who = monte_carlo.competitors(MODELS / "sih_quadx.safetensors")
+    late = (fault("policy", "long_delayed", 2.0, size=16.0),)
+    flown, core = fly_scenario(moving_scenario.draw(20)._replace(family="policy", duration=9.0, faults=late), *who)
+    assert [(rung, words.split()[0]) for _, rung, words in core.moves[2:]] == [(Rung.GUIDE, "OFF_SET_POINT")]
+    assert not flown.left and not flown.crashed
 
 
 def test_a_guide_led_the_vehicle_where_it_leans_though_the_policy_objects_and_the_wind_where_it_does_not():

@@ -114,13 +114,12 @@ def _compare_answers(
     if (guide_is_new or inputs.policy is not None) and policy is not None and policy.tick == guide.tick:
         monitor = compare_with_guide(state.monitor, policy, guide, sample, point, limits, state.wind)
         ladder, astray = state.ladder, steering.Astray()
+        if ladder.rung <= Rung.GUIDE and ladder.recovering is None:
+            astray = steering.follow(state.astray, sample, point, state.wind, settings.wind.drag, settings.steering)
         if ladder.rung is Rung.SNN:
-            found = check_disagreement(monitor, limits)
+            found = check_disagreement(monitor, limits) or steering.check_policy(astray, monitor.recent, settings.steering)
         elif ladder.rung is Rung.GUIDE:
             monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
-            if ladder.recovering is None:
-                drag = settings.wind.drag
-                astray = steering.follow(state.astray, sample, point, state.wind, drag, settings.steering)
             if ladder.latched is None:
                 found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
         state = state._replace(monitor=monitor, astray=astray)

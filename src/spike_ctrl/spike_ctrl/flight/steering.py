@@ -35,6 +35,7 @@ class SteeringLimits:
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     leaping: float = within(8.0, 0.1, 100.0, "The same up, in a take-off: a light vehicle leaps off the ground.", "m/s^2")
+    flown: float = within(1.4, 1.0, 100.0, "A policy that flies is blamed from so many times `astray` on.", "")
     away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
     apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
     led: float = within(1.7, 0.0, 100.0, "A guide is blamed for a wall if its mean times the difference is larger.", "m/s^2")
@@ -78,6 +79,18 @@ def follow(astray: Astray, sample: Sample, point: SetPoint, wind: Wind, drag: fl
     a, b, c = (was + (now + owed - was) / n for was, now, owed in zip(astray.leans, leaned, due, strict=True))
     e, f = (was + (now + owed - was) / n for was, now, owed in zip(astray.moves, gained[:2], due[:2], strict=True))
     return Astray((a, b, c), (e, f), sample)
+
+
+def check_policy(astray: Astray, apart: Action, limits: SteeringLimits) -> Findings:
+    """Whether the policy that flies steers astray, and the guide objects. apart: the mean difference of their actions.
+
+    The guide flies then: the vehicle's motion tells that the policy is the one that is wrong.
+    """
+    found, most = math.hypot(*astray.leans[:2]), limits.flown * limits.astray
+    if found <= most or max(apart) <= limits.apart:
+        return ()
+    detail = f"the policy steers by {found:.1f} m/s^2 astray, wanted at most {most:.1f}, and the guide objects"
+    return (Finding(Fault.OFF_SET_POINT, detail),)
 
 
 def led(astray: Astray, apart: float, limits: SteeringLimits) -> bool:

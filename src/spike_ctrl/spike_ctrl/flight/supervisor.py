@@ -94,8 +94,8 @@ def _move(
     after = moved.ladder
     if after.may_bridge and any([f.fault.rung is not None for f in of_policy] + [f.fault.bars_policy for f in found]):
         after = after._replace(may_bridge=False)
-    if after is not before:
-        state = state._replace(ladder=after)
+    if after is not before:  # whoever flies now has not steered yet
+        state = state._replace(ladder=after, astray=state.astray if after.rung is rung else steering.Astray())
     if moved.target is not None:
         state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
     return state, moved
