@@ -198,7 +198,8 @@ def side(floor=""):
         FlightSettings.with_thrust = lambda self, action: action
     stack = StackOnPX4(floor=not floor, cage="-4,-4,-0.5,4,4,6", height=3.0)
     envelope = dataclasses.replace(stack.settings.envelope, tilt=math.radians(60), rate=20.0)
-    answers = dataclasses.replace(stack.settings.answers, disagreement=2.0, contradiction=2.0, contradiction_away=2.0)
+    apart = {"contradiction": 2.0, "contradiction_away": 2.0, "contradiction_first": 2.0, "contradiction_together": 4.0}
+    answers = dataclasses.replace(stack.settings.answers, disagreement=2.0, **apart)
     stack.settings = dataclasses.replace(stack.settings, envelope=envelope, answers=answers)
     for name, value in (
         ("GF_MAX_VER_DIST", 9),

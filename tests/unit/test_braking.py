@@ -21,6 +21,7 @@ from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.setpoint_limiter import SetPointLimits, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.wind_estimate import CALM, Wind
 from spike_ctrl.px4 import parameter_rules
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
@@ -132,36 +133,50 @@ def test_a_trajectory_that_the_autopilot_could_not_brake_is_refused_by_place_and
 
 def test_a_vehicle_that_could_not_be_stopped_inside_is_named_before_it_leaves():
     cage, state = Cage(), Sample(1, 0.0, 0.0, (1.5, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (2.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-    (near,) = cage.check_braking(state, BRAKING, guided=None)
+    (near,) = cage.check_braking(state, BRAKING, None, CALM)
     assert near.fault is Fault.CAGE_NEAR and not cage.check(state.position)
-    (closing,) = cage.check_braking(state, BRAKING, guided=cage)  # the guide has had its time
+    (closing,) = cage.check_braking(state, BRAKING, cage, CALM)  # the guide has had its time
     assert closing.fault is Fault.CAGE_CLOSING
-    assert not cage.check_braking(state._replace(velocity=(-2.0, 0.0, 0.0)), BRAKING, guided=None)
+    assert not cage.check_braking(state._replace(velocity=(-2.0, 0.0, 0.0)), BRAKING, None, CALM)
 
 
-def _leaning(tilt):
-    """At 1.5 m/s to the east, 1 m from the wall; tilt: rad, against the motion."""
+def _leaning(tilt, velocity=(1.5, 0.0, 0.0)):
+    """1 m from the wall to the east; tilt: rad, to the west."""
     attitude = (0.0, -math.sin(tilt / 2), 0.0, math.cos(tilt / 2))
-    return Sample(1, 0.0, 0.0, (2.0, 0.0, 1.0), attitude, (1.5, 0.0, 0.0), (0.0, 0.0, 0.0))
+    return Sample(1, 0.0, 0.0, (2.0, 0.0, 1.0), attitude, velocity, (0.0, 0.0, 0.0))
 
 
-@pytest.mark.parametrize(("tilt", "closes"), [(-0.4, True), (0.0, True), (0.1, True), (0.3, False), (0.7, False)])
-def test_a_guide_whose_lift_stops_the_vehicle_inside_goes_on(tilt, closes):
-    (found,) = Cage().check_braking(_leaning(tilt), BRAKING, guided=Cage())
-    assert (found.fault is Fault.CAGE_CLOSING) is closes
-    # The oracle: a level flight whose deceleration falls as its speed does, by small steps.
-    speed, way, share = 1.5, 0.0, 9.80665 * math.tan(tilt) / 1.5
-    if tilt > 0:
-        while speed > 1e-4:
-            way, speed = way + speed * 1e-3, speed - share * speed * 1e-3
-        beyond = BRAKING.beyond_leaning((2.0, 0.0, 1.0), (1.5, 0.0, 0.0), _leaning(tilt).quaternion, (-3.0,) * 3, (3.0,) * 3)
-        assert beyond == pytest.approx(2.0 + way - 3.0, abs=0.01)
+def _fault(sample, wind=CALM):
+    (found,) = Cage().check_braking(sample, BRAKING, Cage(), wind)
+    return found.fault
 
 
-def test_a_guide_that_brakes_to_the_side_does_not_excuse_a_climb_through_the_ceiling():
-    climbs = _leaning(0.7)._replace(position=(2.0, 0.0, 2.5), velocity=(1.5, 0.0, 2.5))
-    (found,) = Cage().check_braking(climbs, BRAKING, guided=Cage())
-    assert found.fault is Fault.CAGE_CLOSING
+@pytest.mark.parametrize(
+    ("tilt", "wind", "closes"),
+    [
+        *((-0.4, 0.0, True), (0.0, 0.0, True), (0.1, 0.0, True), (0.3, 0.0, False), (0.7, 0.0, False)),
+        *((0.2, 2.0, True), (0.3, 2.0, True), (0.5, 2.0, False), (0.1, -2.0, False)),
+    ],
+)
+def test_a_guide_whose_tilt_stops_the_vehicle_inside_goes_on_against_the_wind_too(tilt, wind, closes):
+    assert (_fault(_leaning(tilt), Wind(wind, 0.0, 2.0)) is Fault.CAGE_CLOSING) is closes
+    # By small steps: the tilt, but for what holds the vehicle against the wind, falls as the speed does.
+    speed, place, step = 1.5, 2.0, 1e-3
+    slowed = (9.80665 * math.tan(tilt) - wind) / 1.5
+    while slowed > 0 and speed > 1e-4:
+        place, speed = place + speed * step, speed - slowed * speed * step
+    assert (place > 3.0 + BRAKING.closing or slowed <= 0) is closes
+
+
+def test_a_guide_that_brakes_along_one_axis_is_not_excused_along_another():
+    assert _fault(_leaning(0.7, (1.5, 0.0, 2.5))._replace(position=(2.0, 0.0, 2.5))) is Fault.CAGE_CLOSING  # it climbs
+    beside = _leaning(0.4, (1.5, 1.0, 0.0))._replace(position=(1.0, 2.2, 1.0))
+    assert _fault(beside) is Fault.CAGE_CLOSING
+    assert _fault(beside, Wind(0.0, -4.0, 2.0)) is Fault.CAGE_NEAR
+
+
+def test_a_vehicle_on_its_side_is_not_braked_by_its_lift():
+    assert _fault(_leaning(1.4)) is Fault.CAGE_CLOSING
 
 
 def _granted(wanted, velocity=(0.0, 0.0, 0.0), streamed=False, time=6.0, cage=CAGE):

@@ -23,6 +23,10 @@ CHANGES = [
     ({"sample": FAST, "room": None}, None),
     ({"room": CAGE.in_wind(Wind(6.0, 0.0, 2.0))}, None),  # in strong wind 1.2 m/s would be too fast here
     ({"room": CAGE.in_wind(Wind(6.0, 0.0, 2.0)), "sample": HERE._replace(velocity=(1.2, 0.0, 0.0))}, Fault.CAGE_NEAR),
+    (  # a guide brakes, against the wind too: it has the whole cage
+        {"room": CAGE.in_wind(Wind(6.0, 0.0, 2.0)), "sample": HERE._replace(velocity=(1.2, 0.0, 0.0)), "guided": True},
+        Fault.CAGE_NEAR,
+    ),
     ({"sample": HERE._replace(velocity=(1.2, 0.0, 0.0))}, None),
     ({"sample": HERE._replace(position=(0.0, 0.0, 4.0))}, Fault.CAGE_LEFT),
     ({"sample": HERE._replace(position=(0.0, 0.0, 4.0)), "cage": None, "room": None}, None),

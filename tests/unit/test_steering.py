@@ -13,6 +13,7 @@ from struck_flight import Alone, fault
 from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import monte_carlo, moving_scenario
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import fly_scenario, outcome
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import steering
@@ -90,7 +91,7 @@ def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
     assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 9.0), APART, climbs=True) == [Fault.DISAGREEMENT]
     assert check((0.0, 0.0, 7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 7.0), APART, climbs=True) == []
     assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
-    assert check((4.6, 0.0, 0.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 4.6), APART) == []
+    assert check((4.7, 0.0, 0.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 4.7), APART) == []
     assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
 
 
@@ -105,7 +106,17 @@ def test_the_guide_takes_over_from_a_policy_that_leans_away_and_not_from_one_tha
 def test_a_late_policy_is_found_by_how_it_swings_and_the_guide_begins_with_a_clean_record():
     who = monte_carlo.competitors(MODELS / "sih_quadx.safetensors")
     late = (fault("policy", "long_delayed", 2.0, size=16.0),)
-    flown, core = fly_scenario(moving_scenario.draw(20)._replace(family="policy", duration=9.0, faults=late), *who)
+    core = FlightCore(moving_scenario.draw(20)._replace(family="policy", duration=9.0, faults=late), *who)
+    before, records = core._step, []
+
+    def step(news):
+        before(news)
+        records.append((core.state.ladder.rung, math.hypot(*core.state.astray.leans[:2])))
+
+    core._step = step
+    core.fly()
+    flown, taken = outcome(core), next(n for n, (rung, _) in enumerate(records) if n > 300 and rung is Rung.GUIDE)
+    assert records[taken - 1][1] > 3.0 > records[taken][1] == 0.0
     assert [(rung, words.split()[0]) for _, rung, words in core.moves[2:]] == [(Rung.GUIDE, "OFF_SET_POINT")]
     assert not flown.left and not flown.crashed
 

@@ -87,6 +87,7 @@ class RaceSettings(FlightSettings):
         if not (brakes or rung is Rung.SNN):
             return state, inputs, self
         # Asked to stop from this speed a sound guide is at its limits: it steers otherwise, and its answers hardly change.
+        # A policy that races steers to gates, and not to a set-point.
         state = state._replace(astray=Astray())
         if state.guide_monitor.still:
             state = state._replace(guide_monitor=state.guide_monitor._replace(equal=0, still=0))

@@ -112,7 +112,7 @@ class AnswerLimits:
     contradiction: float = within(0.8, 0.001, 2.0, "In flight: largest difference from the guide over the last answers.", "")
     contradiction_away: float = within(1.0, 0.001, 2.0, "The same limit far from the set-point.", "")
     contradiction_first: float = within(1.0, 0.001, 2.0, "Limit far from the set-point, of an action's first number.", "")
-    contradiction_together: float = within(4.0, 0.001, 4.0, "Limit of the root of the summed squares of all four.", "")
+    contradiction_together: float = within(4.0, 0.001, 4.0, "Limit near it of the root of the summed squares of all.", "")
     behaviour: BehaviourLimits = BehaviourLimits()
     course: CourseLimits = CourseLimits()
     likeness: LikenessLimits = LikenessLimits()

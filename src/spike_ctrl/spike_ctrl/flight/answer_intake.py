@@ -49,7 +49,9 @@ def take_answers(
         approved = (state.ladder.approved, state.accepted) if commands else None
         taken = _take(inputs.policy, state.policy, state.monitor, state.sample, settings, approved)
         broken = not taken.usable and any(finding.fault.rung is not None for finding in taken.found)
+        astray = state.astray if taken.monitor.identity == state.monitor.identity else steering.Astray()
         state = state._replace(policy=taken.source, monitor=Monitor() if broken else taken.monitor)
+        state = state._replace(astray=astray) if state.ladder.rung is Rung.SNN else state
         of_policy = taken.found + taken.behaviour if inputs.airborne else taken.found
     if inputs.guide is not None:
         moving = state.granted.velocity if state.granted is not None else ZERO
@@ -114,7 +116,7 @@ def _compare_answers(
     if (guide_is_new or inputs.policy is not None) and policy is not None and policy.tick == guide.tick:
         monitor = compare_with_guide(state.monitor, policy, guide, sample, point, limits, state.wind)
         ladder, astray = state.ladder, steering.Astray()
-        if ladder.rung <= Rung.GUIDE and ladder.recovering is None:
+        if ladder.rung <= Rung.GUIDE and ladder.recovering is None and not state.rotors.explains(settings.rotors):
             astray = steering.follow(state.astray, sample, point, state.wind, settings.wind.drag, settings.steering)
         if ladder.rung is Rung.SNN:
             found = check_disagreement(monitor, limits) or steering.check_policy(astray, monitor.recent, settings.steering)

@@ -16,6 +16,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion, z_axis
+from spike_ctrl.flight.wind_estimate import Wind
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Braking:
     vertical_time: float = within(0.28, 0.0, 10.0, "Extra delay before the vehicle brakes up and down.", "s")
     vertical_deceleration: float = within(10.0, 0.1, 50.0, "Deceleration of the autopilot up and down.", "m/s^2")
     nearing: float = within(0.1, 0.0, 10.0, "The guide takes over if the vehicle would stop so far outside the cage.", "m")
-    closing: float = within(0.2, 0.0, 10.0, "HOLD is asked for if the guide had its time and it would stop so far out.", "m")
+    closing: float = within(
+        0.2, 0.0, 10.0, "HOLD is asked for if neither a guide that had its time nor the autopilot stops nearer.", "m"
+    )
     drag: float = within(1.0, 0.01, 100.0, "Drag of the vehicle whose braking distance was measured.", "1/s")
     slipping: float = within(0.27, 0.0, 10.0, "Extra braking delay of a sideways motion without drag.", "s")
     slipping_upright: float = within(0.12, 0.0, 10.0, "Extra braking delay of a vertical motion without drag.", "s")
     catching: float = within(12.0, 0.1, 100.0, "Deceleration of a fall for each unit of thrust/weight.", "m/s^2")
-    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
+    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis of a vehicle that brakes.", "")
     least: float = within(1.15, 1.0, 10.0, "Thrust/weight from which on a fall is slowed; for a plant a tenth too weak.", "")
     slowest: float = within(0.5, 0.1, 50.0, "Least deceleration of a fall.", "m/s^2")
 
@@ -67,18 +70,20 @@ class Braking:
         x, y, z = self.end(position, velocity, asked)
         return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
-    def beyond_leaning(self, position: Vector, velocity: Vector, quaternion: Quaternion, low: Vector, high: Vector) -> float:
-        """How far (m) to the side outside the box a vehicle rests whose lift brakes it, less as its speed falls.
+    def beyond_braked(
+        self, position: Vector, velocity: Vector, quaternion: Quaternion, wind: Wind, low: Vector, high: Vector
+    ) -> float:
+        """How far (m) outside the box a vehicle rests that is asked to hold, or whose tilt brakes it sooner to a side.
 
-        Its deceleration a is that of a level flight with this tilt, and its way v^2 / a. inf: the lift does not brake it.
+        Its lift and the wind slow it along an axis by a (m/s^2) in a level flight. The tilt falls in proportion to the speed
+        v, and the way is v^2 / a.
         """
-        (u, v, _), (east, north, up) = velocity, z_axis(quaternion)
-        braked = -(east * u + north * v) * GRAVITY / max(up, self.upright)  # a v
-        if braked <= 0:
-            return math.inf
-        time = (u * u + v * v) / braked
-        x, y = position[0] + time * u, position[1] + time * v
-        return max(low[0] - x, x - high[0], low[1] - y, y - high[1])
+        x, y, z = self.end(position, velocity, asked=True)
+        east, north, up = z_axis(quaternion)
+        lift = GRAVITY / up if up >= self.upright else 0.0
+        x = _sooner(position[0], velocity[0], east * lift + wind.east, x)
+        y = _sooner(position[1], velocity[1], north * lift + wind.north, y)
+        return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
     def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
         """The largest speed (m/s) in this direction (unit vector) from which it is brought to rest in the box."""
@@ -95,6 +100,12 @@ class Braking:
         """Its way from a speed (m/s), in words."""
         level, vertical = self.end((0.0, 0.0, 0.0), (speed, 0.0, 0.0))[0], self.end((0.0, 0.0, 0.0), (0.0, 0.0, speed))[2]
         return f"from {speed:g} m/s the autopilot stops within {level:.2f} m, up and down within {vertical:.2f} m"
+
+
+def _sooner(here: float, speed: float, gained: float, end: float) -> float:
+    """Where (m) a vehicle rests along an axis on which it gains so much speed (m/s^2), if that is before `end`."""
+    way = abs(speed / gained) * speed if gained * speed < 0 else math.inf
+    return here + way if abs(way) < abs(end - here) else end
 
 
 def _fastest(room: float, time: float, deceleration: float) -> float:

@@ -163,27 +163,24 @@ class Cage:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
         return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {half}"),)
 
-    def check_braking(self, sample: Sample, braking: Braking, guided: Cage | None) -> Findings:
-        """Whether the autopilot could still stop the vehicle inside. guided: where the guide has had its time to brake."""
-        beyond = braking.beyond(sample.position, sample.velocity, self.low_above_ground, self.high)
+    def check_braking(self, sample: Sample, braking: Braking, guided: Cage | None, wind: Wind) -> Findings:
+        """Whether the autopilot could still stop the vehicle inside.
+
+        guided: the cage in which a guide that has had its time to brake keeps the vehicle; None before. It goes on while its
+        tilt stops the vehicle there: an autopilot that begins to hold drifts with the wind.
+        """
+        place, moving = sample.position, sample.velocity
+        beyond = braking.beyond(place, moving, self.low_above_ground, self.high)
         if beyond <= braking.nearing:
             return ()
-        speed = math.hypot(*sample.velocity)
+        speed = math.hypot(*moving)
         detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted at most {braking.nearing} m"
-        closes = guided is not None and guided._closes(sample, braking)
+        closes = False
+        if guided is not None:
+            # A fall is braked by all the thrust there is, which the guide gives and the autopilot would have to learn.
+            low, high = (*guided.low_above_ground[:2], -math.inf), guided.high
+            closes = braking.beyond_braked(place, moving, sample.quaternion, wind, low, high) > braking.closing
         return (Finding(Fault.CAGE_CLOSING if closes else Fault.CAGE_NEAR, detail),)
-
-    def _closes(self, sample: Sample, braking: Braking) -> bool:
-        """Whether the autopilot must brake now, since the guide does not brake enough.
-
-        The guide goes on where its lift stops the vehicle inside: an autopilot that begins to hold drifts with the wind. It
-        goes on in a fall, too, which takes all the thrust there is: the autopilot would have to learn how much.
-        """
-        place, moving, low, most = sample.position, sample.velocity, (*self.low_above_ground[:2], -math.inf), braking.closing
-        if braking.beyond(place, moving, low, self.high, asked=True) <= most:
-            return False
-        climbs = braking.beyond(place, (0.0, 0.0, moving[2]), low, self.high, asked=True) > most
-        return climbs or braking.beyond_leaning(place, moving, sample.quaternion, low, self.high) > most
 
 
 @lru_cache(maxsize=32)  # the wind changes slowly

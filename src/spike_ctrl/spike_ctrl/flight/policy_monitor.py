@@ -207,13 +207,14 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> Findings:
     near, away = limits.contradiction, min(monitor.way / course.away, 1.0)
     # Far from the set-point a difference in gain is a larger difference in action.
     first, *others = (max(v - w, 0.0) for v, w in zip(monitor.recent, monitor.explained, strict=True))
-    for apart, allowed in (
-        (first, near + away * (limits.contradiction_first - near)),
-        (max(others), near + away * (limits.contradiction_away - near)),
-        (math.hypot(first, *others), limits.contradiction_together),
+    one = near + away * (limits.contradiction_first - near)
+    for words, apart, allowed in (
+        ("", first, one),
+        ("", max(others), near + away * (limits.contradiction_away - near)),
+        (" in all", math.hypot(first, *others), limits.contradiction_together * one / near),
     ):
         if apart > allowed:
-            detail = f"differs by {apart:.2f} over {course.recent} answers, wanted at most {allowed:.2f}"
+            detail = f"differs by {apart:.2f}{words} over {course.recent} answers, wanted at most {allowed:.2f}"
             return (Finding(Fault.DISAGREEMENT, detail),)
     return ()
 

@@ -1,8 +1,8 @@
-"""Whether a vehicle that the guide flies is steered towards its set-point. Pure.
+"""Whether a vehicle is steered towards its set-point by the guide or policy that flies it. Pure.
 
-The policy in shadow is a witness against the guide, and the vehicle's motion is the judge: a policy that is faulty in shadow
-changes none, and ends no flight. Any sound controller accelerates to the set-point and to its velocity. The tilt tells the
-acceleration to the side, but for wind and drag: wind that turns is not the guide's doing. Up and down the speed tells it.
+The other one, in shadow, is a witness, and the vehicle's motion is the judge: whoever is faulty in shadow changes none. Any
+sound controller accelerates to the set-point and to its velocity. The tilt tells the acceleration to the side, but for wind
+and drag: wind that turns is nobody's doing. Up and down the speed tells it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class SteeringLimits:
     upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis that counts.", "")
     fastest: float = within(20.0, 1.0, 1000.0, "Speed that is gained faster, per axis, is the estimator's doing.", "m/s^2")
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
-    astray: float = within(4.3, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
+    astray: float = within(4.6, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     leaping: float = within(8.0, 0.1, 100.0, "The same up, in a take-off: a light vehicle leaps off the ground.", "m/s^2")
-    flown: float = within(1.4, 1.0, 100.0, "A policy that flies is blamed from so many times `astray` on.", "")
     away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
-    apart: float = within(0.3, 0.0, 2.0, "The policy objects if its action differs from the guide's by more.", "")
+    flown: float = within(1.3, 1.0, 100.0, "A policy that flies is blamed from so many times `astray` on.", "")
+    apart: float = within(0.3, 0.0, 2.0, "Who is in shadow objects if the actions differ by more.", "")
     led: float = within(1.7, 0.0, 100.0, "A guide is blamed for a wall if its mean times the difference is larger.", "m/s^2")
     led_upright: float = within(2.0, 0.0, 100.0, "A guide is blamed for a wall if its mean up or down is larger.", "m/s^2")
 
@@ -52,7 +52,7 @@ class Astray(NamedTuple):
     """The mean acceleration (m/s^2, world) otherwise than towards the set-point.
 
     leans: to the side as tilt, wind and drag tell it, up as the speed does. moves: to the side as the speed does, which wind
-    changes, and a guide that flies on a wrong yaw as well. state: the last one that the guide answered.
+    changes, and a guide that flies on a wrong yaw as well. state: the last one that was answered.
     """
 
     leans: Vector = (0.0, 0.0, 0.0)

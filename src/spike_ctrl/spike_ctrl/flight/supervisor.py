@@ -94,8 +94,9 @@ def _move(
     after = moved.ladder
     if after.may_bridge and any([f.fault.rung is not None for f in of_policy] + [f.fault.bars_policy for f in found]):
         after = after._replace(may_bridge=False)
-    if after is not before:  # whoever flies now has not steered yet
-        state = state._replace(ladder=after, astray=state.astray if after.rung is rung else steering.Astray())
+    if after is not before:
+        goes_on = after.rung is rung and after.taking_off is before.taking_off  # else nobody has steered astray yet
+        state = state._replace(ladder=after, astray=state.astray if goes_on else steering.Astray())
     if moved.target is not None:
         state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
     return state, moved
@@ -212,9 +213,9 @@ def _check_flight(
         x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
         sample = sample._replace(position=(x, y, z))
     room = cage if airborne and flies else None
-    if room is not None and not ladder.taking_off:  # the autopilot would have to learn the wind
+    if room is not None and not ladder.taking_off:  # the autopilot would drift with the wind first, and stop later
         room = room.in_wind(state.wind, room.margin if ladder.rung is Rung.SNN else 0.0)
-    motion = JudgedMotion(sample, airborne, cage, room, guided, followed, ground)
+    motion = JudgedMotion(sample, airborne, cage, room, guided, followed, ground, state.wind)
     check = state.motion.after(motion, settings)
     return (state if check is state.motion else state._replace(motion=check)), found + check.found
 

@@ -102,7 +102,7 @@ class SupervisorState(NamedTuple):
     spin: TorqueResidual = TorqueResidual()
     rotors: RotorTrack = RotorTrack()
     wind: Wind = CALM
-    astray: Astray = Astray()  # how the guide steers otherwise than towards the set-point
+    astray: Astray = Astray()  # how guide or policy steers otherwise than towards the set-point
     motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None
