@@ -85,7 +85,7 @@ class Fault(Enum):
     SET_POINT_NOT_FINITE = 56, (36,), None, "a set-point holds NaN or infinity and was ignored"
     SET_POINT_OUTSIDE = 57, (36,), None, "a set-point lies outside the cage and was clamped"
     CAGE_CLOSING = 58, (34,), Rung.HOLD, "the autopilot must brake now, or the vehicle leaves the cage", "strays"
-    OFF_SET_POINT = 59, (12,), Rung.GUIDE, "the policy keeps the vehicle away from its set-point", "bars_policy"
+    OFF_SET_POINT = 59, (12,), Rung.GUIDE, "the policy keeps or steers the vehicle away from its set-point", "bars_policy"
     # The autopilot
     LINK_LOST = 60, (20,), Rung.SILENT, "the autopilot is not heard"
     TAKEN_OVER = 61, (33,), Rung.SILENT, "a pilot or the autopilot took over"

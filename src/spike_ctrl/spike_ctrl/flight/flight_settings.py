@@ -145,6 +145,14 @@ class FlightSettings:
         return (collective, 0.0, 0.0, 0.0) if self.layout == "rates" else (collective,) * 4
 
 
+def answer_limits(layout: str) -> AnswerLimits:
+    """The limits of answers in this layout of actions, at 100 Hz."""
+    usual, vehicle = AnswerLimits(), VehicleShares()
+    if layout != "rates":
+        return usual
+    return replace(usual, contradiction_first=vehicle.collective_away, contradiction_together=vehicle.rates_together)
+
+
 def settings_for(
     airframe: Airframe,
     rate_hz: float,
@@ -162,7 +170,7 @@ def settings_for(
     period, vehicle, ladder = 1 / rate_hz, VehicleShares(), LadderLimits()
     climbed = height / ladder.climb_speed + vehicle.take_off_spare
     default, least = StateLimits(), 2 * period
-    rates, answers = airframe.action_layout == "rates", AnswerLimits()
+    rates = airframe.action_layout == "rates"
     envelope = Envelope.of(airframe.thrust_to_weight)
     return FlightSettings(
         layout=airframe.action_layout,
@@ -178,13 +186,7 @@ def settings_for(
         ),
         estimate=estimate,
         force=force,
-        answers=replace(
-            answers,
-            late=period,
-            silent=vehicle.silent_periods * period,
-            contradiction_first=vehicle.collective_away if rates else answers.contradiction_first,
-            contradiction_together=vehicle.rates_together if rates else answers.contradiction_together,
-        ),
+        answers=replace(answer_limits(airframe.action_layout), late=period, silent=vehicle.silent_periods * period),
         cage=_cage(cage),
         braking=Braking.of(airframe),
         wind=WindLimits(drag=airframe.level_drag),

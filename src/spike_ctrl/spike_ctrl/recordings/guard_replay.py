@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import answer_checks, wind_estimate
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity
+from spike_ctrl.flight import answer_checks, flight_settings, wind_estimate
+from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.policy_monitor import Monitor, check_disagreement, compare_with_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state, check_state_age
@@ -37,11 +37,12 @@ def judge(
 
     rate_hz: control steps per second. spike_rates (T, layers): share of spiking neurons of the vehicle's policy, if known.
     """
-    states, period, limits, answer_limits = recording.states, 1 / rate_hz, StateLimits(), AnswerLimits()
+    states, period, limits = recording.states, 1 / rate_hz, StateLimits()
     received = states.received * 1e-9 if in_real_time(recording, rate_hz) else states.tick * period
     samples = _samples(recording, vehicle, period, received)
     first = (states.flags[:, vehicle] & FIRST) > 0
     layout = recording.policy.layout if recording.policy else ""
+    answer_limits = flight_settings.answer_limits(layout)
     by_policy = _answers(recording, recording.policy, vehicle, received, spike_rates)
     by_guide = _answers(recording, recording.guide, vehicle, received, None)
     found, track, source, monitor, wind, last = [], StateTrack(), AnswerSource(), Monitor(), CALM, None
