@@ -9,6 +9,8 @@ A name is imported when it is used first, and so are torch, numba and Gymnasium.
 "spike_ctrl/Position-v0".
 """
 
+from __future__ import annotations
+
 import importlib
 import pkgutil
 from typing import TYPE_CHECKING

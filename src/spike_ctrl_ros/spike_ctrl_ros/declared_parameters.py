@@ -12,6 +12,8 @@ values = declare(node, Parameters)      # an instance with the values that the n
 A launch file derives its arguments from the same class. So ROS is imported when a node declares its parameters, not before.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar

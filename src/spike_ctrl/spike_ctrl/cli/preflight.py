@@ -4,6 +4,8 @@ Every condition that is not met is told in words, with the value to set.
 Exit code 0: nothing bars a flight; 1: something does; 2: the command line is wrong.
 """
 
+from __future__ import annotations
+
 import argparse
 import time
 from pathlib import Path
