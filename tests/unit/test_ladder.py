@@ -268,6 +268,17 @@ def test_an_answer_to_an_older_state_does_not_answer_the_newer_one():
         assert check_deadlines(record_answer(source, answer(2, 0.047), LIMITS), 9.0, LIMITS, fault) == ()
 
 
+def test_before_anything_is_flown_a_policy_may_take_its_time_for_the_first_answer_alone():
+    source, silent = await_answer(AnswerSource(), state(1)), Fault.POLICY_SILENT
+    assert check_deadlines(source, 4.9, LIMITS, silent, begins=True) == ()
+    assert (
+        check_deadlines(source, 5.1, LIMITS, silent, begins=True)[0].detail
+        == "no answer for 5090 ms, wanted one within 5000 ms"
+    )
+    answered = await_answer(record_answer(source, answer(1, 0.012), LIMITS), state(2))
+    assert check_deadlines(source, 0.1, LIMITS, silent) and check_deadlines(answered, 0.1, LIMITS, silent, begins=True)
+
+
 def test_an_answer_that_comes_too_late_to_be_commanded_is_refused():
     source = await_answer(AnswerSource(), state(1))
     assert check_answer(answer(1, 0.034), source, "rates", LIMITS)[1] == ()

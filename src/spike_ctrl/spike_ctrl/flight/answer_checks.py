@@ -99,6 +99,7 @@ class AnswerLimits:
     reversal: float = within(0.8, 0.01, 2.0, "Largest mean size, per answer, of changes that reverse the one before.", "")
     shaking: float = within(8.0, 0.5, 100.0, "Largest root mean square of the body rates.", "rad/s")
     memory: int = within(50, 2, 1000, "Answers over which reversal and shaking are averaged.", "")
+    first: float = within(5.0, 0.002, 60.0, "Time for the first answer, before anything is flown.", "s")
     stuck: int = within(25, 2, 1000, "Most equal answers to changing states.", "")
     spike_low: float = within(1e-3, 0.0, 1.0, "Least share of neurons of a layer that spike.", "")
     spike_high: float = within(0.6, 0.0, 1.0, "Largest share of neurons of a layer that spike.", "")
@@ -174,15 +175,17 @@ def record_answer(source: AnswerSource, answer: Answer, limits: AnswerLimits) ->
     return AnswerSource(source.states, answer, unanswered[0] if unanswered else None, misses)
 
 
-def check_deadlines(source: AnswerSource, now: float, limits: AnswerLimits, fault: Fault) -> Findings:
+def check_deadlines(source: AnswerSource, now: float, limits: AnswerLimits, fault: Fault, begins: bool = False) -> Findings:
     """Faults of a source at `now` (s): its oldest answer is overdue, or too many of its last 100 answers came late.
 
     fault: POLICY_SILENT or GUIDE_SILENT. It names the source: the guide has a longer deadline, and late answers of it are
-    not counted.
+    not counted. begins: nothing is flown yet; a policy may take longer for its first answer.
     """
     found: Findings = ()
     of_policy = fault is Fault.POLICY_SILENT
     limit = limits.silent if of_policy else limits.guide_silent
+    if begins and source.latest is None:
+        limit = max(limit, limits.first)
     if source.waiting_since is not None and now - source.waiting_since > limit:
         waited = 1e3 * (now - source.waiting_since)
         found = (Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limit:.0f} ms"),)

@@ -64,7 +64,8 @@ def take_answers(
         taken = _take(inputs.candidate, state.candidate, state.candidate_monitor, state.sample, settings)
         monitor = Monitor() if taken.behaviour else taken.monitor
         state = state._replace(candidate=taken.source, candidate_monitor=monitor)
-    late = check_deadlines(state.policy, inputs.now, limits, Fault.POLICY_SILENT)
+    begins = state.ladder.rung is Rung.SILENT
+    late = check_deadlines(state.policy, inputs.now, limits, Fault.POLICY_SILENT, begins)
     if late and any(finding.fault is Fault.POLICY_SILENT for finding in late):
         state = state._replace(monitor=Monitor())
     state, compared = _compare_answers(state, inputs, before, settings)
