@@ -140,7 +140,8 @@ def _accept(
     consistency, contradicting = follow(state.consistency, sample, settings.consistency)
     commanded = state.sent.action if airborne and state.ladder.steady else None
     turn, strays = follow_rates(state.turn, sample, commanded, settings.turn)
-    if strays and consistency.suspect(settings.consistency):
+    late = track.late.bit_count() > settings.state.late_states
+    if strays and (late or consistency.suspect(settings.consistency)):
         strays = tuple(Finding(Fault.STATE_INCONSISTENT, one.detail) for one in strays)  # no pilot, whom HOLD would override
     spin, spun = follow_motors(state.spin, sample, commanded, settings.spin)
     flown = state.sent.action if airborne and state.ladder.rung < Rung.HOLD and state.ladder.confirmed else None
