@@ -124,6 +124,7 @@ def test_flights_that_once_broke_the_promise_keep_it(who, seed, what):
         (1300151, "policy", "policy axes_biased"),  # all four numbers were wrong, each by less than its limit: 1.5 m/s
         (1300270, "guide", "guide axes_swapped"),  # it flew to leeward: .46 m
         (1500402, "policy", "policy long_delayed"),  # it swung for 1.3 s: .70 m
+        (1400303, "guide", "guide scaled"),  # a weak vehicle sank, and the guide that asked for lift was blamed: 1.1 m/s
         (1701352, None, "link states_late"),  # what late states told was taken for a pilot's flight, and left to him: .44 m
     ],
 )

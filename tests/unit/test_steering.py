@@ -17,6 +17,7 @@ from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import fly_scenario, outcome
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import steering
+from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.request import Request
@@ -123,10 +124,13 @@ def test_a_late_policy_is_found_by_how_it_swings_and_the_guide_begins_with_a_cle
 
 def test_a_guide_led_the_vehicle_where_it_leans_though_the_policy_objects_and_the_wind_where_it_does_not():
     away = astray(leaning(0.4, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))
-    assert steering.led(away, 0.5, LIMITS) and not steering.led(away, 0.1, LIMITS)
+    assert steering.led(away, 0.5, None, None, LIMITS) and not steering.led(away, 0.1, None, None, LIMITS)
     carried = astray(leaning(-0.2, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0)))  # it leans against the wind, not yet enough
-    assert not steering.led(carried, 0.5, LIMITS)
-    assert steering.led(astray(leaning(0.0, velocity=(0.0, 0.0, -0.6))), 0.3, LIMITS)  # no wind lets it sink
+    assert not steering.led(carried, 0.5, None, None, LIMITS)
+    sinks = astray(leaning(0.0, velocity=(0.0, 0.0, -0.6)))  # no wind lets it sink
+    more, less = (Answer(1, 0.0, (lift, 0.0, 0.0, 0.0), "rates", Identity("a", 0)) for lift in (0.6, -0.2))
+    assert steering.led(sinks, 0.3, less, more, LIMITS) and steering.led(sinks, 0.3, None, more, LIMITS)
+    assert not steering.led(sinks, 0.3, more, less, LIMITS)  # a guide that asks for more lift is not to blame
 
 
 def test_a_policy_in_shadow_that_contradicts_a_sound_guide_ends_no_flight(flight):

@@ -119,6 +119,11 @@ class AnswerLimits:
     likeness: LikenessLimits = LikenessLimits()
 
 
+def collective(answer: Answer) -> float:
+    """How much lift an answer asks for, of layout motors the mean of the rotors."""
+    return answer.action[0] if answer.layout == "rates" else sum(answer.action) / 4
+
+
 def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | None:
     """When (s) the state of a tick was received; None where it is none of these, which are few and end with the newest."""
     for found, received in reversed(states):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint, Vector
-from spike_ctrl.flight.answer_checks import Action
+from spike_ctrl.flight.answer_checks import Action, Answer, collective
 from spike_ctrl.flight.attitude import z_axis
 from spike_ctrl.flight.faults import Fault, Finding, Findings
 from spike_ctrl.flight.state_checks import Sample
@@ -93,13 +93,15 @@ def check_policy(astray: Astray, apart: Action, limits: SteeringLimits) -> Findi
     return (Finding(Fault.OFF_SET_POINT, detail),)
 
 
-def led(astray: Astray, apart: float, limits: SteeringLimits) -> bool:
+def led(astray: Astray, apart: float, guide: Answer | None, policy: Answer | None, limits: SteeringLimits) -> bool:
     """Whether the guide steered the vehicle where it is. In changing wind a policy differs from a sound guide, too.
 
-    apart: the largest mean difference of their latest actions. Up and down no wind blows, and it does not count.
+    apart: the largest mean difference of their latest actions. Up and down no wind blows, and it does not count; but a guide
+    that asks for more lift than the policy did not make a weak vehicle sink.
     """
     east, north, up = astray.leans
-    return apart * math.hypot(east, north) > limits.led or abs(up) > limits.led_upright
+    lifts = collective(guide) - collective(policy) if guide is not None and policy is not None else up
+    return apart * math.hypot(east, north) > limits.led or (abs(up) > limits.led_upright and up * lifts >= 0)
 
 
 def check_guide(astray: Astray, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:

@@ -84,7 +84,9 @@ def _move(
     flying = rung is Rung.SNN or before.wanted or Request.ENGAGE in inputs.requests
     found, ground = found + of_policy if flying else found, state.ground if rung <= Rung.GUIDE else None
     apart = max(state.monitor.recent)
-    opposed = apart > settings.answers.disagreement and steering.led(state.astray, apart, settings.steering)
+    opposed = apart > settings.answers.disagreement and steering.led(
+        state.astray, apart, state.guide.latest, state.policy.latest, settings.steering
+    )
     facts = Facts(
         inputs.now, status, state.sample, state.target, found, ground, inputs.unmet, settings.envelope,
         settings.cage.laid(state.home), settings.braking, state.monitor, settings.answers, state.rotors.lost,
