@@ -49,9 +49,9 @@ def take_answers(
         approved = (state.ladder.approved, state.accepted) if commands else None
         taken = _take(inputs.policy, state.policy, state.monitor, state.sample, settings, approved)
         broken = not taken.usable and any(finding.fault.rung is not None for finding in taken.found)
-        astray = state.astray if taken.monitor.identity == state.monitor.identity else steering.Astray()
+        if state.ladder.rung is Rung.SNN and taken.monitor.identity != state.monitor.identity:
+            state = state._replace(astray=steering.Astray())  # another one steers now
         state = state._replace(policy=taken.source, monitor=Monitor() if broken else taken.monitor)
-        state = state._replace(astray=astray) if state.ladder.rung is Rung.SNN else state
         of_policy = taken.found + taken.behaviour if inputs.airborne else taken.found
     if inputs.guide is not None:
         moving = state.granted.velocity if state.granted is not None else ZERO
@@ -64,8 +64,7 @@ def take_answers(
         taken = _take(inputs.candidate, state.candidate, state.candidate_monitor, state.sample, settings)
         monitor = Monitor() if taken.behaviour else taken.monitor
         state = state._replace(candidate=taken.source, candidate_monitor=monitor)
-    begins = state.ladder.rung is Rung.SILENT
-    late = check_deadlines(state.policy, inputs.now, limits, Fault.POLICY_SILENT, begins)
+    late = check_deadlines(state.policy, inputs.now, limits, Fault.POLICY_SILENT, state.ladder.rung is Rung.SILENT)
     if late and any(finding.fault is Fault.POLICY_SILENT for finding in late):
         state = state._replace(monitor=Monitor())
     state, compared = _compare_answers(state, inputs, before, settings)

@@ -67,8 +67,7 @@ class Braking:
 
     def beyond(self, position: Vector, velocity: Vector, low: Vector, high: Vector, asked: bool = False) -> float:
         """How far (m) outside the box a vehicle is brought to rest; negative: so far inside."""
-        x, y, z = self.end(position, velocity, asked)
-        return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
+        return _outside(self.end(position, velocity, asked), low, high)
 
     def beyond_braked(
         self, position: Vector, velocity: Vector, quaternion: Quaternion, wind: Wind, low: Vector, high: Vector
@@ -83,7 +82,7 @@ class Braking:
         lift = GRAVITY / up if up >= self.upright else 0.0
         x = _sooner(position[0], velocity[0], east * lift + wind.east, x)
         y = _sooner(position[1], velocity[1], north * lift + wind.north, y)
-        return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
+        return _outside((x, y, z), low, high)
 
     def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
         """The largest speed (m/s) in this direction (unit vector) from which it is brought to rest in the box."""
@@ -100,6 +99,12 @@ class Braking:
         """Its way from a speed (m/s), in words."""
         level, vertical = self.end((0.0, 0.0, 0.0), (speed, 0.0, 0.0))[0], self.end((0.0, 0.0, 0.0), (0.0, 0.0, speed))[2]
         return f"from {speed:g} m/s the autopilot stops within {level:.2f} m, up and down within {vertical:.2f} m"
+
+
+def _outside(place: Vector, low: Vector, high: Vector) -> float:
+    """How far (m) a place lies outside the box; negative: so far inside."""
+    (x, y, z), (a, b, c), (d, e, f) = place, low, high
+    return max(a - x, x - d, b - y, y - e, c - z, z - f)
 
 
 def _sooner(here: float, speed: float, gained: float, end: float) -> float:
