@@ -38,7 +38,7 @@ def test_an_interruption_of_this_process_alone_ends_the_workers_too():
     words = f"from spike_ctrl._files import processes; list(processes.results(exec, dict.fromkeys('abc', ({task!r},)), 2))"
     main = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        assert main.stdout.read(2) == b"1\n"
+        assert main.stdout.read(1) == b"1"  # two workers write: their lines may mingle
         main.send_signal(signal.SIGINT)
         assert main.wait(30) != 0
     finally:
