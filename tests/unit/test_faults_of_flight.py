@@ -113,17 +113,30 @@ def test_row_34_the_autopilot_gets_no_vehicle_in_motion_because_the_operator_ask
     assert flight.rung is rung
 
 
-@pytest.mark.parametrize(("answers", "leans", "rung"), [(True, 0.2, GUIDE), (False, 0.2, HOLD), (False, -0.2, GUIDE)])
-def test_row_34_a_guide_that_flies_on_to_the_wall_while_no_policy_answers_does_not_recover(flight, answers, leans, rung):
+@pytest.mark.parametrize(
+    ("who", "leans", "rung"),
+    [
+        ("agrees", 0.2, GUIDE),
+        ("objects", 0.2, HOLD),
+        ("objects", 0.05, GUIDE),  # as in a gust
+        ("objects", -0.2, GUIDE),
+        ("no policy answers", 0.2, HOLD),
+        ("no policy answers", -0.2, GUIDE),
+    ],
+)
+def test_row_34_a_guide_that_flies_on_to_the_wall_with_no_policy_for_it_does_not_recover(flight, who, leans, rung):
     flight.ask(Request.GUIDE)
-    if not answers:
+    if who == "no policy answers":
         flight.policy = flight.nothing
-    flight.fly(1.0)
+    flight.fly(0.8)
+    if who == "objects":
+        flight.policy = lambda answer: answer._replace(action=(0.6, *answer.action[1:]))
+    flight.fly(0.2)
     leaning = (0.0, math.sin(leans / 2), 0.0, math.cos(leans / 2))  # to the east, where it flies; else it brakes
     flight.sample = lambda sample: sample._replace(quaternion=leaning, velocity=(0.5, 0.0, 0.0))
     flight.move_origin(2.8, 0.0, 0.0)
     assert flight.rung is rung and bool(flight.told(EventKind.RECOVERS)) is (rung is GUIDE)
-    assert bool(flight.said("flies on there, and no policy answers")) is (rung is HOLD)
+    assert bool(flight.said("flies on there")) is (rung is HOLD)
 
 
 def test_row_34_who_asks_to_land_and_then_to_hold_in_a_recovery_is_held(flight):

@@ -36,10 +36,10 @@ def z_axis(quaternion: Quaternion) -> tuple[float, float, float]:
     return 2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)
 
 
-def leans_along(quaternion: Quaternion, velocity: tuple[float, float, float]) -> bool:
-    """Whether the lift pushes a body with this attitude on to where it flies, to the side. velocity: m/s, world."""
-    east, north, _ = z_axis(quaternion)
-    return east * velocity[0] + north * velocity[1] > 0
+def lean_along(quaternion: Quaternion, velocity: tuple[float, float, float]) -> float:
+    """The share of the lift that pushes a body on to where it flies, to the side; below 0 it brakes. velocity: m/s."""
+    (east, north, _), (u, v, _) = z_axis(quaternion), velocity
+    return (east * u + north * v) / max(math.hypot(u, v), 1e-9)
 
 
 def angle_between(first: Quaternion, second: Quaternion) -> float:

@@ -8,7 +8,7 @@ Until it confirms such a mode, commands keep the vehicle in the air; from then o
 import math
 
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight.attitude import leans_along, yaw
+from spike_ctrl.flight.attitude import lean_along, yaw
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
@@ -105,7 +105,7 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
         settling = [finding for _, finding in demanding if finding.fault.settles]
-        led = _guides_doing(bool(settling), facts) if guided else ""
+        led = _guides_doing(bool(settling), facts, limits) if guided else ""
         if led:  # it took over a vehicle that lay well: whoever leads that one astray cannot recover it
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself {led}: {worst}")
             return fall_to(facts.hold_or_land, ladder, finding, facts)
@@ -115,16 +115,18 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     return moved
 
 
-def _guides_doing(settling: bool, facts: Facts) -> str:
+def _guides_doing(settling: bool, facts: Facts, limits: LadderLimits) -> str:
     """What speaks against a guide that has flown for a while, in words; empty: nothing. settling: it could recover."""
     if facts.upset():
         return "upset the vehicle"
     if settling and facts.opposed:
         return "flew there against the policy"
-    if not settling or facts.monitor.answers or facts.sample is None:
+    if not settling or facts.sample is None:
         return ""
-    on = leans_along(facts.sample.quaternion, facts.sample.velocity)  # a sound one brakes what it took over
-    return "flies on there, and no policy answers" if on else ""
+    on = lean_along(facts.sample.quaternion, facts.sample.velocity)  # a sound one brakes what it took over
+    if not facts.monitor.answers:
+        return "flies on there, and no policy answers" if on > 0 else ""
+    return "flies on there, and the policy objects" if on * max(facts.monitor.recent) > limits.objected else ""
 
 
 def come_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:

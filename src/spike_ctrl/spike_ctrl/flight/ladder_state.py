@@ -105,6 +105,9 @@ class LadderLimits:
     settle_time: float = within(0.5, 0.0, 30.0, "Time at rest after which a recovery is over.", "s")
     recover_timeout: float = within(5.0, 0.5, 60.0, "Longest time for a recovery by the guide.", "s")
     proven: float = within(0.4, 0.0, 10.0, "Time on GUIDE after which the guide is blamed for leaving the envelope.", "s")
+    objected: float = within(
+        0.07, 0.0, 2.0, "It is, too, if its lean along the flight, times the policy's difference from it, is larger.", ""
+    )
     guide_brakes: float = within(0.4, 0.0, 10.0, "Time on GUIDE after which the guide has slowed the vehicle.", "s")
     falling: float = within(0.5, 0.0, 50.0, "A vehicle that sinks faster recovers above the place where it stops.", "m/s")
     sinking: float = within(0.4, 0.05, 1.0, "Speed at which the guide lands a vehicle with a lost rotor.", "m/s")
