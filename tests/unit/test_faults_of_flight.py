@@ -260,6 +260,16 @@ def test_row_36_a_set_point_outside_the_cage_is_clamped(flight):
     assert flight.last.set_point.velocity == (0.0, 0.0, 0.0)
 
 
+def test_row_36_a_trajectory_that_is_a_little_too_low_is_followed_sideways_as_it_is(flight):
+    low = Trajectory("figure8", (0.0, 0.0, 0.48), period=8.0)  # set-points lie half a metre above the ground
+    flight.give(target=low)
+    flight.fly(16.0)
+    points = [output.set_point for _, output in flight.outputs if output.set_point is not None][-800:]
+    fastest = max(math.hypot(*low.at(0.01 * tick).velocity) for tick in range(800, 1600))
+    assert max(math.hypot(*point.velocity) for point in points) == pytest.approx(fastest, rel=0.01)
+    assert all(abs(point.position[2] - 0.5) < 1e-3 and point.velocity[2] == 0.0 for point in points) and flight.rung is SNN
+
+
 def test_rows_37_and_39_a_second_publisher_leads_to_the_guide_and_bars_an_engagement(flight):
     flight.reports = (Finding(Fault.SECOND_PUBLISHER, "command: found 2 publishers, wanted 1"),)
     flight.fly()

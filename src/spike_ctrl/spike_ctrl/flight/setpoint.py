@@ -42,7 +42,7 @@ def moved_along(point: SetPoint | None, shift: OriginShift, cage: Cage) -> SetPo
 
 
 def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, Findings]:
-    """The set-point at `now` (s), clamped to the cage. A clamped one stands still.
+    """The set-point at `now` (s), clamped to the cage. Along the axes on which it is clamped it stands still.
 
     Of a trajectory the velocity is that of PREVIEW seconds later. A velocity towards a wall is limited, because it carries
     the vehicle off its set-point and must not carry it out of the cage.
@@ -67,7 +67,9 @@ def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, Find
         detail = f"found {speed:.3g} m/s towards a wall, wanted at most {allowed:.3g} m/s"
         return SetPoint(position, velocity, yaw), (Finding(Fault.SET_POINT_OUTSIDE, detail),)
     detail = f"found ({', '.join(f'{p:.2f}' for p in position)}) m, wanted {cage.inner}"
-    return SetPoint(inside, (0.0, 0.0, 0.0), yaw), (Finding(Fault.SET_POINT_OUTSIDE, detail),)
+    u, v, w = (v if abs(p - q) < 1e-6 else 0.0 for v, p, q in zip(point.velocity, inside, position, strict=True))
+    velocity = cage.limit_velocity(inside, (u, v, w))
+    return SetPoint(inside, velocity, yaw), (Finding(Fault.SET_POINT_OUTSIDE, detail),)
 
 
 def too_far(course: SetPoint | Trajectory, position: Vector, now: float, cage: Cage, reach: float) -> str | None:
