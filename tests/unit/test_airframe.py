@@ -108,7 +108,7 @@ def test_an_airframe_is_found_by_path_too(tmp_path):
         ({"name": 7}, "car: name: found 7, wanted text"),
         ({"action_layout": "wings"}, "car: action_layout: found 'wings', wanted one of motors, rates"),
         ({"rate_loop": None}, "car: rate_loop: missing, wanted because action_layout is 'rates'"),
-        ({"rate_loop": 3}, "car: rate_loop: found int, wanted a mapping of keys to values"),
+        ({"rate_loop": 3}, "car: rate_loop: found a whole number, wanted a mapping of keys to values"),
         (
             {"rotor_x": "0.2 0.2 -0.2 -0.2 m"},
             "car: rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU",

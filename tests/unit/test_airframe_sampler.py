@@ -107,7 +107,7 @@ def test_what_cannot_carry_is_refused_in_words():
         ({"mass": 1}, "mass: found 1, wanted two numbers, low and high"),
         ({"mass": [2, 1]}, r"mass: found \(2.0, 1.0\), wanted 0.001 to 100, the lower first"),
         ({"force": 7}, "force: found 7, wanted 0 to 1"),
-        ([1], "found list, wanted a mapping of keys to values"),
+        ([1], "found a list, wanted a mapping of keys to values"),
     ],
 )
 def test_ranges_of_a_recipe_that_make_no_sense_are_named(given, words):

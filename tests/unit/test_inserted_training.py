@@ -143,7 +143,7 @@ def test_a_recipe_names_functions_and_classes_with_their_arguments_and_is_writte
 @pytest.mark.parametrize(
     ("insert", "told"),
     [
-        ([], "task.insert: found list, wanted a mapping of steps to functions"),
+        ([], "task.insert: found a list, wanted a mapping of steps to functions"),
         ({"wnd": "own_wind:gust"}, "task.insert: found step 'wnd', wanted one of reset, .*; did you mean 'wind'?"),
         ({"wind": "gust"}, "task.insert.wind: found 'gust', wanted module:name, {function: module:name, ...}"),
         ({"wind": {"function": "gust"}}, "task.insert.wind.function: found 'gust', wanted module:Name"),

@@ -136,7 +136,7 @@ def test_a_recipe_with_weights_and_terms_survives_being_written_down():
         ({"terms": {"smooth": {"weight": 1}}}, "key 'task.terms.smooth.function' is missing"),
         ({"terms": {"smooth": {"function": "a:b"}}}, "key 'task.terms.smooth.weight' is missing"),
         ({"terms": {"position": {"function": "a:b", "weight": 1}}}, "task.terms: found a term 'position', wanted a word"),
-        ({"terms": []}, "task.terms: found list, wanted a mapping of names to terms"),
+        ({"terms": []}, "task.terms: found a list, wanted a mapping of names to terms"),
     ],
 )
 def test_whatever_is_wrong_with_a_reward_is_named(task, message):

@@ -16,9 +16,10 @@ from struck_flight import fault, fly
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.certification import flight_outcome, monte_carlo, moving_scenario
-from spike_ctrl.certification.flight_core import GUIDE, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import outcome
 from spike_ctrl.certification.injected_fault import FIRST_FAMILIES
+from spike_ctrl.certification.virtual_controllers import GUIDE
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.faults import Fault, Rung

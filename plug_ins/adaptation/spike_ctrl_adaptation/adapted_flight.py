@@ -164,7 +164,7 @@ class AdaptedFlight(FlightCore):
             return
         if estimate is not None:
             self.adapter.offered(self.clock.now, name, estimate)
-        self.pilot.warm(Flown(name, policy, len(self.files), self.settings.state.period))
+        self.controllers.pilot.warm(Flown(name, policy, len(self.files), self.settings.state.period))
 
     def _note(self, text: str) -> None:
         self.told.append((self.clock.now, text))

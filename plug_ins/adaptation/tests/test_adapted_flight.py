@@ -102,7 +102,7 @@ def test_a_policy_with_a_hidden_weakness_is_rolled_back_by_name(core, name):
 
 
 def test_the_vehicle_stays_where_it_should_and_the_first_policy_flies_at_the_end(core):
-    assert core.state.ladder.rung is Rung.SNN and core.pilot.flown.name == "sih_quadx"
+    assert core.state.ladder.rung is Rung.SNN and core.controllers.pilot.flown.name == "sih_quadx"
     assert max(math.dist(step.position, step.wanted) for step in core.steps if step.time > 1) < 0.8
 
 

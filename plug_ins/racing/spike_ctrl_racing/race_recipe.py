@@ -76,7 +76,7 @@ def is_recipe(name: str) -> bool:
     if not name.endswith((".yaml", ".yml")):
         return (RECIPES / f"{name}.yaml").is_file()
     found = yaml_file.read(Path(name), "recipe")
-    return isinstance(found, dict) and "gates" not in found
+    return not (isinstance(found, dict) and "gates" in found)
 
 
 def schema() -> dict[str, Any]:

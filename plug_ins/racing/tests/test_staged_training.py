@@ -88,6 +88,15 @@ def test_a_wrong_recipe_is_refused_by_its_key(tmp_path, change, words):
     assert words in str(found.value)
 
 
+@pytest.mark.parametrize(("text", "words"), [("", "nothing"), ("[1]", "a list")])
+def test_a_file_without_keys_is_refused_as_a_recipe(tmp_path, text, words):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert race_recipe.is_recipe(str(path))
+    with pytest.raises(UsageError, match=f"recipe mine.yaml: found {words}, wanted a mapping of keys to values"):
+        race_recipe.load(str(path))
+
+
 @pytest.mark.parametrize(("kind", "hidden"), [("Dense", [16, 16]), ("Recurrent", 12)])
 def test_a_plain_network_is_trained_and_flies_the_same(recipe, tmp_path, kind, hidden):
     out = tmp_path / "mine.safetensors"

@@ -21,6 +21,7 @@ from spike_ctrl._files.errors import UsageError, meant
 
 Settings = TypeVar("Settings")
 WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping", tuple: "a list"}
+WORDS |= {list: "a list", types.NoneType: "nothing"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -74,7 +75,7 @@ def require_keys(
     """The data, a mapping that has all needed keys and no unknown one. Raises UsageError for any other."""
     if not isinstance(data, dict):
         where = f"{source}: {prefix}".rstrip(":. ")
-        raise UsageError(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
+        raise UsageError(f"{where}: found {kind_of(data)}, wanted a mapping of keys to values")
     known = list(known)
     for key in data:
         if key not in known:
@@ -112,6 +113,11 @@ def wanted(hint: Any, about: Mapping[str, Any], item: object) -> str:
         return WORDS[typing.get_origin(hint) or hint]
     low, high = about.get("low"), about.get("high")
     return "a finite number" if None in (low, high) and not math.isfinite(number) else ranges.span(low, high)
+
+
+def kind_of(item: object) -> str:
+    """In words, what a value is."""
+    return WORDS.get(type(item), type(item).__name__)
 
 
 def schema(kind: type) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy as np
 from rosbags.interfaces import Nodetype
 
 from spike_ctrl._files import resources
-from spike_ctrl.certification.flight_core import GUIDE, FlightCore
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.virtual_controllers import GUIDE
 from spike_ctrl.flight import flight_settings
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.bridge import BridgedState

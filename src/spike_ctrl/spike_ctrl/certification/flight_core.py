@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files.arrays import Floats
-from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import moving_scenario
 from spike_ctrl.certification.flight_parts import Competitors, FlownStep, VirtualClock
 from spike_ctrl.certification.injected_fault import FLIGHT, LANDING
@@ -24,13 +22,12 @@ from spike_ctrl.certification.link_injection import LinkInjection, ProcessInject
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.certification.operator_injection import give_aims, operate
 from spike_ctrl.certification.plant_injection import PlantInjection, mislead
-from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
+from spike_ctrl.certification.signal_injection import OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.certification.virtual_companion import RADIO, VirtualCompanion
-from spike_ctrl.control.lost_rotor import LostRotorGuide
+from spike_ctrl.certification.virtual_controllers import VirtualControllers
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import auto_mission, bridge, supervisor
-from spike_ctrl.flight.actuator_faults import Motors
-from spike_ctrl.flight.answer_checks import Action, Answer, Identity
+from spike_ctrl.flight.answer_checks import Action, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.bridge import observed
 from spike_ctrl.flight.command_choice import Command, CommandedBy
@@ -44,8 +41,6 @@ from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
-from spike_ctrl.policy.command_telling import Commanded
-from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.companion import ASKED
 from spike_ctrl.px4.dialect import PX4Mode
@@ -59,12 +54,8 @@ if TYPE_CHECKING:
 
 SUPERVISOR_PERIOD, IMU_PERIOD = 0.01, 0.02  # s
 MESSAGE = (1e-4, 5e-4)  # s that a message takes, least and most
-GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
-WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
 ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
-GUIDE, BEGINS = Identity("guide", 0), (np.array([False]), np.array([True]))
-ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
 OF_THE_STATE = ("state", "unseen", "estimator", "clock")  # places
 MISSION = auto_mission.MissionPlan(duration=3600.0)
 RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
@@ -93,23 +84,15 @@ class FlightCore:
         struck = scenario.struck(*OF_THE_STATE)
         self.of_states = [SignalInjection(fault, OF_STATES) for fault in struck if fault.kind in OF_STATES]
         self.of_forces = [SignalInjection(fault, OF_FORCES) for fault in struck if fault.kind in OF_FORCES]
-        self.of_answers = {
-            name: [SignalInjection(fault, OF_ANSWERS) for fault in scenario.struck(name)] for name in ("policy", "guide")
-        }
         self.link, self.processes = LinkInjection(scenario.struck("link")), ProcessInjection(scenario.struck("process"))
         self.plant = PlantInjection(scenario, self.vehicle.plant)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand(source=1, heard=0.0)
         self.state, self.mission = SupervisorState(stepped=0.0), auto_mission.Mission()
-        self.guide_state = who.guide.initial_state(1)
+        self.controllers = VirtualControllers(self)
         if not scenario.grounded:
             self._begin_in_the_air(SetPoint(scenario.start, yaw=math.pi / 2))
         self.force = ForceCheck()
-        self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
-        self.commanded: Commanded | None = None  # what a policy is told
-        self.rotors: tuple[Floats, Floats] | None = None  # what the guide is told, where one is lost
         self.accepted: Identity | None = None  # the checkpoint that may take over
-        self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
-        self.waiting: dict[str, ShownState | None] = {"policy": None, "guide": None}  # states for whoever sleeps
         self.asleep: dict[str, Any] = {}  # messages for a supervisor that sleeps, by topic
         self.requests: list[Request] = []
         self.target: SetPoint | Trajectory | None = None
@@ -122,15 +105,14 @@ class FlightCore:
 
     def _begin_in_the_air(self, start: SetPoint) -> None:
         trimmed = self.scenario.stream is not None  # it has hovered: it tilts, and the guide has integrated what holds it
-        wind = x, y, z = self.scenario.wind if trimmed else (0.0, 0.0, 0.0)
+        wind = self.scenario.wind if trimmed else (0.0, 0.0, 0.0)
         self.vehicle.begin_in_the_air(start.position, wind)
         self.memory = self.memory._replace(target=start, last_airborne=0.0)
         begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
         ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
         self.state = self.state._replace(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0))
         if trimmed:
-            mass, thrust, _ = self.scenario.factors
-            self.guide_state[0, :3] = -y, x, GRAVITY * (mass / thrust - 1) - z  # in the set-point's heading, north
+            self.controllers.trim_guide()
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -219,79 +201,15 @@ class FlightCore:
         self.passed = self.passed.with_state(accepted)
         if accepted is not None:
             seen = observed(accepted, self.memory.target)
-            self._show(now + self.between(MESSAGE), (sample.tick, seen, on_ground, guided))
+            self.controllers.show(now + self.between(MESSAGE), (sample.tick, seen, on_ground, guided))
         if self.record is not None:
             self.record.state(now, bridged, seen, guided)
-        self.clock.at(now + self.between(MESSAGE), self._step_when_awake, {"sample": sample})
-
-    # --- guide and policy -------------------------------------------------------------------------------------------
-
-    def _show(self, at: float, state: ShownState) -> None:
-        """Show a state to guide and policy. One that sleeps sees only the newest when it wakes.
-
-        Where both are well, their answers reach the supervisor together: two steps of it would be twice the work.
-        """
-        awake = [name for name in ("guide", "policy") if self.processes.wakes(name, at) <= at]
-        if awake:
-            self.clock.at(at, self._answer, tuple(awake), state)
-        for name in self.waiting:
-            if name in awake:
-                continue
-            if self.waiting[name] is None:
-                self.clock.at(self.processes.wakes(name, at), self._answer_waiting, name)
-            self.waiting[name] = state
-
-    def _answer_waiting(self, name: str) -> None:
-        state, self.waiting[name] = self.waiting[name], None
-        if state is not None:
-            self._answer((name,), state)
-
-    def _answer(self, names: tuple[str, ...], state: ShownState) -> None:
-        now = self.clock.now
-        found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
-        if "policy" in names and (shadow := self.pilot.candidate_answer) is not None:
-            (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
-            found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
-        for name in names if self.processes.slow else ():
-            if (late := self.processes.extra(name, now)) and name in found:
-                self.clock.at(now + late, self._step_when_awake, {name: found.pop(name)})
-        if found:
-            taken = self.between(POLICY_TIME if "policy" in found else GUIDE_TIME)
-            self.clock.at(now + taken, self._step_when_awake, found)
-
-    def _compute(self, name: str, state: ShownState) -> Answer | None:
-        tick, seen, first, guided = state
-        now = self.clock.now
-        rates: tuple[float, ...]
-        if name == "guide":
-            memory = self.who.guide.initial_state(1) if first else self.guide_state
-            if self.rotors is not None and isinstance(self.who.guide, LostRotorGuide):
-                shares, speeds = self.rotors
-                action, after = self.who.guide.act(seen[None], memory, speeds, effectiveness=shares)
-            else:
-                action, after = self.who.guide.act(seen[None], memory)
-            self.guide_state = after if guided else memory
-            rates, who = (), GUIDE
-        else:
-            begins, heard, voltage = BEGINS[first], self.commanded, self.vehicle.battery.voltage
-            found = self.pilot.step(tick, begins, seen[None], lockstep=False, now=now, voltage=voltage, commanded=heard)
-            self.pilot.fly_shadows()
-            flown = self.pilot.flown
-            if not found.commands or found.action is None or flown is None:
-                return None
-            action, who = found.action, Identity(flown.name, flown.epoch)
-            rates = flown.policy.spike_rates(self.pilot.state)
-        numbers = tuple(action[0].tolist())
-        for injection in self.of_answers[name]:
-            numbers = injection(numbers, now)
-        answer = Answer(tick, now, numbers, self.settings.layout, who, tuple(rates))
-        if self.record is not None:
-            self.record.answer(now, answer)
-        return answer
+        self.clock.at(now + self.between(MESSAGE), self.tell_supervisor, {"sample": sample})
 
     # --- supervisor -------------------------------------------------------------------------------------------------
 
-    def _step_when_awake(self, news: dict[str, Any]) -> None:
+    def tell_supervisor(self, news: dict[str, Any]) -> None:
+        """Messages by topic reach the supervisor now, or when it wakes."""
         now = self.clock.now
         awake = self.processes.wakes("supervisor", now)
         if awake > now:  # depth 1: when it wakes, the newest message of a topic is there; older ones are gone
@@ -353,14 +271,14 @@ class FlightCore:
         if (command := output.command) is not None:
             self.clock.at(now + self.between(MESSAGE), self._command, command)
             if self.who.told:
-                self.clock.at(now + self.between(MESSAGE), self._tell, command)
+                self.clock.at(now + self.between(MESSAGE), self.controllers.hear_command, command)
         if output.ask is not None:
             self.clock.at(now + self.between(MESSAGE), self._ask, output.ask)
         if output.accept is not None and output.accept != self.accepted:
-            self.clock.at(now + self.between(MESSAGE), self.pilot.accept, *output.accept)
+            self.clock.at(now + self.between(MESSAGE), self.controllers.pilot.accept, *output.accept)
         self.accepted = output.accept
         if with_point and output.rotors is not None:
-            self.clock.at(now + self.between(MESSAGE), self._tell_rotors, output.rotors)
+            self.clock.at(now + self.between(MESSAGE), self.controllers.hear_rotors, output.rotors)
         if with_point and output.set_point is not None:
             self.clock.at(now + self.between(MESSAGE), self._set_point, output.set_point)
 
@@ -390,13 +308,6 @@ class FlightCore:
             at = now + self.between(RADIO) + delay + self.scenario.latency
             self.clock.at(self.companion.departure(at), self.vehicle.take, setpoint)
 
-    def _tell(self, command: Command) -> None:
-        by = command.identity if command.commander is CommandedBy.POLICY else None
-        self.commanded = Commanded(command.tick, np.array([command.action], np.float32), by)
-
-    def _tell_rotors(self, rotors: tuple[Motors, Motors]) -> None:
-        self.rotors = np.array([rotors[0]], np.float32), np.array([rotors[1]], np.float32)
-
     def _ask(self, ask: Ask) -> None:
         now = self.clock.now
         if self.processes.wakes("bridge", now) <= now and (delay := self.link.command(now)) is not None:
@@ -412,4 +323,4 @@ class FlightCore:
 
     def stream(self, point: SetPoint) -> None:
         """One set-point of the operator's stream reaches the supervisor."""
-        self._step_when_awake({"stream": point})
+        self.tell_supervisor({"stream": point})

@@ -53,7 +53,7 @@ def _reward(value: object, source: str, key: str) -> str | Coefficients:
 
 def _terms(value: object, source: str, key: str) -> dict[str, TermSettings]:
     if not isinstance(value, dict):
-        raise UsageError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of names to terms")
+        raise UsageError(f"{source}: {key}: found {settings.kind_of(value)}, wanted a mapping of names to terms")
     for name in value:
         if not str(name).isidentifier() or name in (*TERMS, "survive"):
             raise UsageError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
@@ -77,7 +77,7 @@ def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedO
 
 def _inserts(value: object, source: str, key: str) -> dict[str, tuple[NamedObject, ...]]:
     if not isinstance(value, dict):
-        raise UsageError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
+        raise UsageError(f"{source}: {key}: found {settings.kind_of(value)}, wanted a mapping of steps to functions")
     found: dict[str, tuple[NamedObject, ...]] = {}
     for step, functions in value.items():
         require_step(step, f"{source}: {key}")
