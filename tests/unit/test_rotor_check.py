@@ -17,11 +17,12 @@ FAILS = 0.4  # s
 STILL = Sample(0, 0.0, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
-def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, whole=False):
+def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, whole=False, heals=np.inf, told=None):
     """s from FAILS to the first finding, or None, and the track then, or at the end where `whole`.
 
     A guide that is told nothing flies to and fro on noisy states. From FAILS on the rotor lacks the share `lost`; torque:
-    rad/s^2 about roll that nobody commands. thrust: of the vehicle, which is believed to be as described.
+    rad/s^2 about roll that nobody commands. thrust: of the vehicle, which is believed to be as described. heals: s after
+    FAILS, when the rotor is whole again. told: a list that gets s from FAILS, and what another guide would be told.
     """
     craft, dice = airframe.load(name), np.random.default_rng(seed)
     plant, guide = Plant(airframe.altered(craft, thrust=thrust)), GeometricGuide(craft)
@@ -35,12 +36,16 @@ def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, 
             if lost:
                 plant.lose_rotor(rotor, lost)
             dynamics.write(plant.buffer, dynamics.DISTURBANCE_ROWS, [[0, 0, 0, torque * craft.inertia[0], 0, 0]])
+        if abs(now - FAILS - heals) < TICK / 2:
+            plant.lose_rotor(rotor, 0.0)
         if tick % every == 0:
             velocity = tuple(state.velocity + 0.03 * dice.standard_normal(3))
             rates = tuple(state.rates + 0.05 * dice.standard_normal(3))
             sample = Sample(tick, now, now, tuple(state.position), tuple(state.quaternion), velocity, rates)
             track = follow_rotors(track, sample, action, limits)
             after = now - FAILS if after is None and track.lost else after
+            if told is not None:
+                told.append((now - FAILS, track.told(limits)))
             if track.lost and not whole:
                 break
             target = (0.5 if now % 0.6 < 0.3 else -0.5, 0.0, 100.0)
@@ -65,6 +70,24 @@ def test_the_share_of_a_lost_rotor_is_learnt_while_it_flies_on():
 
 
 @pytest.mark.parametrize("name", CRAFTS)
+def test_the_guide_is_told_of_a_weak_rotor_before_that_is_certain(name):
+    for rotor, lost in ((0, 1.0), (1, 0.7), (2, 1.0), (3, 0.5)):
+        after, _ = flown(name, rotor, lost, told=(told := []))
+        first, (shares, _) = next((since, known) for since, known in told if known is not None and min(known[0]) < 1)
+        assert 0 < first <= 0.06 and first < after - 0.03
+        assert np.argmin(shares) == rotor and 1 - shares[rotor] > 0.2
+
+
+def test_after_a_suspicion_the_guide_is_told_that_all_rotors_are_whole():
+    after, _ = flown("crazyflie", 1, 0.5, 1.2, heals=0.05, told=(told := []))
+    shares = [None if known is None else min(known[0]) for _, known in told]
+    weak = np.flatnonzero([share is not None and share < 1 for share in shares])
+    assert after is None and 0 < len(weak) < 15
+    assert shares[0] is None and shares[-1] is None and shares.count(1.0) > 5  # it may miss one message, not five
+    assert None not in shares[weak[0] : weak[-1] + 5]
+
+
+@pytest.mark.parametrize("name", CRAFTS)
 def test_a_vehicle_that_is_a_fifth_stronger_or_weaker_and_one_with_a_steady_torque_are_not_blamed(name):
     for thrust, torque in ((0.85, 0.0), (1.2, 0.0), (1.0, 15.0)):
         assert flown(name, seconds=1.2, thrust=thrust, torque=torque)[0] is None
@@ -77,7 +100,7 @@ def test_commands_of_rates_are_not_judged():
 def test_faults_wait_for_a_suspicion_for_a_short_time_and_for_a_lost_rotor_for_ever():
     limits = RotorLimits()
     found = (Finding(Fault.ENVELOPE, "leans"), Finding(Fault.STATE_LOST, "none"))
-    suspects = RotorTrack(last=STILL._replace(stamp=5.0 + limits.waits / 2), rotor=1, since=5.0)
+    suspects = RotorTrack(last=STILL._replace(stamp=5.0 + limits.waits / 2), suspect=LostRotor(1, 0.5), since=5.0)
     assert RotorTrack(last=STILL).sift(found, limits) == found
     assert suspects.sift(found, limits) == found[1:]
     assert suspects._replace(since=5.0 - limits.waits).sift(found, limits) == found

@@ -49,11 +49,11 @@ class GuidePolicy(ProcessNode):
         self.rival = RivalWatch(self, "guide/action")
 
     def on_rotors(self, message: Float64MultiArray) -> None:
-        """What the supervisor tells of the rotors of one vehicle, of which one is lost."""
+        """What the supervisor tells of the rotors of one vehicle: that one is lost or suspected, or that all are whole."""
         numbers = np.array(message.data, np.float32)
         if numbers.shape == (8,) and np.isfinite(numbers).all():
             shares, speeds = numbers.clip(0, 1).reshape(2, 1, 4)
-            self.rotors = {"effectiveness": shares, "rotor_speed": speeds}
+            self.rotors = {"effectiveness": shares, "rotor_speed": speeds} if (shares < 1).any() else {}
 
     def on_state(self, message: VehicleState) -> None:
         if not self.rival.clear:

@@ -49,8 +49,9 @@ class VirtualControllers:
         self._commanded = Commanded(command.tick, np.array([command.action], np.float32), by)
 
     def hear_rotors(self, rotors: tuple[Motors, Motors]) -> None:
-        """Shares and speeds of the rotors, for a guide with a lost one."""
-        self._rotors = np.array([rotors[0]], np.float32), np.array([rotors[1]], np.float32)
+        """Shares and speeds of the rotors, for a guide with a lost one; or that all are whole."""
+        shares, speeds = np.array(rotors, np.float32)[:, None]
+        self._rotors = (shares, speeds) if (shares < 1).any() else None
 
     def show(self, at: float, state: ShownState) -> None:
         """Show a state at a time (s). Who sleeps sees only the newest when it wakes.

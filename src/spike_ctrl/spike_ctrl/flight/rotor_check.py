@@ -66,12 +66,15 @@ class LostRotor(NamedTuple):
         return Finding(Fault.ROTOR_LOST, f"rotor {self.number + 1} of 4 lacks {self.share:.0%} of its thrust")
 
 
+WHOLE = LostRotor(0, 0.0)
+
+
 @quickly_replaced
 class RotorTrack(NamedTuple):
     """last: the state before. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
     apart: gains of the rates (rad/s) and of the velocity along the body, weighted, otherwise than commanded and than the
-    steady ones (1/s). given: of each rotor, thrust times time (N s). rotor: suspected since the stamp `since` (s).
+    steady ones (1/s). given: of each rotor, thrust times time (N s). suspect: by now, since the stamp `since` (s).
     """
 
     last: Sample | None = None
@@ -80,14 +83,27 @@ class RotorTrack(NamedTuple):
     apart: Motors = (0.0, 0.0, 0.0, 0.0)
     steady: Motors = (0.0, 0.0, 0.0, 0.0)
     given: Motors = (0.0, 0.0, 0.0, 0.0)
-    rotor: int | None = None
-    since: float = 0.0
+    suspect: LostRotor | None = None
+    since: float = -math.inf
     lost: LostRotor | None = None
 
     def explains(self, limits: RotorLimits) -> bool:
         """Whether a rotor is lost, or suspected for no longer than others may wait."""
-        suspected = self.rotor is not None and self.last is not None and self.last.stamp - self.since <= limits.waits
-        return self.lost is not None or suspected
+        return self.lost is not None or (self.suspect is not None and self._since_within(limits.waits))
+
+    def _since_within(self, time: float) -> bool:
+        return self.last is not None and self.last.stamp - self.since <= time
+
+    def told(self, limits: RotorLimits) -> tuple[Motors, Motors] | None:
+        """For the guide, the share of its thrust that each rotor gives, and their speeds. None: all have been whole.
+
+        It hears of a suspicion at once, for the vehicle turns by 200 rad/s^2; and for as long again that it has gone.
+        """
+        weak = self.lost or (self.suspect if self.explains(limits) else None)
+        if self.speeds is None or (weak is None and not self._since_within(2 * limits.waits)):
+            return None
+        weak = weak if weak is not None and weak.share > limits.lost else WHOLE
+        return weak.effectiveness, self.speeds
 
     def sift(self, found: Findings, limits: RotorLimits) -> Findings:
         """The faults without those that a lost or suspected rotor brings about."""
@@ -115,30 +131,28 @@ def follow_rotors(track: RotorTrack, sample: Sample, motors: Motors | None, limi
     vx, vy, vz = (a - b for a, b in zip(sample.velocity, last.velocity, strict=True))
     along = rotate_back(last.quaternion, (vx, vy, vz + GRAVITY * dt))[2] - sum(thrusts) / craft.mass * dt
     gained = [a - b - c * dt for a, b, c in zip(sample.rates, last.rates, angular, strict=True)] + [limits.thrust * along]
-    learnt = 0.0 if track.rotor is not None or track.lost is not None else -math.expm1(-dt / limits.steady)
+    learnt = 0.0 if track.suspect is not None or track.lost is not None else -math.expm1(-dt / limits.steady)
     x, y, z, w = [kept * a + g - s * dt for a, g, s in zip(track.apart, gained, track.steady, strict=True)]
     p, q, r, s = [before + learnt * (g / dt - before) for before, g in zip(track.steady, gained, strict=True)]
     a, b, c, d = [kept * before + thrust * dt for before, thrust in zip(track.given, thrusts, strict=True)]
     track = track._replace(
         last=sample, waiting=motors, speeds=speeds, apart=(x, y, z, w), steady=(p, q, r, s), given=(a, b, c, d)
     )
-    time = sample.stamp - track.since
     if (lost := track.lost) is not None:
         if track.given[lost.number] < limits.least * limits.memory * craft.mass * GRAVITY / 4:
             return track
-        share = _share(track, lost.number, limits, time)[1]
+        share = _share(track, lost.number, limits, sample.stamp - track.since)[1]
         share = lost.share - math.expm1(-dt / limits.learns) * (share - lost.share)
         return track._replace(lost=lost._replace(share=min(max(share, limits.lost), 1.0)))
-    if math.hypot(x, y, z) <= limits.apart:
-        return track if track.rotor is None else track._replace(rotor=None)
-    (best, share), rotor = max((_share(track, n, limits), n) for n in range(4))
-    if best <= limits.explained or share <= limits.suspected:
-        return track._replace(rotor=None)
-    if rotor != track.rotor:
-        return track._replace(rotor=rotor, since=sample.stamp - 2 * dt)
-    share = _share(track, rotor, limits, time)[1]
-    certain = time >= limits.time and share > limits.lost
-    return track._replace(lost=LostRotor(rotor, min(share, 1.0))) if certain else track
+    if math.hypot(x, y, z) > limits.apart:
+        (best, share), rotor = max((_share(track, n, limits), n) for n in range(4))
+        if best > limits.explained and share > limits.suspected:
+            known = track.suspect is not None and track.suspect.number == rotor
+            since = track.since if known else sample.stamp - 2 * dt
+            suspect = LostRotor(rotor, min(_share(track, rotor, limits, sample.stamp - since)[1], 1.0))
+            certain = known and sample.stamp - since >= limits.time and suspect.share > limits.lost
+            return track._replace(suspect=suspect, since=since, lost=suspect if certain else None)
+    return track if track.suspect is None else track._replace(suspect=None)
 
 
 def _share(track: RotorTrack, rotor: int, limits: RotorLimits, time: float = math.inf) -> tuple[float, float]:

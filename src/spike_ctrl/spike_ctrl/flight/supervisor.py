@@ -67,7 +67,7 @@ def step(
     events = _report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     finished = after.shutting_down and not after.commanding
-    told = None if lost is None or rotors.speeds is None else (lost.effectiveness, rotors.speeds)
+    told = rotors.told(settings.rotors)
     return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished, told)
 
 
