@@ -66,9 +66,6 @@ class LostRotor(NamedTuple):
         return Finding(Fault.ROTOR_LOST, f"rotor {self.number + 1} of 4 lacks {self.share:.0%} of its thrust")
 
 
-WHOLE = LostRotor(0, 0.0)
-
-
 @quickly_replaced
 class RotorTrack(NamedTuple):
     """last: the state before. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
@@ -99,10 +96,11 @@ class RotorTrack(NamedTuple):
 
         It hears of a suspicion at once, for the vehicle turns by 200 rad/s^2; and for as long again that it has gone.
         """
-        weak = self.lost or (self.suspect if self.explains(limits) else None)
-        if self.speeds is None or (weak is None and not self._since_within(2 * limits.waits)):
+        weak = self.lost or self.suspect
+        if self.speeds is None or not (self.lost or self._since_within(2 * limits.waits)):
             return None
-        weak = weak if weak is not None and weak.share > limits.lost else WHOLE
+        if weak is None or not self.explains(limits) or weak.share < limits.lost:
+            return (1.0, 1.0, 1.0, 1.0), self.speeds
         return weak.effectiveness, self.speeds
 
     def sift(self, found: Findings, limits: RotorLimits) -> Findings:
