@@ -135,7 +135,9 @@ def test_an_unknown_key_without_a_likely_one_lists_those_that_are_known():
     assert refusal(mapping(wheels=4), "car").startswith("car: unknown key 'wheels'; known keys: name, mass, inertia,")
 
 
-@pytest.mark.parametrize(("text", "found"), [("", "nothing"), ("- 1\n", "a list"), ("7\n", "a whole number"), ("words\n", "text")])
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "nothing"), ("- 1\n", "a list"), ("7\n", "a whole number"), ("words\n", "text")]
+)
 def test_a_file_that_holds_no_mapping_is_refused(tmp_path, text, found):
     path = tmp_path / "car.yaml"
     path.write_text(text)

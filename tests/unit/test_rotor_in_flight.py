@@ -20,6 +20,7 @@ from spike_ctrl.certification.moving_scenario import draw, draw_whole
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.flight_settings import for_lost_rotor
+from spike_ctrl.flight.request import Request
 from spike_ctrl.policy import checkpoint, manifest
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4.plant import TICK
@@ -64,6 +65,26 @@ def test_a_policy_whose_contract_says_so_flies_on_and_a_landing_is_the_guides(wh
     rungs = [(rung, at) for at, rung, _ in core.moves]
     assert [rung for rung, _ in rungs[:3]] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE] and rungs[2][1] >= 4.0
     assert core.state.counts["ROTOR_LOST"] > 100 and core.vehicle.commander.mode is PX4Mode.OFFBOARD
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [5.5, 7.0, math.inf])  # s; it lands from 4 s on
+def test_where_rotors_are_checked_the_guide_lands_and_a_rotor_lost_on_the_way_down_is_found(who, at):
+    struck = fault("rotor", "weakened", at, size=0.4)._replace(axis=1)
+    core = FlightCore(CALM._replace(faults=(struck,), duration=14.0, lands=4.0), *who)
+    core.fly()
+    assert [rung for _, rung, _ in core.moves] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE, Rung.LAND]
+    assert not core.vehicle.commander.armed and core.vehicle.plant.hardest_touchdown < 0.6
+    assert core.state.counts["ROTOR_LOST"] > 100 if at < math.inf else "asked to land" in core.moves[-1][2]
+
+
+@pytest.mark.slow
+def test_the_guide_stops_a_landing_where_the_operator_wants_to_fly_on(who):
+    never = fault("rotor", "weakened", math.inf, size=0.4)  # its rotors are checked
+    core = FlightCore(CALM._replace(faults=(never,), duration=8.0, lands=4.0), *who)
+    core.clock.at(5.0, core.requests.append, Request.GUIDE)
+    core.fly()
+    assert core.state.ladder.rung is Rung.GUIDE and abs(core.vehicle.truth.position[2] - 1.1) < 0.1
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def advance(
     if now - since > plan.land_timeout:
         return _next(mission, MissionPhase.DONE, now, mission.failure or f"not landed within {plan.land_timeout:g} s")
     # On LAND nothing is left to ask for. On SILENT a pilot or the autopilot has taken over and is left alone.
-    asked = rung >= Rung.LAND or ladder.waiting is Request.LAND
+    asked = rung >= Rung.LAND or ladder.landing or ladder.waiting is Request.LAND
     return (mission, (), None) if asked else _ask(mission, Request.LAND, now, plan)
 
 

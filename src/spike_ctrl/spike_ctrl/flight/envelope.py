@@ -84,6 +84,10 @@ class Envelope:
             and math.hypot(*sample.velocity) < self.speed / self.settled_motion
         )
 
+    def near_ground(self, sample: Sample, ground: float | None) -> bool:
+        """Whether it is hardly higher than one that stands, on ground at this height (m); None: it may lie anywhere."""
+        return ground is None or sample.position[2] < ground + 2 * self.crash_height
+
     def _check_fall(self, sample: Sample, ground: float) -> Findings:
         """Whether the vehicle is too low to be caught above the ground, which lies at this height (m)."""
         height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)

@@ -130,20 +130,28 @@ def _guides_doing(settling: bool, facts: Facts, limits: LadderLimits) -> str:
 
 
 def come_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
-    """With a lost rotor the guide lands the vehicle; on the ground the autopilot stops the rotors."""
+    """With a lost rotor, or where it lands for the operator, the guide descends; on the ground the autopilot takes over."""
     sample, lost = facts.sample, facts.lost
-    if lost is None or sample is None or ladder.rung is not Rung.GUIDE or not (facts.airborne and ladder.confirmed):
+    if sample is None or ladder.rung is not Rung.GUIDE or not (facts.airborne and ladder.confirmed):
+        return None
+    if lost is None and (not ladder.landing or ladder.recovering is not None):
         return None
     place, target = sample.position, facts.target
     if target is None or not target.descends or not isinstance(target.course, Trajectory):
         size = 1.0 + max(place[2] - (place[2] if facts.ground is None else facts.ground), 0.0)
         course = Trajectory("descent", place, yaw(sample.quaternion), size=min(size, 50.0), speed=limits.sinking)
-        ladder = ladder._replace(latched=lost.finding, wanted=False, taking_off=False, recovering=None)
+        latched = ladder.latched if lost is None else lost.finding
+        ladder = ladder._replace(latched=latched, wanted=False, taking_off=False, recovering=None)
         return Move(ladder, Target(course, since=facts.now))
-    low = facts.ground is None or place[2] < facts.ground + 2 * facts.envelope.crash_height
     below = place[2] - target.course.at(facts.now - target.since).position[2] - target.moved.position[2]
-    if not low or below < limits.pressed or math.hypot(*sample.velocity) > limits.stands:
+    if (
+        not facts.envelope.near_ground(sample, facts.ground)
+        or below < limits.pressed
+        or math.hypot(*sample.velocity) > limits.stands
+    ):
         return None
+    if lost is None:
+        return change_rung(ladder, Rung.LAND, EventKind.ASKED, Request.LAND, facts)
     return change_rung(ladder, Rung.LAND, EventKind.STEPPED_DOWN, lost.finding, facts)
 
 

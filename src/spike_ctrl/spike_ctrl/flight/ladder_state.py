@@ -42,6 +42,7 @@ class Ladder(NamedTuple):
     asked_for: tuple[Mode, ...] = ()  # modes that were asked for, and that the autopilot may still take late
     armed: bool = False  # the vehicle has been armed during this engagement
     taking_off: bool = False
+    landing: bool = False  # the guide brings the vehicle down, and the autopilot lands it from there
     armed_since: float | None = None  # when this stack had the vehicle armed for a take-off
     recovering: Finding | None = None  # the fault that the guide recovers from
     waiting: Request | None = None  # what the operator asked for meanwhile
@@ -110,8 +111,8 @@ class LadderLimits:
     )
     guide_brakes: float = within(0.4, 0.0, 10.0, "Time on GUIDE after which the guide has slowed the vehicle.", "s")
     falling: float = within(0.5, 0.0, 50.0, "A vehicle that sinks faster recovers above the place where it stops.", "m/s")
-    sinking: float = within(0.4, 0.05, 1.0, "Speed at which the guide lands a vehicle with a lost rotor.", "m/s")
-    pressed: float = within(0.2, 0.01, 5.0, "With a lost rotor it has landed if it is this far above its set-point,", "m")
+    sinking: float = within(0.4, 0.05, 1.0, "Speed at which the guide lands a vehicle whose rotors are checked.", "m/s")
+    pressed: float = within(0.2, 0.01, 5.0, "It has landed if it is this far above its set-point,", "m")
     stands: float = within(0.15, 0.01, 5.0, "and moves no faster than this.", "m/s")
 
 
@@ -132,6 +133,7 @@ class Facts(NamedTuple):
     limits: AnswerLimits
     lost: LostRotor | None = None  # such a vehicle spins and leans, which is no fault of who flies it
     flown: bool = False  # by the policy, with a lost rotor
+    rotors_checked: bool = False  # while this stack commands motors; the autopilot knows no lost rotor
     opposed: bool = False  # the policy in shadow objects, and so does the motion, to how the guide steers
 
     @property
@@ -186,6 +188,7 @@ def change_rung(
         asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
         wanted=False,
         taking_off=False,
+        landing=False,
         recovering=None,
         waiting=None if rung >= Rung.LAND else ladder.waiting,
         settled_since=None,

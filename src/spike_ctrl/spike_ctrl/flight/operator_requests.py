@@ -30,8 +30,11 @@ def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
         return change_rung(ladder, Rung.SILENT, asked, request, facts)  # the autopilot still flies, or nobody flies yet
     down = facts.hold_or_land if request is Request.DISENGAGE else Rung.LAND
-    if facts.lost is not None and facts.airborne and ladder.rung <= Rung.GUIDE:
-        down = Rung.GUIDE  # it lands: the autopilot's own controllers cannot fly such a vehicle
+    lands = facts.rotors_checked and ladder.confirmed and down is Rung.LAND
+    if facts.airborne and ladder.rung <= Rung.GUIDE and (facts.lost is not None or lands):
+        # It lands: the autopilot's own controllers cannot fly a vehicle with a lost rotor, nor do they look for one.
+        moved = change_rung(ladder, Rung.GUIDE, asked, request, facts)
+        return moved._replace(ladder=moved.ladder._replace(landing=True))
     return change_rung(ladder, down, asked, request, facts)
 
 
@@ -39,8 +42,9 @@ def _engage(ladder: Ladder, request: Request, facts: Facts) -> Move:
     """To GUIDE. On GUIDE already, only the operator's wish changes."""
     wanted = request is Request.ENGAGE
     if ladder.rung is Rung.GUIDE:
-        ladder = ladder._replace(wanted=wanted, wanted_since=facts.now, latched=None, waiting=None)
-        return Move(ladder, events=(Event(facts.now, EventKind.ASKED, request, Rung.GUIDE),))
+        stays = hold_here(facts.sample) if ladder.landing and facts.sample is not None else None
+        ladder = ladder._replace(wanted=wanted, wanted_since=facts.now, latched=None, waiting=None, landing=False)
+        return Move(ladder, stays, events=(Event(facts.now, EventKind.ASKED, request, Rung.GUIDE),))
     target = None if ladder.rung is Rung.SNN or facts.sample is None else hold_here(facts.sample)
     armed = facts.autopilot is not None and facts.autopilot.armed
     begun = ladder._replace(wanted_since=facts.now, latched=None, armed=armed, armed_since=None)

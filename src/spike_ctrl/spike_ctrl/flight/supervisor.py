@@ -90,7 +90,7 @@ def _move(
     facts = Facts(
         inputs.now, status, state.sample, state.target, found, ground, inputs.unmet, settings.envelope,
         settings.cage.laid(state.home), settings.braking, state.monitor, settings.answers, state.rotors.lost,
-        settings.rotors.flown, opposed,
+        settings.rotors.flown, settings.rotors.turned is not None, opposed,
     )  # fmt: skip
     moved = ladder.move(before, inputs.requests, facts, settings.ladder)
     after = moved.ladder
@@ -189,6 +189,7 @@ def _check_flight(
     sample, airborne, ladder = state.sample, inputs.airborne, state.ladder
     if sample is None:
         return state, found
+    descends = state.target is not None and state.target.descends
     since, objection = state.doubt
     if objection is not None and since is not None:
         limits = settings.estimate
@@ -198,20 +199,22 @@ def _check_flight(
         # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
         known = (contradicted and ladder.rung is Rung.HOLD) or abs(state.track.heading) > settings.state.yaw_reset
-        known = (known or state.rotors.lost is not None) and objection.sign is Sign.VELOCITY
+        touches = descends and settings.envelope.near_ground(sample, state.ground)
+        known = (known or state.rotors.lost is not None or touches) and objection.sign is Sign.VELOCITY
         if inputs.now - since > times.get(objection.sign, limits.time) and not known:
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
     guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > settings.ladder.guide_brakes
     followed = state.granted if flies and ladder.recovering is None else None
-    ground = state.ground if flies and not ladder.taking_off else None
+    grounded = ladder.taking_off or descends
+    ground = state.ground if flies and not grounded else None
     cage = settings.cage.laid(state.home) if caged else None
     crept = state.consistency.strayed if airborne and flies and state.rotors.lost is None else None
     if cage is not None and crept is not None and not cage.in_wind(state.wind).spares(crept):
         words = ", ".join(f"{moved:.2f}" for moved in crept)
         found += (Finding(Fault.STATE_INCONSISTENT, f"position in doubt by ({words}) m, more than the cage can spare"),)
-    cage = cage.without_ground if cage is not None and ladder.taking_off else cage
+    cage = cage.without_ground if cage is not None and grounded else cage
     if late := min(sample.ages):  # over a slow link the vehicle is farther by now
         x, y, z = (p + late * v for p, v in zip(sample.position, sample.velocity, strict=True))
         sample = sample._replace(position=(x, y, z))
