@@ -29,7 +29,7 @@ SHARES = np.linspace(0.0, 1.0, 21)  # of a rotor's thrust, of which the hovers a
 MARGIN, EXACT = 0.03, 1e-9  # share of the largest thrust, for control; N, of rounding
 # Position: frequency (rad/s), damping, most sideward acceleration (m/s^2). Axis: frequency, damping, largest error (rad),
 # turn (rad/s) that is cancelled. Time ahead (s); damping of yaw (1/s); weights of force and yaw beside torques of 1.
-TUNING = np.array([1.6, 0.9, 5.0, 14.0, 0.8, 1.5, 4.0, 0.03, 3.0, 0.3, 1e-2])
+TUNING = np.array([1.9, 1.5, 4.6, 18.5, 0.61, 1.4, 4.3, 0.031, 2.8, 0.25, 9.4e-3])
 
 
 class Hover(NamedTuple):
