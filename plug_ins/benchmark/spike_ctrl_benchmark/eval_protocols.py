@@ -151,7 +151,8 @@ def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.N
     vehicles, seeds = options.plants or thrown_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
     ranges = _ranges(vehicle)
     found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles, seeds, ranges) for label, one in controllers.items()}
-    who = f"{len(seeds)} sets of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
+    sets = f"{len(seeds)} {'set' if len(seeds) == 1 else 'sets'}"
+    who = f"{sets} of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
     print(f"airframe {vehicle.name}, {who}, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}")
     return {label: plain(one) for label, one in found.items()}
 

@@ -30,14 +30,17 @@ def require(path: Path) -> None:
     film_canvas.require("--film", path)
 
 
-def passed(track: Track, position: Floats) -> Integers:
-    """How many gates have been passed at each of the positions [T, 3] of a race, m: [T]."""
+def passed(track: Track, position: Floats, most: int) -> Integers:
+    """How many gates have been passed at each of the positions [T, 3] of a race, m: [T].
+
+    most: of the whole race; a frame that is touched lies in the plane of its gate, too.
+    """
     rows, found, gate = track.rows(), np.zeros(len(position), np.int64), 0
     for t in range(1, len(position)):
         before, after = tuple(position[t - 1].tolist()), tuple(position[t].tolist())
         gate += gate_view.crossed(before, after, rows[gate % len(rows)])
         found[t] = gate
-    return found
+    return np.minimum(found, most)
 
 
 def outlines(track: Track) -> Floats:
@@ -72,7 +75,8 @@ def frames(track: Track, race: Race, trace: Trace, title: str) -> Iterator[Any]:
     from spike_ctrl_view import film_canvas
     from spike_ctrl_view.scene import rotation
 
-    gates, done, way = outlines(track), passed(track, trace.position), film_canvas.seen(trace.position)
+    gates, done = outlines(track), passed(track, trace.position, race.passed)
+    way = film_canvas.seen(trace.position)
     places = np.concatenate([gates.reshape(-1, 3), trace.position])
     low, high = places.min(0) - MARGIN, places.max(0) + MARGIN
     low[2] = 0.0

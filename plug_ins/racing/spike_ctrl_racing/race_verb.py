@@ -13,8 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import output_paths, ranges
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files import output_paths, ranges, resources
+from spike_ctrl._files.errors import UsageError, meant
 
 GROUP = "fly"
 EXAMPLES = """
@@ -171,7 +171,10 @@ def _items(items: list[str], first: str = "model") -> tuple[list[str], list[str]
                 wanted += f" or a recipe ({', '.join(sorted(file.stem for file in RECIPES.glob('*.yaml')))}, a .yaml file)"
             elif kind:
                 wanted += f" or a model ({', '.join(sorted(models))}, a .safetensors file)"
-            raise UsageError(f"'{item}' is no course{kind and f' and no {kind}'}: wanted {wanted}")
+            if kind == "model" and (resources.folder("models") / f"{item}.safetensors").is_file():
+                raise UsageError(f"'{item}' is a model that sees no gates: wanted {wanted}")
+            known = sorted(courses | (models if kind == "model" else set()))
+            raise UsageError(f"'{item}' is no course{kind and f' and no {kind}'}: wanted {wanted}{meant(item, known)}")
     return found
 
 
@@ -183,7 +186,8 @@ def _race(options: argparse.Namespace) -> int:
 
     names, models = _items(options.items)
     if not models:
-        raise UsageError("MODEL: found none, wanted a model")
+        shipped = ", ".join(sorted(file.stem for file in MODELS.glob("*.safetensors")))
+        raise UsageError(f"MODEL: found none, wanted {shipped} or a .safetensors file")
     if not names and not options.drawn:
         raise UsageError("TRACK: found none, wanted a course or --drawn N")
     for what, path in (("--plot", options.plot), ("--json", options.json)):
@@ -236,7 +240,8 @@ def _race(options: argparse.Namespace) -> int:
             path = options.plot
             if len(models) > 1:
                 path = path.with_stem(f"{path.stem}_{Path(name).stem}")
-            race_chart.save(path, courses, flown, f"{Path(name).stem}, {options.rounds} rounds")
+            rounds = "1 round" if options.rounds == 1 else f"{options.rounds} rounds"
+            race_chart.save(path, courses, flown, f"{Path(name).stem}, {rounds}")
         if options.film and name == models[0]:
             race_film.save(options.film, courses[0], *flown[0], Path(name).stem)
     end_progress()
@@ -328,7 +333,8 @@ def _recipe(options: argparse.Namespace) -> tuple[Any, Any]:
     first = "recipe"
     if words and race_recipe.is_recipe(words[0]):
         if given:
-            raise UsageError(f"--{next(iter(given))}: found it with a recipe, wanted it in the recipe")
+            name = next(iter(given))
+            raise UsageError(f"--{name}: found it beside the recipe {words[0]}, wanted {name} in its stages, or no recipe")
         recipe, words, first = race_recipe.load(words[0]), words[1:], ""
     else:
         stage = replace(race_training.RaceTraining(), **given)

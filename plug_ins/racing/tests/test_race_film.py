@@ -30,8 +30,10 @@ def _coloured(picture, colour):
 
 def test_gates_are_passed_one_after_the_other():
     _, trace = _straight()
-    done = race_film.passed(ROW, trace.position)
+    done = race_film.passed(ROW, trace.position, 3)
     assert (np.diff(done) >= 0).all() and done[[0, 15, 50, 80, 120]].tolist() == [0, 0, 1, 2, 3]
+    touched = race_film.passed(ROW, trace.position, 2)  # the last plane was crossed in its frame
+    assert touched[[80, 120]].tolist() == [2, 2]
 
 
 def test_a_gate_is_drawn_in_the_middle_of_its_frame():

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.errors import UsageError, meant
 
 SCHEMA = {"type": "string", "pattern": r"^[^\W\d][\w.]*:[^\W\d][\w.]*$"}
 SCHEMAS: tuple[dict[str, Any], ...] = (SCHEMA, {"type": "object", "properties": {"class": SCHEMA}, "required": ["class"]})
@@ -81,7 +81,9 @@ def find(name: str, key: str) -> Callable[..., Any]:
     if found is None:
         own = [n for n, value in vars(module).items() if callable(value) and getattr(value, "__module__", None) == path]
         known = ", ".join(sorted(own)) or "none"
-        raise UsageError(f"{key}: found no {attribute} in {path}, wanted one of its classes and functions: {known}")
+        raise UsageError(
+            f"{key}: found no {attribute} in {path}, wanted one of its classes and functions: {known}{meant(attribute, own)}"
+        )
     if not callable(found):
         raise UsageError(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
     return found  # type: ignore[no-any-return]

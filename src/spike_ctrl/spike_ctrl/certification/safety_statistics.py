@@ -24,6 +24,11 @@ def upper_bound(broken: int, flights: int) -> float:
     return 1.0 if broken >= flights else float(beta.ppf(CONFIDENCE, broken + 1, flights - broken))
 
 
+def placed(outside: float) -> str:
+    """How far (m) beyond the cage a vehicle got, or stayed from its wall, in words."""
+    return f"{abs(outside):.2f} m {'outside' if outside > 0 else 'inside'}"
+
+
 class FamilyRow(NamedTuple):
     """One family. exits: by more than .3 m; outs: by any length. worst: m outside; hardest: m/s. reaction: s, 99 % quantile.
 

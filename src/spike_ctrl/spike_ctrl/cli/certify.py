@@ -4,7 +4,7 @@ Flies the whole flight core in virtual time: vehicle with its autopilot, bridge,
 is drawn from its seed: the plant, the cage, how it moves, and a fault of the table of what can fail that strikes in one of
 the phases from take-off to landing. The page tells for each family of faults how often the vehicle left the cage or met the
 ground, and how often at most with 95 % confidence. What was flown stays in the folder: the same command goes on where it was
-interrupted. Exit code 1: the safety property was violated where it is promised.
+interrupted. Exit code 1: the safety property was violated where it is promised, or a healthy flight was interrupted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ WORST, SHOW_PERIOD = 10, 1.0
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, nargs="+", help="a checkpoint; of several, one after the other")
-    parser.add_argument("--flights", type=int, default=1000, help="how many (default: 1000)")
+    parser.add_argument(
+        "--flights", type=int, default=1000, help="how many, and no fewer than the folder has (default: 1000)"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
     parser.set_defaults(elsewhere=None)  # of `MonteCarloRun.fly`; an option of a plug-in may set it
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
@@ -67,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         if options.replay is not None:
             return _replay(one, folder)
         flown = MonteCarloRun(folder, model, options.first, options.family)
+        one.flights = max(options.flights, len(flown.outcomes))  # fewer would leave flown ones out of the page
         _fly(flown, one)
         codes.append(_tell(flown, one))
         healthy[model.stem] = [o for o in flown.outcomes.values() if o.family == "none"]
@@ -115,7 +118,7 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     from spike_ctrl._files import atomic_file, provenance
     from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.injected_fault import UNPROMISED
-    from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, table
+    from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, placed, table
     from spike_ctrl.report import certificate_page, page
 
     seeds = range(options.first, options.first + options.flights)
@@ -139,7 +142,7 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     print(f"page: {written}; figures: {flown.folder / 'certificate.json'}")
     for one in broken[:WORST]:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
-        print(f"{what}: {one['outside']:.2f} m outside, {one['hit']:.2f} m/s")
+        print(f"{what}: {placed(one['outside'])}, {one['hit']:.2f} m/s")
     return 1 if any(row.exits or row.hits or row.alarms for row in rows if row.family not in UNPROMISED) else 0
 
 
@@ -152,6 +155,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     from spike_ctrl import report
     from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.flight_bag import FlightBag
+    from spike_ctrl.certification.safety_statistics import placed
     from spike_ctrl.flight.event_words import told
     from spike_ctrl.policy import checkpoint
 
@@ -163,7 +167,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
     for event in core.events:
         print(f"{event.time:7.2f} s  {told(event)}")
-    print(f"{outcome.outside:.2f} m outside the cage, touchdown {outcome.hit:.2f} m/s, after {outcome.seconds:.1f} s")
+    print(f"{placed(outcome.outside)} the cage, touchdown {outcome.hit:.2f} m/s, after {outcome.seconds:.1f} s")
     target = folder / f"seed-{options.replay}.html"
     with threadpool_limits(1):
         report.write(target, [bag])

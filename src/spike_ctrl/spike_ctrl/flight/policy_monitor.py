@@ -93,7 +93,7 @@ class Monitor(NamedTuple):
             return f"{full} of its last {WINDOW} answers at their limits, wanted at most {limits.saturated // 2}"
         apart = f"differs from the guide by {self.apart:.3f}"
         if self.apart > limits.disagreement and self.agrees(limits):
-            return f"{apart}, and answers what changes as it does"
+            return f"{apart}, but reacts to changes as the guide does"
         if not self.agrees(limits) and self.agrees_but_for_trim(limits):
             return f"{apart}, of which {max(self.varied):.3f} is not steady"
         return f"{apart}, wanted at most {limits.disagreement}"

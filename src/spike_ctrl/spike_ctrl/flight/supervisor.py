@@ -278,8 +278,10 @@ def _report_status(
         words += [f"{status.mode.value}, {'armed' if status.armed else 'disarmed'}", f"battery {status.battery:.0%}"]
     if state.sample is not None:
         words.append("at " + ", ".join(f"{p:.2f}" for p in state.sample.position) + " m")
-    shadow = f"shadow {state.monitor.describe_agreement(settings.answers)}"
+    shadow = f"policy in shadow: {state.monitor.describe_agreement(settings.answers)}"
     words.append("policy flies" if ladder.rung is Rung.SNN else shadow)
-    if ladder.latched is not None:
+    if state.rotors.lost is not None:
+        words.append("a rotor is lost: nothing can be engaged")
+    elif ladder.latched is not None:
         words.append(f"since {ladder.latched.fault.name} the operator must ask again")
     return state._replace(status_due=inputs.now + STATUS_PERIOD), "; ".join(words)

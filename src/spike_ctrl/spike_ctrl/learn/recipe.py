@@ -147,7 +147,7 @@ class Recipe:
             raise UsageError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
         if self.task.terms and self.algorithm == "bptt":
             found = f"found {', '.join(self.task.terms)}, wanted none for bptt, whose costs are fixed"
-            raise UsageError(f"task.terms: {found}; base: td3bc, td3, ppo or dagger takes them")
+            raise UsageError(f"recipe {self.name}: task.terms: {found}; base: td3bc, td3, ppo or dagger takes them")
         if self.network.voltage and airframe.battery is None:
             found = f"found true for airframe {airframe.name}, which has no battery"
             raise UsageError(f"recipe {self.name}: network.voltage: {found}, wanted an airframe with one")

@@ -139,8 +139,9 @@ class TaskSettings:
     def floored(self, hover: float, exponent: float = 1.0) -> ShapedReward:
         """What a method learns of the reward at any stage, see `reward_shaping`. hover: u that hovers. Raises UsageError."""
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
+        terms = self.reward_terms()
         try:
-            return reward_shaping.derive(stages, self.box, hover, self.reward_terms(), exponent)
+            return reward_shaping.derive(stages, self.box, hover, terms, exponent)
         except ValueError as error:
             raise UsageError(f"task.reward: {error}") from None
 

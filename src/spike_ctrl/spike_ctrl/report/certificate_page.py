@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FAR, HARD, FlightOutcome
-from spike_ctrl.certification.safety_statistics import FamilyRow
+from spike_ctrl.certification.safety_statistics import FamilyRow, placed
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.report import thinned
@@ -106,7 +106,7 @@ def _drawn(outcome: FlightOutcome, core: FlightCore) -> Chart:
                 1, column,
             )  # fmt: skip
     figure.update_yaxes(scaleanchor="x", scaleratio=1, row=1, col=1)
-    caption = f"{outcome.faults or 'no fault'}; {outcome.outside:.2f} m outside, {outcome.hit:.2f} m/s. m"
+    caption = f"{outcome.faults or 'no fault'}; {placed(outcome.outside)}, {outcome.hit:.2f} m/s. m"
     return Chart(f"seed {outcome.seed}", styled(figure), caption, wide=True)
 
 
