@@ -133,6 +133,8 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     assert again.missing(3) == [2] and list(map(repr, again.outcomes.values())) == list(map(repr, flown))
     list(again.fly(3, 1, lambda: 0.0))
     assert MonteCarloRun(tmp_path, MODEL).missing(3) == []
+    main(["certify", str(MODEL), "--folder", str(tmp_path), "--flights", "1"])  # the page keeps what was flown
+    assert json.loads((tmp_path / "certificate.json").read_text())["flights"] == 3
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999"])
