@@ -10,7 +10,7 @@ from spike_ctrl._files.time_left import Forecast, time_left
 
 pytestmark = pytest.mark.slow
 
-NOTICE = "compiling the simulator for this machine, some 30 s, once\n"
+NOTICE = "compiling for this machine, up to 30 s; the next command of this kind finds it compiled\n"
 PROGRAM = """
 from spike_ctrl._files import compile_notice
 compile_notice.on_stderr()

@@ -5,7 +5,7 @@ from types import ModuleType
 
 from spike_ctrl._files.after_import import after_import
 
-TEXT = "compiling the simulator for this machine, some 30 s, once"
+TEXT = "compiling for this machine, up to 30 s; the next command of this kind finds it compiled"
 
 
 def on_stderr() -> None:
