@@ -319,7 +319,7 @@ def _train(options: argparse.Namespace) -> int:
         return 130
     again = " since it went on" if first and first[0] else ""
     print(f"{options.output}: trained in {time.monotonic() - begun:.0f} s{again}")
-    print(f"how well it flies: spike-ctrl race {options.output} --drawn 100")
+    print(f"how well it flies: spike-ctrl race {options.output} {' '.join(recipe.courses) or '--drawn 100'}")
     return 0
 
 
