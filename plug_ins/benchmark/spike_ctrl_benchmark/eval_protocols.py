@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
@@ -121,9 +122,13 @@ def _fly_sets(controllers: Controllers, vehicle: Airframe, options: argparse.Nam
             shown = shares(f"set {number + 1}, {label}", number * len(found) + index, sets * len(found), begun)
             flights = airframe_flights.fly_airframes(controller, vehicle, seed=seed, airframes=airframes, shown=shown, **how)
             found[label].append(flights)
-    words = f"{where}{sets} sets of {airframes} airframes, seeds {seeds[0]} to {seeds[-1]}"
+    words = f"{where}{_sets(seeds)} of {airframes} airframes, seeds {seeds[0]} to {seeds[-1]}"
     print(f"{words}; figure-eight: {min(airframes, airframe_flights.FOLLOWED)} of each\n{airframe_table(found)}")
     return {label: {"sets": plain(sets), "seeds": list(seeds)} for label, sets in found.items()}
+
+
+def _sets(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} set{'s' * (len(seeds) != 1)}"
 
 
 def _ranges(vehicle: Airframe) -> AirframeRanges | None:
@@ -137,7 +142,7 @@ def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argp
     level = "vehicles that could hover without turning"
     if ranges is None:
         level = f"up to {rotor_flights.level_share(vehicle):.2f} of a rotor's thrust is lost"
-    who = f"{len(seeds)} {'set' if len(seeds) == 1 else 'sets'} of {vehicles} failures of each path"
+    who = f"{_sets(seeds)} of {vehicles} failures of each path"
     print(f"airframe {vehicle.name}{', drawn' if ranges else ''}, {who}; level: {level}")
     for label, controller in controllers.items():
         found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles, seeds, ranges)
@@ -151,8 +156,7 @@ def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.N
     vehicles, seeds = options.plants or thrown_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
     ranges = _ranges(vehicle)
     found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles, seeds, ranges) for label, one in controllers.items()}
-    sets = f"{len(seeds)} {'set' if len(seeds) == 1 else 'sets'}"
-    who = f"{sets} of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
+    who = f"{_sets(seeds)} of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
     print(f"airframe {vehicle.name}, {who}, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}")
     return {label: plain(one) for label, one in found.items()}
 

@@ -116,7 +116,7 @@ def _mixer(options: argparse.Namespace) -> int:
 
 def _certify(options: argparse.Namespace) -> int:
     """Fly, show progress, print the table. 1 where the safety property was violated."""
-    from spike_ctrl.certification.safety_statistics import by_family, table
+    from spike_ctrl.certification.safety_statistics import by_family, placed, table
     from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
     from spike_ctrl_betaflight import certified_flights, virtual_betaflight
 
@@ -130,7 +130,7 @@ def _certify(options: argparse.Namespace) -> int:
     print(table(by_family(outcomes)))
     worst = certified_flights.broken(outcomes)
     for o in worst[:10]:
-        print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {o.outside:.2f} m outside, {o.hit:.2f} m/s")
+        print(f"seed {o.seed}, {o.phase}, {o.motion}: {o.faults or o.alarm}: {placed(o.outside)}, {o.hit:.2f} m/s")
     return 1 if worst else 0
 
 

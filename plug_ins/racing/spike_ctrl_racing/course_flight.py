@@ -83,7 +83,7 @@ def _races(values: dict[str, str]) -> bool:
 
     if not (model := values.get("model", "")):
         return False
-    if model in {file.stem for file in race_verb.MODELS.glob("*.safetensors")}:
+    if model in race_verb.shipped():
         values["model"] = model = str(race_verb.find_model(model))
     contract = checkpoint.about(checkpoint.read(model), model).contract
     values.setdefault("airframe", contract.airframe)

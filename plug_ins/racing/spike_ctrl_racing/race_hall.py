@@ -67,7 +67,7 @@ def room(options: argparse.Namespace) -> int:
 def certify(options: argparse.Namespace) -> int:
     """Fly races with faults at their worst moments, and print how many were broken. Those in the folder stay."""
     from spike_ctrl.certification.flight_outcome import FAR, HARD
-    from spike_ctrl.certification.safety_statistics import upper_bound
+    from spike_ctrl.certification.safety_statistics import placed, upper_bound
     from spike_ctrl_racing import race_certificate, race_room
     from spike_ctrl_racing.race_campaign import RaceCampaign
     from spike_ctrl_racing.race_certificate import RaceCertificate
@@ -107,7 +107,7 @@ def certify(options: argparse.Namespace) -> int:
     print(f"races without a fault: {len(early)}, ended early by the guide: {sum(early)} (at most {most:.2g})")
     for one in race_certificate.broken(flown):
         o = one.outcome
-        what = f"seed {o.seed}: {o.faults}: {one.beyond:.2f} m outside, touchdown {o.hit:.2f} m/s, {o.last}"
+        what = f"seed {o.seed}: {o.faults}: {placed(one.beyond)}, touchdown {o.hit:.2f} m/s, {o.last}"
         print(f"broken (more than {FAR:g} m or {HARD:g} m/s): {what}")
     if options.json:
         output_paths.write_json("--json", options.json, [one.outcome._asdict() | one._asdict() for one in flown])

@@ -133,11 +133,16 @@ def _refuse_options_of_others(options: argparse.Namespace) -> None:
         raise UsageError("--reference: found no named course, wanted one: drawn ones are flown without")
 
 
+def shipped() -> list[str]:
+    """The names of the racing models of this package."""
+    return sorted(file.stem for file in MODELS.glob("*.safetensors"))
+
+
 def find_model(name: str) -> Path:
     """The checkpoint of a name among `models`, or a path. Raises UsageError."""
     if name.endswith(".safetensors"):
         return Path(name)
-    known = sorted(file.stem for file in MODELS.glob("*.safetensors"))
+    known = shipped()
     if name not in known:
         raise UsageError(f"MODEL: found '{name}', wanted a .safetensors file or one of {', '.join(known) or 'none: none'}")
     return MODELS / f"{name}.safetensors"
@@ -157,7 +162,7 @@ def _items(items: list[str], first: str = "model") -> tuple[list[str], list[str]
     from spike_ctrl_racing.race_recipe import RECIPES
     from spike_ctrl_racing.track import COURSES
 
-    courses, models = {file.stem for file in COURSES.glob("*.yaml")}, {file.stem for file in MODELS.glob("*.safetensors")}
+    courses, models = sorted(file.stem for file in COURSES.glob("*.yaml")), shipped()
     found: tuple[list[str], list[str]] = ([], [])
     for place, item in enumerate(items):
         if item in courses or item.endswith((".yaml", ".yml")):
@@ -166,14 +171,14 @@ def _items(items: list[str], first: str = "model") -> tuple[list[str], list[str]
             found[1].append(item)
         else:
             kind = "" if first == "recipe" and place else first
-            wanted = f"a course ({', '.join(sorted(courses))}, a .yaml file)"
+            wanted = f"a course ({', '.join(courses)}, a .yaml file)"
             if kind == "recipe":
                 wanted += f" or a recipe ({', '.join(sorted(file.stem for file in RECIPES.glob('*.yaml')))}, a .yaml file)"
             elif kind:
-                wanted += f" or a model ({', '.join(sorted(models))}, a .safetensors file)"
+                wanted += f" or a model ({', '.join(models)}, a .safetensors file)"
             if kind == "model" and (resources.folder("models") / f"{item}.safetensors").is_file():
                 raise UsageError(f"'{item}' is a model that sees no gates: wanted {wanted}")
-            known = sorted(courses | (models if kind == "model" else set()))
+            known = courses + (models if kind == "model" else [])
             raise UsageError(f"'{item}' is no course{kind and f' and no {kind}'}: wanted {wanted}{meant(item, known)}")
     return found
 
@@ -186,8 +191,7 @@ def _race(options: argparse.Namespace) -> int:
 
     names, models = _items(options.items)
     if not models:
-        shipped = ", ".join(sorted(file.stem for file in MODELS.glob("*.safetensors")))
-        raise UsageError(f"MODEL: found none, wanted {shipped} or a .safetensors file")
+        raise UsageError(f"MODEL: found none, wanted {', '.join(shipped())} or a .safetensors file")
     if not names and not options.drawn:
         raise UsageError("TRACK: found none, wanted a course or --drawn N")
     for what, path in (("--plot", options.plot), ("--json", options.json)):

@@ -111,8 +111,10 @@ def _read(file: Path) -> Found:
 
 
 def _told(name: str, one: Found) -> str:
+    from spike_ctrl.certification.safety_statistics import placed
+
     o = one["outcome"]
-    worst = f"worst {o['outside']:.2f} m outside, {o['hit']:.2f} m/s, {o['phase']}: {o['faults']}, then {o['last']}"
+    worst = f"worst {placed(o['outside'])}, {o['hit']:.2f} m/s, {o['phase']}: {o['faults']}, then {o['last']}"
     return f"{name}: {one['flights']} flights, {worst}"
 
 

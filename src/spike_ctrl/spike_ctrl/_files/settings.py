@@ -20,8 +20,10 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError, meant
 
 Settings = TypeVar("Settings")
-WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping", tuple: "a list"}
-WORDS |= {list: "a list", types.NoneType: "nothing"}
+WORDS = {
+    float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping", tuple: "a list",
+    list: "a list", types.NoneType: "nothing",
+}  # fmt: skip
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

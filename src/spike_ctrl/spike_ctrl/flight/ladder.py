@@ -144,11 +144,8 @@ def come_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
         ladder = ladder._replace(latched=latched, wanted=False, taking_off=False, recovering=None)
         return Move(ladder, Target(course, since=facts.now))
     below = place[2] - target.course.at(facts.now - target.since).position[2] - target.moved.position[2]
-    if (
-        not facts.envelope.near_ground(sample, facts.ground)
-        or below < limits.pressed
-        or math.hypot(*sample.velocity) > limits.stands
-    ):
+    stands = facts.envelope.near_ground(sample, facts.ground) and math.hypot(*sample.velocity) <= limits.stands
+    if below < limits.pressed or not stands:
         return None
     if lost is None:
         return change_rung(ladder, Rung.LAND, EventKind.ASKED, Request.LAND, facts)

@@ -189,7 +189,6 @@ def _check_flight(
     sample, airborne, ladder = state.sample, inputs.airborne, state.ladder
     if sample is None:
         return state, found
-    descends = state.target is not None and state.target.descends
     since, objection = state.doubt
     if objection is not None and since is not None:
         limits = settings.estimate
@@ -199,7 +198,7 @@ def _check_flight(
         # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
         known = (contradicted and ladder.rung is Rung.HOLD) or abs(state.track.heading) > settings.state.yaw_reset
-        touches = descends and settings.envelope.near_ground(sample, state.ground)
+        touches = state.descends and settings.envelope.near_ground(sample, state.ground)
         known = (known or state.rotors.lost is not None or touches) and objection.sign is Sign.VELOCITY
         if inputs.now - since > times.get(objection.sign, limits.time) and not known:
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
@@ -207,7 +206,7 @@ def _check_flight(
     caged = state.home is not None or airborne or not settings.cage.relative
     guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > settings.ladder.guide_brakes
     followed = state.granted if flies and ladder.recovering is None else None
-    grounded = ladder.taking_off or descends
+    grounded = ladder.taking_off or state.descends
     ground = state.ground if flies and not grounded else None
     cage = settings.cage.laid(state.home) if caged else None
     crept = state.consistency.strayed if airborne and flies and state.rotors.lost is None else None

@@ -118,10 +118,14 @@ class SupervisorState(NamedTuple):
         """Height (m) of the ground at home."""
         return None if self.home is None else self.home[2]
 
+    @property
+    def descends(self) -> bool:
+        """Whether its target leads to the ground."""
+        return self.target is not None and self.target.descends
+
     def cage(self, settings: FlightSettings) -> Cage:
         """Where set-points may lie now. In a take-off and a descent they may lie on the ground."""
         laid = settings.cage.laid(self.home).in_wind(self.wind)
         if self.rotors.lost is None:
             laid = laid.in_doubt(self.consistency.doubted(settings.consistency))
-        descends = self.target is not None and self.target.descends
-        return laid.without_ground if self.ladder.taking_off or descends else laid
+        return laid.without_ground if self.ladder.taking_off or self.descends else laid

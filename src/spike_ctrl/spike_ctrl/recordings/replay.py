@@ -304,9 +304,7 @@ def flown(path: Path, model: str = "") -> tuple[str, bool]:
 
 def usable(recording: Recording) -> str:
     """A line for the user: what the bag holds."""
-    parts = [
-        f"{len(recording.states.tick)} ticks of {recording.vehicles} {'vehicle' if recording.vehicles == 1 else 'vehicles'}"
-    ]
+    parts = [f"{len(recording.states.tick)} ticks of {recording.vehicles} vehicle{'s' * (recording.vehicles != 1)}"]
     answers = (("policy/action", recording.policy), ("guide/action", recording.guide))
     parts += [f"{int((found.tick >= 0).sum())} of {topic}" for topic, found in answers if found is not None]
     parts += [f"{len(recording.status.tick)} of policy/status"] if recording.status is not None else []
