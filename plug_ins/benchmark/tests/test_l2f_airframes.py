@@ -153,7 +153,7 @@ def test_the_verb_flies_in_ours_and_in_l2f_and_writes_both(stand_in, tmp_path, c
     words = ["--protocol", "airframes", "--simulator", "l2f", "--plants", "2", "--json", str(file)]
     assert main(["eval", "--guide", *words]) == 0
     told = capsys.readouterr().out
-    assert "without drag, in our simulator: 1 sets of 2" in told and "without drag, in l2f: 1 sets of 2" in told
+    assert "without drag, in our simulator: 1 set of 2" in told and "without drag, in l2f: 1 set of 2" in told
     both = json.loads(file.read_text())["airframes"]["guide, told each plant"]
     assert both["sets"][0]["hover_median"] == pytest.approx(both["without_l2f"]["sets"][0]["hover_median"], rel=0.05)
 
