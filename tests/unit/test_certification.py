@@ -257,7 +257,7 @@ def test_a_family_that_broke_the_promise_is_counted_once():
     good = FlightOutcome(1, "policy", "walls", "", "", -1.0, 0.0, 0.03, "", "HOLD", 9.0)
     row, everything = by_family([good, good._replace(outside=0.5, hit=2.0)])
     assert (row.family, row.flights, row.exits, row.hits) == ("policy", 2, 1, 1)
-    assert row.bound == upper_bound(1, 2) and everything.family == "all that can be seen"
+    assert row.bound == upper_bound(1, 2) and everything.family == "all faults that can be seen"
     left = good._replace(family="autopilot", outside=30.0)  # by the autopilot's own estimate: counted apart, as `unseen`
     apart = [(row.family, row.exits) for row in by_family([good, left])]
     assert apart == [("policy", 0), ("autopilot", 1), (everything.family, 0)]

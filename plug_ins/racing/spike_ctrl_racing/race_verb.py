@@ -17,6 +17,8 @@ from spike_ctrl._files import output_paths, ranges, resources
 from spike_ctrl._files.errors import UsageError, meant
 
 GROUP = "fly"
+FIGURES = """figures of the last segment: speed and speed asked for (m/s), gate planes crossed by a vehicle, how far off the
+centres (m), share of crossings inside the opening, cost, share of vehicles that touched something (lost)"""
 EXAMPLES = """
 spike-ctrl race split_s racer_gates
 spike-ctrl race racer_gates mine.safetensors --drawn 100 --seed 1
@@ -80,7 +82,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--airframe",
         help="a name among config/airframes or a path (default: the policy's; of a training the recipe's, or racer)",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="the first four courses from above and the speed, as PNG")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="the first four courses from above, and the speed: a PNG, PDF or SVG"
+    )
     parser.add_argument(
         "--film", type=Path, metavar="FILE", help="a film of the first race, as GIF (needs the plug-in view)"
     )
@@ -307,6 +311,7 @@ def _train(options: argparse.Namespace) -> int:
     training = StagedTraining(recipe, options.seed, options.output, origin)
     if not training.kept.exists():  # else it goes on
         output_paths.require_no_original("--output", options.output)
+    print(FIGURES)
     begun, received, updates = time.monotonic(), stop_signals(), training.updates
     first: list[int] = []
 

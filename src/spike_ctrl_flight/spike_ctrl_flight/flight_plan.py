@@ -43,8 +43,9 @@ class AutomaticFlight:
         return self.mission.phase is MissionPhase.DONE
 
     @property
-    def waits(self) -> bool:
-        return self.mission.phase is MissionPhase.WAIT
+    def asks_again(self) -> bool:
+        """Whether a refusal is not the end: the same is asked for until it is granted, or the patience is over."""
+        return self.mission.phase in (MissionPhase.WAIT, MissionPhase.ENGAGE)
 
     def advance(
         self, ladder: Ladder, airborne: bool, missing: str, point: SetPoint | None, now: float, refusal: str, unflown: str

@@ -158,7 +158,7 @@ class Supervisor(ProcessNode):
         known = (airborne, self.missing(), self.point, now, self.outputs.refusal, unflown)
         requests, target, phase = self.automatic.advance(self.state.ladder, *known)
         self.requests, self.target = [*self.requests, *requests], target or self.target
-        self.outputs.waits = self.automatic.waits
+        self.outputs.asks_again = self.automatic.asks_again
         if phase:
             self.get_logger().info(f"auto: {phase}")
         if phase and self.automatic.done:

@@ -23,13 +23,13 @@ from spike_ctrl_ros.convert import fill
 class SupervisorOutputs:
     """Publishers of command, request, acceptance, set-point, rotors, status, answered; once, for the bag, of the settings.
 
-    refusal: the last refused request, in words. waits: the automatic flight waits; a refusal is no warning then.
+    refusal: the last refused request, in words. asks_again: the automatic flight does; a refusal is no warning then.
     """
 
     def __init__(self, node: Node, settings: FlightSettings, paced: bool = False):
         self.layout, self.refusal, self._log = settings.layout, "", node.get_logger()
         self._accepted: Identity | None = None
-        self.waits = False
+        self.asks_again = False
         self._waiting = ""  # the last status on SILENT, without figures
         self.source = secrets.randbits(63) + 1  # identifies this supervisor; 0 is for nodes that know of none
         self._command_out = node.create_publisher(FlightCommand, "command", qos.STREAM)
@@ -83,9 +83,10 @@ class SupervisorOutputs:
             if words == self.refusal:
                 return
             self.refusal = words
+            words += "; it is asked for again" if self.asks_again else ""
         if event.severity == "error":  # rclpy wants each call in a line of its own
             self._log.error(words)
-        elif event.severity == "warning" and not (refused and self.waits):
+        elif event.severity == "warning" and not (refused and self.asks_again):
             self._log.warning(words)
         else:
             self._log.info(words)

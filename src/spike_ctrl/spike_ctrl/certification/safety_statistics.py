@@ -53,7 +53,7 @@ def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
     names = dict.fromkeys((*FAMILIES, *(o.family for o in found)))
     rows = [_row(name, part) for name in names if (part := [o for o in found if o.family == name])]
     faulty = [o for o in found if o.family not in ("none", *UNPROMISED)]
-    return [*rows, _row("all that can be seen", faulty)] if faulty else rows
+    return [*rows, _row("all faults that can be seen", faulty)] if faulty else rows
 
 
 def by_phase(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:

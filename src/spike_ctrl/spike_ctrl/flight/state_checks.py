@@ -221,9 +221,9 @@ def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> Findi
     found: Findings = ()
     age = now - track.accepted_at
     if age > limits.guide_age:
-        found = (Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"),)
+        found = (Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted less than {1e3 * limits.guide_age:.0f} ms"),)
     elif age > limits.state_age:
-        detail = f"state is {1e3 * age:.0f} ms old, wanted at most {1e3 * limits.state_age:.0f} ms"
+        detail = f"state is {1e3 * age:.0f} ms old, wanted less than {1e3 * limits.state_age:.0f} ms"
         found = (Finding(Fault.STREAM_STOPPED, detail),)
     if (late := track.late.bit_count()) > limits.late_states:
         detail = f"{late} missing in {WINDOW} periods, wanted at most {limits.late_states}"
@@ -300,7 +300,7 @@ def _check_streams(sample: Sample, limits: StateLimits) -> Findings:
     shared = min(sample.ages)  # the link's
     allowed = (limits.position_age, limits.attitude_age, limits.rates_age)
     found = [
-        Finding(Fault.STREAM_STOPPED, f"{name} is {1e3 * age:.0f} ms old, wanted at most {1e3 * limit:.0f} ms")
+        Finding(Fault.STREAM_STOPPED, f"{name} is {1e3 * age:.0f} ms old, wanted less than {1e3 * limit:.0f} ms")
         for name, age, limit in zip(STREAMS, sample.ages, allowed, strict=True)
         if age - shared > limit
     ]

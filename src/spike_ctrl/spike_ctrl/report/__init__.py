@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spike_ctrl import __version__
+from spike_ctrl import __version__, plug_ins
 from spike_ctrl._files import atomic_file
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.policy import checkpoint
@@ -46,7 +46,7 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespa
     if namespace is not None and "bag" not in dict(kinds).values():
         raise UsageError(f"--namespace: found '{namespace}' and no bag, wanted a bag that holds several graphs")
 
-    from spike_ctrl.report import bag_section, model_section, page, run_section, runs_section, told_run  # slow: not before
+    from spike_ctrl.report import bag_section, model_section, page, run_section, told_run  # slow: not before
 
     told = {path: told_run.read(path) for path, found in kinds if found == "run"}
     inside = {run.resolve(): run for path, found in kinds if found == "runs" for run in told_run.inside(path)}
@@ -54,8 +54,10 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespa
     gathered = [told_run.read(run) for place, run in inside.items() if place not in named]
     models = [model_section.fly_model(path) for path, found in kinds if found == "model"]
     sections = [model_section.side_by_side(models)] if len(models) > 1 else []
+    point = "run_comparisons"
     if len(told) + len(gathered) > 1:
-        sections.append(runs_section.section([*told.values(), *gathered]))
+        every = [*told.values(), *gathered]
+        sections += [plug_ins.load(point, name, "a report on several runs")(every) for name in plug_ins.names(point)]
     elif gathered:
         sections.append(run_section.section(gathered[0]))
     flown = iter(models)

@@ -12,7 +12,7 @@ from spike_ctrl.cli.main import main
 from spike_ctrl.report import told_run
 from spike_ctrl.report.flight_charts import logarithmic_axis
 from spike_ctrl.report.page import Chart, Table
-from spike_ctrl.report.runs_section import common, grouped, interval, section
+from spike_ctrl_studies.runs_section import common, grouped, interval, section
 
 
 def a_run(path, seed, noise=0.1, returns=(10.0, 20.0, 30.0), loss=0.1):
