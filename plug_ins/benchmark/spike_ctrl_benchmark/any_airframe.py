@@ -1,5 +1,11 @@
-"""From where to where the protocol `airframes` draws an airframe."""
+"""From where to where the protocols draw an airframe."""
 
+import dataclasses
+
+import yaml
+
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 
 RATES = AirframeRanges(
@@ -9,3 +15,15 @@ RATES = AirframeRanges(
 """From where to where the recipe any_rates and the protocol airframes draw, with the layout `rates`."""
 ANY = {"motors": AirframeRanges(), "rates": RATES}
 """The same for each layout."""
+
+
+def ranges(layout: str, given: str | None) -> AirframeRanges:
+    """Those of a layout, but for what a user gives as YAML. Raises UsageError."""
+    if given is None:
+        return ANY[layout]
+    try:
+        named = yaml.safe_load(f"{{{given}}}")
+    except yaml.YAMLError:
+        raise UsageError(f"--ranges: found {given!r}, wanted YAML such as 'dead_time: [0, 0.04], trim: 0'") from None
+    found = airframe_sampler.from_dict(named, "--ranges")
+    return dataclasses.replace(ANY[layout], **{name: getattr(found, name) for name in named})

@@ -28,6 +28,8 @@ spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors
 spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
 spike-ctrl eval models/any_quad.safetensors --protocol airframes --guide --raptor --seeds 5    # on 5 x 1024 quadrotors
 spike-ctrl eval models/any_quad.safetensors --protocol airframes --raptor --simulator l2f --drawn-by raptor
+spike-ctrl eval models/any_quad.safetensors --protocol airframes --raptor --ranges "dead_time: [0, 0], force: 0, trim: 0"
+spike-ctrl eval models/any_quad.safetensors --protocol airframes --off-centre 0.2
 spike-ctrl eval models/any_rates.safetensors models/sih_quadx.safetensors --protocol airframes --guide    # with rate loops
 """
 
@@ -62,6 +64,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"{AIRFRAMES}: who draws them; raptor: its training, with --simulator {L2F} alone, in which RAPTOR learned",
     )
     parser.add_argument(
+        "--ranges",
+        metavar="YAML",
+        help=f"{', '.join(COUNTED)}: from where to where airframes are drawn, keys as of task.airframes in a recipe; "
+        "the others stay as they are",
+    )
+    parser.add_argument(
+        "--off-centre",
+        type=float,
+        metavar="SHARE",
+        help=f"{AIRFRAMES}: the centre of mass lies this share of an arm beside the middle of the rotors, 0 to 1",
+    )
+    parser.add_argument(
         "--plants",
         type=int,
         metavar="N",
@@ -84,6 +98,12 @@ def run(options: argparse.Namespace) -> int | None:
             found = f"{', '.join(simulators)} with --protocol {', '.join(protocols)}"
             raise UsageError(f"--simulator: found {found}, wanted {L2F} alone with --protocol {AIRFRAMES} alone")
         options.simulator = None
+    for name, allowed in (("ranges", COUNTED), ("off_centre", (AIRFRAMES,))):
+        if getattr(options, name) is not None and (options.in_l2f or not {*allowed} & {*protocols}):
+            where = f"in our simulator with --protocol {' or '.join(allowed)}"
+            raise UsageError(f"--{name.replace('_', '-')}: found {getattr(options, name)}, wanted it {where}")
+    if options.off_centre is not None and not 0 <= options.off_centre <= 1:
+        raise UsageError(f"--off-centre: found {options.off_centre:g}, wanted 0 to 1")
     if options.drawn_by != DRAWN_BY[0] and not options.in_l2f:
         raise UsageError(f"--drawn-by: found {options.drawn_by}, wanted it with --simulator {L2F}")
     if compensated in options.corrections and options.simulator:

@@ -26,7 +26,9 @@ from spike_ctrl.sim.environment import require_short_delays
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_benchmark import (
     airframe_flights,
+    any_airframe,
     l2f_flights,
+    off_centre,
     off_nominal,
     real_flights,
     rotor_flights,
@@ -34,7 +36,6 @@ from spike_ctrl_benchmark import (
     trim_step,
 )
 from spike_ctrl_benchmark.airframe_flights import AirframeFlights, airframe_table
-from spike_ctrl_benchmark.any_airframe import ANY
 from spike_ctrl_benchmark.baselines import nominal_guides
 from spike_ctrl_benchmark.compensation import BatteryCompensated, HoverTold
 from spike_ctrl_benchmark.progress import shares
@@ -108,7 +109,13 @@ def _guides_of_airframes(vehicle: Airframe) -> Controllers:
 def _fly_airframes(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
     """With l2f: in ours too, without drag."""
     fly = functools.partial(_fly_sets, controllers, vehicle, options)
-    return l2f_flights.fly_l2f(fly, vehicle, options.drawn_by == "raptor") if options.in_l2f else fly("")
+    if options.in_l2f:
+        return l2f_flights.fly_l2f(fly, vehicle, options.drawn_by == "raptor")
+    ranges = any_airframe.ranges(vehicle.action_layout, options.ranges)
+    if options.off_centre is None:
+        return fly("", ranges=ranges)
+    words = f"centre of mass {options.off_centre:g} of an arm beside the middle, "
+    return fly(words, ranges=ranges, simulator=off_centre.displaced(options.off_centre))
 
 
 def _fly_sets(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace, where: str, **how: Any) -> Figures:
@@ -131,14 +138,18 @@ def _sets(seeds: Sequence[int]) -> str:
     return f"{len(seeds)} set{'s' * (len(seeds) != 1)}"
 
 
-def _ranges(vehicle: Airframe) -> AirframeRanges | None:
-    """From where to where airframes are drawn, where the vehicle is their carrier."""
-    return ANY[vehicle.action_layout] if vehicle.name in CARRIERS.values() else None
+def _ranges(vehicle: Airframe, options: argparse.Namespace) -> AirframeRanges | None:
+    """From where to where airframes are drawn, where the vehicle is their carrier. Raises UsageError."""
+    if vehicle.name in CARRIERS.values():
+        return any_airframe.ranges(vehicle.action_layout, options.ranges)
+    if options.ranges is not None:
+        raise UsageError(f"--ranges: found it with airframe {vehicle.name}, wanted {' or '.join(CARRIERS.values())}")
+    return None
 
 
 def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
     vehicles, seeds = options.plants or rotor_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
-    ranges, figures = _ranges(vehicle), {}
+    ranges, figures = _ranges(vehicle, options), {}
     level = "vehicles that could hover without turning"
     if ranges is None:
         level = f"up to {rotor_flights.level_share(vehicle):.2f} of a rotor's thrust is lost"
@@ -154,7 +165,7 @@ def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argp
 def _fly_thrown(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
     """The vehicle or, where it is a carrier, airframes that are drawn."""
     vehicles, seeds = options.plants or thrown_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
-    ranges = _ranges(vehicle)
+    ranges = _ranges(vehicle, options)
     found = {label: thrown_flights.fly_thrown(one, vehicle, vehicles, seeds, ranges) for label, one in controllers.items()}
     who = f"{_sets(seeds)} of {vehicles} {'vehicles' if ranges is None else 'drawn airframes'}"
     print(f"airframe {vehicle.name}, {who}, {thrown_flights.SECONDS:g} s\n{thrown_flights.thrown_table(found)}")
