@@ -40,7 +40,8 @@ SHIPPED: dict[str, dict[str, str]] = {
     "spike_ctrl_adaptation": {"verbs": "adapt", "launch_arguments": "adapt from_transitions"},
     "spike_ctrl_benchmark": {
         "verbs": "bench benchmark",
-        "verb_options": "--compensate-battery --drawn-by --mellinger --off-centre --pid --plants --ranges --raptor --simulator",
+        "verb_options": "--compensate-battery --drawn-by --mellinger --off-centre --pid --plants --ranges --raptor "
+        "--simulator",
         "protocols": "airframes corners real-flights rotor-loss thrown",
         "controllers": "pid mellinger raptor",
         "simulators": "crazyflow rotorpy l2f",
