@@ -279,9 +279,8 @@ def test_a_position_that_creeps_too_slowly_to_be_found_does_not_lead_out_of_the_
 
 
 # Height, position and yaw creep: .30 to .57 m outside, before all of what had crept was left out of the cage. Then a
-# position in a cage of 2.6 m in wind, which can spare less; and a yaw that jumps by more than 2 rad before the lift-off, the
-# rotors turning or not yet: 4.4 and 4.1 m.
-@pytest.mark.parametrize("seed", [700472, 305571, 302672, 314606, 700940, 700476, 2015348])
+# position in a cage of 2.6 m in wind, which can spare less; and a yaw that jumps by 2.1 rad before the lift-off: 4.4 m.
+@pytest.mark.parametrize("seed", [700472, 305571, 302672, 314606, 700940, 700476])
 def test_flights_with_a_wrong_state_that_once_broke_the_promise_keep_it(who, seed):
     flown = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, *who), *who)[0]
     assert flown.family in ("state", "estimator") and not flown.left and not flown.crashed

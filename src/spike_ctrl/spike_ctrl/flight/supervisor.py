@@ -117,8 +117,8 @@ def _take_state(
             nobody = AnswerSource()
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
         if (shift := checked.shift) is not None:
-            grounded = state.ladder.taking_off and not inputs.airborne
-            if grounded and abs(shift.yaw) > settings.state.yaw_reset:
+            spooling = state.ladder.taking_off and state.ladder.armed and not inputs.airborne
+            if spooling and abs(shift.yaw) > settings.state.yaw_reset:
                 found += (Finding(Fault.TAKE_OFF_FAILED, f"before the lift-off the yaw jumped by {shift.yaw:.2f} rad"),)
             target = None if state.target is None else shifted(state.target, shift)
             state = state._replace(target=target, home=state_checks.home_after(state.home, shift))
