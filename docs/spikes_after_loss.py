@@ -47,7 +47,7 @@ def fly(path: str, craft: Airframe, share: float, seed: int) -> tuple[dict[str, 
     rotor = environment.read(slice(dynamics.LOST, dynamics.LOST + 4)).argmax(1)
     all_spikes = np.array(spikes)[:, kept]
     spans = {
-        name: all_spikes[int((FAILS_AT + low) * RATE_HZ) : int((FAILS_AT + high) * RATE_HZ)].mean(0)
+        name: all_spikes[round((FAILS_AT + low) * RATE_HZ) : round((FAILS_AT + high) * RATE_HZ)].mean(0)
         for name, (low, high) in SPANS.items()
     }
     return spans, rotor[kept], list(policy.sizes[1:-1])

@@ -1,9 +1,9 @@
 """From where to where the protocols draw an airframe."""
 
 import dataclasses
+from typing import Any
 
-import yaml
-
+from spike_ctrl._files import yaml_file
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
@@ -22,8 +22,9 @@ def ranges(layout: str, given: str | None) -> AirframeRanges:
     if given is None:
         return ANY[layout]
     try:
-        named = yaml.safe_load(f"{{{given}}}")
-    except yaml.YAMLError:
-        raise UsageError(f"--ranges: found {given!r}, wanted YAML such as 'dead_time: [0, 0.04], trim: 0'") from None
+        named: Any = yaml_file.parse(f"{{{given}}}".encode(), "--ranges")
+    except UsageError as error:
+        wanted = "YAML such as 'dead_time: [0, 0.04], trim: 0'"
+        raise UsageError(f"--ranges: found {given!r}, wanted {wanted} ({error})") from None
     found = airframe_sampler.from_dict(named, "--ranges")
     return dataclasses.replace(ANY[layout], **{name: getattr(found, name) for name in named})

@@ -55,6 +55,8 @@ def test_ranges_that_are_given_take_the_place_of_the_layouts_own():
     [
         (["--ranges", "tirm: 0"], "--ranges: unknown key 'tirm'; did you mean 'trim'?"),
         (["--ranges", "trim: ["], "--ranges: found 'trim: [', wanted YAML such as"),
+        (["--ranges", "trim: 0, trim: 1"], "key 'trim' is given twice"),
+        (["--ranges", "trim: 2001-99-99"], "--ranges: found 'trim: 2001-99-99', wanted YAML such as"),
         (["--ranges", "lag: [0.2, 0.1]"], "--ranges: lag: found (0.2, 0.1)"),
         (["--off-centre", "2"], "--off-centre: found 2, wanted 0 to 1"),
         (["--off-centre", "0.1", "--simulator", "l2f"], "wanted it in our simulator with --protocol airframes"),

@@ -33,13 +33,18 @@ def read(path: Path, kind: str) -> object:
         data = file.read(LONGEST + 1)
     if len(data) > LONGEST:
         raise UsageError(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
+    return parse(data, f"{kind} {path}")
+
+
+def parse(data: bytes, source: str) -> object:
+    """What YAML says. Raises UsageError, which begins with `source`, if it is no YAML or has a key twice."""
     try:
         return yaml.load(data.decode("utf-8"), _StrictLoader)
     except RecursionError:
-        raise UsageError(f"{kind} {path}: not valid YAML (nested too deep)") from None
+        raise UsageError(f"{source}: not valid YAML (nested too deep)") from None
     # dates, numbers and tags raise too
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as found:
-        raise UsageError(f"{kind} {path}: not valid YAML ({found})") from None
+        raise UsageError(f"{source}: not valid YAML ({found})") from None
 
 
 def leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:

@@ -54,10 +54,10 @@ def write(target: Path, paths: Sequence[Path], draw: Draw | None = None, namespa
     gathered = [told_run.read(run) for place, run in inside.items() if place not in named]
     models = [model_section.fly_model(path) for path, found in kinds if found == "model"]
     sections = [model_section.side_by_side(models)] if len(models) > 1 else []
-    point = "run_comparisons"
     if len(told) + len(gathered) > 1:
-        every = [*told.values(), *gathered]
-        sections += [plug_ins.load(point, name, "a report on several runs")(every) for name in plug_ins.names(point)]
+        for name in plug_ins.names("run_comparisons"):
+            compared = plug_ins.load("run_comparisons", name, "a report on several runs")
+            sections.append(compared([*told.values(), *gathered]))
     elif gathered:
         sections.append(run_section.section(gathered[0]))
     flown = iter(models)
