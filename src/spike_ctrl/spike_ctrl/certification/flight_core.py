@@ -107,6 +107,9 @@ class FlightCore:
         trimmed = self.scenario.stream is not None  # it has hovered: it tilts, and the guide has integrated what holds it
         wind = self.scenario.wind if trimmed else (0.0, 0.0, 0.0)
         self.vehicle.begin_in_the_air(start.position, wind)
+        if self.scenario.begin <= 0:  # thrown: the estimator and its sensors know of no earlier motion
+            self.plant.act(0.0)
+            self.vehicle.begin_as_thrown()
         self.memory = self.memory._replace(target=start, last_airborne=0.0)
         begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
         ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
@@ -122,7 +125,7 @@ class FlightCore:
         self.companion.begin(asks_time=scenario.stream is not None)
         clock.at(0.003, self._supervise)
         if scenario.phase in (FLIGHT, LANDING) and not scenario.grounded:
-            clock.at(ENGAGE, self._engage)
+            clock.at(min(ENGAGE, self._begin), self._engage)
         clock.at(scenario.lands, self.requests.append, Request.LAND)
         for at, by, turn in scenario.resets:
             clock.at(at, vehicle.estimator.jump, by, turn)

@@ -3,7 +3,7 @@
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
 faults of the state that agree with themselves, which nothing on board can see; those and the autopilot's own estimate are
 counted apart. FIRST holds the kinds of the certificates until November 2026, whose seeds draw the same faults again. No seed
-draws `rotor` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
+draws `rotor` or `thrown` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
 """
 
 import math
@@ -14,11 +14,12 @@ import numpy as np
 PLACES = ("policy", "guide", "link", "process", "operator", "state", "plant", "unseen")
 FIRST_FAMILIES = ("none", *PLACES, "pair")
 SEEDED = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")  # of which each seed has its own
-FAMILIES = (*SEEDED, "rotor")
+FAMILIES = (*SEEDED, "rotor", "thrown")
 UNPROMISED = ("unseen", "autopilot")  # of which a vehicle is not promised to stay in its cage
 TAKE_OFF, HAND_OVER, GUIDED, FLIGHT, LANDING = PHASES = ("take-off", "hand-over", "guide alone", "flight", "landing")
 SHADOWED, WITH_GUIDE = (HAND_OVER, GUIDED, FLIGHT), (TAKE_OFF, HAND_OVER, GUIDED, FLIGHT)
 AFTER, SLOWLY = 7.0, 70.0  # s that a flight goes on after its fault has begun: until it has shown itself
+THROWN_START = "from_the_start"  # the kind that begins a flight
 PAIRED = ("policy", "guide", "link", "process", "operator", "plant")  # faults that two of which come at once
 
 
@@ -210,6 +211,11 @@ _ADDED: Kinds = {
         "weakened": FaultRange((0.3, 0.5), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
         "mostly_lost": FaultRange((0.5, 0.95), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
         "gone": FaultRange((1.0, 1.0), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
+    },
+    "thrown": {
+        "spun": FaultRange((3.0, 15.0), row=50, phases=SHADOWED, unit="rad/s more, by a blow"),
+        "knocked": FaultRange((0.2, 1.0), row=50, phases=SHADOWED, unit="of 3 m/s and 15 rad/s more, by a blow"),
+        THROWN_START: FaultRange((0.2, 1.0), row=50, phases=(GUIDED, FLIGHT), unit="of 3 m/s and 15 rad/s, any attitude"),
     },
 }
 KINDS: Kinds = {place: FIRST.get(place, {}) | _ADDED.get(place, {}) for place in (*PLACES, *FAMILIES[len(FIRST_FAMILIES) :])}

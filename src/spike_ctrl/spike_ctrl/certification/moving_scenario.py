@@ -142,7 +142,8 @@ def draw_whole(
     kinds = [str(dice.choice(sorted(KINDS[place]))) for place in places]
     usual = (FLIGHT,) if len(kinds) == 2 else (FLIGHT, FLIGHT, GUIDED, HAND_OVER, LANDING)
     phase = str(dice.choice(injected_fault.phases(places[0], kinds[0]) if len(kinds) == 1 else usual))
-    grounded = phase in BEGINS or (phase == FLIGHT and dice.random() < GROUNDED)
+    thrown = injected_fault.THROWN_START in kinds
+    grounded = phase in BEGINS or (phase == FLIGHT and dice.random() < GROUNDED and not thrown)
     plain = draw(seed, cage, envelope, "none", off)
     start, aims = plain.start, plain.aims
     if grounded:
@@ -153,6 +154,8 @@ def draw_whole(
     moves = float(dice.choice([aim.at for aim in aims[:2]]))
     strikes = {**BEGINS, LANDING: (lands, lands + 6.0)}.get(phase, (moves, moves + 3.0))
     at = float(dice.uniform(*strikes)) if kinds else aims[0].at + HEALTHY - injected_fault.AFTER
+    if thrown:  # as high as may be, where it can be caught
+        at, start = 0.0, (start[0], start[1], cage.laid((0.0, 0.0, 0.0)).box[1][2])
     faults = _faults(places, kinds, at, dice)
     for n in range(len(aims)) if dice.random() < 0.5 else ():
         if isinstance(course := aims[n].course, SetPoint):

@@ -5,9 +5,11 @@ And what becomes of the autopilot's own estimate, by which its own modes fly.
 
 import math
 
+import numpy as np
+
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification.flight_parts import VirtualClock
-from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.certification.injected_fault import THROWN_START, InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.sim import dynamics
@@ -17,6 +19,7 @@ from spike_ctrl.simulated_px4.plant import TICK, Plant
 SAGS, TURNS = 10.0, 6.0  # s until the thrust has sagged; s of a turn of the wind
 STEADILY = ("sags", "wind_turns", "one_rotor_weaker")  # they change all the time
 FALLS_OVER = 0.5  # s, most that the thrust of a lost rotor falls for
+MOST_THROWN, MOST_TURNED = 3.0, 15.0  # m/s; rad/s
 
 
 class PlantInjection:
@@ -28,16 +31,16 @@ class PlantInjection:
         self.wind = tuple(w * plant.airframe.mass for w in scenario.wind)
         self.faults = scenario.struck("plant")
         self.changes = sorted({time for f in self.faults for time in (f.at, f.until) if time < math.inf})
-        self.rotors = scenario.struck("rotor")
+        self.strokes = scenario.struck("rotor", "thrown")
         self.steady = [fault for fault in self.faults if fault.kind in STEADILY]
         self.nominal = dynamics.read(plant.buffer, dynamics.PLANT_ROWS, 1)[0]
         self._write(0.0)
 
     def act(self, now: float) -> None:
         """What has changed by `now` (s)."""
-        for fault in self.rotors if self.rotors and now >= self.rotors[0].at else ():
-            self.plant.lose_rotor(fault.axis, fault.size, FALLS_OVER * abs(fault.direction[2]))
-            self.rotors = []
+        for fault in self.strokes if self.strokes and now >= self.strokes[0].at else ():
+            self._strike(fault)
+            self.strokes = []
         if self.changes and now >= self.changes[0]:
             self.changes.pop(0)
             self._write(now)
@@ -47,6 +50,18 @@ class PlantInjection:
     def air(self, now: float) -> list[float]:
         """Force (N) of the air but for gusts."""
         return list(self.wind)
+
+    def _strike(self, fault: InjectedFault) -> None:
+        """A rotor fails, or the vehicle is struck or thrown where it is."""
+        plant, state = self.plant, self.plant.state
+        if fault.place == "rotor":
+            plant.lose_rotor(fault.axis, fault.size, FALLS_OVER * abs(fault.direction[2]))
+            return
+        attitude, turning = random_directions(fault.seed)
+        turn, speed = (fault.size, 0.0) if fault.kind == "spun" else (fault.size * MOST_TURNED, fault.size * MOST_THROWN)
+        rates = [r + turn * t for r, t in zip(state.rates, turning, strict=True)]
+        velocity = [v + speed * d for v, d in zip(state.velocity, fault.direction, strict=True)]
+        plant.throw(attitude if fault.kind == THROWN_START else state.quaternion, velocity, rates)
 
     def _write(self, now: float) -> None:
         force, moment, rows = self.air(now), [0.0, 0.0, 0.0], self.nominal.copy()
@@ -76,6 +91,13 @@ class PlantInjection:
                 rows[thrust] *= 1 - fault.size * min((now - fault.at) / SAGS, 1.0)
         dynamics.write(self.plant.buffer, dynamics.PLANT_ROWS, rows[None])
         dynamics.write(self.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, *moment]])
+
+
+def random_directions(seed: int) -> tuple[list[float], list[float]]:
+    """Unit vectors, uniform on their spheres: a quaternion (so an attitude uniform on SO(3)), and an axis."""
+    dice = np.random.default_rng(seed)
+    attitude, axis = (drawn / np.linalg.norm(drawn) for drawn in (dice.standard_normal(4), dice.standard_normal(3)))
+    return attitude.tolist(), axis.tolist()
 
 
 def mislead(fault: InjectedFault, estimator: Estimator, clock: VirtualClock) -> None:

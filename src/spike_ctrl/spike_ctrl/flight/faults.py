@@ -76,7 +76,7 @@ class Fault(Enum):
     # The guide
     GUIDE_SILENT = 40, (17,), Rung.HOLD, "the guide does not answer and could not take over"
     # The flight
-    ENVELOPE = 50, (12,), Rung.GUIDE, "tilt, rate, speed, height or error left the envelope", "settles", "strays"
+    ENVELOPE = 50, (12, 50), Rung.GUIDE, "tilt, rate, speed, height or error left the envelope", "settles", "strays"
     NOT_RECOVERED = 51, (12, 34), Rung.HOLD, "the guide did not recover in time"
     CAGE_NEAR = 52, (34,), Rung.GUIDE, "the vehicle is close to the wall of the cage", "settles", "strays"
     CAGE_LEFT = 53, (34,), Rung.HOLD, "the vehicle is outside the cage", "strays"

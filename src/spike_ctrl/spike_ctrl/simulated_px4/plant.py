@@ -130,6 +130,10 @@ class Plant:
         dynamics.write(self.buffer, dynamics.FALLS_OVER, [over])
         dynamics.write(self.buffer, dynamics.CLOCK, [0.0])
 
+    def throw(self, quaternion: Sequence[float], velocity: Sequence[float], rates: Sequence[float]) -> None:
+        """Give it another attitude, velocity (m/s) and body rates (rad/s) where it is; its rotors turn on."""
+        dynamics.write(self.buffer, slice(QUATERNION, ROTORS), [[*quaternion, *velocity, *rates]])
+
     def blow(self, north: float, east: float) -> None:
         """Wind from north and east (m/s) from now on: by the airframe's linear drag it acts as flight against it would."""
         drag = self.airframe.linear_drag

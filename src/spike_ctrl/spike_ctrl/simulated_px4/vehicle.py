@@ -104,6 +104,11 @@ class Vehicle:
         self.land_detector.landed = False
         self.take(RateCommand(parameter_rules.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
 
+    def begin_as_thrown(self) -> None:
+        """After `begin_in_the_air` and `plant.throw`: its estimator follows that motion from the start."""
+        self.truth = self.plant.state
+        self.estimate = self.estimator.advance(self.truth, False, self.parameters)
+
     def receive(self, port: str, data: bytes, now: float) -> Packets:
         """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC does at once, where it is a question.
 
