@@ -105,7 +105,7 @@ class Flight:
 
     def __init__(self, app, craft, position=HOVER):
         self.app, self.craft = app, craft
-        self.buffer = dynamics.allocate(1, craft)
+        self.buffer, self.extension = dynamics.allocate(1, craft), dynamics.extension(craft, 1e-3, fails=True)
         dynamics.write(self.buffer, slice(0, 3), [position])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, np.full((1, 4), craft.hover))
         self.setpoint, self.control, self.tick = hover_setpoint(), Control(), 0
@@ -125,6 +125,10 @@ class Flight:
     def state(self):
         return dynamics.read(self.buffer, dynamics.STATE_ROWS, 1)[0].astype(float)
 
+    def lose(self, rotor, share):
+        """Rotor number `rotor` loses this share of its thrust from now on."""
+        dynamics.lose_rotor(self.buffer, rotor, share)
+
     def fly(self, seconds):
         """Fly on. Gives positions (ticks, 3) and phases (ticks,)."""
         positions, phases = [], []
@@ -141,7 +145,7 @@ class Flight:
             if self.answers and self.tick % 10 == 3:  # the task needs 3 ms
                 self.app.snn_answer_one()
             dynamics.write(self.buffer, dynamics.COMMAND_ROWS, [self._speeds()])
-            dynamics.step(self.buffer, np.float32(1e-3), dynamics.geometry(self.craft))
+            dynamics.step(self.buffer, np.float32(1e-3), dynamics.geometry(self.craft), self.extension)
             self.tick += 1
             positions.append(self.state()[:3])
             phases.append(self.read("phase"))

@@ -26,13 +26,15 @@ FLASH_KB, RAM_KB, CORE_COUPLED_KB = 1008, 128, 64
 MEMORIES = {"Flash": 1024 * FLASH_KB, "RAM": 1024 * RAM_KB, "CCM": 1024 * CORE_COUPLED_KB}
 """Bytes of each, by the name that the firmware's make prints."""
 _USED = re.compile(r"\|\s*(\d+)/")
+SPINS = "33.0f"  # rad/s; the gyro measures up to 2000 deg/s, 34.9 rad/s
 PERIOD_SHARE = 0.6  # a step may take so much of the control period in its worst case
 LIMITS = {
     "SHADOW_STEPS": ("50", "good answers in a row before the policy takes over"),
     "DEADLINE_MS": ("25", "age of the state that was last answered"),
     "LEAST_HEIGHT": ("0.25f", "m; the policy takes over above it"),
     "LEAST_COSINE": ("0.17f", "of the tilt: 80 degrees"),
-    "MOST_RATE": ("20.0f", "rad/s, about any axis"),
+    "MOST_RATE": ("20.0f", "rad/s, roll and pitch"),
+    "MOST_YAW_RATE": ("20.0f", "rad/s; a policy that flies with a lost rotor may spin as fast as the gyro measures"),
     "MOST_DISTANCE": ("1.5f", "m, from the set-point"),
     "MOST_DISAGREEMENT": (
         "0.35f",
@@ -64,7 +66,7 @@ def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -
     made = {f"src/{file}": _text(file) for file in FIXED} | {
         "src/policy.h": written.files["policy.h"].replace("\n#endif\n", f"\n{_SPIKES_DECLARED}\n#endif\n"),
         "src/policy.c": written.files["policy.c"] + _spikes(contract.sizes),
-        "src/snn_config.h": _config(airframe, duty, weights_id(found)),
+        "src/snn_config.h": _config(airframe, duty, weights_id(found), _limits(found)),
         "src/Kbuild": _text("src_Kbuild"),
         "README.md": _readme(name, found, form, written, airframe, duty),
     }
@@ -142,8 +144,14 @@ def weights_id(found: Checkpoint) -> int:
     return int(found.manifest.sha256[:8], 16)
 
 
-def _config(airframe: Airframe, duty: bool, weights: int) -> str:
-    limits = "\n".join(f"#define SNN_{key} {value} /* {why} */" for key, (value, why) in LIMITS.items())
+def _limits(found: Checkpoint) -> dict[str, tuple[str, str]]:
+    """LIMITS of this policy: with a lost rotor a quadrotor has to yaw, and the PID controller cannot fly it."""
+    turns = {"MOST_YAW_RATE": (SPINS, LIMITS["MOST_YAW_RATE"][1])}
+    return LIMITS | (turns if found.manifest.contract.lost_rotor else {})
+
+
+def _config(airframe: Airframe, duty: bool, weights: int, limits: dict[str, tuple[str, str]]) -> str:
+    defined = "\n".join(f"#define SNN_{key} {value} /* {why} */" for key, (value, why) in limits.items())
     curve = "\n".join(f"#define SNN_CURVE_{i} {value:#.9g}f" for i, value in enumerate(airframe.thrust_curve))
     meaning = "u is the motors' duty" if duty else "u is the normalised rotor speed of the thrust curve"
     return f"""/* Written by spike-ctrl export; do not edit. Airframe {airframe.name}. */
@@ -156,7 +164,7 @@ def _config(airframe: Airframe, duty: bool, weights: int) -> str:
 /* Thrust of a rotor, N: curve 0 + curve 1 u + curve 2 u^2. */
 {curve}
 
-{limits}
+{defined}
 
 #endif
 """
@@ -194,7 +202,7 @@ firmware's battery compensation delivers it, up to what the voltage can give."""
 def _readme(
     name: str, found: Checkpoint, form: c_source.Form, written: c_source.CSource, airframe: Airframe, duty: bool
 ) -> str:
-    plain = {key: value.rstrip("f") for key, (value, _) in LIMITS.items()}
+    limits = {key: (value.rstrip("f"), why) for key, (value, why) in _limits(found).items()}
     return Template(_text("README.md.in")).substitute(
         name=name,
         airframe=airframe.name,
@@ -207,8 +215,8 @@ def _readme(
         ram=RAM_KB,
         longest=f"{1e3 * worst_seconds(found):.2f}",
         most=f"{1e3 * PERIOD_SHARE / RATE_HZ:.0f}",
-        height=plain["LEAST_HEIGHT"],
-        shadow=plain["SHADOW_STEPS"],
+        height=limits["LEAST_HEIGHT"][0],
+        shadow=limits["SHADOW_STEPS"][0],
         meaning=_MEANING[duty],
-        limits="\n".join(f"| `SNN_{key}` | {plain[key]} | {why} |" for key, (_, why) in LIMITS.items()),
+        limits="\n".join(f"| `SNN_{key}` | {value} | {why} |" for key, (value, why) in limits.items()),
     )

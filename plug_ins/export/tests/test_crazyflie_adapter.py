@@ -117,7 +117,7 @@ def test_no_motor_is_asked_for_more_than_the_voltage_gives(app):
 
 def test_a_policy_with_a_battery_commands_the_duty(tmp_path, loaded, crazyflie):
     made = crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie)
-    made["src/snn_config.h"] = crazyflie_app._config(crazyflie, True, 0)
+    made["src/snn_config.h"] = crazyflie_app._config(crazyflie, True, 0, crazyflie_app.LIMITS)
     app, volts = ctypes.CDLL(str(compiled(tmp_path, made))), 3.3
     action = np.array([0.0, 0.2, 0.7, 1.0])  # the last one is .15 N by the firmware's fit, more than its THRUST_MAX
     duty = [compensated(force, volts) for force in forces(app, action, volts)]

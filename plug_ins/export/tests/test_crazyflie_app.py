@@ -1,15 +1,20 @@
 """The Crazyflie's app flown at 1000 Hz on the project's dynamics, compiled against a stand-in of the firmware's headers.
 
 - take-over in the air after the shadow, a step of the set-point, hand-back
+- a rotor fails: a policy whose contract says so flies on, also where it has to spin
 - faults: no answer, a state that is no number, tilt, body rate, distance, disagreement; the stock controller flies at once
 """
 
 import ctypes
+import shutil
 
 import numpy as np
 import pytest
 from compiled_crazyflie_app import Flight, compiled, error, hover_setpoint
 
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl_export import c_native, crazyflie_app
 from spike_ctrl_export.c_source import Form
@@ -95,6 +100,42 @@ def test_a_body_rate_beyond_the_limit_ends_it_in_the_same_tick(app, crazyflie):
     dynamics.write(flight.buffer, dynamics.RATES + 2, [21.0])
     _, phases = flight.fly(0.001)
     assert phases[0] == FAULT and flight.read("fault") == RATE and flight.control.mode == 0
+
+
+@pytest.fixture(scope="module")
+def flies_on(tmp_path_factory):
+    """A flight of the app with a policy that flies with a lost rotor; its airframe."""
+    found, craft = (
+        checkpoint.load(resources.find("models", "crazyflie_any_rotor.safetensors")),
+        airframe.load("crazyflie_drag"),
+    )
+    folder = tmp_path_factory.mktemp("lost")
+    library = compiled(folder, crazyflie_app.app(found, "crazyflie_any_rotor", Form(), craft))
+
+    def fly(number):
+        return Flight(ctypes.CDLL(shutil.copy(library, folder / f"{number}.so")), craft, [0.0, 0.0, 2.0])
+
+    return fly
+
+
+@pytest.mark.parametrize(("share", "farthest", "turns"), [(0.4, 0.15, False), (0.7, 1.0, True)])
+def test_a_policy_that_flies_with_a_lost_rotor_flies_on_and_may_spin(flies_on, share, farthest, turns):
+    flight = flies_on(share)
+    flight.setpoint = hover_setpoint([0.0, 0.0, 2.0])
+    flight.enable()
+    flight.fly(2.0)
+    flight.lose(1, share)
+    positions, phases = flight.fly(6.0)
+    assert set(phases) == {COMMAND} and flight.control.mode == 1
+    assert error(flight, positions).max() < farthest and error(flight, positions)[-1000:].max() < 0.15
+    assert (abs(flight.state()[12]) > 5.0) == turns
+
+
+def test_a_policy_that_never_met_a_lost_rotor_is_taken_back(app, crazyflie):
+    flight = in_command(app, crazyflie)
+    flight.lose(1, 0.7)
+    _, phases = flight.fly(0.5)
+    assert phases[-1] == FAULT and flight.read("fault") in (TILT, RATE)
 
 
 def test_a_set_point_out_of_reach_is_flown_by_the_stock_controller(app, crazyflie):

@@ -49,6 +49,11 @@ class Body:
         x, y, z = ((b - a) / self.dt for a, b in zip(before, after, strict=True))
         self._acceleration = (x, y, z)
 
+    def lose_rotor(self, rotor: int, share: float) -> None:
+        """Rotor number `rotor` of the airframe loses this share of its thrust from now on."""
+        self._extension = dynamics.extension(self.airframe, self.dt, fails=True)
+        dynamics.lose_rotor(self.buffer, rotor, share)
+
     @property
     def motion(self) -> BodyMotion:
         """The motion. Its acceleration is the mean over the last step, as an integrating accelerometer measures it."""

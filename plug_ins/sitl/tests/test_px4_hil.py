@@ -23,6 +23,7 @@ from refusal import refused
 
 from spike_ctrl import airframe
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.simulated_px4.vehicle_settings import parse_failure
 from spike_ctrl_sitl import px4_environment
 from spike_ctrl_sitl.px4_hil.simulation import Simulation, SimulationError
 
@@ -142,6 +143,19 @@ def test_only_the_answer_to_the_newest_sample_ends_the_waiting(craft):
         assert simulation.waiting is waiting
     simulation.advance()
     assert simulation.waiting
+
+
+def test_a_rotor_that_fails_in_the_air_lets_the_vehicle_fall_to_its_corner_and_one_on_the_ground_waits(craft):
+    firmware = Firmware()
+    simulation = Simulation(craft, noise=0, failure=parse_failure("rotor:2:100:0.4"))
+    flown(firmware, simulation, 200, (0.0,) * 4)
+    assert not simulation.failed  # it stands
+    flown(firmware, simulation, 300, (0.7,) * 4)
+    lifted, height = simulation._lifted_at, simulation.body.motion.position[2]
+    assert simulation.failed and height > 0.1 and lifted > 0.8
+    rates = firmware.last("HIL_SENSOR")
+    assert rates.xgyro > 0.5 and rates.ygyro > 0.5  # FRD: the second rotor is back-right: rolls right, nose up
+    assert rates.zgyro * craft.rotor_spin[1] > 0  # FRD: without its drag torque the body turns with that rotor
 
 
 def test_equal_seeds_give_equal_bytes(craft):
@@ -272,6 +286,7 @@ def test_a_px4_that_closes_the_connection_is_named(fly):
         (["--px4-hil", "tcp:4560", "--rate", "100"], "--rate: found 100, wanted 250 to 500"),
         (["--px4-hil", "tcp:4560", "--set", "COM_OF_LOSS_T=1"], "--set: found with --px4-hil"),
         (["--px4-hil", "tcp:4560", "--home", "91,0,0"], "--home: found '91,0,0'"),
+        (["--px4-hil", "tcp:0", "--fault", "rotor:5:40"], "fault: found 'rotor:5:40', wanted rotor:NUMBER:PERCENT"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(arguments, complaint, capsys):

@@ -94,12 +94,6 @@ bool controllerOutOfTreeTest() { return controllerPidTest(); }
 /* Mean force, 1 = THRUST_MAX, of a stock command, which is in the legacy mode: 0 to UINT16_MAX. */
 static float mean_force(const control_t *control) { return control->thrust / (float)UINT16_MAX; }
 
-static float largest(float a, float b, float c)
-{
-    const float ab = fabsf(a) > fabsf(b) ? fabsf(a) : fabsf(b);
-    return ab > fabsf(c) ? ab : fabsf(c);
-}
-
 void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const sensorData_t *sensors, const state_t *state,
                          const stabilizerStep_t tick)
 {
@@ -144,7 +138,8 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
         .finite = finite && last.finite,
         .age_ms = tick - last.tick,
         .cosine = 1.0f - 2.0f * (q->x * q->x + q->y * q->y),
-        .rate = RADIANS_PER_DEGREE * largest(sensors->gyro.x, sensors->gyro.y, sensors->gyro.z),
+        .rate = RADIANS_PER_DEGREE * fmaxf(fabsf(sensors->gyro.x), fabsf(sensors->gyro.y)),
+        .yaw_rate = RADIANS_PER_DEGREE * fabsf(sensors->gyro.z),
         .distance = sqrtf(dx * dx + dy * dy + dz * dz),
         .height = state->position.z,
         .disagreement = 0.25f * (forces[0] + forces[1] + forces[2] + forces[3]) - mean_force(&stock),

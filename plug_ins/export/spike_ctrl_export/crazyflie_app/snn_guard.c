@@ -12,7 +12,7 @@ static snn_fault found(const snn_guard *guard, const snn_view *seen)
         return SNN_DEADLINE;
     if (!(seen->cosine >= SNN_LEAST_COSINE))
         return SNN_TILT;
-    if (!(seen->rate <= SNN_MOST_RATE))
+    if (!(seen->rate <= SNN_MOST_RATE && seen->yaw_rate <= SNN_MOST_YAW_RATE))
         return SNN_RATE;
     if (!(seen->distance <= SNN_MOST_DISTANCE))
         return SNN_DISTANCE;

@@ -17,7 +17,7 @@ typedef enum {
     SNN_DEADLINE = 1,     /* the last answer is older than SNN_DEADLINE_MS */
     SNN_NOT_FINITE = 2,   /* a state or an answer that is no number */
     SNN_TILT = 3,         /* the body's z axis is lower than SNN_LEAST_COSINE */
-    SNN_RATE = 4,         /* a body rate above SNN_MOST_RATE */
+    SNN_RATE = 4,         /* a body rate above SNN_MOST_RATE or SNN_MOST_YAW_RATE */
     SNN_DISTANCE = 5,     /* farther from the set-point than SNN_MOST_DISTANCE */
     SNN_DISAGREEMENT = 6  /* mean force differs from the stock controller's by SNN_MOST_DISAGREEMENT, over half a second */
 } snn_fault;
@@ -29,7 +29,8 @@ typedef struct {
     bool finite;        /* state and last answer are numbers */
     uint32_t age_ms;    /* of the state that was last answered */
     float cosine;       /* of the tilt */
-    float rate;         /* rad/s, the largest */
+    float rate;         /* rad/s, the larger of roll and pitch */
+    float yaw_rate;     /* rad/s, either way */
     float distance;     /* m, to the set-point */
     float height;       /* m */
     float disagreement; /* mean force, 1 = THRUST_MAX, policy minus stock controller */

@@ -22,12 +22,14 @@ from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.mavlink import Reader, Writer
 from spike_ctrl.simulated_px4.telemetry import MOTOR_ORDER
+from spike_ctrl.simulated_px4.vehicle_settings import RotorFailure
 from spike_ctrl_sitl.motor_body import Body, BodyMotion
 from spike_ctrl_sitl.px4_hil.sensors import Fix, Place, Reading, Sensors, geodetic, specific_force
 
 # HIL_SENSOR.fields_updated: PX4 takes a sensor only where all of its bits are set
 ACCELEROMETER, GYRO, MAGNETOMETER, BAROMETER = 0b111, 0b111 << 3, 0b111 << 6, 1 << 9 | 1 << 11 | 1 << 12
 SLOW_RATE, GPS_RATE, TRUTH_RATE = 50.0, 8.0, 125.0  # Hz: magnetometer and barometer; GPS; true state
+AIRBORNE = 0.1  # m
 LOCKSTEP = 1  # HIL_ACTUATOR_CONTROLS.flags
 RATES = (250.0, 500.0)  # Hz, lowest and highest rate of the samples
 
@@ -37,10 +39,17 @@ class SimulationError(RuntimeError):
 
 
 class Simulation:
-    """One airframe under PX4's motor commands. rate: Hz, of the samples. noise: factor of the noise of all sensors."""
+    """One airframe under PX4's motor commands.
 
-    def __init__(self, airframe: Airframe, rate: float = 250.0, seed: int = 0, noise: float = 1.0, place: Place = Place()):
+    rate: Hz, of the samples. noise: factor of the noise of all sensors. failure: of a rotor, so long after the lift-off.
+    """
+
+    def __init__(
+        self, airframe: Airframe, rate: float = 250.0, seed: int = 0, noise: float = 1.0, place: Place = Place(),
+        failure: RotorFailure | None = None,
+    ) -> None:  # fmt: skip
         self.rate, self.place = rate, place
+        self.failure, self.failed = failure, False
         if airframe.dead_time:
             raise UsageError(f"airframe {airframe.name}: dead_time: found {airframe.dead_time:g} s, wanted 0 beside PX4")
         self.body = Body(airframe, 1 / rate, math.pi / 2)
@@ -49,6 +58,7 @@ class Simulation:
         self.armed = self.begun = False  # begun: PX4's controllers run, and it answers every sample
         self.commands = (0.0, 0.0, 0.0, 0.0)  # in the airframe's order
         self.farthest = 0.0  # m from the start
+        self._lifted_at = 0.0  # s
         self._answered = 0  # the newest sample that PX4 has answered
         self._reader = Reader(set(_TAKE), stream=True)
         self._writer = Writer(dialect.SYSTEM, 200)
@@ -81,6 +91,11 @@ class Simulation:
         self.ticks += 1
         motion = self.body.motion
         self.farthest = max(self.farthest, math.hypot(*motion.position))
+        if motion.position[2] < AIRBORNE:
+            self._lifted_at = self.now
+        if (failure := self.failure) is not None and not self.failed and self.now - self._lifted_at >= failure.after:
+            self.failed = True
+            self.body.lose_rotor(failure.rotor, failure.share)
         found = []
         if self._is_due("gps", 1 / GPS_RATE):
             found.append(hil_gps(self.sensors.fix(motion), self.now))

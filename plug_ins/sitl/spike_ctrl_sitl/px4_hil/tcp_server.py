@@ -63,7 +63,7 @@ def serve(
     Until PX4's first answer its startup script runs; in this time the simulation is at least as fast as the clock. Raises
     SimulationError where PX4 closes the connection, stops answering, or is not built for lockstep.
     """
-    begin, armed, begun = clock(), False, False
+    begin, armed, begun, failed = clock(), False, False, False
     while not stop():
         _hear(simulation, connection, 0.0)
         _answer(simulation, connection, clock, pace, stop)
@@ -73,6 +73,9 @@ def serve(
         if simulation.armed != armed:
             armed = simulation.armed
             say(f"{simulation.now:.2f} s: {'armed' if armed else 'disarmed'}")
+        if simulation.failed and not failed:
+            failed = True
+            say(f"{simulation.now:.2f} s: {simulation.failure}")
         speed = pace.speed if begun else max(pace.speed, 1.0)
         if speed:
             due = begin + simulation.now / speed

@@ -2,6 +2,7 @@
 
 spike-ctrl vehicle --px4-hil tcp:4560
 spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500 --speed 0 --rate 500        # as fast as PX4 answers
+spike-ctrl vehicle --px4-hil tcp:4560 --fault rotor:2:20           # 12 s after the lift-off a rotor loses a fifth
 eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl none_iris   # in PX4's folder
 """
 
@@ -14,6 +15,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import stop_signals
 from spike_ctrl.cli.vehicle import DEFAULTS
 
+PX4S_OWN = {name: default for name, default in DEFAULTS.items() if name != "fault"}
 OURS = {"rate": 250.0, "home": None, "patience": 5.0, "px4_environment": False}
 
 
@@ -35,7 +37,7 @@ def run(options: argparse.Namespace) -> int | None:
     from spike_ctrl import airframe
     from spike_ctrl.simulated_px4.vehicle_settings import VehicleSettings
 
-    refused = (DEFAULTS, "with --px4-hil, wanted without: PX4 has its own")
+    refused = (PX4S_OWN, "with --px4-hil, wanted without: PX4 has its own")
     if not options.px4_hil:
         refused = (OURS, "without --px4-hil, wanted with it")
     else:
@@ -51,6 +53,7 @@ def run(options: argparse.Namespace) -> int | None:
 
 def _serve(options, craft) -> int:
     """Fly until a signal (0) or until PX4 is gone (1)."""
+    from spike_ctrl.simulated_px4.vehicle_settings import parse_failure
     from spike_ctrl_sitl import px4_environment
     from spike_ctrl_sitl.px4_hil import sensors, tcp_server
     from spike_ctrl_sitl.px4_hil.simulation import RATES, Simulation, SimulationError
@@ -61,7 +64,8 @@ def _serve(options, craft) -> int:
         return 0
     stop = stop_signals()
     place = sensors.parse_place(options.home) if options.home is not None else sensors.Place()
-    simulation = Simulation(craft, options.rate, options.seed, options.noise, place)
+    failure = parse_failure(options.fault) if options.fault else None
+    simulation = Simulation(craft, options.rate, options.seed, options.noise, place, failure)
     listener = tcp_server.listen(options.px4_hil, options.instance)
     print(f"airframe {craft.name}", flush=True)
     Simulation(craft, options.rate).advance()

@@ -121,6 +121,13 @@ def geometry(airframe: Airframe) -> Floats:
     return np.array([*airframe.rotor_x, *airframe.rotor_y, *airframe.rotor_spin], np.float32)
 
 
+def lose_rotor(buffer: Floats, rotor: int, share: float, over: float = 0.0) -> None:
+    """Every vehicle's rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds."""
+    write(buffer, LOST + rotor, [share])
+    write(buffer, FALLS_OVER, [over])
+    write(buffer, CLOCK, [0.0])
+
+
 def rows(buffer: Floats) -> Floats:
     """The buffer as a view (blocks, ROWS, LANES)."""
     return buffer.reshape(-1, ROWS, LANES)

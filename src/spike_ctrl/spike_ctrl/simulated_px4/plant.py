@@ -126,9 +126,7 @@ class Plant:
             self._extension = dynamics.extension(self.airframe, TICK, fails=True)
             limits = np.array([*self._constants[4][:4], math.inf])
             self._constants = *self._constants[:3], self._extension, limits, self._earlier
-        dynamics.write(self.buffer, dynamics.LOST + rotor, [share])
-        dynamics.write(self.buffer, dynamics.FALLS_OVER, [over])
-        dynamics.write(self.buffer, dynamics.CLOCK, [0.0])
+        dynamics.lose_rotor(self.buffer, rotor, share, over)
 
     def throw(self, quaternion: Sequence[float], velocity: Sequence[float], rates: Sequence[float]) -> None:
         """Give it another attitude, velocity (m/s) and body rates (rad/s) where it is; its rotors turn on."""
