@@ -11,10 +11,11 @@ import torch
 
 from spike_ctrl import airframe, plug_ins
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli.main import main
 from spike_ctrl.learn import device, resumption
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.critics import CriticInputs
-from spike_ctrl.learn.learner import Learner
+from spike_ctrl.learn.learner import METHODS, Learner
 from spike_ctrl.learn.off_policy import CRITICS
 from spike_ctrl.learn.replay_buffer import HISTORY, Sequences, privileged_size
 from spike_ctrl.learn.start_training import start
@@ -65,6 +66,16 @@ def test_kernels_for_a_card_come_from_the_plug_in_and_its_absence_is_told(two_ca
 def test_warp_is_refused_for_a_method_without_kernels_there():
     with pytest.raises(UsageError, match="device: found 'warp' in recipe ppo, wanted cpu"):
         Learner(recipes.find("ppo").on("warp"), AIRFRAME, 32, 0)
+
+
+def test_a_device_where_torch_adds_in_any_order_is_told_and_kernels_that_repeat_are_not(tmp_path, monkeypatch, capsys):
+    assert Learner(recipes.find("ppo"), AIRFRAME, 32, 0).repeats
+    monkeypatch.setattr(device, "resolve", lambda name: "cpu:0")  # for torch a device of its own name
+    arguments = ["--vehicles", "32", "--steps", "3200", "--device", "cpu:0", "--run", str(tmp_path / "run")]
+    assert main(["train", "ppo", *arguments]) == 0
+    assert "on cpu:0 the same seed may give another run: torch's operations there" in capsys.readouterr().out
+    monkeypatch.setattr(Learner, "_on_device", lambda learner: {"bptt": METHODS["bptt"]})
+    assert Learner(recipes.find("default"), AIRFRAME, 32, 0).repeats
 
 
 def test_a_run_goes_on_on_another_device(tmp_path):

@@ -105,7 +105,10 @@ def _begin_and_train(options: argparse.Namespace) -> int:
         begun = Run.resume(options.resume, named, clock=time.monotonic, **about)
     else:
         begun = start_training.start(**given)
-    print(f"run {begun.folder}: recipe {begun.learner.recipe.name}", flush=True)
+    learner = begun.learner
+    print(f"run {begun.folder}: recipe {learner.recipe.name}", flush=True)
+    if not learner.repeats:
+        print(f"on {learner.device} the same seed may give another run: torch's operations there may add in any order")
     return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
 
 

@@ -72,8 +72,9 @@ class Learner:
         self._others: Any = None if isinstance(self.actor, SpikingNetwork) else actors.other_networks()
         recipe.task.inserts()  # a wrong name is refused before anything flies
         methods = METHODS if self._others is None else METHODS | self._others.METHODS
-        if self.device != "cpu":
-            methods = {**methods, **self._on_device()}
+        kernels = self._on_device() if self.device != "cpu" else {}
+        methods = {**methods, **kernels}
+        self.repeats = self.device == "cpu" or bool(kernels)  # else torch's operations there may add in any order
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(methods, recipe, airframe, vehicles, seed, self.actor, self.generator)
         self.explorer = self.method if isinstance(self.method, Exploring) else None
