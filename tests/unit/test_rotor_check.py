@@ -93,11 +93,21 @@ def test_a_vehicle_that_is_a_fifth_stronger_or_weaker_and_one_with_a_steady_torq
         assert flown(name, seconds=1.2, thrust=thrust, torque=torque)[0] is None
 
 
+@pytest.mark.parametrize("name", CRAFTS)
+def test_a_rotor_whose_loss_vanishes_is_no_longer_lost_and_one_that_stays_weak_is(name):
+    told = []
+    assert flown(name, 1, 0.5, 1.6, whole=True, heals=0.3, told=told)[1].lost is None
+    shares = [known and min(known[0]) for since, known in told if since > 0.4]  # the guide hears of it
+    assert shares[0] < 1 and shares[-1] is None and shares.count(1.0) > 5
+    for share in (0.3, 0.5):
+        assert flown(name, 1, share, 1.6, whole=True)[1].lost.share == pytest.approx(share, abs=0.1)
+
+
 def test_commands_of_rates_are_not_judged():
     assert follow_rotors(RotorTrack(), STILL, (0.0,) * 4, RotorLimits()) == RotorTrack()
 
 
-def test_faults_wait_for_a_suspicion_for_a_short_time_and_for_a_lost_rotor_for_ever():
+def test_faults_wait_for_a_suspicion_for_a_short_time_and_while_a_rotor_is_lost():
     limits = RotorLimits()
     found = (Finding(Fault.ENVELOPE, "leans"), Finding(Fault.STATE_LOST, "none"))
     suspects = RotorTrack(last=STILL._replace(stamp=5.0 + limits.waits / 2), suspect=LostRotor(1, 0.5), since=5.0)

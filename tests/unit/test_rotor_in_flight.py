@@ -104,6 +104,14 @@ def test_in_a_descent_a_pilot_takes_over(who):
     assert core.moves[-1][1] is Rung.SILENT and "TAKEN_OVER" in core.moves[-1][2]
 
 
+@pytest.mark.slow
+def test_late_commands_that_look_like_a_lost_rotor_end_no_flight_on_the_ground():
+    who = monte_carlo.competitors(resources.find("models", "crazyflie_any_rotor_robust.safetensors"))
+    flown, core = flight_outcome.fly_scenario(monte_carlo.scenario_of(88, *who, "link"), *who)
+    assert [e for e in core.events if e.kind is EventKind.FAULT and e.cause.fault is Fault.ROTOR_LOST]
+    assert core.state.rotors.lost is None and flown.outside < 0.3 and flown.hit < 1.0
+
+
 def test_seeds_keep_their_families_and_the_rotor_is_drawn_where_it_is_asked_for():
     assert "rotor" not in {draw_whole(seed).family for seed in range(60)}
     drawn = [draw_whole(seed, family="rotor") for seed in range(60)]

@@ -134,9 +134,10 @@ def come_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     sample, lost = facts.sample, facts.lost
     if sample is None or ladder.rung is not Rung.GUIDE or not (facts.airborne and ladder.confirmed):
         return None
-    if lost is None and (not ladder.landing or ladder.recovering is not None):
-        return None
     place, target = sample.position, facts.target
+    descends = target is not None and target.descends  # it goes on where the rotor that began it was none
+    if lost is None and (not (ladder.landing or descends) or ladder.recovering is not None):
+        return None
     if target is None or not target.descends or not isinstance(target.course, Trajectory):
         size = 1.0 + max(place[2] - (place[2] if facts.ground is None else facts.ground), 0.0)
         course = Trajectory("descent", place, yaw(sample.quaternion), size=min(size, 50.0), speed=limits.sinking)

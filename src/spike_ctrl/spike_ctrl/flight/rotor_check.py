@@ -4,8 +4,9 @@ What rates and velocity gain otherwise than by the commanded rotors is compared,
 rotor would take away if it were gone: a torque about roll, pitch and yaw, and thrust. The share of the rotor that explains
 it best is by least squares. A torque that does not look like a rotor, of a gust or a lost link, is none.
 
-A rotor that was found stays lost until the vehicle is disarmed, and its share is followed. While one is suspected, for a
-short time, and from then on, faults are no news that a lost rotor brings about: the vehicle leans, spins and sinks.
+The share of a rotor that was found is followed. Late commands look like a lost rotor for a while: a rotor whose share
+vanishes was whole. While one is suspected, for a short time, and while one is lost, faults are no news that a lost rotor
+brings about: the vehicle leans, spins and sinks.
 """
 
 import math
@@ -34,6 +35,7 @@ class RotorLimits:
     turned: Turned | None = None
     flown: bool = False
     lost: float = within(0.2, 0.05, 1.0, "A rotor that lacks at least this share of its thrust counts as lost.", "")
+    whole: float = within(0.1, 0.0, 1.0, "A rotor that was found and lacks less than this share is whole after all.", "")
     apart: float = within(0.6, 0.1, 1000.0, "Least change of body rates that is judged.", "rad/s")
     explained: float = within(0.95, 0.0, 1.0, "Share of that change that the lost rotor has to explain.", "")
     memory: float = within(0.1, 0.01, 10.0, "Time in which such a change is forgotten.", "s")
@@ -99,7 +101,7 @@ class RotorTrack(NamedTuple):
         weak = self.lost or self.suspect
         if self.speeds is None or not (self.lost or self._since_within(2 * limits.waits)):
             return None
-        if weak is None or not self.explains(limits) or weak.share < limits.lost:
+        if weak is None or not self.explains(limits) or (self.lost is None and weak.share < limits.lost):
             return (1.0, 1.0, 1.0, 1.0), self.speeds
         return weak.effectiveness, self.speeds
 
@@ -141,7 +143,9 @@ def follow_rotors(track: RotorTrack, sample: Sample, motors: Motors | None, limi
             return track
         share = _share(track, lost.number, limits, sample.stamp - track.since)[1]
         share = lost.share - math.expm1(-dt / limits.learns) * (share - lost.share)
-        return track._replace(lost=lost._replace(share=min(max(share, limits.lost), 1.0)))
+        if share < limits.whole:
+            return track._replace(lost=None, suspect=None, since=sample.stamp)  # the guide hears of it for a while
+        return track._replace(lost=lost._replace(share=min(share, 1.0)))
     if math.hypot(x, y, z) > limits.apart:
         (best, share), rotor = max((_share(track, n, limits), n) for n in range(4))
         if best > limits.explained and share > limits.suspected:
