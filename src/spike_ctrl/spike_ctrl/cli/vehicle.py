@@ -87,7 +87,11 @@ def run(options: argparse.Namespace) -> int:
         failure=parse_failure(options.fault) if options.fault else None,
     )
     print(f"airframe {craft.name}", flush=True)
-    Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
+    warm = Plant(craft)
+    warm.advance(0.0, (0.0, 0.0, 0.0), running=False)
+    if options.fault:  # what is compiled in flight holds the vehicle up
+        warm.lose_rotor(0, 0.0)
+        warm.advance(0.0, (0.0, 0.0, 0.0), running=False)
     ports = udp_server.open_ports(options.local, options.connection, options.station, options.instance)
     for name, link in ports.items():
         (here, mine), (there, its) = link.socket.getsockname(), link.remote
