@@ -9,14 +9,14 @@ import dataclasses
 import math
 
 import pytest
-from struck_flight import fault
+from struck_flight import CALM, fault
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.certification import flight_outcome, monte_carlo
 from spike_ctrl.certification.flight_core import FlightCore
-from spike_ctrl.certification.moving_scenario import draw, draw_whole
+from spike_ctrl.certification.moving_scenario import draw_whole
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.flight_settings import for_lost_rotor
@@ -29,9 +29,7 @@ from spike_ctrl.simulated_px4.vehicle_settings import parse_failure
 
 MODEL = resources.find("models", "crazyflie_robust.safetensors")
 LOST = 2.0  # s
-CALM = draw(20)._replace(
-    family="rotor", aims=(), wind=(0.0, 0.0, 0.0), noise=0.5, factors=(1.0, 1.0, 1.0), latency=0.0, start=(0.0, 0.0, 1.5),
-)  # fmt: skip
+HOVER = CALM._replace(family="rotor", start=(0.0, 0.0, 1.5))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def who():
 def lose(who, seconds, share=0.4, **more):
     """A flight of so many seconds in which the second rotor loses a share of its thrust at once."""
     struck = fault("rotor", "weakened", LOST, size=share)._replace(axis=1)
-    core = FlightCore(CALM._replace(faults=(struck,), duration=seconds, **more), *who)
+    core = FlightCore(HOVER._replace(faults=(struck,), duration=seconds, **more), *who)
     core.fly()
     return core
 
@@ -71,7 +69,7 @@ def test_a_policy_whose_contract_says_so_flies_on_and_a_landing_is_the_guides(wh
 @pytest.mark.parametrize("at", [5.5, 7.0, math.inf])  # s; it lands from 4 s on
 def test_where_rotors_are_checked_the_guide_lands_and_a_rotor_lost_on_the_way_down_is_found(who, at):
     struck = fault("rotor", "weakened", at, size=0.4)._replace(axis=1)
-    core = FlightCore(CALM._replace(faults=(struck,), duration=14.0, lands=4.0), *who)
+    core = FlightCore(HOVER._replace(faults=(struck,), duration=14.0, lands=4.0), *who)
     core.fly()
     assert [rung for _, rung, _ in core.moves] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE, Rung.LAND]
     assert not core.vehicle.commander.armed and core.vehicle.plant.hardest_touchdown < 0.6
@@ -81,7 +79,7 @@ def test_where_rotors_are_checked_the_guide_lands_and_a_rotor_lost_on_the_way_do
 @pytest.mark.slow
 def test_the_guide_stops_a_landing_where_the_operator_wants_to_fly_on(who):
     never = fault("rotor", "weakened", math.inf, size=0.4)  # its rotors are checked
-    core = FlightCore(CALM._replace(faults=(never,), duration=8.0, lands=4.0), *who)
+    core = FlightCore(HOVER._replace(faults=(never,), duration=8.0, lands=4.0), *who)
     core.clock.at(5.0, core.requests.append, Request.GUIDE)
     core.fly()
     assert core.state.ladder.rung is Rung.GUIDE and abs(core.vehicle.truth.position[2] - 1.1) < 0.1
@@ -98,7 +96,7 @@ def test_a_policy_flies_on_although_noise_hides_for_a_moment_which_rotor_lacks_t
 
 @pytest.mark.slow
 def test_in_a_descent_a_pilot_takes_over(who):
-    core = FlightCore(CALM._replace(faults=(fault("rotor", "weakened", LOST, size=0.4),), duration=4.0), *who)
+    core = FlightCore(HOVER._replace(faults=(fault("rotor", "weakened", LOST, size=0.4),), duration=4.0), *who)
     core.clock.at(3.0, core.request_mode, PX4Mode.AUTO_RTL)
     core.fly()
     assert core.moves[-1][1] is Rung.SILENT and "TAKEN_OVER" in core.moves[-1][2]

@@ -146,8 +146,9 @@ def weights_id(found: Checkpoint) -> int:
 
 def _limits(found: Checkpoint) -> dict[str, tuple[str, str]]:
     """LIMITS of this policy: with a lost rotor a quadrotor has to yaw, and the PID controller cannot fly it."""
-    turns = {"MOST_YAW_RATE": (SPINS, LIMITS["MOST_YAW_RATE"][1])}
-    return LIMITS | (turns if found.manifest.contract.lost_rotor else {})
+    if not found.manifest.contract.lost_rotor:
+        return LIMITS
+    return LIMITS | {"MOST_YAW_RATE": (SPINS, LIMITS["MOST_YAW_RATE"][1])}
 
 
 def _config(airframe: Airframe, duty: bool, weights: int, limits: dict[str, tuple[str, str]]) -> str:

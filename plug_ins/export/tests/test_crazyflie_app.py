@@ -104,12 +104,9 @@ def test_a_body_rate_beyond_the_limit_ends_it_in_the_same_tick(app, crazyflie):
 
 @pytest.fixture(scope="module")
 def flies_on(tmp_path_factory):
-    """A flight of the app with a policy that flies with a lost rotor; its airframe."""
-    found, craft = (
-        checkpoint.load(resources.find("models", "crazyflie_any_rotor.safetensors")),
-        airframe.load("crazyflie_drag"),
-    )
-    folder = tmp_path_factory.mktemp("lost")
+    """Begins a flight, by a number of its own, of the app with a policy that flies with a lost rotor."""
+    found = checkpoint.load(resources.find("models", "crazyflie_any_rotor.safetensors"))
+    craft, folder = airframe.load("crazyflie_drag"), tmp_path_factory.mktemp("lost")
     library = compiled(folder, crazyflie_app.app(found, "crazyflie_any_rotor", Form(), craft))
 
     def fly(number):

@@ -27,13 +27,16 @@ class BodyMotion(NamedTuple):
 
 
 class Body:
-    """One airframe. It starts at rest on the ground at the origin. dt: s, of a step. yaw: rad from east."""
+    """One airframe. It starts at rest on the ground at the origin.
 
-    def __init__(self, airframe: Airframe, dt: float, yaw: float = 0.0):
+    dt: s, of a step. yaw: rad from east. fails: `lose_rotor` may be called; nothing is compiled in flight then.
+    """
+
+    def __init__(self, airframe: Airframe, dt: float, yaw: float = 0.0, fails: bool = False):
         self.airframe, self.dt = airframe, dt
         self.buffer = dynamics.allocate(1, airframe)
         dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [from_yaw(yaw)])
-        self._extension = dynamics.extension(airframe, dt)
+        self._extension = dynamics.extension(airframe, dt, fails=fails)
         self._arms = dynamics.geometry(airframe)
         self._row = self.buffer[:: dynamics.LANES]
         self._acceleration: Vector = (0.0, 0.0, 0.0)
@@ -51,7 +54,6 @@ class Body:
 
     def lose_rotor(self, rotor: int, share: float) -> None:
         """Rotor number `rotor` of the airframe loses this share of its thrust from now on."""
-        self._extension = dynamics.extension(self.airframe, self.dt, fails=True)
         dynamics.lose_rotor(self.buffer, rotor, share)
 
     @property

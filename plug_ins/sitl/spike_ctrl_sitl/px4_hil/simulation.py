@@ -29,7 +29,7 @@ from spike_ctrl_sitl.px4_hil.sensors import Fix, Place, Reading, Sensors, geodet
 # HIL_SENSOR.fields_updated: PX4 takes a sensor only where all of its bits are set
 ACCELEROMETER, GYRO, MAGNETOMETER, BAROMETER = 0b111, 0b111 << 3, 0b111 << 6, 1 << 9 | 1 << 11 | 1 << 12
 SLOW_RATE, GPS_RATE, TRUTH_RATE = 50.0, 8.0, 125.0  # Hz: magnetometer and barometer; GPS; true state
-AIRBORNE = 0.1  # m
+AIRBORNE = 0.1  # m, least height of a vehicle that flies
 LOCKSTEP = 1  # HIL_ACTUATOR_CONTROLS.flags
 RATES = (250.0, 500.0)  # Hz, lowest and highest rate of the samples
 
@@ -52,7 +52,7 @@ class Simulation:
         self.failure, self.failed = failure, False
         if airframe.dead_time:
             raise UsageError(f"airframe {airframe.name}: dead_time: found {airframe.dead_time:g} s, wanted 0 beside PX4")
-        self.body = Body(airframe, 1 / rate, math.pi / 2)
+        self.body = Body(airframe, 1 / rate, math.pi / 2, fails=failure is not None)
         self.sensors = Sensors(place, noise, np.random.default_rng(seed))
         self.ticks = 0
         self.armed = self.begun = False  # begun: PX4's controllers run, and it answers every sample

@@ -68,9 +68,7 @@ def _serve(options, craft) -> int:
     simulation = Simulation(craft, options.rate, options.seed, options.noise, place, failure)
     listener = tcp_server.listen(options.px4_hil, options.instance)
     print(f"airframe {craft.name}", flush=True)
-    warm = Simulation(craft, options.rate, failure=failure and failure._replace(after=0.0))
-    warm.advance()
-    warm.advance()  # with the rotor failed: what is compiled in flight holds PX4 up
+    Simulation(craft, options.rate, failure=failure).advance()
     host, port = listener.getsockname()
     print(f"waiting for PX4 at tcp {host}:{port}", flush=True)
     connection = tcp_server.accept(listener, lambda: bool(stop))

@@ -109,7 +109,7 @@ class FlightCore:
         self.vehicle.begin_in_the_air(start.position, wind)
         if self.scenario.begin <= 0:  # thrown: the estimator and its sensors know of no earlier motion
             self.plant.act(0.0)
-            self.vehicle.begin_as_thrown()
+            self.vehicle.estimate_anew()
         self.memory = self.memory._replace(target=start, last_airborne=0.0)
         begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
         ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)

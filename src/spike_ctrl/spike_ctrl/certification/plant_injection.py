@@ -13,13 +13,14 @@ from spike_ctrl.certification.injected_fault import THROWN_START, InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.randomisation import THROWN
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
 
 SAGS, TURNS = 10.0, 6.0  # s until the thrust has sagged; s of a turn of the wind
 STEADILY = ("sags", "wind_turns", "one_rotor_weaker")  # they change all the time
 FALLS_OVER = 0.5  # s, most that the thrust of a lost rotor falls for
-MOST_THROWN, MOST_TURNED = 3.0, 15.0  # m/s; rad/s
+MOST_THROWN, MOST_TURNED = map(float, THROWN[1:3])  # m/s; rad/s: those of training, here of the whole vectors
 
 
 class PlantInjection:

@@ -109,7 +109,7 @@ def _begin_and_train(options: argparse.Namespace) -> int:
     print(f"run {begun.folder}: recipe {learner.recipe.name}", flush=True)
     if not learner.repeats:
         print(f"on {learner.device} the same seed may give another run: torch's operations there may add in any order")
-    return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
+    return _train(begun, learner.recipe.schedule.steps - options.online if options.from_bag else 0)
 
 
 def _train(run: Run, offline_steps: int) -> int:

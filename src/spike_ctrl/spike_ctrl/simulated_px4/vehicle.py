@@ -98,14 +98,13 @@ class Vehicle:
     def begin_in_the_air(self, position: Vector, wind: Vector = (0.0, 0.0, 0.0)) -> None:
         """Hover in OFFBOARD at a position (m) in a wind (m/s^2), as after a take-off. The next set-point must come now."""
         self.plant.hover_at(position, wind)
-        self.truth = self.plant.state
-        self.estimate = self.estimator.advance(self.truth, False, self.parameters)
+        self.estimate_anew()
         self.commander.begin_in_the_air()
         self.land_detector.landed = False
         self.take(RateCommand(parameter_rules.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
 
-    def begin_as_thrown(self) -> None:
-        """After `begin_in_the_air` and `plant.throw`: its estimator follows that motion from the start."""
+    def estimate_anew(self) -> None:
+        """The estimator follows the plant's motion as it is now: after it was put elsewhere, or thrown."""
         self.truth = self.plant.state
         self.estimate = self.estimator.advance(self.truth, False, self.parameters)
 
