@@ -60,7 +60,8 @@ COMPONENTS = {
     "process": "Processes of the companion", "operator": "The operator, and a pilot", "state": "The state, by its fields",
     "plant": "The plant, its rotors and the air", "unseen": "The state, in agreement with itself",
     "estimator": "Events of the estimator", "clock": "The vehicle's clock", "autopilot": "The autopilot's own estimate",
-    "rotor": "A rotor, where it is asked for", "thrown": "A blow or a throw, where it is asked for",
+    "rotor": "A rotor, where it is asked for", "stuck": "A rotor that keeps to a speed, where it is asked for",
+    "thrown": "A blow or a throw, where it is asked for",
 }  # fmt: skip
 
 HOSTS = {"spike_ctrl_fleet": "spike_ctrl_flight.supervisor_node"}  # packages whose objects a node of another package makes

@@ -124,7 +124,8 @@ def test_a_contract_without_the_word_is_as_before_and_one_with_it_is_read():
 
 
 def test_a_failure_of_the_simulated_vehicle_is_named_by_rotor_and_percent_and_strikes_in_the_air():
-    assert parse_failure("rotor:2:60") == (1, 0.6, 12.0) and parse_failure("rotor:4:100:0.1") == (3, 1.0, 0.1)
+    assert parse_failure("rotor:2:60") == (1, 0.6, 12.0, -1.0) and parse_failure("rotor:4:100:0.1") == (3, 1.0, 0.1, -1.0)
+    assert parse_failure("stuck:2:0") == (1, 0.0, 12.0, 0.0) and parse_failure("stuck:4:70:0.1") == (3, 0.0, 0.1, 0.7)
     for wrong in (
         "rotor",
         "rotor:0:50",
@@ -134,6 +135,8 @@ def test_a_failure_of_the_simulated_vehicle_is_named_by_rotor_and_percent_and_st
         "motor:1:50",
         "rotor:1:50:-1",
         "rotor:1:2:3:4",
+        "stuck:1:101",
+        "stuck:5:50",
     ):
         with pytest.raises(UsageError, match=r"fault: found .*, wanted rotor:NUMBER:PERCENT"):
             parse_failure(wrong)

@@ -6,6 +6,8 @@
 - draws by seed, and recipes that say them
 """
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -209,3 +211,21 @@ def test_the_simulated_autopilots_vehicle_loses_a_rotor_in_flight_and_gets_it_ba
     plant.lose_rotor(2, 0.0)
     plant.advance(0.0, (0.0, 0.0, 0.0), True, motors=hover)
     assert plant.state.velocity[2] == pytest.approx(before.velocity[2], abs=1e-4)
+
+
+def test_a_rotor_of_the_simulated_autopilots_vehicle_is_stuck_at_a_speed_by_the_lag_of_its_motor():
+    from spike_ctrl.simulated_px4.plant import TICK, Plant
+
+    plant, hover, lag = Plant(CRAFT), CRAFT.hover, CRAFT.lag_down
+    plant.hover_at((0.0, 0.0, 5.0))
+    plant.lose_rotor(0, 0.0, stuck=0.2)
+    ticks = round(lag / TICK)
+    for _ in range(ticks):
+        plant.advance(0.0, (0.0, 0.0, 0.0), True, motors=[hover] * 4)
+    speeds = plant.state.rotors
+    assert speeds[0] == pytest.approx(0.2 + (hover - 0.2) * math.exp(-ticks * TICK / lag), abs=0.01)
+    assert speeds[1:] == pytest.approx([hover] * 3, abs=1e-4) and plant.state.rates[0] > 0  # right side down
+    plant.lose_rotor(0, 0.0)
+    for _ in range(5 * ticks):
+        plant.advance(0.0, (0.0, 0.0, 0.0), True, motors=[hover] * 4)
+    assert plant.state.rotors[0] == pytest.approx(hover, abs=0.01)

@@ -37,13 +37,15 @@ WHOLE = 1.0
 class LossFigures:
     """Of the flights with one kind of loss.
 
-    kept: share that stays within KEPT m for AFTER s. rmse: m, of those that are kept, from SETTLED s after the failure on.
+    kept: share that stays within KEPT m for AFTER s. rmse: m, of those that are kept, from SETTLED s after the failure on; over
+    all of them, and the median of the flights' own.
     touchdown: m/s, median speed downwards at which the others first are GROUND m below the set-point; NaN: nobody does.
     """
 
     flights: int
     kept: float
     rmse: float
+    median_rmse: float
     touchdown: float
 
 
@@ -154,6 +156,8 @@ def loss_figures(error: np.ndarray, begun: np.ndarray) -> LossFigures:
     counts = (since >= 0) & (since <= AFTER)
     kept = kept_within(error, begun)
     settled = counts & (since >= SETTLED) & kept
+    squares = np.where(settled, distance, 0.0) ** 2
+    own = np.sqrt(squares.sum(0)[kept] / settled.sum(0)[kept])
     speed = -np.diff(error[:, :, 2], axis=0, prepend=error[:1, :, 2]) * RATE_HZ
     low = (error[:, :, 2] < -GROUND) & counts & ~kept
     landed = low.any(0)
@@ -161,16 +165,17 @@ def loss_figures(error: np.ndarray, begun: np.ndarray) -> LossFigures:
     return LossFigures(
         len(kept),
         float(kept.mean()) if len(kept) else np.nan,
-        float(np.sqrt((distance[settled] ** 2).mean())) if settled.any() else np.nan,
+        float(np.sqrt(squares.sum() / settled.sum())) if settled.any() else np.nan,
+        float(np.median(own)) if kept.any() else np.nan,
         float(np.median(touchdown)) if landed.any() else np.nan,
     )
 
 
 def rotor_table(name: str, found: dict[str, dict[str, LossFigures]]) -> str:
     """One line per path and kind of loss."""
-    rows = [[name, "loss", "flights", f"within {KEPT:g} m", "RMSE cm", "touchdown m/s"]]
+    rows = [[name, "loss", "flights", f"within {KEPT:g} m", "RMSE cm", "median cm", "touchdown m/s"]]
     for path, kinds in found.items():
         for kind, f in kinds.items():
-            numbers = [f"{f.kept:.3f}", f"{100 * f.rmse:.1f}", f"{f.touchdown:.1f}"]
+            numbers = [f"{f.kept:.3f}", f"{100 * f.rmse:.1f}", f"{100 * f.median_rmse:.1f}", f"{f.touchdown:.1f}"]
             rows.append([path, kind, str(f.flights), *(text.replace("nan", "-") for text in numbers)])
     return text_table(rows)

@@ -40,6 +40,7 @@ def test_who_leaves_the_set_point_is_not_kept_and_meets_the_ground_at_its_speed(
     found = loss_figures(error, np.array([0.5, 0.5, 0.5, 0.0]))
     assert found.flights == 4 and found.kept == 0.5 and found.touchdown == pytest.approx(2.0)
     assert found.rmse == pytest.approx(0.3 * math.sqrt(801 / (801 + 801)), rel=0.01)  # from 2 s after the failure to 10 s
+    assert found.median_rmse == pytest.approx(0.15)  # of one at .3 m and one at the set-point
 
 
 def test_nobody_is_no_number():

@@ -52,9 +52,9 @@ class Body:
         x, y, z = ((b - a) / self.dt for a, b in zip(before, after, strict=True))
         self._acceleration = (x, y, z)
 
-    def lose_rotor(self, rotor: int, share: float) -> None:
-        """Rotor number `rotor` of the airframe loses this share of its thrust from now on."""
-        dynamics.lose_rotor(self.buffer, rotor, share)
+    def lose_rotor(self, rotor: int, share: float, stuck: float = -1.0) -> None:
+        """Rotor number `rotor` of the airframe loses this share of its thrust from now on, or keeps to a speed, 0 to 1."""
+        dynamics.lose_rotor(self.buffer, rotor, share, stuck=stuck)
 
     @property
     def motion(self) -> BodyMotion:

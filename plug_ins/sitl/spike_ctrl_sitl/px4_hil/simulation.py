@@ -95,7 +95,7 @@ class Simulation:
             self._lifted_at = self.now
         if (failure := self.failure) is not None and not self.failed and self.now - self._lifted_at >= failure.after:
             self.failed = True
-            self.body.lose_rotor(failure.rotor, failure.share)
+            self.body.lose_rotor(failure.rotor, failure.share, failure.stuck)
         found = []
         if self._is_due("gps", 1 / GPS_RATE):
             found.append(hil_gps(self.sensors.fix(motion), self.now))

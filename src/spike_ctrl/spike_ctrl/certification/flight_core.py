@@ -68,7 +68,7 @@ class FlightCore:
         self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightBag | None = None
     ) -> None:
         self.settings = settings = replace(settings, cage=scenario.cage) if scenario.cage else settings
-        if scenario.struck("rotor"):
+        if scenario.struck("rotor", "stuck"):
             self.settings = settings = for_lost_rotor(settings, who.airframe, settings.rotors.flown, checked=True)
         self.scenario, self.who, self.record = scenario, who, record
         self.dice = np.random.default_rng((scenario.seed, 1))

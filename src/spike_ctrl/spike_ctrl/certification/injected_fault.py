@@ -3,7 +3,7 @@
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
 faults of the state that agree with themselves, which nothing on board can see; those and the autopilot's own estimate are
 counted apart. FIRST holds the kinds of the certificates until November 2026, whose seeds draw the same faults again. No seed
-draws `rotor` or `thrown` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
+draws `rotor`, `stuck` or `thrown` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 PLACES = ("policy", "guide", "link", "process", "operator", "state", "plant", "unseen")
 FIRST_FAMILIES = ("none", *PLACES, "pair")
 SEEDED = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")  # of which each seed has its own
-FAMILIES = (*SEEDED, "rotor", "thrown")
+FAMILIES = (*SEEDED, "rotor", "stuck", "thrown")
 UNPROMISED = ("unseen", "autopilot")  # of which a vehicle is not promised to stay in its cage
 TAKE_OFF, HAND_OVER, GUIDED, FLIGHT, LANDING = PHASES = ("take-off", "hand-over", "guide alone", "flight", "landing")
 SHADOWED, WITH_GUIDE = (HAND_OVER, GUIDED, FLIGHT), (TAKE_OFF, HAND_OVER, GUIDED, FLIGHT)
@@ -211,6 +211,11 @@ _ADDED: Kinds = {
         "weakened": FaultRange((0.3, 0.5), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
         "mostly_lost": FaultRange((0.5, 0.95), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
         "gone": FaultRange((1.0, 1.0), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
+    },
+    "stuck": {
+        "slow": FaultRange((0.0, 0.5), after=20.0, unit="of its full speed"),
+        "near_hover": FaultRange((0.5, 0.85), after=20.0, unit="of its full speed"),
+        "fast": FaultRange((0.85, 1.0), after=20.0, unit="of its full speed"),
     },
     "thrown": {
         "spun": FaultRange((3.0, 15.0), row=50, phases=SHADOWED, unit="rad/s more, by a blow"),

@@ -32,7 +32,7 @@ class PlantInjection:
         self.wind = tuple(w * plant.airframe.mass for w in scenario.wind)
         self.faults = scenario.struck("plant")
         self.changes = sorted({time for f in self.faults for time in (f.at, f.until) if time < math.inf})
-        self.strokes = scenario.struck("rotor", "thrown")
+        self.strokes = scenario.struck("rotor", "stuck", "thrown")
         self.steady = [fault for fault in self.faults if fault.kind in STEADILY]
         self.nominal = dynamics.read(plant.buffer, dynamics.PLANT_ROWS, 1)[0]
         self._write(0.0)
@@ -57,6 +57,9 @@ class PlantInjection:
         plant, state = self.plant, self.plant.state
         if fault.place == "rotor":
             plant.lose_rotor(fault.axis, fault.size, FALLS_OVER * abs(fault.direction[2]))
+            return
+        if fault.place == "stuck":
+            plant.lose_rotor(fault.axis, 0.0, stuck=fault.size)
             return
         attitude, turning = random_directions(fault.seed)
         turn, speed = (fault.size, 0.0) if fault.kind == "spun" else (fault.size * MOST_TURNED, fault.size * MOST_THROWN)

@@ -121,9 +121,13 @@ def geometry(airframe: Airframe) -> Floats:
     return np.array([*airframe.rotor_x, *airframe.rotor_y, *airframe.rotor_spin], np.float32)
 
 
-def lose_rotor(buffer: Floats, rotor: int, share: float, over: float = 0.0) -> None:
-    """Every vehicle's rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds."""
+def lose_rotor(buffer: Floats, rotor: int, share: float, over: float = 0.0, stuck: float = -1.0) -> None:
+    """Every vehicle's rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds.
+
+    stuck: the speed, 0 to 1, that it keeps to from now on, whatever is commanded; negative: it obeys.
+    """
     write(buffer, LOST + rotor, [share])
+    write(buffer, STUCK + rotor, [stuck])
     write(buffer, FALLS_OVER, [over])
     write(buffer, CLOCK, [0.0])
 

@@ -117,8 +117,10 @@ class Plant:
         dynamics.write(self.buffer, slice(VELOCITY, ROTORS), [[0.0] * (ROTORS - VELOCITY)])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
 
-    def lose_rotor(self, rotor: int, share: float, over: float = 0.0) -> None:
+    def lose_rotor(self, rotor: int, share: float, over: float = 0.0, stuck: float = -1.0) -> None:
         """Rotor number `rotor` loses this share of its thrust from now on, linearly over so many seconds; 0 heals it.
+
+        stuck: the speed, 0 to 1, that it keeps to from now on; negative: it obeys.
 
         From then on its body rates have no limit: a vehicle without a rotor has to turn fast.
         """
@@ -126,7 +128,7 @@ class Plant:
             self._extension = dynamics.extension(self.airframe, TICK, fails=True)
             limits = np.array([*self._constants[4][:4], math.inf])
             self._constants = *self._constants[:3], self._extension, limits, self._earlier
-        dynamics.lose_rotor(self.buffer, rotor, share, over)
+        dynamics.lose_rotor(self.buffer, rotor, share, over, stuck)
 
     def throw(self, quaternion: Sequence[float], velocity: Sequence[float], rates: Sequence[float]) -> None:
         """Give it another attitude, velocity (m/s) and body rates (rad/s) where it is; its rotors turn on."""

@@ -168,7 +168,7 @@ class Vehicle:
         if self.land_detector.landed:
             self._lifted_at = self.now
         elif self.now - self._lifted_at >= failure.after:
-            self.plant.lose_rotor(failure.rotor, failure.share)
+            self.plant.lose_rotor(failure.rotor, failure.share, stuck=failure.stuck)
             self.commander.said.append((WARNING, f"Simulation: {failure}"))
             self._failure = None
 

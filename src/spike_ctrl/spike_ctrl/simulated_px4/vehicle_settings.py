@@ -23,20 +23,27 @@ class VehicleSettings:
     fault: str = setting(
         "",
         "rotor:NUMBER:PERCENT[:SECONDS]: so long in the air (12 s), this rotor (from 1 on, clockwise from front-right) "
-        "loses so much of its thrust; empty: nothing fails.",
+        "loses so much of its thrust; stuck:NUMBER:PERCENT[:SECONDS]: it keeps to this share of its full speed; empty: "
+        "nothing fails.",
     )
     truth: str = setting("", "CSV file for its true states; empty: none.")
     priority: int = within(0, 0, 99, "Priority under SCHED_FIFO; 0: the ordinary scheduler.")
 
 
 class RotorFailure(NamedTuple):
-    """rotor: from 0 on, clockwise from front-right. share: of its thrust, that it loses. after: s in the air."""
+    """rotor: from 0 on, clockwise from front-right. share: of its thrust, that it loses. after: s in the air.
+
+    stuck: the speed, 0 to 1, that it keeps to; negative: it obeys.
+    """
 
     rotor: int
     share: float
     after: float = 12.0
+    stuck: float = -1.0
 
     def __str__(self) -> str:
+        if self.stuck >= 0:
+            return f"rotor {self.rotor + 1} is stuck at {self.stuck:.0%} of its full speed"
         return f"rotor {self.rotor + 1} loses {self.share:.0%} of its thrust"
 
 
@@ -45,14 +52,17 @@ def parse_failure(text: str) -> RotorFailure:
 
     >>> str(parse_failure("rotor:2:100"))
     'rotor 2 loses 100% of its thrust'
+    >>> str(parse_failure("stuck:2:60"))
+    'rotor 2 is stuck at 60% of its full speed'
     """
     kind, *words = text.split(":")
     try:
         number, percent, after = map(float, (*words, str(RotorFailure(0, 0.0).after))[:3])
     except ValueError:
         number = percent = after = -1.0
-    known = kind == "rotor" and number in (1, 2, 3, 4) and len(words) < 4
-    if not (known and 0 < percent <= 100 and 0 <= after < 1e5):
-        wanted = "rotor:NUMBER:PERCENT or rotor:NUMBER:PERCENT:SECONDS with a rotor of 1 to 4 and at most 100 %"
+    known = kind in ("rotor", "stuck") and number in (1, 2, 3, 4) and len(words) < 4
+    if not (known and (0 < percent or percent == 0 and kind == "stuck") and percent <= 100 and 0 <= after < 1e5):
+        wanted = "rotor:NUMBER:PERCENT or stuck:NUMBER:PERCENT, perhaps with :SECONDS, a rotor of 1 to 4 and at most 100 %"
         raise UsageError(f"fault: found '{text}', wanted {wanted}")
-    return RotorFailure(int(number) - 1, percent / 100, after)
+    rotor, share = int(number) - 1, percent / 100
+    return RotorFailure(rotor, share, after) if kind == "rotor" else RotorFailure(rotor, 0.0, after, stuck=share)
