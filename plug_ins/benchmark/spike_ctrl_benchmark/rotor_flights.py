@@ -37,8 +37,8 @@ WHOLE = 1.0
 class LossFigures:
     """Of the flights with one kind of loss.
 
-    kept: share that stays within KEPT m for AFTER s. rmse: m, of those that are kept, from SETTLED s after the failure on; over
-    all of them, and the median of the flights' own.
+    kept: share that stays within KEPT m for AFTER s. rmse: m, of those that are kept, from SETTLED s after the failure on;
+    over all of them, and the median of the flights' own.
     touchdown: m/s, median speed downwards at which the others first are GROUND m below the set-point; NaN: nobody does.
     """
 

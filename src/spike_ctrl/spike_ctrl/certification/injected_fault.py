@@ -3,7 +3,7 @@
 A family is a part of the system that can fail. `none` is the healthy flight, in which every alarm is false. `unseen` are
 faults of the state that agree with themselves, which nothing on board can see; those and the autopilot's own estimate are
 counted apart. FIRST holds the kinds of the certificates until November 2026, whose seeds draw the same faults again. No seed
-draws `rotor`, `stuck` or `thrown` unless it is asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
+draws `rotor`, `stuck` or `thrown` unless asked for: seeds keep their flights. docs/what_can_fail.md is written from here.
 """
 
 import math

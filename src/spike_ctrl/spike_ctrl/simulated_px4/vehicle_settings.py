@@ -61,7 +61,7 @@ def parse_failure(text: str) -> RotorFailure:
     except ValueError:
         number = percent = after = -1.0
     known = kind in ("rotor", "stuck") and number in (1, 2, 3, 4) and len(words) < 4
-    if not (known and (0 < percent or percent == 0 and kind == "stuck") and percent <= 100 and 0 <= after < 1e5):
+    if not (known and 0 <= percent <= 100 and (percent > 0 or kind == "stuck") and 0 <= after < 1e5):
         wanted = "rotor:NUMBER:PERCENT or stuck:NUMBER:PERCENT, perhaps with :SECONDS, a rotor of 1 to 4 and at most 100 %"
         raise UsageError(f"fault: found '{text}', wanted {wanted}")
     rotor, share = int(number) - 1, percent / 100
