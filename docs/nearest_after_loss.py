@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import recoverable_losses
 import torch
 from numpy.typing import NDArray
 from recoverable_losses import RATE, Flights, PolicyController, actions, failures, flown, improved, kinds_of
@@ -49,15 +48,14 @@ def figures(rmse: NDArray) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """The policy, descents with several rates, and the nearest of them."""
-    recoverable_losses.OPEN, recoverable_losses._by_state = SECONDS * RATE, by_state
     craft, policy = Airframe.load(options.airframe), PolicyController(checkpoint.load(options.model).policy)
     who = failures(policy, craft, PATHS["hover"], options.flights, EVALUATION_SEED)
     who = who.of(np.flatnonzero(kinds_of(who, craft)["whole"]))
-    start = actions(who, craft, policy)
+    start = actions(who, craft, policy, SECONDS * RATE)
     kept, own = tell(f"the policy, {len(who.rows)} whole losses", flown(who, craft, policy, start, 0))
     nearest = np.where(kept, own, np.inf)
     for rate in options.rates:
-        found = improved(who, craft, start, options.rounds, options.late, rate)
+        found = improved(who, craft, start, options.rounds, options.late, rate, by_state)
         near, rmse = tell(f"descent, rate {rate:g}", flown(who, craft, policy, found, len(found)))
         nearest = np.minimum(nearest, np.where(near, rmse, np.inf))
     some = np.isfinite(nearest)

@@ -39,6 +39,7 @@ from spike_ctrl_benchmark.rotor_flights import AFTER, KEPT, LATEST, LOSS, PATHS,
 from spike_ctrl_networks.differentiable_step import Vehicles
 
 Search = Callable[["Flights"], NDArray]
+Gradient = Callable[[NDArray, "Flights"], NDArray]  # of a cost, with respect to states (T, N, S)
 
 RATE = round(RATE_HZ)
 OPEN = 3 * RATE  # steps of the commands that are optimised
@@ -125,11 +126,11 @@ def flown(who: Flights, craft: Airframe, controller: PolicyController, given: ND
     return np.array(found)
 
 
-def actions(who: Flights, craft: Airframe, controller: PolicyController) -> NDArray:
-    """The commands (OPEN, N, 4) of a controller in the first seconds after the failure."""
+def actions(who: Flights, craft: Airframe, controller: PolicyController, steps: int = OPEN) -> NDArray:
+    """The commands (steps, N, 4) of a controller in the first steps after the failure."""
     vehicles, found = Vehicles(who.buffer(craft), motion(craft, 1 / RATE, True), len(who.rows)), []
     controller.begin(len(who.rows))
-    for step in range(OPEN):
+    for step in range(steps):
         found.append(_answer(controller, vehicles, who, step))
         vehicles.advance(torch.from_numpy(found[-1]))
     return np.array(found, np.float32)
@@ -143,11 +144,20 @@ def _answer(controller: PolicyController, vehicles: Vehicles, who: Flights, step
     return (controller.act(seen.astype(np.float32), None) + 1) / 2
 
 
-def improved(who: Flights, craft: Airframe, given: NDArray, rounds: int, late: int, rate: float = 0.05) -> NDArray:
-    """Commands (OPEN, N, 4) that keep the vehicles nearer to their set-points, by `rounds` steps of Adam in each flight.
+def improved(
+    who: Flights,
+    craft: Airframe,
+    given: NDArray,
+    rounds: int,
+    late: int,
+    rate: float = 0.05,
+    by_state: Gradient | None = None,
+) -> NDArray:
+    """Commands (T, N, 4) that keep the vehicles nearer to their set-points, by `rounds` steps of Adam in each flight.
 
-    The cost has three parts: the eighth power of the distance, as a share of its limit; the same of the fall; the squared
-    speed in the last half second, since a model takes over then. The first `late` commands stay as they are.
+    given: commands (T, N, 4) to begin from; the first `late` stay as they are. by_state: the gradient of another cost. Ours
+    has three parts: the eighth power of the distance, as a share of its limit; the same of the fall; the squared speed in
+    the last half second, since a model takes over then.
     """
     u, begin, count = given.copy(), who.buffer(craft), len(who.rows)
     vehicles = Vehicles(begin, motion(craft, 1 / RATE, True), count)
@@ -155,13 +165,13 @@ def improved(who: Flights, craft: Airframe, given: NDArray, rounds: int, late: i
     for number in range(1, rounds + 1):
         vehicles.buffer[:] = begin
         tape, states = [], []
-        for step in range(OPEN):
+        for step in range(len(u)):
             tape.append(vehicles.advance(torch.from_numpy(u[step])))
             states.append(vehicles.state().numpy())
-        by_state = _by_state(np.array(states), who)
+        wanted = (by_state or _by_state)(np.array(states), who)
         by_u, adjoint = np.zeros_like(u), np.zeros_like(vehicles.adjoint(torch.zeros(count, vehicles.size)))
-        for step in reversed(range(OPEN)):
-            adjoint += vehicles.adjoint(torch.from_numpy(by_state[step]))
+        for step in reversed(range(len(u))):
+            adjoint += vehicles.adjoint(torch.from_numpy(wanted[step]))
             by_u[step] = vehicles.step_vjp(*tape[step], adjoint).numpy()
         by_u[:late] = 0
         by_u = np.nan_to_num(by_u / (np.sqrt((by_u**2).mean((0, 2), keepdims=True)) + 1e-12))  # each flight by itself
