@@ -19,13 +19,13 @@ from recoverable_losses import RATE, Flights, PolicyController, actions, failure
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
 from spike_ctrl.policy import checkpoint
-from spike_ctrl_benchmark.rotor_flights import KEPT, PATHS, SETTLED
+from spike_ctrl_benchmark.rotor_flights import PATHS, SETTLED
 
 SECONDS = 5  # that are optimised
 SETTLED_STEP = round(SETTLED) * RATE
 
 
-def by_state(states: NDArray, who: Flights) -> NDArray:
+def nearness(states: NDArray, who: Flights) -> NDArray:
     """The gradient of the cost with respect to states (T, N, S)."""
     found, weight = np.zeros_like(states), np.where(np.arange(len(states)) < SETTLED_STEP, 0.02, 1.0)
     found[..., :3] = 2 * weight[:, None, None] * (states[..., :3] - who.course[1 : len(states) + 1])
@@ -33,9 +33,9 @@ def by_state(states: NDArray, who: Flights) -> NDArray:
     return found
 
 
-def tell(name: str, error: NDArray) -> tuple[NDArray, NDArray]:
+def tell(name: str, who: Flights, error: NDArray) -> tuple[NDArray, NDArray]:
     """Print the figures of errors (T, N, 3), m; returns who is kept (N,), and the RMSE (N,) of each flight, m."""
-    kept = np.linalg.norm(error, axis=-1).max(0) <= KEPT
+    kept = who.kept(error)
     rmse = np.sqrt((error[SETTLED_STEP:] ** 2).sum(-1).mean(0))
     print(f"{name}: {kept.mean():.3f} kept; {figures(rmse[kept])}", flush=True)
     return kept, rmse
@@ -52,11 +52,11 @@ def run(options: argparse.Namespace) -> None:
     who = failures(policy, craft, PATHS["hover"], options.flights, EVALUATION_SEED)
     who = who.of(np.flatnonzero(kinds_of(who, craft)["whole"]))
     start = actions(who, craft, policy, SECONDS * RATE)
-    kept, own = tell(f"the policy, {len(who.rows)} whole losses", flown(who, craft, policy, start, 0))
+    kept, own = tell(f"the policy, {len(who.rows)} whole losses", who, flown(who, craft, policy, start, 0))
     nearest = np.where(kept, own, np.inf)
     for rate in options.rates:
-        found = improved(who, craft, start, options.rounds, options.late, rate, by_state)
-        near, rmse = tell(f"descent, rate {rate:g}", flown(who, craft, policy, found, len(found)))
+        found = improved(who, craft, start, options.rounds, options.late, rate, nearness)
+        near, rmse = tell(f"descent, rate {rate:g}", who, flown(who, craft, policy, found, len(found)))
         nearest = np.minimum(nearest, np.where(near, rmse, np.inf))
     some = np.isfinite(nearest)
     print(f"nearest of each, where any is kept ({some.mean():.3f}): {figures(nearest[some])}")

@@ -144,46 +144,12 @@ def _answer(controller: PolicyController, vehicles: Vehicles, who: Flights, step
     return (controller.act(seen.astype(np.float32), None) + 1) / 2
 
 
-def improved(
-    who: Flights,
-    craft: Airframe,
-    given: NDArray,
-    rounds: int,
-    late: int,
-    rate: float = 0.05,
-    by_state: Gradient | None = None,
-) -> NDArray:
-    """Commands (T, N, 4) that keep the vehicles nearer to their set-points, by `rounds` steps of Adam in each flight.
+def staying_within(states: NDArray, who: Flights) -> NDArray:
+    """The gradient, with respect to states (OPEN, N, S), of a cost of coming near to a limit.
 
-    given: commands (T, N, 4) to begin from; the first `late` stay as they are. by_state: the gradient of another cost. Ours
-    has three parts: the eighth power of the distance, as a share of its limit; the same of the fall; the squared speed in
-    the last half second, since a model takes over then.
+    The cost has three parts: the eighth power of the distance, as a share of its limit; the same of the fall; the squared
+    speed in the last half second, since a model takes over then.
     """
-    u, begin, count = given.copy(), who.buffer(craft), len(who.rows)
-    vehicles = Vehicles(begin, motion(craft, 1 / RATE, True), count)
-    mean, square = np.zeros_like(u), np.zeros_like(u)
-    for number in range(1, rounds + 1):
-        vehicles.buffer[:] = begin
-        tape, states = [], []
-        for step in range(len(u)):
-            tape.append(vehicles.advance(torch.from_numpy(u[step])))
-            states.append(vehicles.state().numpy())
-        wanted = (by_state or _by_state)(np.array(states), who)
-        by_u, adjoint = np.zeros_like(u), np.zeros_like(vehicles.adjoint(torch.zeros(count, vehicles.size)))
-        for step in reversed(range(len(u))):
-            adjoint += vehicles.adjoint(torch.from_numpy(wanted[step]))
-            by_u[step] = vehicles.step_vjp(*tape[step], adjoint).numpy()
-        by_u[:late] = 0
-        by_u = np.nan_to_num(by_u / (np.sqrt((by_u**2).mean((0, 2), keepdims=True)) + 1e-12))  # each flight by itself
-        mean += 0.1 * (by_u - mean)
-        square += 0.02 * (by_u**2 - square)
-        corrected = mean / (1 - 0.9**number) / (np.sqrt(square / (1 - 0.98**number)) + 0.1)
-        u = np.clip(u - rate * (1 - 0.9 * number / rounds) * corrected, 0, 1).astype(np.float32)
-    return u
-
-
-def _by_state(states: NDArray, who: Flights) -> NDArray:
-    """The gradient of the cost with respect to states (OPEN, N, S)."""
     found = np.zeros_like(states)
     error = states[..., :3] - who.course[1 : OPEN + 1]
     far = who.limits[0] - MARGIN
@@ -195,6 +161,42 @@ def _by_state(states: NDArray, who: Flights) -> NDArray:
     slow = OPEN - RATE // 2
     found[slow:, :, 7:10] = 2 * 0.1 * (states[slow:, :, 7:10] - who.told[slow + 1 : OPEN + 1])
     return found
+
+
+def improved(
+    who: Flights,
+    craft: Airframe,
+    given: NDArray,
+    rounds: int,
+    late: int,
+    rate: float = 0.05,
+    gradient: Gradient = staying_within,
+) -> NDArray:
+    """Commands (T, N, 4) that keep the vehicles nearer to their set-points, by `rounds` steps of Adam in each flight.
+
+    given: commands (T, N, 4) to begin from; the first `late` stay as they are. gradient: of the cost.
+    """
+    u, begin, count = given.copy(), who.buffer(craft), len(who.rows)
+    vehicles = Vehicles(begin, motion(craft, 1 / RATE, True), count)
+    mean, square = np.zeros_like(u), np.zeros_like(u)
+    for number in range(1, rounds + 1):
+        vehicles.buffer[:] = begin
+        tape, states = [], []
+        for step in range(len(u)):
+            tape.append(vehicles.advance(torch.from_numpy(u[step])))
+            states.append(vehicles.state().numpy())
+        by_state = gradient(np.array(states), who)
+        by_u, adjoint = np.zeros_like(u), np.zeros_like(vehicles.adjoint(torch.zeros(count, vehicles.size)))
+        for step in reversed(range(len(u))):
+            adjoint += vehicles.adjoint(torch.from_numpy(by_state[step]))
+            by_u[step] = vehicles.step_vjp(*tape[step], adjoint).numpy()
+        by_u[:late] = 0
+        by_u = np.nan_to_num(by_u / (np.sqrt((by_u**2).mean((0, 2), keepdims=True)) + 1e-12))  # each flight by itself
+        mean += 0.1 * (by_u - mean)
+        square += 0.02 * (by_u**2 - square)
+        corrected = mean / (1 - 0.9**number) / (np.sqrt(square / (1 - 0.98**number)) + 0.1)
+        u = np.clip(u - rate * (1 - 0.9 * number / rounds) * corrected, 0, 1).astype(np.float32)
+    return u
 
 
 def witnessed(who: Flights, craft: Airframe, models: list[PolicyController], rounds: int, late: int) -> NDArray:
