@@ -31,17 +31,20 @@ NOISE = np.repeat([5e-4, 1e-3, 2e-3, 0.03], (3, 4, 3, 3))  # m, 1, m/s, rad/s
 
 
 def simulate(
-    truth=TRUTH, name="flight", trim=(0.0, 0.0, 0.0), charge=0.9, seconds=35.0, noise=1.0, explore=0.05, seed=0
+    truth=TRUTH, name="flight", trim=(0.0, 0.0, 0.0), charge=0.9, seconds=35.0, noise=1.0, explore=0.05, seed=0,
+    gust=0.0,
 ) -> ObservedFlight:  # fmt: skip
-    """One flight along a figure 1.5 m above the ground, by a guide that does not know the vehicle."""
+    """One flight along a figure 1.5 m above the ground, by a guide that does not know the vehicle.
+
+    gust: deviation (rad/s^2) of a torque that lasts some 40 ms and is in no log.
+    """
     task = Task(box=1e3, episode_steps=10**6, start=STILL)
     environment, random = Environment(truth, 1, task), np.random.default_rng(seed)
     guide = GeometricGuide(CRAZYFLIE)
     held, observation = guide.initial_state(1), environment.reset(seed=seed)[0]
-    dynamics.write(environment.buffer, dynamics.DISTURBANCE_ROWS, np.array([[0, 0, 0, *trim]]))
     dynamics.write(environment.buffer, dynamics.CHARGE, np.array([charge]))
     dynamics.write(environment.buffer, dynamics.VOLTAGE, np.array([truth.battery.empty + 1.2 * charge - 0.3]))
-    states, commands, volts = [], [], []
+    states, commands, volts, blown = [], [], [], 0.0
     for step in range(round(100 * seconds)):
         t = step / 100
         aim = np.array([0.8 * np.sin(1.3 * t), 0.6 * np.sin(2.1 * t), 0.3 * np.sin(0.9 * t)])
@@ -51,6 +54,9 @@ def simulate(
         action, held = guide.act(seen, held)
         command = (action[0] + 1) / 2 / (voltage / truth.battery.nominal) ** truth.battery.exponent * 1.1
         command = np.clip(command + explore * random.standard_normal(4), 0, 1)
+        blown = 0.8 * blown + 0.6 * gust * random.standard_normal(3) if gust else 0.0
+        torque = np.array(trim) + blown * np.array(truth.inertia)
+        dynamics.write(environment.buffer, dynamics.DISTURBANCE_ROWS, np.array([[0, 0, 0, *torque]]))
         states.append(environment.read(slice(0, 13))[0])
         commands.append(command)
         volts.append(voltage)

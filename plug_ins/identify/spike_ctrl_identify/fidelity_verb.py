@@ -11,9 +11,11 @@ from pathlib import Path
 from spike_ctrl._files import atomic_file, output_paths, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
+from spike_ctrl_identify.identify_verb import RANGES as RANGES_OF_FIT
+from spike_ctrl_identify.identify_verb import add_ahead
 
 GROUP = "recordings"
-RANGES = {"lstm_steps": (1, 10**6), "seed": (0, 2**32 - 1)}
+RANGES = RANGES_OF_FIT | {"lstm_steps": (1, 10**6), "seed": (0, 2**32 - 1)}
 EXAMPLES = """
 spike-ctrl fidelity crazyflie_real bags/flight
 spike-ctrl fidelity mine.yaml bags/* -o fidelity.html
@@ -27,6 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, help="write a page with traces to this HTML file, and a PNG beside it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--leave-one-out", action="store_true", help="also fit to all flights but one, from AIRFRAME")
+    add_ahead(parser)
     parser.add_argument("--no-lstm", action="store_true", help="leave the LSTM out, which takes some minutes")
     parser.add_argument("--lstm-steps", type=int, default=500, help="updates of each LSTM (default: 500)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the LSTM (default: 0)")
@@ -48,12 +51,7 @@ def run(options: argparse.Namespace) -> int:
     craft = airframes.load(options.airframe)
     craft.require_layout("motors")
     flights = observed_flights(options.bags, craft)
-    for flight in flights:
-        for note in flight.notes:
-            print(f"{flight.name}: {note}")
-        if why := flight_choice.unfit(flight):
-            print(f"{flight.name}: left out: {why}")
-    flights = [flight for flight in flights if len(flight.starts())] or flights
+    flights = [flight for flight in flights if flight_choice.usable(flight, print)] or flights
     if craft.battery and (dark := [flight.name for flight in flights if not flight.powered]):
         raise UsageError(f"{', '.join(dark)}: found no battery voltage, wanted it: {craft.name} has a battery")
     try:
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             ways.insert(2, _lstm(options, flights))
         ways.append(fidelity.judge_whole(f"{craft.name}, no packet lost", craft, flights))
         if options.leave_one_out:
-            ways.append(fidelity.leave_one_out(craft, flights, progress_with_time_left())[0])
+            ways.append(fidelity.leave_one_out(craft, flights, progress_with_time_left(), options.ahead)[0])
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     end_progress()

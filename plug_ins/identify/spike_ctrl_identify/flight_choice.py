@@ -1,6 +1,6 @@
 """Which flights a fit takes, and whether its airframe is of use: what is no good is named before, or refused after."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,14 @@ def unfit(flight: ObservedFlight) -> str:
         return f"it never takes off: {highest:.2f} m at most, wanted more than {LOW:g}"
     wanted = f"wanted {(HISTORY + AHEAD) / RATE_HZ:g} s of it without a gap"
     return f"found {seconds:.1f} s in the air above {LOW:g} m with motors and state known, {wanted}"
+
+
+def usable(flight: ObservedFlight, note: Callable[[str], None]) -> bool:
+    """Whether a fit can use the flight; what is odd about it, or why it is left out, goes to `note`."""
+    why = unfit(flight)
+    for words in (*flight.notes, *([f"left out: {why}"] if why else ())):
+        note(f"{flight.name}: {words}")
+    return not why
 
 
 def require_physics(path: Any, flight: ObservedFlight, origin: Mapping[str, Any] | None) -> None:

@@ -1,11 +1,12 @@
 """Fits an airframe to flights by motor commands: the parameters with which it predicts them best, with 95 % intervals.
 
 Output error over short horizons (Klein and Morelli, Aircraft System Identification, 2006): from many starts the simulation
-flies on with the recorded commands, and its errors up to HORIZONS count. Each kind of error is measured in that of constant
+flies on with the recorded commands, and its errors at HORIZONS count. Each kind of error is measured in that of constant
 velocity and rates, so no kind can be ignored, and the sum of norms leaves outliers little weight.
 
 The controller that flew answers the state. A fit over long windows, or with one trim for all, therefore likes a plant that
-ignores its motors; horizons of at most .2 s from a start whose trim the second before tells do not.
+ignores its motors; horizons of at most .2 s from a start whose trim the second before tells do not. Farther ones predict
+half a second better, by a longer lag and more angular drag than the vehicle has.
 """
 
 import dataclasses
@@ -24,7 +25,8 @@ from spike_ctrl_identify.observed_flight import HISTORY, ObservedFlight, require
 from spike_ctrl_identify.open_loop import Starts, difference, norms, predict, starts
 from spike_ctrl_identify.thrust_level import ThrustLevel, estimates, levelled, thrust_level
 
-HORIZONS = (2, 5, 10, 20)  # steps
+HORIZONS = (2, 5, 10, 20, 30, 50)  # steps
+AHEAD = 0.2  # s: a fit predicts so far ahead
 MOST = 1600  # starts that are fitted
 LEAST = 40
 MODEL = {"body_drag": 0.06, "velocity_moment": 0.06, "angular_drag": 0.1}
@@ -121,19 +123,22 @@ def fit_flights(
     flights: Sequence[ObservedFlight],
     show: Show = hide,
     held_out: Sequence[ObservedFlight] = (),
+    ahead: float = AHEAD,
 ) -> Identification:
-    """Fit the airframe to these flights. What is told to be done is so at least: a round that gains little is the last.
+    """Fit the airframe to these flights, by errors up to `ahead` (s) after each start.
 
-    The errors in the result are those of flights held out, or of the fitted ones where there are none. Raises IdentifyError.
+    What is told to be done is so at least: a round that gains little is the last. The errors in the result are those of
+    flights held out, or of the fitted ones where there are none. Raises IdentifyError.
     """
     require_starts(flights, LEAST)
+    horizons = tuple(steps for steps in HORIZONS if steps <= round(ahead * RATE_HZ))
     start, hover = begin(prior, flights)
     start, measured = _measured_drag(start, [flight for flight in flights if flight.sensed is not None])
-    total = sum(len(flight.starts(1, HORIZONS[-1])) for flight in flights)
-    at = starts(flights, max(1, round(total / MOST)), HORIZONS[-1])
+    total = sum(len(flight.starts(1, horizons[-1])) for flight in flights)
+    at = starts(flights, max(1, round(total / MOST)), horizons[-1])
     blocks = at.flight if len(np.unique(at.flight)) >= ENOUGH else _blocks(at.flight)
     forces = np.array([flight.forces for flight in flights])
-    fit = _Fit(parameters(start, hover), start, at, forces, blocks, measured)
+    fit = _Fit(parameters(start, hover), start, at, horizons, forces, blocks, measured)
     level = thrust_level(start, at, blocks)
     craft, before = levelled(start, hover, level), 0
     show("the first round begins", np.nan)  # the simulator is compiled by now
@@ -154,7 +159,7 @@ def fit_flights(
     craft = dataclasses.replace(craft, trim_moment=trim, joint_spread=fit.joint_spread(craft, level))
     judged = starts(held_out or flights, 10, 25)
     return Identification(
-        craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, HORIZONS[-1],
+        craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, horizons[-1],
         _rms(start, judged), _rms(craft, judged),
         ".25 s of the flights held out" if held_out else ".25 s of the flights that were fitted",
         tuple(zip([flights[number].name for number in told_by], trims.tolist(), strict=True)),
@@ -175,24 +180,26 @@ def _measured_drag(
 class _Fit:
     """Levenberg-Marquardt on the sum of the norms of errors, each in units of its scale.
 
-    forces (F,): flights whose velocities tell forces; of the others attitude and rates count alone. blocks (W,): the block
-    of each start; blocks are independent. measured: parameters that `start` has right, with prior and half-width.
+    horizons: steps after a start. forces (F,): flights whose velocities tell forces; of the others attitude and rates count
+    alone. blocks (W,): the block of each start; blocks are independent. measured: parameters that `start` has right, with
+    prior and half-width.
     """
 
     def __init__(
-        self, every: list[Parameter], start: Airframe, at: Starts, forces: np.ndarray, blocks: np.ndarray,
-        measured: dict[str, tuple[float, float]],
+        self, every: list[Parameter], start: Airframe, at: Starts, horizons: tuple[int, ...], forces: np.ndarray,
+        blocks: np.ndarray, measured: dict[str, tuple[float, float]],
     ) -> None:  # fmt: skip
         self.every, self.start, self.at, self.blocks, self.measured = every, start, at, blocks, measured
+        self.horizons = horizons
         told = [p for p in every if p.name not in measured]
         self.free = [p for p in told if forces.any() or not p.name.startswith(FORCES)]
         self.kept = [p for p in told if p not in self.free]
         self.counts = np.ones((at.count, 4, 1), np.float32)
         self.counts[~forces[at.flight], :2] = 0
-        self.steps = tuple(HISTORY + h for h in HORIZONS)
+        self.steps = tuple(HISTORY + h for h in horizons)
         seen, first = at.state[list(self.steps)], at.state[HISTORY]
-        straight = np.repeat(first[None], len(HORIZONS), 0)
-        time = np.array(HORIZONS)[:, None, None] / RATE_HZ
+        straight = np.repeat(first[None], len(horizons), 0)
+        time = np.array(horizons)[:, None, None] / RATE_HZ
         straight[..., :3] += time * first[:, 7:10]
         naive = difference(straight, seen)
         # The attitude under constant rates: its error is the change of attitude less the rates' share.
@@ -202,7 +209,7 @@ class _Fit:
 
     def errors(self, craft: Airframe) -> np.ndarray:
         """Errors (H, W, 4, 3) in units of their scale."""
-        found = difference(predict(craft, self.at, HORIZONS).state, self.at.state[list(self.steps)])
+        found = difference(predict(craft, self.at, self.horizons).state, self.at.state[list(self.steps)])
         found = self.counts * found.reshape(*found.shape[:2], 4, 3) / self.scale[:, None, :, None]
         return np.nan_to_num(found, nan=1e3, posinf=1e3, neginf=-1e3)
 

@@ -22,7 +22,7 @@ from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl_identify import IdentifyError, Show, flight_choice, hide, observed_flight
 from spike_ctrl_identify.fit import Identification, ParameterEstimate, fit
-from spike_ctrl_identify.flight_fit import fit_flights
+from spike_ctrl_identify.flight_fit import AHEAD, fit_flights
 from spike_ctrl_identify.flight_windows import TOPICS, segments, windows
 
 BASE = {"motors": "robust", "rates": "rates"}  # recipe to start from, by action layout
@@ -57,11 +57,13 @@ def identify(
     show: Show = hide,
     hold_out: Sequence[str] = (),
     note: Callable[[str], None] = lambda line: None,
+    ahead: float = AHEAD,
 ) -> Identification:
     """Identify the airframe that flew these bags.
 
     prior: the airframe to start from. name: of the airframe found. hold_out: names of bags that only judge the result, for
-    flights by motor commands. note: takes a line for each thing that a bag lacks. Raises BagError if a bag lacks too much,
+    flights by motor commands. note: takes a line for each thing that a bag lacks. ahead: s, as of
+    `fit_flights`, for flights by motor commands. Raises BagError if a bag lacks too much,
     and IdentifyError.
     """
     if unknown := set(hold_out) - {bag.name for bag in bags}:
@@ -76,11 +78,13 @@ def identify(
             "found flights by motor commands beside others, wanted one kind: each kind tells other parameters"
         )
     if all(by_motors):
-        best = _of_flights(recordings, prior, show, hold_out, note)
+        best = _of_flights(recordings, prior, show, hold_out, note, ahead)
     elif hold_out:
         raise IdentifyError(
             "hold-out: found other bags than flights by motor commands; of these every fourth window is held out"
         )
+    elif ahead != AHEAD:
+        raise IdentifyError("ahead: found other bags than flights by motor commands, whose fit has windows of one length")
     else:
         best = _of_windows(recordings, prior, show)
     return dataclasses.replace(best, airframe=dataclasses.replace(best.airframe, name=name))
@@ -92,22 +96,20 @@ def _of_flights(
     show: Show,
     hold_out: Sequence[str],
     note: Callable[[str], None],
+    ahead: float,
 ) -> Identification:
     flights = []
     for recording in recordings:
         flight = observed_flight.observed(recording, prior)
-        why = flight_choice.unfit(flight)
-        for words in (*flight.notes, *([f"left out: {why}"] if why else ())):
-            note(f"{flight.name}: {words}")
-        if not why:
+        if flight_choice.usable(flight, note):
             flight_choice.require_physics(recording.path, flight, recording.origin)
             flights.append(flight)
     if not flights:
-        raise IdentifyError(f"found no flight that can be used, wanted one; the last: {why}")
+        raise IdentifyError(f"found no flight that can be used, wanted one; the last: {flight_choice.unfit(flight)}")
     kept, judged = ([f for f in flights if (f.name in hold_out) is apart] for apart in (False, True))
     if not kept:
         raise IdentifyError("hold-out: found all flights held out, wanted at least one to fit")
-    found = fit_flights(prior, kept, show, judged)
+    found = fit_flights(prior, kept, show, judged, ahead)
     flight_choice.require_use(found.airframe, judged or kept)
     return found
 

@@ -10,16 +10,18 @@ import argparse
 import shlex
 from pathlib import Path
 
-from spike_ctrl._files import output_paths, provenance
+from spike_ctrl._files import output_paths, provenance, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left, show_line
 from spike_ctrl.recordings import segment
 from spike_ctrl_identify import Show
 
 GROUP = "recordings"
+RANGES = {"ahead": (0.1, 0.5)}  # s
 EXAMPLES = """
 spike-ctrl identify bags/20260101-120000 --airframe sih_quadx -o mine.yaml
 spike-ctrl identify bags/* --airframe crazyflie --hold-out flight7 -o mine.yaml       # imported flights
+spike-ctrl identify bags/* --airframe crazyflie --ahead 0.5 -o forecast.yaml           # to predict, not to train
 spike-ctrl train mine_recipe.yaml --airframe mine.yaml
 """
 
@@ -33,6 +35,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="bags that only judge the result, of flights by motor commands",
+    )
+    add_ahead(parser)
+
+
+def add_ahead(parser: argparse.ArgumentParser) -> None:
+    """How far ahead a fit to flights by motor commands predicts, for `identify` and `fidelity`."""
+    parser.add_argument(
+        "--ahead",
+        type=float,
+        default=0.2,
+        metavar="S",
+        help="how far ahead a fit to flights by motor commands predicts, .1 to .5 s (default: .2; with .5 it predicts half "
+        "a second better, by more lag and angular drag)",
     )
 
 
@@ -52,13 +67,14 @@ def add_bags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    ranges.require(vars(options), RANGES, "--")
     require_names(options)
     output_paths.require_file("--output", options.output)
     require_bags(options)
     from spike_ctrl_identify import identified_airframe as identification
 
     output_paths.require_file("--output", identification.recipe_path(options.output))
-    found, plan = identified(options, options.output.stem)
+    found, plan = identified(options, options.output.stem, options.ahead)
     with refused(f"--output {options.output}: cannot be written"):
         recipe = identification.write(options.output, found, options.bags, plan, provenance.command())
     print(f"airframe: {options.output}\nrecipe: {recipe}")
@@ -85,8 +101,11 @@ def require_bags(options: argparse.Namespace) -> None:
             raise UsageError(f"{bag}: found no .mcap file, wanted a bag")
 
 
-def identified(options: argparse.Namespace, name: str):
-    """What the bags tell of an airframe, to be called `name`, and the recipe that trains for it; the table is printed."""
+def identified(options: argparse.Namespace, name: str, ahead: float = 0.2):
+    """What the bags tell of an airframe, to be called `name`, and the recipe that trains for it; the table is printed.
+
+    ahead: s, as of `add_ahead`.
+    """
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl_identify import IdentifyError
@@ -96,7 +115,7 @@ def identified(options: argparse.Namespace, name: str):
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
         hold_out = getattr(options, "hold_out", ())
-        found = identification.identify(options.bags, prior, name, _progress(), hold_out, _note)
+        found = identification.identify(options.bags, prior, name, _progress(), hold_out, _note, ahead)
         end_progress()
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None

@@ -14,6 +14,7 @@ import numpy as np
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
+from spike_ctrl_identify import flight_choice
 from spike_ctrl_identify.fit import Identification
 from spike_ctrl_identify.flight_fit import fit_flights
 from spike_ctrl_identify.observed_flight import ObservedFlight, observed_flights
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--splits", type=int, default=2)
     options = parser.parse_args(arguments)
     prior = airframes.load(options.airframe)
-    found = judged(observed_flights(options.bags, prior), prior, options.splits)
+    flights = [flight for flight in observed_flights(options.bags, prior) if flight_choice.usable(flight, print)]
+    found = judged(flights, prior, options.splits)
     print(text_table([["parameter", "z"], *([name, " ".join(f"{z:+.1f}" for z in zs)] for name, zs in found.items())]))
     every = np.abs([z for zs in found.values() for z in zs])
     print(f"|z| below 2: {(every < 2).sum()} of {len(every)}")

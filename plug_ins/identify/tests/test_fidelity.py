@@ -114,9 +114,10 @@ def test_leave_one_out_predicts_each_flight_by_the_others(identified, bags, caps
     [
         (["--hold-out", "flight7"], "hold-out flight7: found no such bag, wanted names of the bags given"),
         (["--hold-out", "flight0", "flight1"], "hold-out: found all flights held out, wanted at least one to fit"),
+        (["--ahead", "0.6"], "--ahead: found 0.6, wanted 0.1 to 0.5"),
     ],
 )
-def test_what_cannot_be_held_out_is_said(bags, capsys, tmp_path, more, message):
+def test_what_cannot_be_held_out_or_predicted_is_said(bags, capsys, tmp_path, more, message):
     assert main.main(["identify", *map(str, bags), "-o", str(tmp_path / "mine.yaml"), *more]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "mine.yaml").exists()
 

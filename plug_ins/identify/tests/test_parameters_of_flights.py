@@ -57,6 +57,18 @@ def test_the_fit_does_not_ignore_the_motors(found):
         assert found.airframe.inertia[axis] == pytest.approx(TRUTH.inertia[axis], rel=0.15)
 
 
+def test_a_fit_that_looks_farther_ahead_predicts_better_there_with_a_vehicle_that_is_less_true():
+    """In gusts that no log shows, to which the controller reacts."""
+    flights = [
+        simulate(trim=trim, charge=0.95 - 0.2 * n, seed=n, gust=13.0, explore=0.0) for n, trim in enumerate(2 * TRIMS)
+    ]
+    near, far = (fit_flights(CRAZYFLIE, flights[:2], ahead=ahead).airframe for ahead in (0.2, 0.5))
+    attitude = [fidelity.judge("", craft, flights[2:]).mean[fidelity.HORIZONS.index(50), 2] for craft in (near, far)]
+    assert attitude[1] < attitude[0]
+    assert abs(near.angular_drag - TRUTH.angular_drag) < abs(far.angular_drag - TRUTH.angular_drag)
+    assert abs(near.lag_up - TRUTH.lag_up) < abs(far.lag_up - TRUTH.lag_up)
+
+
 def test_the_joint_spread_is_within_the_intervals_and_has_correlations(found):
     factor = np.zeros((len(JOINT), len(JOINT)))
     factor[np.tril_indices(len(JOINT))] = found.airframe.joint_spread
