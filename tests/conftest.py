@@ -1,6 +1,7 @@
 """The fixtures that all tests share, and the rows of the fault table that tests prove."""
 
 import gc
+import signal
 
 import fault_rows
 import pytest
@@ -9,6 +10,8 @@ from shared_rewriting import rewrite_share
 
 
 def pytest_configure(config):
+    # A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if worker := getattr(config, "workerinput", None):
         rewrite_share(config, int(worker["workerid"][2:]), worker["workercount"])
 

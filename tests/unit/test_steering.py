@@ -27,6 +27,7 @@ from spike_ctrl.flight.wind_estimate import CALM, Wind
 
 MODELS = resources.folder("models")
 LIMITS, HERE, STILL = SteeringLimits(), SetPoint((0.0, 0.0, 1.0)), (0.0, 0.0, 0.0)
+ROOM = 3.0  # m, of the default cage
 CALM_ANSWER, APART = (0.0, 0.0, 0.0, 0.0), (0.0, 0.4, 0.0, 0.0)
 
 
@@ -70,28 +71,29 @@ def test_one_that_leans_away_or_falls_is():
 
 def test_a_wind_that_turns_is_not_the_guides_doing_and_a_vehicle_that_goes_away_leaning_back_is_as_its_yaw_is_wrong():
     leans = leaning(-0.3, (0.3, 0.0, 1.0), (0.4, 0.0, 0.0))
-    assert not steering.check_guide(astray(leans, gains=(2.0, 0.0, 0.0)), APART, False, LIMITS)
+    assert not steering.check_guide(astray(leans, gains=(2.0, 0.0, 0.0)), APART, False, ROOM, LIMITS)
     goes = astray(leaning(-0.5, (0.3, 0.0, 1.0), (1.0, 0.0, 0.0)), gains=(4.0, 0.0, 0.0))
     assert goes.leans[0] < LIMITS.astray  # and the policy, by the same yaw, answers as the guide does
-    assert [found.fault for found in steering.check_guide(goes, CALM_ANSWER, False, LIMITS)] == [Fault.STATE_INCONSISTENT]
+    assert [found.fault for found in steering.check_guide(goes, CALM_ANSWER, False, ROOM, LIMITS)] == [Fault.STATE_INCONSISTENT]
 
 
 def test_a_velocity_that_jumps_once_or_that_the_estimator_resets_is_no_motion():
     before, after = leaning(0.0), leaning(0.0, velocity=(0.5, 0.0, 1.0))._replace(stamp=1.01)
     jumped = steering.follow(Astray(state=before), after, HERE, CALM, 0.0, LIMITS)
-    assert 2 < jumped.leans[2] < LIMITS.sinking and not steering.check_guide(jumped, (2.0,) * 4, False, LIMITS)
+    assert 2 < jumped.leans[2] < LIMITS.sinking and not steering.check_guide(jumped, (2.0,) * 4, False, ROOM, LIMITS)
     reset = after._replace(reset_counter=1)
     assert steering.follow(Astray(state=before), reset, HERE, CALM, 0.0, LIMITS) == Astray(state=reset)
     assert steering.follow(Astray(), after, HERE, CALM, 0.0, LIMITS) == Astray(state=after)
 
 
 def test_the_guide_falls_only_where_it_steers_astray_and_the_policy_objects():
-    def check(found, apart, climbs=False):
-        return [finding.fault for finding in steering.check_guide(Astray(found), apart, climbs, LIMITS)]
+    def check(found, apart, climbs=False, room=ROOM):
+        return [finding.fault for finding in steering.check_guide(Astray(found), apart, climbs, room, LIMITS)]
 
     assert check((7.0, 0.0, 0.0), APART) == check((0.0, 0.0, 9.0), APART, climbs=True) == [Fault.DISAGREEMENT]
     assert check((0.0, 0.0, 7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 7.0), APART, climbs=True) == []
     assert check((7.0, 0.0, 0.0), CALM_ANSWER) == check(STILL, (2.0, 2.0, 2.0, 2.0)) == []
+    assert check((4.2, 0.0, 0.0), APART) == [] and check((4.2, 0.0, 0.0), APART, room=1.3) == [Fault.DISAGREEMENT]
     assert check((4.7, 0.0, 0.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, 4.7), APART) == []
     assert check((0.0, 0.0, -7.0), APART) == [Fault.DISAGREEMENT] and check((0.0, 0.0, -7.0), APART, climbs=True) == []
 

@@ -123,7 +123,8 @@ def _compare_answers(
         elif ladder.rung is Rung.GUIDE:
             monitor = monitor._replace(likeness=monitor.likeness.after(policy.action, guide.action, limits.likeness))
             if ladder.latched is None:
-                found = steering.check_guide(astray, monitor.recent, ladder.taking_off, settings.steering)
+                climbs, room = ladder.taking_off, settings.cage.room
+                found = steering.check_guide(astray, monitor.recent, climbs, room, settings.steering)
         state = state._replace(monitor=monitor, astray=astray)
     if (guide_is_new or inputs.candidate is not None) and candidate is not None and candidate.tick == guide.tick:
         monitor = state.candidate_monitor

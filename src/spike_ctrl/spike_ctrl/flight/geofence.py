@@ -65,6 +65,11 @@ class Cage:
         return self.low[0], self.low[1], max(self.low[2], self.ground)
 
     @cached_property
+    def room(self) -> float:
+        """From the middle to the nearest wall to the side, m."""
+        return min(self.high[0] - self.low[0], self.high[1] - self.low[1]) / 2
+
+    @cached_property
     def centre(self) -> Vector:
         """The middle (m) of the part of the cage above the ground."""
         x, y, z = ((a + b) / 2 for a, b in zip(self.low_above_ground, self.high, strict=True))

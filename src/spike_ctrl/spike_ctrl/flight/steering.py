@@ -33,6 +33,7 @@ class SteeringLimits:
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
     astray: float = within(4.6, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
+    room: float = within(3.0, 0.1, 100.0, "Largest `astray` for each metre from the middle of the cage to a wall.", "1/s^2")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     leaping: float = within(8.0, 0.1, 100.0, "The same up, in a take-off: a light vehicle leaps off the ground.", "m/s^2")
     away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
@@ -104,16 +105,18 @@ def led(astray: Astray, apart: float, guide: Answer | None, policy: Answer | Non
     return apart * math.hypot(east, north) > limits.led or (abs(up) > limits.led_upright and up * lifts >= 0)
 
 
-def check_guide(astray: Astray, apart: Action, climbs: bool, limits: SteeringLimits) -> Findings:
+def check_guide(astray: Astray, apart: Action, climbs: bool, room: float, limits: SteeringLimits) -> Findings:
     """Whether the guide steers astray, and the policy objects.
 
     apart: the mean difference of their latest actions. climbs: in a take-off a heavy vehicle stays below its set-point.
+    room: of the cage, m: in a narrow one there is less time.
     """
     east, north, up = astray.leans
     if (away := math.hypot(*astray.moves)) > limits.away:  # where the yaw is wrong, policy and guide agree
         return (Finding(Fault.STATE_INCONSISTENT, f"goes astray by {away:.1f} m/s^2, wanted at most {limits.away:g}"),)
     level, upright = math.hypot(east, north), (up, limits.leaping) if climbs else (abs(up), limits.sinking)
-    found, most = (level, limits.astray) if level > limits.astray else upright
+    aside = min(limits.astray, limits.room * room)
+    found, most = (level, aside) if level > aside else upright
     if found <= most or max(apart) <= limits.apart:
         return ()
     detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {most:g}, and the policy objects"
