@@ -52,9 +52,14 @@ IDLE = RateCommand(0.0, (0.0, 0.0, 0.0))
 
 
 def position_command(
-    estimate: StateEstimate, target: CascadeTarget, integral: Vector, parameters: AutopilotParameters, dt: float
+    estimate: StateEstimate,
+    target: CascadeTarget,
+    integral: Vector,
+    parameters: AutopilotParameters,
+    hover: float,
+    dt: float,
 ) -> tuple[RateCommand, Vector]:
-    """The command that flies to the target, and the next integral (m/s^2)."""
+    """The command that flies to the target, and the next integral (m/s^2). hover: the thrust that carries the weight."""
     p = parameters
     level, level_integral = p["MPC_XY_VEL_P_ACC"], p["MPC_XY_VEL_I_ACC"]
     upright, upright_integral = p["MPC_Z_VEL_P_ACC"], p["MPC_Z_VEL_I_ACC"]
@@ -77,7 +82,7 @@ def position_command(
     if sideways > most:
         fx, fy = fx * most / sideways, fy * most / sideways
     force = math.sqrt(fx * fx + fy * fy + fz * fz)
-    thrust = max(p["MPC_THR_MIN"], min(p["MPC_THR_MAX"], force * p["MPC_THR_HOVER"] / GRAVITY))
+    thrust = max(p["MPC_THR_MIN"], min(p["MPC_THR_MAX"], force * hover / GRAVITY))
     attitude = facing((fx / force, fy / force, fz / force), target.yaw)
     return attitude_command(estimate.quaternion, attitude, thrust, parameters), integral
 

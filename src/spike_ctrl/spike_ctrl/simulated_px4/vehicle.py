@@ -15,11 +15,12 @@ from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.mavlink import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim.sensor_noise import SensorSettings
-from spike_ctrl.simulated_px4 import cascade, offboard_setpoints, vehicle_commands
+from spike_ctrl.simulated_px4 import cascade, hover_thrust, offboard_setpoints, vehicle_commands
 from spike_ctrl.simulated_px4.battery_monitor import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.commander import OWN_MODES, WARNING, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
+from spike_ctrl.simulated_px4.hover_thrust import HoverThrust
 from spike_ctrl.simulated_px4.navigator import Navigator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters, ParameterService
@@ -29,6 +30,7 @@ from spike_ctrl.simulated_px4.vehicle_settings import RotorFailure
 
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
+HOVER_TICKS = 2  # between two steps of the estimate of the hover thrust
 STATUS_PERIOD = 0.5  # s, longest time between two publications of PX4's status
 _DIRECT = (RateCommand, MotorCommand)  # what needs no cascade
 
@@ -78,6 +80,7 @@ class Vehicle:
             STATION: Schedule({number: stream.station for number, stream in STREAMS.items()}),
         }
         self.navigator = Navigator()
+        self.hover = HoverThrust(self.parameters["MPC_THR_HOVER"])
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral, self._wind = (0.0, 0.0, 0.0), (0.0, 0.0)
         self._command = IDLE
@@ -145,6 +148,8 @@ class Vehicle:
         command, motors = self._control(), None
         if isinstance(command, MotorCommand):
             motors, command = command.motors, RateCommand(command.thrust, (0.0, 0.0, 0.0))
+        elif self._ticks % HOVER_TICKS == 0:
+            self._estimate_hover(command.thrust)
         self._command, running, (thrust, rates) = command, self.commander.running, command
         if self._wind != (wind := (self.parameters["SIH_WIND_N"], self.parameters["SIH_WIND_E"])):
             self._wind = wind
@@ -162,6 +167,17 @@ class Vehicle:
             self._fail(self._failure)
         landing = self.commander.mode in OWN_MODES or not running
         self.land_detector.update(self.truth.position[2] <= 0, thrust, self.plant.airframe.hover, landing, self.now)
+
+    def _estimate_hover(self, thrust: float) -> None:
+        prior, estimate = self.parameters["MPC_THR_HOVER"], self.estimate
+        if not self.commander.running:
+            self.hover = HoverThrust(prior)
+            return
+        height = estimate.position[2] - self.navigator.home[2]
+        felt, climb = self.estimator.acceleration, estimate.velocity[2]
+        self.hover = hover_thrust.follow(
+            self.hover, prior, thrust, estimate.quaternion, felt, height, climb, self.now, HOVER_TICKS * TICK
+        )
 
     def _fail(self, failure: RotorFailure) -> None:
         """A rotor fails once the vehicle has been in the air for long enough."""
@@ -215,7 +231,12 @@ class Vehicle:
         return self._to_place(*cascade.without_place(self.estimate, target, self._integral))
 
     def _to_place(self, estimate: StateEstimate, target: CascadeTarget, integral: Vector) -> RateCommand:
-        command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, TICK)
+        hover = (
+            self.hover.value
+            if self.parameters["MPC_USE_HTE"] and self.hover.used(self.now)
+            else self.parameters["MPC_THR_HOVER"]
+        )
+        command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, hover, TICK)
         return command
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand | MotorCommand:

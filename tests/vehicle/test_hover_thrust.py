@@ -1,0 +1,72 @@
+"""The hover thrust that the simulated autopilot estimates in flight, as PX4's hover thrust estimator does."""
+
+import math
+
+import pytest
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.px4.dialect import PX4Mode
+from spike_ctrl.simulated_px4.cascade import MotorCommand, RateCommand
+from spike_ctrl.simulated_px4.hover_thrust import HoverThrust, follow
+from spike_ctrl.simulated_px4.vehicle import Vehicle
+
+LEVEL, STEP = (0.0, 0.0, 0.0, 1.0), 0.008
+HEIGHT = 1.5
+
+
+def learnt(thrust, hover, seconds, tilt=0.0, height=HEIGHT):
+    """After so long with a thrust, of a vehicle that hovers with another one; the body x axis points up by `tilt` (rad)."""
+    h, quaternion = HoverThrust(0.5), (0.0, -math.sin(tilt / 2), 0.0, math.cos(tilt / 2))
+    for n in range(round(seconds / STEP)):
+        h = follow(h, 0.5, thrust, quaternion, (0.0, 0.0, GRAVITY * thrust / hover), height, 0.0, n * STEP, STEP)
+    return h
+
+
+@pytest.mark.parametrize("hover", [0.35, 0.5, 0.68])
+@pytest.mark.parametrize("tilt", [0.0, 0.4])
+def test_the_thrust_that_carries_the_weight_is_found_within_two_seconds_also_where_it_leans(hover, tilt):
+    assert learnt(1.1 * hover, hover, 2.0, tilt).value == pytest.approx(hover, abs=0.01)
+
+
+def test_it_is_used_once_it_was_sure_for_two_seconds_and_nothing_is_learnt_near_the_ground():
+    assert not learnt(0.4, 0.4, 2.0).used(2.0) and learnt(0.4, 0.4, 2.5).used(2.5)
+    assert learnt(0.4, 0.4, 5.0, height=0.9) == HoverThrust(0.5)
+
+
+def test_it_stays_within_a_fifth_of_the_parameter():
+    assert learnt(0.2, 0.2, 5.0).value == pytest.approx(0.3)
+
+
+def held(use, mass, thrust):
+    """Lowest and highest true height of a HOLD that begins after a hover by body rates."""
+    craft = airframes.altered(airframes.load("sih_quadx"), mass, thrust)
+    vehicle, heights = Vehicle(craft, parameters={"MPC_USE_HTE": use}, noise=0.0), []
+    vehicle.begin_in_the_air((0.0, 0.0, HEIGHT))
+    while vehicle.now < 8.0:
+        if vehicle.now < 4.0:
+            (x, y, *_), z, climb = vehicle.estimate.quaternion, vehicle.estimate.position[2], vehicle.estimate.velocity[2]
+            vehicle.take(RateCommand(craft.hover * (1 + 0.3 * (HEIGHT - z - climb)), (-3 * x, -3 * y, 0.0)))
+        elif vehicle.commander.mode is PX4Mode.OFFBOARD:
+            vehicle.commander.request_mode(PX4Mode.AUTO_LOITER, vehicle.seen)
+        else:
+            heights.append(vehicle.truth.position[2])
+        vehicle.tick()
+    return min(heights), max(heights)
+
+
+@pytest.mark.parametrize("mass, thrust, leaps", [(0.82, 1.15, 1), (1.2, 0.85, -1)])
+def test_a_hold_of_a_light_or_a_heavy_vehicle_begins_without_a_leap(mass, thrust, leaps):
+    low, high = held(1, mass, thrust)
+    assert HEIGHT - 0.1 < low and high < HEIGHT + 0.1
+    low, high = held(0, mass, thrust)  # with the parameter alone
+    assert high > HEIGHT + 0.15 if leaps > 0 else low < HEIGHT - 0.15
+
+
+def test_commands_of_motors_teach_nothing():
+    vehicle = Vehicle(airframes.load("crazyflie"), parameters={"COM_OF_LOSS_T": 5.0})
+    vehicle.begin_in_the_air((0.0, 0.0, HEIGHT))
+    for _ in range(100):
+        vehicle.take(MotorCommand((0.7, 0.7, 0.7, 0.7)))
+        vehicle.tick()
+    assert vehicle.commander.mode is PX4Mode.OFFBOARD and vehicle.hover == HoverThrust(vehicle.parameters["MPC_THR_HOVER"])
