@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.px4 import dialect, frames, parameter_rules
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
@@ -80,7 +80,8 @@ class Vehicle:
             STATION: Schedule({number: stream.station for number, stream in STREAMS.items()}),
         }
         self.navigator = Navigator()
-        self.hover = HoverThrust(self.parameters["MPC_THR_HOVER"])
+        self._carries = self.parameters["MPC_THR_HOVER"]  # the thrust that its own modes take for that of a hover
+        self.hover = HoverThrust(self._carries)
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral, self._wind = (0.0, 0.0, 0.0), (0.0, 0.0)
         self._command = IDLE
@@ -169,15 +170,19 @@ class Vehicle:
         self.land_detector.update(self.truth.position[2] <= 0, thrust, self.plant.airframe.hover, landing, self.now)
 
     def _estimate_hover(self, thrust: float) -> None:
+        """Its own modes use the estimate once it is sure, and the parameter before."""
         prior, estimate = self.parameters["MPC_THR_HOVER"], self.estimate
-        if not self.commander.running:
-            self.hover = HoverThrust(prior)
+        if not (self.commander.running and self.parameters["MPC_USE_HTE"]):
+            self.hover, self._carries = HoverThrust(prior), prior
             return
         height = estimate.position[2] - self.navigator.home[2]
-        felt, climb = self.estimator.acceleration, estimate.velocity[2]
-        self.hover = hover_thrust.follow(
-            self.hover, prior, thrust, estimate.quaternion, felt, height, climb, self.now, HOVER_TICKS * TICK
-        )
+        felt, climb, step = self.estimator.acceleration, estimate.velocity[2], HOVER_TICKS * TICK
+        self.hover = hover_thrust.follow(self.hover, prior, thrust, estimate.quaternion, felt, height, climb, self.now, step)
+        if self.hover.used(self.now):
+            before, self._carries = self._carries, self.hover.value
+            if any(self._integral):  # the thrust stays the same
+                x, y, z = self._integral
+                self._integral = x, y, (z + GRAVITY) * before / self._carries - GRAVITY
 
     def _fail(self, failure: RotorFailure) -> None:
         """A rotor fails once the vehicle has been in the air for long enough."""
@@ -231,12 +236,7 @@ class Vehicle:
         return self._to_place(*cascade.without_place(self.estimate, target, self._integral))
 
     def _to_place(self, estimate: StateEstimate, target: CascadeTarget, integral: Vector) -> RateCommand:
-        hover = (
-            self.hover.value
-            if self.parameters["MPC_USE_HTE"] and self.hover.used(self.now)
-            else self.parameters["MPC_THR_HOVER"]
-        )
-        command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, hover, TICK)
+        command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, self._carries, TICK)
         return command
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand | MotorCommand:
