@@ -26,7 +26,6 @@ FLASH_KB, RAM_KB, CORE_COUPLED_KB = 1008, 128, 64
 MEMORIES = {"Flash": 1024 * FLASH_KB, "RAM": 1024 * RAM_KB, "CCM": 1024 * CORE_COUPLED_KB}
 """Bytes of each, by the name that the firmware's make prints."""
 _USED = re.compile(r"\|\s*(\d+)/")
-SPINS = "33.0f"  # rad/s; the gyro measures up to 2000 deg/s, 34.9 rad/s
 PERIOD_SHARE = 0.6  # a step may take so much of the control period in its worst case
 LIMITS = {
     "SHADOW_STEPS": ("50", "good answers in a row before the policy takes over"),
@@ -34,13 +33,22 @@ LIMITS = {
     "LEAST_HEIGHT": ("0.25f", "m; the policy takes over above it"),
     "LEAST_COSINE": ("0.17f", "of the tilt: 80 degrees"),
     "MOST_RATE": ("20.0f", "rad/s, roll and pitch"),
-    "MOST_YAW_RATE": ("20.0f", "rad/s; a policy that flies with a lost rotor may spin as fast as the gyro measures"),
+    "MOST_YAW_RATE": ("20.0f", "rad/s"),
     "MOST_DISTANCE": ("1.5f", "m, from the set-point"),
     "MOST_DISAGREEMENT": (
         "0.35f",
         "of THRUST_MAX: mean force of policy minus that of the PID controller, over half a second",
     ),
 }
+_GYRO = ("33.0f", "rad/s; the gyro measures up to 2000 deg/s, 34.9 rad/s")
+LOST_ROTOR = LIMITS | {
+    "LEAST_COSINE": ("-1.0f", "any tilt: without a rotor the vehicle tumbles before it spins, and PID cannot catch it"),
+    "MOST_RATE": _GYRO,
+    "MOST_YAW_RATE": _GYRO,
+    "MOST_DISTANCE": ("4.0f", "m, from the set-point"),
+    "MOST_DISAGREEMENT": ("2.0f", "of THRUST_MAX, which is never reached: PID knows nothing of the lost rotor"),
+}
+"""LIMITS of a policy that flies with a lost rotor."""
 
 
 def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -> dict[str, str]:
@@ -145,10 +153,7 @@ def weights_id(found: Checkpoint) -> int:
 
 
 def _limits(found: Checkpoint) -> dict[str, tuple[str, str]]:
-    """LIMITS of this policy: with a lost rotor a quadrotor has to yaw, and the PID controller cannot fly it."""
-    if not found.manifest.contract.lost_rotor:
-        return LIMITS
-    return LIMITS | {"MOST_YAW_RATE": (SPINS, LIMITS["MOST_YAW_RATE"][1])}
+    return LOST_ROTOR if found.manifest.contract.lost_rotor else LIMITS
 
 
 def _config(airframe: Airframe, duty: bool, weights: int, limits: dict[str, tuple[str, str]]) -> str:

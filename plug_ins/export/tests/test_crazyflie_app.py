@@ -102,6 +102,9 @@ def test_a_body_rate_beyond_the_limit_ends_it_in_the_same_tick(app, crazyflie):
     assert phases[0] == FAULT and flight.read("fault") == RATE and flight.control.mode == 0
 
 
+HIGH = [0.0, 0.0, 5.0]  # m: after a whole loss it falls by up to 3.8 m
+
+
 @pytest.fixture(scope="module")
 def flies_on(tmp_path_factory):
     """Begins a flight, by a number of its own, of the app with a policy that flies with a lost rotor."""
@@ -110,22 +113,32 @@ def flies_on(tmp_path_factory):
     library = compiled(folder, crazyflie_app.app(found, "crazyflie_any_rotor", Form(), craft))
 
     def fly(number):
-        return Flight(ctypes.CDLL(shutil.copy(library, folder / f"{number}.so")), craft, [0.0, 0.0, 2.0])
+        return Flight(ctypes.CDLL(shutil.copy(library, folder / f"{number}.so")), craft, HIGH)
 
     return fly
 
 
-@pytest.mark.parametrize(("share", "farthest", "turns"), [(0.4, 0.15, False), (0.7, 1.0, True)])
+@pytest.mark.parametrize(("share", "farthest", "turns"), [(0.4, 0.15, False), (0.7, 1.0, True), (1.0, 3.9, True)])
 def test_a_policy_that_flies_with_a_lost_rotor_flies_on_and_may_spin(flies_on, share, farthest, turns):
     flight = flies_on(share)
-    flight.setpoint = hover_setpoint([0.0, 0.0, 2.0])
+    flight.setpoint = hover_setpoint(HIGH)
     flight.enable()
     flight.fly(2.0)
     flight.lose(1, share)
-    positions, phases = flight.fly(6.0)
+    positions, phases = flight.fly(8.0)
     assert set(phases) == {COMMAND} and flight.control.mode == 1
     assert error(flight, positions).max() < farthest and error(flight, positions)[-1000:].max() < 0.15
     assert (abs(flight.state()[12]) > 5.0) == turns
+
+
+def test_it_is_taken_back_four_metres_from_its_set_point(flies_on):
+    flight = flies_on("far")
+    flight.setpoint = hover_setpoint(HIGH)
+    flight.enable()
+    flight.fly(2.0)
+    flight.setpoint = hover_setpoint([4.1, 0.0, HIGH[2]])
+    _, phases = flight.fly(0.1)
+    assert phases[-1] == FAULT and flight.read("fault") == DISTANCE
 
 
 def test_a_policy_that_never_met_a_lost_rotor_is_taken_back(app, crazyflie):
