@@ -79,3 +79,9 @@ def test_a_request_is_answered_by_its_own_events_whatever_else_happens_in_the_st
 def test_a_request_that_was_granted_once_and_then_refused_in_the_same_step_is_refused():
     asked, refused = (event_of(kind) for kind in (EventKind.ASKED, EventKind.REFUSED))
     assert answering([asked, refused], Request.TAKE_OFF) == [refused]
+
+
+def test_a_request_that_keeps_the_rung_names_it_once():
+    lands = Event(0.0, EventKind.ASKED, Request.LAND, Rung.GUIDE, Rung.GUIDE)
+    assert sentence(lands) == "GUIDE: the operator asked to land"
+    assert sentence(lands._replace(before=Rung.SNN)) == "SNN -> GUIDE: the operator asked to land"

@@ -14,10 +14,10 @@ NAMES_ITS_RUNG = (EventKind.ASKED, EventKind.DROPPED, EventKind.TOOK_OFF)
 
 def sentence(event: Event) -> str:
     """An event in words: a change of rung as FROM -> TO: why."""
-    if event.before is not None and event.rung is not None:
-        return f"{event.before.name} -> {event.rung.name}: {reason(event)}"
-    named = event.rung is not None and event.kind in NAMES_ITS_RUNG
-    return f"{event.rung.name}: {reason(event)}" if named and event.rung is not None else reason(event)
+    if event.rung is None or (event.before is None and event.kind not in NAMES_ITS_RUNG):
+        return reason(event)
+    change = f"{event.before.name} -> " if event.before is not None and event.before is not event.rung else ""
+    return f"{change}{event.rung.name}: {reason(event)}"
 
 
 def told(event: Event) -> str:
