@@ -93,7 +93,7 @@ def fullest_command(craft: Airframe, torque: np.ndarray, speed: float, volts: fl
     return rotors.max((0, 2))
 
 
-class Flown(NamedTuple):
+class PlantOutcome(NamedTuple):
     """Of one plant: share of the vehicles that full commands carry, share of these that was kept, RMSE (m) of the kept."""
 
     possible: float
@@ -104,14 +104,14 @@ class Flown(NamedTuple):
 def fly_plants(
     controller: Controller, craft: Airframe, trims: np.ndarray, speed: float, volts: float, drag: float, vehicles: int,
     seconds: float, joint: float,
-) -> Flown:  # fmt: skip
+) -> PlantOutcome:  # fmt: skip
     """What becomes of the vehicles; kept: within LOST. drag: 1/s, NaN for the fitted one."""
     if not math.isnan(drag):
         craft = dataclasses.replace(craft, angular_drag=drag * craft.inertia[0])
     trim = trims[np.arange(vehicles) % len(trims)] * _authority(craft)
     possible = fullest_command(craft, trim, speed, volts) <= 1
     if not possible.any():
-        return Flown(0.0, math.nan, math.nan)
+        return PlantOutcome(0.0, math.nan, math.nan)
     spread = Randomisation(joint=joint, sensors=dataclasses.replace(SENSORS, by_flight=0.4))
     if battery := craft.battery:
         charge = (volts + battery.sag * craft.hover**3 - battery.empty) / (battery.full - battery.empty)
@@ -126,12 +126,12 @@ def fly_plants(
     distance = errors(controller, environment, observation, path).distance
     kept = (distance <= LOST).all(0) & possible
     rmse = float(np.sqrt((distance[:, kept] ** 2).mean())) if kept.any() else math.nan
-    return Flown(float(possible.mean()), float(kept[possible].mean()), rmse)
+    return PlantOutcome(float(possible.mean()), float(kept[possible].mean()), rmse)
 
 
 def judged(
     models: Sequence[str], crafts: Sequence[Airframe], trims: np.ndarray, vehicles: int, seconds: float, joint: float
-) -> dict[tuple, Flown]:
+) -> dict[tuple, PlantOutcome]:
     """By model, angular drag, reference, voltage and plant."""
     found = {}
     for model in models:
@@ -146,7 +146,7 @@ def judged(
     return found
 
 
-def plant_table(found: dict[tuple, Flown], model: str, drag: str) -> str:
+def plant_table(found: dict[tuple, PlantOutcome], model: str, drag: str) -> str:
     """Mean over the plants: kept / RMSE in cm; a row for each reference, a column for each voltage."""
     rows = [[f"{model}, angular drag {drag}", *(f"{volts:g} V" for volts in VOLTAGES)]]
     for path in SPEEDS:
@@ -155,7 +155,7 @@ def plant_table(found: dict[tuple, Flown], model: str, drag: str) -> str:
     return text_table(rows)
 
 
-def _cell(plants: Sequence[Flown]) -> str:
+def _cell(plants: Sequence[PlantOutcome]) -> str:
     """Plants none of whose vehicles can fly do not count."""
     possible = float(np.mean([plant.possible for plant in plants]))
     if not possible:
