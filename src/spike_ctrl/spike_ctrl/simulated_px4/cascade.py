@@ -52,13 +52,9 @@ IDLE = RateCommand(0.0, (0.0, 0.0, 0.0))
 
 
 def position_command(
-    estimate: StateEstimate,
-    target: CascadeTarget,
-    integral: Vector,
-    parameters: AutopilotParameters,
-    hover: float,
+    estimate: StateEstimate, target: CascadeTarget, integral: Vector, parameters: AutopilotParameters, hover: float,
     dt: float,
-) -> tuple[RateCommand, Vector]:
+) -> tuple[RateCommand, Vector]:  # fmt: skip
     """The command that flies to the target, and the next integral (m/s^2). hover: the thrust that carries the weight."""
     p = parameters
     level, level_integral = p["MPC_XY_VEL_P_ACC"], p["MPC_XY_VEL_I_ACC"]
