@@ -11,7 +11,8 @@ from shared_rewriting import rewrite_share
 
 def pytest_configure(config):
     # A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if worker := getattr(config, "workerinput", None):
         rewrite_share(config, int(worker["workerid"][2:]), worker["workercount"])
 

@@ -15,11 +15,11 @@ LEVEL, STEP = (0.0, 0.0, 0.0, 1.0), 0.008
 HEIGHT = 1.5
 
 
-def learnt(thrust, hover, seconds, tilt=0.0, height=HEIGHT):
+def learnt(thrust, hover, seconds, tilt=0.0, height=HEIGHT, prior=0.5, forward=0.0):
     """After so long with a thrust, of a vehicle that hovers with another one; the body x axis points up by `tilt` (rad)."""
-    h, quaternion = HoverThrust(0.5), (0.0, -math.sin(tilt / 2), 0.0, math.cos(tilt / 2))
+    h, quaternion = HoverThrust(prior), (0.0, -math.sin(tilt / 2), 0.0, math.cos(tilt / 2))
     for n in range(round(seconds / STEP)):
-        h = follow(h, 0.5, thrust, quaternion, (0.0, 0.0, GRAVITY * thrust / hover), height, 0.0, n * STEP, STEP)
+        h = follow(h, prior, thrust, quaternion, (forward, 0.0, GRAVITY * thrust / hover), height, 0.0, n * STEP, STEP)
     return h
 
 
@@ -34,14 +34,17 @@ def test_it_is_used_once_it_was_sure_for_two_seconds_and_nothing_is_learnt_near_
     assert learnt(0.4, 0.4, 5.0, height=0.9) == HoverThrust(0.5)
 
 
-def test_it_stays_within_a_fifth_of_the_parameter():
+def test_it_stays_within_a_fifth_of_full_thrust_from_the_parameter_and_never_reaches_none():
     assert learnt(0.2, 0.2, 5.0).value == pytest.approx(0.3)
+    assert learnt(0.02, 0.02, 5.0, prior=0.2).value == pytest.approx(0.1)
+    assert learnt(0.99, 0.99, 5.0, prior=0.8).value == pytest.approx(0.9)
 
 
-def held(use, mass, thrust):
+def held(estimates, mass, thrust):
     """Lowest and highest true height of a HOLD that begins after a hover by body rates."""
     craft = airframes.altered(airframes.load("sih_quadx"), mass, thrust)
-    vehicle, heights = Vehicle(craft, parameters={"MPC_USE_HTE": use}, noise=0.0), []
+    vehicle, heights = Vehicle(craft, noise=0.0), []
+    vehicle.estimates_hover = estimates
     vehicle.begin_in_the_air((0.0, 0.0, HEIGHT))
     while vehicle.now < 8.0:
         if vehicle.now < 4.0:
@@ -57,9 +60,9 @@ def held(use, mass, thrust):
 
 @pytest.mark.parametrize("mass, thrust, leaps", [(0.82, 1.15, 1), (1.2, 0.85, -1)])
 def test_a_hold_of_a_light_or_a_heavy_vehicle_begins_without_a_leap(mass, thrust, leaps):
-    low, high = held(1, mass, thrust)
+    low, high = held(True, mass, thrust)
     assert HEIGHT - 0.1 < low and high < HEIGHT + 0.1
-    low, high = held(0, mass, thrust)  # with the parameter alone
+    low, high = held(False, mass, thrust)  # with the parameter alone
     assert high > HEIGHT + 0.15 if leaps > 0 else low < HEIGHT - 0.15
 
 
@@ -69,4 +72,6 @@ def test_commands_of_motors_teach_nothing():
     for _ in range(100):
         vehicle.take(MotorCommand((0.7, 0.7, 0.7, 0.7)))
         vehicle.tick()
-    assert vehicle.commander.mode is PX4Mode.OFFBOARD and vehicle.hover == HoverThrust(vehicle.parameters["MPC_THR_HOVER"])
+    assert vehicle.commander.mode is PX4Mode.OFFBOARD and vehicle.hover_thrust == HoverThrust(
+        vehicle.parameters["MPC_THR_HOVER"]
+    )

@@ -41,8 +41,8 @@ LIMITS = {
     ),
 }
 _GYRO = ("33.0f", "rad/s; the gyro measures up to 2000 deg/s, 34.9 rad/s")
-LOST_ROTOR = LIMITS | {
-    "LEAST_COSINE": ("-1.0f", "any tilt: without a rotor the vehicle tumbles before it spins, and PID cannot catch it"),
+LOST_ROTOR_LIMITS = LIMITS | {
+    "LEAST_COSINE": ("-2.0f", "any tilt: without a rotor the vehicle tumbles before it spins, and PID cannot catch it"),
     "MOST_RATE": _GYRO,
     "MOST_YAW_RATE": _GYRO,
     "MOST_DISTANCE": ("4.0f", "m, from the set-point"),
@@ -153,7 +153,7 @@ def weights_id(found: Checkpoint) -> int:
 
 
 def _limits(found: Checkpoint) -> dict[str, tuple[str, str]]:
-    return LOST_ROTOR if found.manifest.contract.lost_rotor else LIMITS
+    return LOST_ROTOR_LIMITS if found.manifest.contract.lost_rotor else LIMITS
 
 
 def _config(airframe: Airframe, duty: bool, weights: int, limits: dict[str, tuple[str, str]]) -> str:

@@ -11,11 +11,10 @@ from pathlib import Path
 from spike_ctrl._files import atomic_file, output_paths, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
-from spike_ctrl_identify.identify_verb import RANGES as RANGES_OF_FIT
-from spike_ctrl_identify.identify_verb import add_ahead
+from spike_ctrl_identify.identify_verb import FIT_AHEAD, add_ahead
 
 GROUP = "recordings"
-RANGES = RANGES_OF_FIT | {"lstm_steps": (1, 10**6), "seed": (0, 2**32 - 1)}
+RANGES = {"lstm_steps": (1, 10**6), "seed": (0, 2**32 - 1)}
 EXAMPLES = """
 spike-ctrl fidelity crazyflie_real bags/flight
 spike-ctrl fidelity mine.yaml bags/* -o fidelity.html
@@ -41,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl_identify.observed_flight import observed_flights
 
     ranges.require(vars(options), RANGES, "--")
+    if options.ahead != FIT_AHEAD and not options.leave_one_out:
+        raise UsageError("--ahead: found it alone, wanted --leave-one-out beside it: only that fits")
     picture = options.output and options.output.with_suffix(".png")
     paths = [path for path in (options.output, picture, options.json) if path]
     if len(set(paths)) < len(paths):

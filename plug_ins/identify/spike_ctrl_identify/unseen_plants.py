@@ -7,7 +7,7 @@ plant flies a hover and figure-eights of .5 and 1 m/s, at four voltages that do 
 and as fitted. Each vehicle has the trim of one of all the flights and the sensor errors of `real_plants.SENSORS`; with
 --joint 1 also a draw of the joint spread. Printed: share kept within 1 m / RMSE of these in cm, over the plants. Vehicles
 that full commands do not carry are left out, and "of" tells the share that is left: with the trim, the voltage's sag under
-its load, and at 1 m/s the torque of the velocity, a rotor needs more than all of its command.
+its load and the torque of the mean speed, a rotor needs more than all of its command. The fitted plant decides.
 """
 
 import argparse

@@ -33,7 +33,7 @@ class SteeringLimits:
     answers: int = within(8, 1, 1000, "Answers over which the unexpected acceleration is averaged.", "")
     astray: float = within(4.6, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, to the side.", "m/s^2")
     level: float = within(0.4, 0.01, 10.0, "Largest `astray`, as a share of the largest level acceleration.", "")
-    room: float = within(3.0, 0.1, 100.0, "Largest `astray` for each metre from the middle of the cage to a wall.", "1/s^2")
+    narrow: float = within(3.0, 0.1, 100.0, "Largest `astray` for each m from the cage's middle to a side wall.", "1/s^2")
     sinking: float = within(4.8, 0.1, 100.0, "Largest mean unexpected acceleration of the guide, up and down.", "m/s^2")
     leaping: float = within(8.0, 0.1, 100.0, "The same up, in a take-off: a light vehicle leaps off the ground.", "m/s^2")
     away: float = within(9.5, 0.1, 100.0, "The same of the vehicle, to the side, whatever the policy says.", "m/s^2")
@@ -115,7 +115,7 @@ def check_guide(astray: Astray, apart: Action, climbs: bool, room: float, limits
     if (away := math.hypot(*astray.moves)) > limits.away:  # where the yaw is wrong, policy and guide agree
         return (Finding(Fault.STATE_INCONSISTENT, f"goes astray by {away:.1f} m/s^2, wanted at most {limits.away:g}"),)
     level, upright = math.hypot(east, north), (up, limits.leaping) if climbs else (abs(up), limits.sinking)
-    aside = min(limits.astray, limits.room * room)
+    aside = min(limits.astray, limits.narrow * room)
     found, most = (level, aside) if level > aside else upright
     if found <= most or max(apart) <= limits.apart:
         return ()

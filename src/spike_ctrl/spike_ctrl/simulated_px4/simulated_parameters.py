@@ -40,7 +40,6 @@ DEFAULTS: dict[str, int | float] = {
     "MAV_FWDEXTSP": 1,
     # The autopilot's own control
     "MPC_THR_HOVER": 0.5,
-    "MPC_USE_HTE": 1,  # whether its own modes use the hover thrust that is estimated in flight
     "MPC_THR_MIN": 0.12,
     "MPC_THR_MAX": 1.0,
     "THR_MDL_FAC": 0.0,  # only read by the preflight: the motors are linear in the command

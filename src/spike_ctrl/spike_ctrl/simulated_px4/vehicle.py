@@ -81,7 +81,7 @@ class Vehicle:
         }
         self.navigator = Navigator()
         self._carries = self.parameters["MPC_THR_HOVER"]  # the thrust that its own modes take for that of a hover
-        self.hover = HoverThrust(self._carries)
+        self.estimates_hover, self.hover_thrust = True, HoverThrust(self._carries)
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral, self._wind = (0.0, 0.0, 0.0), (0.0, 0.0)
         self._command = IDLE
@@ -149,13 +149,13 @@ class Vehicle:
         command, motors = self._control(), None
         if isinstance(command, MotorCommand):
             motors, command = command.motors, RateCommand(command.thrust, (0.0, 0.0, 0.0))
-        elif self._ticks % HOVER_TICKS == 0:
-            self._estimate_hover(command.thrust)
         self._command, running, (thrust, rates) = command, self.commander.running, command
         if self._wind != (wind := (self.parameters["SIH_WIND_N"], self.parameters["SIH_WIND_E"])):
             self._wind = wind
             self.plant.blow(*wind)
         limited, noise = min(max(thrust, 0.0), 1.0), self.estimator.gyro_noise
+        if motors is None and self._ticks % HOVER_TICKS == 0:
+            self._estimate_hover(limited)
         self.plant.advance(limited, rates, running, noise, self.parameters["MC_AIRMODE"], motors)
         self.truth = self.plant.state
         self.farthest = max(self.farthest, math.hypot(*self.truth.position))
@@ -172,15 +172,15 @@ class Vehicle:
     def _estimate_hover(self, thrust: float) -> None:
         """Its own modes use the estimate once it is sure, and the parameter before."""
         prior, estimate = self.parameters["MPC_THR_HOVER"], self.estimate
-        if not (self.commander.running and self.parameters["MPC_USE_HTE"]):
-            self.hover, self._carries = HoverThrust(prior), prior
+        if self.land_detector.landed or not self.estimates_hover:
+            self.hover_thrust, self._carries = HoverThrust(prior), prior
             return
         height = estimate.position[2] - self.navigator.home[2]
-        felt, climb, step = self.estimator.acceleration, estimate.velocity[2], HOVER_TICKS * TICK
-        self.hover = hover_thrust.follow(self.hover, prior, thrust, estimate.quaternion, felt, height, climb, self.now, step)
-        if self.hover.used(self.now):
-            before, self._carries = self._carries, self.hover.value
-            if any(self._integral):  # the thrust stays the same
+        seen = estimate.quaternion, self.estimator.acceleration, height, estimate.velocity[2]
+        self.hover_thrust = hover_thrust.follow(self.hover_thrust, prior, thrust, *seen, self.now, HOVER_TICKS * TICK)
+        if self.hover_thrust.used(self.now):
+            before, self._carries = self._carries, self.hover_thrust.value
+            if any(self._integral):  # the thrust stays the same where the velocity is as wanted
                 x, y, z = self._integral
                 self._integral = x, y, (z + GRAVITY) * before / self._carries - GRAVITY
 
