@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl_identify import identified_airframe as identification
 
     output_paths.require_file("--output", identification.recipe_path(options.output))
-    found, plan = identified(options, options.output.stem, options.ahead)
+    found, plan = identified(options, options.output.stem)
     with refused(f"--output {options.output}: cannot be written"):
         recipe = identification.write(options.output, found, options.bags, plan, provenance.command())
     print(f"airframe: {options.output}\nrecipe: {recipe}")
@@ -100,11 +100,8 @@ def require_bags(options: argparse.Namespace) -> None:
             raise UsageError(f"{bag}: found no .mcap file, wanted a bag")
 
 
-def identified(options: argparse.Namespace, name: str, ahead: float = FIT_AHEAD):
-    """What the bags tell of an airframe, to be called `name`, and the recipe that trains for it; the table is printed.
-
-    ahead: s, as of `add_ahead`.
-    """
+def identified(options: argparse.Namespace, name: str):
+    """What the bags tell of an airframe, to be called `name`, and the recipe that trains for it; the table is printed."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl_identify import IdentifyError
@@ -113,7 +110,7 @@ def identified(options: argparse.Namespace, name: str, ahead: float = FIT_AHEAD)
     prior = airframes.load(options.airframe)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
-        hold_out = getattr(options, "hold_out", ())
+        hold_out, ahead = getattr(options, "hold_out", ()), getattr(options, "ahead", FIT_AHEAD)
         found = identification.identify(options.bags, prior, name, _progress(), hold_out, _note, ahead)
         end_progress()
     except IdentifyError as error:
