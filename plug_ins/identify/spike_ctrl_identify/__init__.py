@@ -6,6 +6,10 @@ Show = Callable[[str, float], None]
 """Takes a line of progress, and the share of the work that is done, 0 to 1; NaN where nobody knows."""
 
 
+FIT_AHEAD = 0.2
+"""How far ahead (s) a fit to flights by motor commands predicts, unless it is told otherwise."""
+
+
 def hide(line: str, share: float) -> None:
     """The `Show` that shows nothing."""
 

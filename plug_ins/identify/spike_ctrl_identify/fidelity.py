@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import RATE_HZ
-from spike_ctrl_identify import Show, flight_fit
+from spike_ctrl_identify import FIT_AHEAD, Show
+from spike_ctrl_identify.flight_fit import fit_flights
 from spike_ctrl_identify.observed_flight import AHEAD, EVERY, HISTORY, ObservedFlight, require_starts
 from spike_ctrl_identify.open_loop import GROUPS, UNITS, Starts, difference, norms, predict, starts
 
@@ -68,13 +69,16 @@ def simple(flights: Sequence[ObservedFlight]) -> list[Errors]:
 
 
 def leave_one_out(
-    start: Airframe, flights: Sequence[ObservedFlight], show: Show, ahead: float = flight_fit.AHEAD
+    start: Airframe, flights: Sequence[ObservedFlight], show: Show, ahead: float = FIT_AHEAD
 ) -> tuple[Errors, list[Airframe]]:
-    """Each flight predicted by an airframe that was fitted to the others, from `start`, `ahead` (s); and these airframes."""
+    """Each flight predicted by an airframe that was fitted to the others, from `start`; and these airframes.
+
+    ahead: s, as of `fit_flights`.
+    """
     values, crafts = [], []
     for number, flight in enumerate(flights):
         others = [other for other in flights if other is not flight]
-        crafts.append(flight_fit.fit_flights(start, others, ahead=ahead).airframe)
+        crafts.append(fit_flights(start, others, ahead=ahead).airframe)
         values.append(_of_airframe(crafts[-1], flight))
         share = (number + 1) / len(flights)
         show(f"{number + 1}/{len(flights)} fits, each to the other flights: {flight.name} is judged", share)

@@ -11,7 +11,8 @@ from pathlib import Path
 from spike_ctrl._files import atomic_file, output_paths, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
-from spike_ctrl_identify.identify_verb import FIT_AHEAD, add_ahead
+from spike_ctrl_identify import FIT_AHEAD
+from spike_ctrl_identify.identify_verb import add_ahead
 
 GROUP = "recordings"
 RANGES = {"lstm_steps": (1, 10**6), "seed": (0, 2**32 - 1)}

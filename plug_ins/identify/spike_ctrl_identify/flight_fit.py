@@ -16,7 +16,7 @@ import numpy as np
 
 from spike_ctrl.airframe import GRAVITY, JOINT, Airframe, BatteryModel
 from spike_ctrl.sim.environment import RATE_HZ
-from spike_ctrl_identify import Show, hide
+from spike_ctrl_identify import FIT_AHEAD, Show, hide
 from spike_ctrl_identify.accelerometer_drag import drag_by_accelerometer
 from spike_ctrl_identify.battery_fit import fit_battery
 from spike_ctrl_identify.fit import Identification, Parameter, ParameterEstimate
@@ -26,7 +26,6 @@ from spike_ctrl_identify.open_loop import Starts, difference, norms, predict, st
 from spike_ctrl_identify.thrust_level import ThrustLevel, estimates, levelled, thrust_level
 
 HORIZONS = (2, 5, 10, 20, 30, 50)  # steps
-AHEAD = 0.2  # s: a fit predicts so far ahead
 MOST = 1600  # starts that are fitted
 LEAST = 40
 MODEL = {"body_drag": 0.06, "velocity_moment": 0.06, "angular_drag": 0.1}
@@ -123,7 +122,7 @@ def fit_flights(
     flights: Sequence[ObservedFlight],
     show: Show = hide,
     held_out: Sequence[ObservedFlight] = (),
-    ahead: float = AHEAD,
+    ahead: float = FIT_AHEAD,
 ) -> Identification:
     """Fit the airframe to these flights, by errors up to `ahead` (s) after each start.
 

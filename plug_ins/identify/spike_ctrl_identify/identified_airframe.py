@@ -20,9 +20,9 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recording import Recording
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl_identify import IdentifyError, Show, flight_choice, hide, observed_flight
+from spike_ctrl_identify import FIT_AHEAD, IdentifyError, Show, flight_choice, hide, observed_flight
 from spike_ctrl_identify.fit import Identification, ParameterEstimate, fit
-from spike_ctrl_identify.flight_fit import AHEAD, fit_flights
+from spike_ctrl_identify.flight_fit import fit_flights
 from spike_ctrl_identify.flight_windows import TOPICS, segments, windows
 
 BASE = {"motors": "robust", "rates": "rates"}  # recipe to start from, by action layout
@@ -57,14 +57,13 @@ def identify(
     show: Show = hide,
     hold_out: Sequence[str] = (),
     note: Callable[[str], None] = lambda line: None,
-    ahead: float = AHEAD,
+    ahead: float = FIT_AHEAD,
 ) -> Identification:
     """Identify the airframe that flew these bags.
 
     prior: the airframe to start from. name: of the airframe found. hold_out: names of bags that only judge the result, for
-    flights by motor commands. note: takes a line for each thing that a bag lacks. ahead: s, as of
-    `fit_flights`, for flights by motor commands. Raises BagError if a bag lacks too much,
-    and IdentifyError.
+    flights by motor commands. note: takes a line for each thing that a bag lacks. ahead: s, as of `fit_flights`, for the
+    same flights. Raises BagError if a bag lacks too much, and IdentifyError.
     """
     if unknown := set(hold_out) - {bag.name for bag in bags}:
         raise IdentifyError(f"hold-out {', '.join(sorted(unknown))}: found no such bag, wanted names of the bags given")
@@ -83,7 +82,7 @@ def identify(
         raise IdentifyError(
             "hold-out: found other bags than flights by motor commands; of these every fourth window is held out"
         )
-    elif ahead != AHEAD:
+    elif ahead != FIT_AHEAD:
         raise IdentifyError("ahead: found other bags than flights by motor commands, whose fit has windows of one length")
     else:
         best = _of_windows(recordings, prior, show)

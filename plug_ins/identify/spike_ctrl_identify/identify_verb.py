@@ -14,10 +14,9 @@ from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left, show_line
 from spike_ctrl.recordings import segment
-from spike_ctrl_identify import Show
+from spike_ctrl_identify import FIT_AHEAD, Show
 
 GROUP = "recordings"
-FIT_AHEAD = 0.2  # s; `flight_fit`, which is slow to import, has the same
 EXAMPLES = """
 spike-ctrl identify bags/20260101-120000 --airframe sih_quadx -o mine.yaml
 spike-ctrl identify bags/* --airframe crazyflie --hold-out flight7 -o mine.yaml       # imported flights

@@ -13,7 +13,7 @@ NAMES_ITS_RUNG = (EventKind.ASKED, EventKind.DROPPED, EventKind.TOOK_OFF)
 
 
 def sentence(event: Event) -> str:
-    """An event in words: a change of rung as FROM -> TO: why."""
+    """An event in words: a change of rung as FROM -> TO: why, one that stays as RUNG: why."""
     if event.rung is None or (event.before is None and event.kind not in NAMES_ITS_RUNG):
         return reason(event)
     change = f"{event.before.name} -> " if event.before is not None and event.before is not event.rung else ""

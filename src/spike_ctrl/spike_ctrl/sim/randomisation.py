@@ -90,7 +90,7 @@ class Randomisation:
     velocity_moment: float = within(0.0, 0.0, 0.9, "Torque of the velocity: factors 1 - x to 1 + x.")
     dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME, "Dead time beyond the airframe's, 0 to x.", "s")
     charge_low: float = within(1.0, 0.0, 1.0, "Lowest charge of the battery at the start.")
-    charge_high: float = within(1.0, 0.0, 1.2, "Highest charge of the battery at the start; just charged, it is above 1.")
+    charge_high: float = within(1.0, 0.0, 1.2, "Highest charge of the battery at the start; above 1: just charged.")
     moment_z: float = within(1.0, 0.0, 1.0, "Share of `moment` about z, where a quadrotor has little authority.")
     angular_drag: float = within(0.0, 0.0, 1.0, "Angular drag: factor 1 - x to 1.")
     joint: float = within(0.0, 0.0, 3.0, "Deviations of the airframe's joint_spread, in them: correlated factors.")

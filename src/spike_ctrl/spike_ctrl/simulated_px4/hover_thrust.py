@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.flight.attitude import rotate, z_axis
 from spike_ctrl.px4.frames import Quaternion, Vector
 
 DRIFT = 0.0036  # 1/s, HTE_HT_NOISE
@@ -48,9 +49,7 @@ def follow(
     """
     if not (airborne := h.airborne or height > FLIES):
         return HoverThrust(min(max(prior, LEAST), MOST))
-    (x, y, z, w), (a, b, c) = quaternion, force
-    upright = 1 - 2 * (x * x + y * y)
-    lifts, up = upright * thrust, 2 * (x * z - w * y) * a + 2 * (y * z + w * x) * b + upright * c - GRAVITY
+    lifts, up = thrust * z_axis(quaternion)[2], rotate(quaternion, force)[2] - GRAVITY
     slope = -GRAVITY * lifts / h.value**2
     variance = h.variance + (DRIFT * dt) ** 2
     noise = h.noise * max(abs(climb) - FAST + 1, 1) ** 2

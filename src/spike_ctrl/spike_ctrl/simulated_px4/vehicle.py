@@ -81,7 +81,7 @@ class Vehicle:
         }
         self.navigator = Navigator()
         self._carries = self.parameters["MPC_THR_HOVER"]  # the thrust that its own modes take for that of a hover
-        self.estimates_hover, self.hover_thrust = True, HoverThrust(self._carries)
+        self.hover_thrust = HoverThrust(self._carries)
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral, self._wind = (0.0, 0.0, 0.0), (0.0, 0.0)
         self._command = IDLE
@@ -172,7 +172,7 @@ class Vehicle:
     def _estimate_hover(self, thrust: float) -> None:
         """Its own modes use the estimate once it is sure, and the parameter before."""
         prior, estimate = self.parameters["MPC_THR_HOVER"], self.estimate
-        if self.land_detector.landed or not self.estimates_hover:
+        if self.land_detector.landed:
             self.hover_thrust, self._carries = HoverThrust(prior), prior
             return
         height = estimate.position[2] - self.navigator.home[2]
