@@ -90,7 +90,10 @@ def test_the_guide_stops_a_landing_where_the_operator_wants_to_fly_on(who):
 def test_a_policy_flies_on_although_noise_hides_for_a_moment_which_rotor_lacks_thrust(seed):
     who = monte_carlo.competitors(resources.find("models", "crazyflie_any_rotor_robust.safetensors"))
     flown, core = flight_outcome.fly_scenario(monte_carlo.scenario_of(seed, *who, "rotor"), *who)
-    assert flown.last == "SNN" and flown.hit < 0.1 and flown.outside < 0
+    lost = next(e.time for e in core.events if e.kind is EventKind.FAULT and e.cause.fault is Fault.ROTOR_LOST)
+    flew = [rung for at, rung, _ in core.moves if at < lost + 5.0]
+    assert flew[-1] is Rung.SNN and Rung.HOLD not in [rung for _, rung, _ in core.moves]
+    assert flown.hit < 1.0 and flown.outside < 0
     assert core.state.rotors.lost is not None
 
 
