@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BASELINES = {"pid": "PID, Crazyflie firmware", "mellinger": "Mellinger, Crazyflie firmware", "raptor": "RAPTOR"}
 AIRFRAMES, L2F = "airframes", "l2f"
-COUNTED = (AIRFRAMES, "rotor-loss", "thrown")  # protocols of which --plants gives the number of vehicles
+COUNTED = (AIRFRAMES, "rotor-loss", "rotor-stuck", "thrown")  # protocols of which --plants gives the number of vehicles
 DRAWN_BY = ("us", "raptor")
 MOST_PLANTS = 8192
 EXAMPLES = """

@@ -3,7 +3,8 @@
 corners: hover, step and figure-eight on plants that are 20 % off in all combinations. real-flights: the references of real
 flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty, and a torque that
 appears in a hover. airframes: whole quadrotors that nobody described to the controller, drawn by scaling laws. rotor-loss:
-one rotor fails at a random time in a hover, a figure-eight and a step. thrown: any attitude, fast and turning.
+one rotor fails at a random time in a hover, a figure-eight and a step. rotor-stuck: it keeps to a speed. thrown: any
+attitude, fast and turning.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import require_short_delays
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.rotor_loss import RotorLoss
 from spike_ctrl_benchmark import (
     airframe_flights,
     any_airframe,
@@ -147,16 +149,20 @@ def _ranges(vehicle: Airframe, options: argparse.Namespace) -> AirframeRanges | 
     return None
 
 
-def _fly_rotor_losses(controllers: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
+def _fly_rotor_failures(
+    loss: RotorLoss, controllers: Controllers, vehicle: Airframe, options: argparse.Namespace
+) -> Figures:
     vehicles, seeds = options.plants or rotor_flights.VEHICLES, airframe_flights.seeds(max(options.seeds, 1))
     ranges, figures = _ranges(vehicle, options), {}
-    level = "vehicles that could hover without turning"
-    if ranges is None:
-        level = f"up to {rotor_flights.level_share(vehicle):.2f} of a rotor's thrust is lost"
+    kinds = "level: vehicles that could hover without turning"
+    if loss.stuck:
+        kinds = f"the rotor keeps to a share of its full speed; a hover needs {vehicle.hover:.2f}"
+    elif ranges is None:
+        kinds = f"level: up to {rotor_flights.level_share(vehicle):.2f} of a rotor's thrust is lost"
     who = f"{_sets(seeds)} of {vehicles} failures of each path"
-    print(f"airframe {vehicle.name}{', drawn' if ranges else ''}, {who}; level: {level}")
+    print(f"airframe {vehicle.name}{', drawn' if ranges else ''}, {who}; {kinds}")
     for label, controller in controllers.items():
-        found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles, seeds, ranges)
+        found = rotor_flights.fly_rotor_losses(controller, vehicle, vehicles, seeds, ranges, loss)
         print(rotor_flights.rotor_table(label, found))
         figures[label] = plain(found)
     return figures
@@ -185,7 +191,15 @@ def _require_short_delays(protocol: str, vehicle: Airframe, spread: Randomisatio
 
 corners = EvalProtocol(_fly_corners, functools.partial(guides, unknown=True), require=_require_corners)
 references = EvalProtocol(_fly_references, nominal_guides, require=_require_identified, foreign=True)
-rotor_loss = EvalProtocol(_fly_rotor_losses, rotor_flights.told_guides, foreign=True, sets=True)
+rotor_loss = EvalProtocol(
+    functools.partial(_fly_rotor_failures, rotor_flights.LOSS), rotor_flights.told_guides, foreign=True, sets=True
+)
+rotor_stuck = EvalProtocol(
+    functools.partial(_fly_rotor_failures, rotor_flights.STUCK_LOSS),
+    functools.partial(guides, unknown=True),
+    foreign=True,
+    sets=True,
+)
 thrown = EvalProtocol(_fly_thrown, _guides_of_thrown, foreign=True, sets=True)
 airframes = EvalProtocol(
     _fly_airframes, _guides_of_airframes, require=_require_carrier, foreign=True, carriers=CARRIERS, sets=True

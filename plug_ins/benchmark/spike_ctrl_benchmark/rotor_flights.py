@@ -3,9 +3,12 @@
 A hover, a figure-eight of +-1 m in 5.5 s and a step of 1 m, each flown by vehicles of which every one loses a share of the
 thrust of one rotor, a quarter of them all of it. A loss is `level` where the vehicle can still hover without turning: where
 the rotor that is left with (1 - l) T_max carries a quarter of the weight. All others must turn about their yaw axis.
+Or the rotor is stuck at a speed, whatever is commanded: then too the vehicle must turn, but for one speed.
 Each vehicle is the airframe or, where that carries drawn ones, a drawn airframe.
 """
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,6 +32,8 @@ VEHICLES = 1024
 LEAD, LATEST, AFTER, SETTLED = 2.0, 4.0, 10.0, 2.0  # s: first and last failure, flight after it, from when errors count
 KEPT, GROUND = 3.0, 3.0  # m from the set-point that a vehicle may be; height of the set-point above the ground
 LOSS = RotorLoss(chance=1.0, whole=0.25, earliest=LEAD, latest=LATEST, over=0.5)
+STUCK_LOSS = dataclasses.replace(LOSS, stuck=1.0)
+SPEEDS = (0.0, 0.5, 0.85, 1.0)  # bounds of the kinds of stuck rotors; a Crazyflie hovers at .66
 PATHS = {kind: Trajectory(kind, size=1.0, lead=LEAD) for kind in ("hover", "figure8", "step")}
 WHOLE = 1.0
 
@@ -53,16 +58,21 @@ class FlownLosses(NamedTuple):
     """The flights of N vehicles on one path, from LEAD s on.
 
     error (T, N, 3): position minus set-point, m. begun (N,): s, when the rotor failed. share (N,): of its thrust that it
-    lost. level (N,): the largest share with which the vehicle could hover without turning.
+    lost. level (N,): the largest share with which the vehicle could hover without turning. stuck (N,): the speed, 0 to 1,
+    that the rotor kept to; negative: it obeyed.
     """
 
     error: np.ndarray
     begun: np.ndarray
     share: np.ndarray
     level: np.ndarray
+    stuck: np.ndarray
 
     def kinds(self) -> dict[str, np.ndarray]:
-        """Masks (N,) of the kinds of loss."""
+        """Masks (N,) of the kinds of loss; where rotors were stuck, of their speeds."""
+        if (self.stuck >= 0).all():
+            parts = np.digitize(self.stuck, SPEEDS[1:-1])
+            return {f"{low:g} to {high:g}": parts == n for n, (low, high) in enumerate(itertools.pairwise(SPEEDS))}
         turning = (self.share > self.level) & (self.share < WHOLE)
         return {"level": self.share <= self.level, "turning": turning, "whole": self.share >= WHOLE}
 
@@ -111,14 +121,15 @@ def fly_rotor_losses(
     vehicles: int = VEHICLES,
     seeds: Sequence[int] = (EVALUATION_SEED,),
     ranges: AirframeRanges | None = None,
+    loss: RotorLoss = LOSS,
 ) -> dict[str, dict[str, LossFigures]]:
     """Figures by path and by kind of loss, of so many vehicles with each seed.
 
-    ranges: whole airframes are drawn from them; the airframe is their carrier.
+    ranges: whole airframes are drawn from them; the airframe is their carrier. loss: `STUCK_LOSS` for stuck rotors.
     """
     found = {}
     for index, (path, course) in enumerate(PATHS.items()):
-        sets = [fly_path(controller, airframe, course, vehicles, seed + index, ranges) for seed in seeds]
+        sets = [fly_path(controller, airframe, course, vehicles, seed + index, ranges, loss) for seed in seeds]
         parts = zip(*sets, strict=True)
         flown = FlownLosses(*(np.concatenate(part, axis=int(n == 0)) for n, part in enumerate(parts)))
         found[path] = {kind: loss_figures(flown.error[:, who], flown.begun[who]) for kind, who in flown.kinds().items()}
@@ -132,14 +143,16 @@ def fly_path(
     vehicles: int,
     seed: int,
     ranges: AirframeRanges | None = None,
+    loss: RotorLoss = LOSS,
 ) -> FlownLosses:
-    """Failures on one path. ranges: as of `fly_rotor_losses`."""
-    steps, differ = int(RATE_HZ * (LATEST + AFTER)), Randomisation(noise=1.0, rotor_loss=LOSS)
+    """Failures on one path. ranges, loss: as of `fly_rotor_losses`."""
+    steps, differ = int(RATE_HZ * (LATEST + AFTER)), Randomisation(noise=1.0, rotor_loss=loss)
     environment, seen = hovering(airframe, vehicles, steps, differ, ranges, seed)
     share, begun = environment.read(slice(LOST, STUCK)).max(1), environment.read(FAILS_AT) - LEAD
     most = environment.read(slice(THRUST, TORQUE)).sum(1)  # N, of one rotor
     level = level_shares(environment.read(MASS), most)
-    return FlownLosses(errors(controller, environment, seen, path).error, begun, share, level)
+    stuck = environment.read(slice(STUCK, STUCK + 4)).max(1)
+    return FlownLosses(errors(controller, environment, seen, path).error, begun, share, level, stuck)
 
 
 def kept_within(error: np.ndarray, begun: np.ndarray) -> np.ndarray:
@@ -173,7 +186,7 @@ def loss_figures(error: np.ndarray, begun: np.ndarray) -> LossFigures:
 
 def rotor_table(name: str, found: dict[str, dict[str, LossFigures]]) -> str:
     """One line per path and kind of loss."""
-    rows = [[name, "loss", "flights", f"within {KEPT:g} m", "RMSE cm", "median cm", "touchdown m/s"]]
+    rows = [[name, "failure", "flights", f"within {KEPT:g} m", "RMSE cm", "median cm", "touchdown m/s"]]
     for path, kinds in found.items():
         for kind, f in kinds.items():
             numbers = [f"{f.kept:.3f}", f"{100 * f.rmse:.1f}", f"{100 * f.median_rmse:.1f}", f"{f.touchdown:.1f}"]

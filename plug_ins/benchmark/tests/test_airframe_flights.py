@@ -78,7 +78,7 @@ def test_the_verb_flies_sets_of_airframes_with_models_of_any_airframe_and_writes
         (["--guide", "--airframe", "crazyflie"], "found airframe crazyflie without a battery, wanted one with a battery"),
         (
             ["--guide", "--plants", "0"],
-            "--plants: found 0, wanted 1 to 8192, with --protocol airframes or rotor-loss or thrown",
+            "--plants: found 0, wanted 1 to 8192, with --protocol airframes or rotor-loss or rotor-stuck or thrown",
         ),
         (["models/sih_quadx.safetensors", "--airframe", "any_quad"], "action_layout: found 'motors', wanted 'rates'"),
         (["models/sih_quadx.safetensors", "models/any_quad.safetensors"], "action_layout: found 'rates', wanted 'motors'"),

@@ -134,3 +134,16 @@ def test_the_robust_policy_loses_a_vehicle_without_a_rotor_and_catches_most_that
     assert lost["whole"].kept == 0 and lost["whole"].touchdown > 4 and lost["level"].kept > 0.5
     assert thrown_flights.fly_thrown(robust, CRAFT, 64).caught > 0.5
     assert len(rotor_flights.rotor_table("x", {"hover": lost}).splitlines()) == 4
+
+
+def test_stuck_rotors_are_told_apart_by_their_speed_and_keep_to_it():
+    never = PolicyController(checkpoint.load(resources.folder("models") / "crazyflie.safetensors").policy)
+    craft, hover = airframe.load("crazyflie_drag"), rotor_flights.PATHS["hover"]
+    flown = rotor_flights.fly_path(never, craft, hover, 64, 5, loss=rotor_flights.STUCK_LOSS)
+    kinds = flown.kinds()
+    assert list(kinds) == ["0 to 0.5", "0.5 to 0.85", "0.85 to 1"]
+    assert sum(mask.sum() for mask in kinds.values()) == 64 and (flown.share == 0).all()
+    slow, fast = kinds["0 to 0.5"], kinds["0.85 to 1"]
+    assert flown.stuck[slow].max() <= 0.5 < 0.85 <= flown.stuck[fast].min()
+    far = slow | fast
+    assert not rotor_flights.kept_within(flown.error[:, far], flown.begun[far]).any()  # it knows no such rotor

@@ -42,7 +42,7 @@ SHIPPED: dict[str, dict[str, str]] = {
         "verbs": "bench benchmark",
         "verb_options": "--compensate-battery --drawn-by --mellinger --off-centre --pid --plants --ranges --raptor "
         "--simulator",
-        "protocols": "airframes corners real-flights rotor-loss thrown",
+        "protocols": "airframes corners real-flights rotor-loss rotor-stuck thrown",
         "controllers": "pid mellinger raptor",
         "simulators": "crazyflow rotorpy l2f",
     },
