@@ -20,6 +20,7 @@ MODELS = {
     "crazyflie_hard_reset": "crazyflie", "crazyflie_l2f": "crazyflie_l2f", "sih_quadx": "sih_quadx",
     "crazyflie_any_rotor": "crazyflie_drag",
     "crazyflie_any_rotor_robust": "crazyflie_drag",
+    "crazyflie_any_rotor_stuck": "crazyflie_drag",
 }  # fmt: skip
 
 

@@ -147,3 +147,14 @@ def test_stuck_rotors_are_told_apart_by_their_speed_and_keep_to_it():
     assert flown.stuck[slow].max() <= 0.5 < 0.85 <= flown.stuck[fast].min()
     far = slow | fast
     assert not rotor_flights.kept_within(flown.error[:, far], flown.begun[far]).any()  # it knows no such rotor
+
+
+def test_who_was_trained_with_stuck_rotors_flies_on_with_a_rotor_at_full_speed():
+    craft = airframe.load("crazyflie_drag")
+    trained, before = (
+        rotor_flights.fly_rotor_losses(policy(name), craft, 64, loss=rotor_flights.STUCK_LOSS)
+        for name in ("crazyflie_any_rotor_stuck", "crazyflie_any_rotor")
+    )
+    for path in rotor_flights.PATHS:
+        assert min(kind.kept for kind in trained[path].values()) > 0.8 and before[path]["0 to 0.5"].kept > 0.9
+        assert before[path]["0.85 to 1"].kept < 0.6 < trained[path]["0.85 to 1"].kept

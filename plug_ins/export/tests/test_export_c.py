@@ -39,6 +39,7 @@ RECURRENT = (
     "any_rates",
     "crazyflie_any_rotor",
     "crazyflie_any_rotor_robust",
+    "crazyflie_any_rotor_stuck",
     "crazyflie_real",
     "crazyflie_robust",
 )
