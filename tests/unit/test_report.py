@@ -302,6 +302,13 @@ def test_a_way_in_space_is_seen_whole_and_in_one_scale(way):
     assert 0.5 <= ratios.min() and ratios.max() <= 1.25  # longer ones run out of the view
 
 
+def test_a_flight_whose_policy_was_taken_away_does_not_pass_in_the_table_nor_under_the_plot():
+    taken = replace(flight([0.02] * 1000), taken=True)
+    found, under = hover_verdict([taken]), flight_charts.charts([taken])[1].caption
+    assert found.good is None and found.text.startswith("cut short: 0.0 %") and under.startswith(found.text)
+    assert hover_verdict([replace(flight([1.0] * 1000), taken=True)]).good is False
+
+
 def test_five_percent_of_the_samples_may_be_further_off_than_the_line():
     errors = np.zeros(2200)
     errors[:200] = 9.0  # before it has settled

@@ -110,7 +110,7 @@ def _flight(
             flight, seconds=(states.received - log.begun) * 1e-9, bands=bands, position=log.position[row],
             set_point=log.set_point[row], counts=log.rung_at(states.received) == Rung.SNN,
             starts=[0.0, *(band.begin for band in bands if band.name == Rung.SNN.name)],
-            course=bool(log.settings.get("course")),
+            course=bool(log.settings.get("course")), taken=ladder_charts.ending(log).good is False,
         )  # fmt: skip
     if recording.origin is not None and recording.poses is not None:
         pose = recording.poses if recording.reference is None else recording.reference
@@ -139,15 +139,9 @@ def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
     return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
 
 
-def _judged_error(flight: ChartedFlight, ended: Verdict | None) -> Verdict:
-    """The verdict on the position error. A policy that was taken away fails or is not judged; it does not pass."""
-    error, lost = hover_verdict([flight]), ended is not None and ended.good is False
-    return Verdict(f"cut short: {error.text.removeprefix('pass: ')}", None) if lost and error.good else error
-
-
 def _tiles(recording: Recording, compared: replay.Comparison | None, flight: ChartedFlight, ended: Verdict | None) -> Tiles:
     """The key figures."""
-    errors, error = flight.error[flight.settled], _judged_error(flight, ended)
+    errors, error = flight.error[flight.settled], hover_verdict([flight])
     shown: list[FigureTile] = [FigureTile("flight", f"{flight.seconds[-1] - flight.seconds[0]:.1f} s")]
     if ended is not None:
         value, _, name = ended.text.partition(" (")[0].partition(": ")
@@ -180,7 +174,7 @@ def _about(
         ("bag", str(recording.path)),
         ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {vehicles}"),
         ("recorded", replay.usable(recording).removeprefix("usable: ")),
-        ("position error", _judged_error(flight, ended)),
+        ("position error", hover_verdict([flight])),
     ]
     rows += [("how it ended", ended)] if ended is not None else []
     if recording.origin is not None:

@@ -55,7 +55,7 @@ class ChartedFlight:
     seconds (T,). observation (T, 18). action (T, 4). layout: "motors" or "rates". guide (T, 4): its actions, if known.
     neurons: if they are known. starts: seconds at which an episode starts or the policy takes over. bands: who flies when.
     counts (T,): the samples that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known.
-    flown_by: who acted. course: the policy flew a course that it saw, and not to the set-point.
+    flown_by: who acted. course: the policy flew a course that it saw, and not to the set-point. taken: it was taken away.
     """
 
     name: str
@@ -72,6 +72,7 @@ class ChartedFlight:
     set_point: np.ndarray | None = None
     flown_by: str = "policy"
     course: bool = False
+    taken: bool = False
 
     @property
     def error(self) -> np.ndarray:
@@ -102,7 +103,7 @@ class ChartedFlight:
 def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
     """Passes if at most PASS_SHARE of the settled samples are beyond PASS_ERROR. All samples after a crash are beyond it.
 
-    Flights that know no set-point at all, or follow a course in its place, neither pass nor fail.
+    Flights that know no set-point, follow a course in its place, or end because the policy is taken away, do not pass.
     """
     if any(flight.course for flight in flights):
         return Verdict("not judged: the policy flew a course, not to the set-point", None)
@@ -114,7 +115,9 @@ def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
     share = float((~(errors <= PASS_ERROR)).mean())
     words = f"{100 * share:.1f} % of samples over {PASS_ERROR} m, at most {100 * PASS_SHARE:.0f} % pass"
     words += f"; judged: {sum(flight.judged for flight in flights):.1f} s"
-    return Verdict(f"{'pass' if share <= PASS_SHARE else 'fail'}: {words}", share <= PASS_SHARE)
+    if share > PASS_SHARE:
+        return Verdict(f"fail: {words}", False)
+    return Verdict(f"cut short: {words}", None) if any(f.taken for f in flights) else Verdict(f"pass: {words}", True)
 
 
 def attitude(observation: np.ndarray) -> np.ndarray:
