@@ -43,6 +43,7 @@ RECURRENT = (
     "crazyflie_real",
     "crazyflie_robust",
 )
+HOVERS = {"crazyflie_any_rotor_stuck": 0.04}  # m, docs/notebook/rotor_loss.md; the others nearer than .03 m
 SHIPPED = [file.stem for file in sorted(resources.folder("models").glob("*.safetensors"))]
 FORMS = {"float32": c_source.Form(), "int16": c_source.Form("int8", 16), "int32": c_source.Form("int8", 32)}
 STEPS = 10_000
@@ -119,7 +120,7 @@ def test_in_closed_loop_it_is_harmless_that_each_runtime_adds_in_an_order_of_its
     runtimes = (found.policy, OneByOne(found.policy), OneByOne(found.compiled()), native)
     flights = [np.stack(list(rehearsal.fly_rehearsal(policy, craft, 100.0)))[:, :, :3] for policy in runtimes]
     errors = [float(np.sqrt((flight[-100:] ** 2).sum(axis=2).mean())) for flight in flights]
-    assert max(errors) - min(errors) < 0.005 and max(errors) < 0.03
+    assert max(errors) - min(errors) < 0.005 and max(errors) < HOVERS.get(model, 0.03)
     for flight in flights[1:]:
         apart = np.linalg.norm(flight - flights[0], axis=2)
         assert apart.max() < 0.1 and apart[-1].mean() < 0.02
