@@ -50,7 +50,7 @@ NOT_FLOWN = (
     ("operator", "sticks of a remote control", "the simulated vehicle has none; its modes are flown"),
     ("plant", "a collision, a broken frame, ground effect, a load that swings", "not simulated"),
     ("plant", "a battery that fails altogether", "no controller can land without it"),
-    ("rotor", "two rotors, or one that is stuck at a speed", "the supervisor looks for one that lacks thrust"),
+    ("rotor", "two rotors", "the supervisor looks for one"),
     ("autopilot", "its position and velocity drift together", "nothing on board contradicts it (as `unseen`)"),
     ("autopilot", "its land detector", "PX4 itself disarms by it; unit tests report a landing in the air"),
     ("autopilot", "its rate loop, its mixer, its own modes", "taken for sound: they are the last protection"),

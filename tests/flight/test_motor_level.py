@@ -87,6 +87,18 @@ def test_a_rotor_that_loses_two_fifths_of_its_thrust_is_found_and_the_vehicle_la
     reaction(flown.reaction, 0.2, "rotor lost: from the fault until the policy no longer commands")
 
 
+@proves("51M")
+@pytest.mark.parametrize("speed", [0.3, 0.9])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rotor_that_is_stuck_is_found_and_a_policy_trained_for_it_flies_on(seed, speed):
+    drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0), family="stuck", duration=12.0)
+    stuck = InjectedFault("stuck", "slow" if speed < 0.5 else "fast", AT, EVER, speed, (1.0, 0.0, 0.0), 1, 7)
+    model = resources.find("models", "crazyflie_any_rotor_stuck.safetensors")
+    flown, core = fly_scenario(drawn._replace(faults=(stuck,)), *monte_carlo.competitors(model))
+    assert not flown.left and not flown.crashed and flown.last == "SNN", flown
+    assert core.state.counts["ROTOR_LOST"] > 100
+
+
 @pytest.mark.alone
 @pytest.mark.proves("15M")
 def test_a_policy_that_hangs_while_it_commands_motors_is_refused_when_it_wakes_up(motor_flight, reaction):

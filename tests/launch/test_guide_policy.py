@@ -81,17 +81,18 @@ def test_it_flies_with_the_lost_rotor_of_which_the_supervisor_tells_until_the_ne
     whole, guide = show(VehicleState.FIRST, 1), LostRotorGuide("crazyflie")
     shares, speeds = np.array([[1, 0.5, 1, 1]], np.float32), np.full((1, 4), 0.7, np.float32)
     (wanted, *_), *_ = guide.act(BELOW, guide.initial_state(1), speeds, effectiveness=shares)[0]
-    for wrong in ([1.0], [float("nan")] * 8):
+    obey = [-1.0] * 4
+    for wrong in ([1.0], [float("nan")] * 12):
         show.rotors.publish(Float64MultiArray(data=wrong))
     found, deadline = whole, time.monotonic() + 20
     while found == whole and time.monotonic() < deadline:
-        show.rotors.publish(Float64MultiArray(data=[*shares[0].tolist(), *speeds[0].tolist()]))
+        show.rotors.publish(Float64MultiArray(data=[*shares[0].tolist(), *speeds[0].tolist(), *obey]))
         found = show(0, 1)
     assert found == pytest.approx(wanted, abs=1e-4) and abs(found - whole) > 0.05
     deadline = time.monotonic() + 20
     while found != whole and time.monotonic() < deadline:
-        show.rotors.publish(Float64MultiArray(data=[1.0] * 4 + speeds[0].tolist()))
+        show.rotors.publish(Float64MultiArray(data=[1.0] * 4 + speeds[0].tolist() + obey))
         found = show(0, 1)
     assert found == whole
-    show.rotors.publish(Float64MultiArray(data=[*shares[0].tolist(), *speeds[0].tolist()]))
+    show.rotors.publish(Float64MultiArray(data=[*shares[0].tolist(), *speeds[0].tolist(), *obey]))
     assert show(VehicleState.FIRST, 1) == whole

@@ -11,8 +11,8 @@ import pytest
 from spike_ctrl.flight.faults import Fault
 
 
-def test_the_table_has_50_rows():
-    assert [row.number for row in fault_rows.table()] == list(range(1, 51))
+def test_the_table_has_51_rows():
+    assert [row.number for row in fault_rows.table()] == list(range(1, 52))
     assert all(set(row.levels) <= set("ULSM") and row.levels for row in fault_rows.table())
 
 
@@ -30,7 +30,7 @@ def test_a_mark_names_a_row_and_a_level():
 
 
 def test_every_row_has_a_fault_and_every_fault_a_number_of_its_own():
-    assert {row for fault in Fault for row in fault.rows} == set(range(1, 51))
+    assert {row for fault in Fault for row in fault.rows} == set(range(1, 52))
     assert len({fault.number for fault in Fault}) == len(Fault)
     assert all(0 < fault.number < 256 for fault in Fault)
 

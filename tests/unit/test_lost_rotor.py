@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.control.lost_rotor import LostRotorGuide, hover
+from spike_ctrl.control.lost_rotor import OBEYS, LostRotorGuide, hover
 
 CRAZYFLIE = Airframe.load("crazyflie")
 DRAGGED = dataclasses.replace(CRAZYFLIE, angular_drag=3e-5)  # N m s/rad
@@ -33,19 +33,23 @@ def slope(craft: Airframe, state: NDArray, thrusts: NDArray) -> NDArray:
     return np.concatenate([state[7:10], spun, force, (torque - np.cross(w, craft.inertia * w)) / craft.inertia])
 
 
-def flown(guide: GeometricGuide, shares: NDArray, seconds: float) -> NDArray:
-    """Positions (steps, 3) of a hover whose rotors give these shares (4,) of their thrust from FAILS on."""
+def flown(guide: GeometricGuide, shares: NDArray, seconds: float, stuck: NDArray = OBEYS) -> NDArray:
+    """Positions (steps, 3) of a hover whose rotors give these shares (4,) of their thrust from FAILS on.
+
+    stuck (4,): the speeds that rotors keep to from then on; negative: they obey.
+    """
     craft = guide.airframe
     state, memory = np.array([0.1, -0.1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, *[craft.hover] * 4]), guide.initial_state(1)
-    told, left, places = np.ones((1, 4)), np.ones(4), []
+    told, left, kept, places = np.ones((1, 4)), np.ones(4), OBEYS, []
     for step in range(round(100 * seconds)):
         left = shares if step >= 100 * FAILS else left
-        told = shares[None] if step >= 100 * (FAILS + TOLD) else told
+        told, known = (shares[None], stuck[None]) if step >= 100 * (FAILS + TOLD) else (told, OBEYS[None])
+        kept = stuck if step >= 100 * FAILS else kept
         matrix = Rotation.from_quat(state[3:7]).as_matrix()
         seen = np.concatenate([state[:3], matrix.ravel(), state[7:13]])[None].astype(np.float32)
-        more = {"effectiveness": told} if isinstance(guide, LostRotorGuide) else {}
+        more = {"effectiveness": told, "stuck": known} if isinstance(guide, LostRotorGuide) else {}
         action, memory = guide.act(seen, memory, state[None, 13:], np.zeros((1, 6)), **more)
-        wanted = (action[0] + 1) / 2
+        wanted = np.where(kept < 0, (action[0] + 1) / 2, kept)
 
         def change(_: float, y: NDArray, wanted: NDArray = wanted, left: NDArray = left) -> NDArray:
             speeding = (wanted - y[13:]) / np.where(wanted > y[13:], craft.lag_up, craft.lag_down)
@@ -56,15 +60,25 @@ def flown(guide: GeometricGuide, shares: NDArray, seconds: float) -> NDArray:
     return np.array(places)
 
 
+WHOLE = [1.0, 1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(
-    ("craft", "shares"),
-    [(CRAZYFLIE, [0.3, 1, 1, 1]), (CRAZYFLIE, [1, 1, 0.1, 1]), (DRAGGED, [1, 0, 1, 1]), (DRAGGED, [1, 0.6, 1, 0.3])],
-)
-def test_a_hover_keeps_its_body_rates_and_gains_no_speed_in_a_turn(craft: Airframe, shares: list[float]) -> None:
-    found = hover(craft, shares)
+    ("craft", "shares", "stuck"),
+    [
+        (CRAZYFLIE, [0.3, 1, 1, 1], OBEYS), (CRAZYFLIE, [1, 1, 0.1, 1], OBEYS), (DRAGGED, [1, 0, 1, 1], OBEYS),
+        (DRAGGED, [1, 0.6, 1, 0.3], OBEYS), (CRAZYFLIE, WHOLE, [-1, 0.4, -1, -1]), (DRAGGED, WHOLE, [-1, -1, -1, 0.9]),
+    ],
+)  # fmt: skip
+def test_a_hover_keeps_its_body_rates_and_gains_no_speed_in_a_turn(
+    craft: Airframe, shares: list[float], stuck: list[float]
+) -> None:
+    found = hover(craft, shares, stuck=stuck)
     assert found is not None
     low, high = np.multiply(shares, craft.thrust(0.0)), np.multiply(shares, craft.thrust(1.0))
     assert ((found.thrusts > low - 1e-8) & (found.thrusts < high + 1e-8)).all()
+    for rotor in np.flatnonzero(np.array(stuck) >= 0):
+        assert found.thrusts[rotor] == pytest.approx(craft.thrust(stuck[rotor]))
     upright, _ = Rotation.align_vectors([[0, 0, 1.0]], [found.axis])
     start = np.concatenate([np.zeros(3), upright.as_quat(), np.zeros(3), found.rates])
     turn = 2 * np.pi / np.linalg.norm(found.rates)
@@ -94,6 +108,15 @@ def test_the_guide_stays_where_a_rotor_has_failed_and_the_one_that_is_told_nothi
     assert np.linalg.norm(places, axis=-1).max() < 1
     assert np.linalg.norm(places[-30:], axis=-1).max() < 0.3
     assert np.linalg.norm(flown(GeometricGuide(CRAZYFLIE), shares, 1.7)[-1]) > 2
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.4, 0.8, 0.95])
+def test_the_guide_stays_where_a_rotor_is_stuck_at_a_speed(speed: float) -> None:
+    stuck = np.array([-1, speed, -1, -1])
+    places = flown(LostRotorGuide(DRAGGED), np.ones(4), 4.0, stuck)
+    assert np.linalg.norm(places, axis=-1).max() < 1.5
+    assert np.linalg.norm(places[-30:], axis=-1).max() < 1.2
+    assert np.linalg.norm(flown(GeometricGuide(DRAGGED), np.ones(4), 2.0, stuck)[-1]) > 2
 
 
 def test_vehicles_with_whole_rotors_fly_as_by_the_geometric_guide() -> None:

@@ -1,4 +1,4 @@
-"""A rotor with less thrust than commanded: found within .2 s, with its number and share, and never on a healthy vehicle."""
+"""A rotor with other thrust than commanded: found within .2 s, with its number and share, and never on a healthy vehicle."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.actuator_faults import Turned
 from spike_ctrl.flight.faults import Fault, Finding
-from spike_ctrl.flight.rotor_check import LostRotor, RotorLimits, RotorTrack, follow_rotors
+from spike_ctrl.flight.rotor_check import LostRotor, RotorLimits, RotorTrack, Thrusts, follow_rotors
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.sim import dynamics, observation
 from spike_ctrl.simulated_px4.plant import TICK, Plant
@@ -17,12 +17,15 @@ FAILS = 0.4  # s
 STILL = Sample(0, 0.0, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
-def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, whole=False, heals=np.inf, told=None):
+def flown(
+    name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, whole=False, heals=np.inf, told=None, stuck=-1.0
+):
     """s from FAILS to the first finding, or None, and the track then, or at the end where `whole`.
 
     A guide that is told nothing flies to and fro on noisy states. From FAILS on the rotor lacks the share `lost`; torque:
     rad/s^2 about roll that nobody commands. thrust: of the vehicle, which is believed to be as described. heals: s after
-    FAILS, when the rotor is whole again. told: a list that gets s from FAILS, and what another guide would be told.
+    FAILS, when the rotor is whole again. told: a list that gets s from FAILS, and what another guide would be told. stuck:
+    the speed that the rotor keeps to from FAILS on.
     """
     craft, dice = airframe.load(name), np.random.default_rng(seed)
     plant, guide = Plant(airframe.altered(craft, thrust=thrust)), GeometricGuide(craft)
@@ -33,8 +36,8 @@ def flown(name, rotor=0, lost=0.0, seconds=0.7, torque=0.0, thrust=1.0, seed=1, 
     for tick in range(round(seconds / TICK)):
         now, state = tick * TICK, plant.state
         if abs(now - FAILS) < TICK / 2:
-            if lost:
-                plant.lose_rotor(rotor, lost)
+            if lost or stuck >= 0:
+                plant.lose_rotor(rotor, lost, stuck=stuck)
             dynamics.write(plant.buffer, dynamics.DISTURBANCE_ROWS, [[0, 0, 0, torque * craft.inertia[0], 0, 0]])
         if abs(now - FAILS - heals) < TICK / 2:
             plant.lose_rotor(rotor, 0.0)
@@ -69,11 +72,40 @@ def test_the_share_of_a_lost_rotor_is_learnt_while_it_flies_on():
     assert track.lost.number == 2 and track.lost.share == pytest.approx(0.6, abs=0.08)
 
 
+@pytest.mark.parametrize("speed", [0.8, 0.9, 1.0])
+@pytest.mark.parametrize("name", CRAFTS)
+def test_a_rotor_that_is_stuck_at_more_than_the_hovers_speed_is_found_with_its_number_and_speed(name, speed):
+    for rotor in range(4):
+        after, track = flown(name, rotor, stuck=speed)
+        assert after is not None and 0 < after < 0.2
+        assert track.lost.number == rotor and track.lost.stuck == pytest.approx(speed, abs=0.2)
+        assert f"rotor {rotor + 1} of 4 is stuck at" in track.lost.finding.detail
+
+
+def test_a_rotor_that_is_stuck_at_less_counts_as_weak_until_its_thrust_has_not_followed_the_command():
+    for rotor in range(4):
+        after, track = flown("crazyflie", rotor, stuck=0.3, seconds=FAILS + 0.5, whole=True, told=(told := []))
+        assert 0 < after < 0.2 and track.lost.number == rotor and track.lost.stuck == pytest.approx(0.3, abs=0.08)
+        shares, speeds, stuck = told[-1][1]
+        assert min(shares) == 1 and speeds[rotor] == stuck[rotor] == track.lost.stuck and sorted(stuck)[2] == -1
+
+
+def test_a_rotor_that_gives_a_share_of_a_varied_thrust_is_weak_and_one_that_gives_the_same_is_stuck():
+    weak = stuck = Thrusts()
+    for n in range(200):
+        x = 0.07 + 0.03 * np.sin(0.3 * n)
+        weak, stuck = weak.after(x, 0.4 * x, 0.01, 0.3), stuck.after(x, 0.04, 0.01, 0.3)
+        if n == 0:
+            assert stuck.tells(0.0, 0.005, 0.5) is None  # one thrust tells nothing
+    assert weak.tells(0.2, 0.005, 0.5) is False and stuck.tells(0.2, 0.005, 0.5) is True
+    assert stuck.tells(0.4, 0.005, 0.5) is None
+
+
 @pytest.mark.parametrize("name", CRAFTS)
 def test_the_guide_is_told_of_a_weak_rotor_before_that_is_certain(name):
     for rotor, lost in ((0, 1.0), (1, 0.7), (2, 1.0), (3, 0.5)):
         after, _ = flown(name, rotor, lost, told=(told := []))
-        first, (shares, _) = next((since, known) for since, known in told if known is not None and min(known[0]) < 1)
+        first, (shares, *_) = next((since, known) for since, known in told if known is not None and min(known[0]) < 1)
         assert 0 < first <= 0.06 and first < after - 0.03
         assert np.argmin(shares) == rotor and 1 - shares[rotor] > 0.2
 
@@ -115,7 +147,7 @@ def test_faults_wait_for_a_suspicion_for_a_short_time_and_while_a_rotor_is_lost(
     assert suspects.sift(found, limits) == found[1:]
     assert suspects._replace(since=5.0 - limits.waits).sift(found, limits) == found
     lost = suspects._replace(since=0.0, lost=LostRotor(1, 0.6))
-    assert lost.sift(found, limits) == found[1:] and lost.lost.effectiveness == (1.0, 0.4, 1.0, 1.0)
+    assert lost.sift(found, limits) == found[1:]
 
 
 def test_a_lost_rotor_stays_lost_while_nobody_commands_motors():

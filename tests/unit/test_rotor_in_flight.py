@@ -56,6 +56,38 @@ def test_a_lost_rotor_is_found_in_time_and_the_guide_lands_the_vehicle_softly(wh
     assert math.hypot(*core.vehicle.truth.position) < 0.7
 
 
+def sticks(who, speed, seconds):
+    """A flight in which the second rotor keeps to a speed from LOST on, and the finding."""
+    struck = fault("stuck", "near_hover", LOST, size=speed)._replace(axis=1)
+    core = FlightCore(HOVER._replace(family="stuck", faults=(struck,), duration=seconds), *who)
+    core.fly()
+    return core, next(e for e in core.events if e.kind is EventKind.FAULT and e.cause.fault is Fault.ROTOR_LOST)
+
+
+@pytest.mark.slow
+@pytest.mark.proves("51U")
+@pytest.mark.parametrize("speed", [0.45, 0.8, 0.95])
+def test_a_rotor_that_is_stuck_is_found_in_time_and_the_guide_lands_the_vehicle(speed):
+    model = checkpoint.load(MODEL)
+    core, found = sticks(monte_carlo.beside_guide("robust", model, airframe.load("crazyflie_drag")), speed, 6.4)
+    assert LOST < found.time < LOST + 0.2 and "rotor 2 of 4" in str(found.cause)
+    assert [rung for _, rung, _ in core.moves] == [Rung.GUIDE, Rung.SNN, Rung.GUIDE]
+    x, y, z = core.vehicle.truth.position
+    assert z < 0.1 and math.hypot(x, y) < 0.7 and core.vehicle.plant.hardest_touchdown < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.proves("51U")
+@pytest.mark.parametrize("speed", [0.3, 0.75, 0.95])
+def test_a_policy_that_was_trained_with_stuck_rotors_flies_on(speed):
+    core, found = sticks(
+        monte_carlo.competitors(resources.find("models", "crazyflie_any_rotor_stuck.safetensors")), speed, 8.0
+    )
+    assert LOST < found.time < LOST + 0.2 and "rotor 2 of 4" in str(found.cause)
+    assert [rung for _, rung, _ in core.moves] == [Rung.GUIDE, Rung.SNN]
+    assert math.dist(core.vehicle.truth.position, HOVER.start) < 0.3
+
+
 @pytest.mark.slow
 def test_a_policy_whose_contract_says_so_flies_on_and_a_landing_is_the_guides(who):
     competitors, settings = who

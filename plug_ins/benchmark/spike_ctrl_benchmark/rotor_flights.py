@@ -17,7 +17,7 @@ import numpy as np
 
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
-from spike_ctrl.control.lost_rotor import LostRotorGuide
+from spike_ctrl.control.lost_rotor import OBEYS, LostRotorGuide
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
 from spike_ctrl.evaluation.controllers import Controller, guides
@@ -94,7 +94,8 @@ class ToldGuide:
         clock, at, over = (environment.read(row) for row in (CLOCK, FAILS_AT, FALLS_OVER))
         gone = np.clip((clock - at) / np.maximum(over, 1e-6), 0, 1)[:, None] * environment.read(slice(LOST, STUCK))
         seen = environment.rotor_speed, environment.disturbance, environment.plant
-        action, self._state = self.guide.act(observation, self._state, *seen, effectiveness=1 - gone)
+        stuck = np.where((clock < at)[:, None], OBEYS, environment.read(slice(STUCK, STUCK + 4)))
+        action, self._state = self.guide.act(observation, self._state, *seen, effectiveness=1 - gone, stuck=stuck)
         return action
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from spike_ctrl._files import yaml_file
 from spike_ctrl.report import thinned
 from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import curve, logarithmic_axis, styled
 from spike_ctrl.report.page import Chart, Section, Table
-from spike_ctrl.report.told_run import ToldRun
+from spike_ctrl.report.told_run import ToldRun, read_json, steps
 
 POINTS, FEW = 300, 12  # most points of a curve; up to so many are marked
 CONFIDENCE = 0.95
@@ -34,13 +35,41 @@ CURVES: Mapping[str, tuple[str, str, str, str]] = {
 
 # Head of a column in the summary: its format, and the figure of a run.
 COLUMNS: Mapping[str, tuple[str, Callable[[ToldRun], float]]] = {
-    "environment steps": ("{:,.0f}", lambda run: run.steps),
+    "environment steps": ("{:,.0f}", lambda run: steps(run.metrics[-1])),
     "wall time (s)": ("{:.0f}", lambda run: run.best("seconds")),
     "best validation return": ("{:.1f}", lambda run: run.best("validation_return")),
     "survival (share)": ("{:.3f}", lambda run: run.best("validation_survival")),
-    "frozen return": ("{:.1f}", lambda run: run.frozen.get("return", math.nan)),
-    "hover error (cm)": ("{:.1f}", lambda run: 100 * run.frozen.get("hover", math.nan)),
+    "frozen return": ("{:.1f}", lambda run: frozen(run).get("return", math.nan)),
+    "hover error (cm)": ("{:.1f}", lambda run: 100 * frozen(run).get("hover", math.nan)),
 }
+
+
+def seed(run: ToldRun) -> str:
+    return str(run.about.get("seed", "?"))
+
+
+def metric(run: ToldRun, name: str, over: str = "steps") -> tuple[list[float], list[float]]:
+    """A metric over the steps, or over another metric such as the wall seconds."""
+    known = [line for line in run.metrics if name in line and (over in line or over == "steps")]
+    return [steps(line) if over == "steps" else line[over] for line in known], [line[name] for line in known]
+
+
+def settings(run: ToldRun) -> dict[str, str]:
+    """What another seed of the same training has in common with it: recipe, airframe, vehicles, number of bags."""
+    told = {"airframe": run.about.get("airframe_hash"), "vehicles": run.about.get("vehicles")}
+    bags = run.about.get("bags")
+    told |= {"bags": len(bags)} if isinstance(bags, list) else {}
+    return {name: str(value) for name, value in (*yaml_file.leaves(run.recipe), *told.items())}
+
+
+def frozen(run: ToldRun) -> dict[str, float]:
+    """Of the frozen evaluation: return from the hardest starts, and hover error in m, where one hovered. {}: none."""
+    found = read_json(run.path / "evaluation.json")
+    try:
+        told = {"return": found["columns"]["1.5m_start"]["return_mean"], "hover": found["hover_error_m"]["median"]}
+        return {name: float(value) for name, value in told.items() if value is not None}
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def section(runs: Sequence[ToldRun]) -> Section:
@@ -56,7 +85,7 @@ def grouped(runs: Sequence[ToldRun]) -> dict[str, list[ToldRun]]:
     """Runs that differ by their seed alone, under the name of their recipe and the settings in which groups of it differ."""
     members: dict[object, list[ToldRun]] = {}
     for run in runs:
-        members.setdefault(frozenset(run.settings.items()) if run.recipe else run.path, []).append(run)
+        members.setdefault(frozenset(settings(run).items()) if run.recipe else run.path, []).append(run)
     named: dict[str, list[ToldRun]] = {}
     firsts = [group[0] for group in members.values()]
     for group in members.values():
@@ -70,9 +99,9 @@ def _named(run: ToldRun, firsts: Sequence[ToldRun]) -> str:
         return run.name
     recipe = str(run.recipe.get("name", run.name))
     kin = [other for other in firsts if other.recipe.get("name") == run.recipe.get("name")]
-    every = {name: None for other in kin for name in other.settings}
-    differ = [name for name in every if len({other.settings.get(name) for other in kin}) > 1]
-    told = [f"{name} {run.settings.get(name, 'none')}" for name in differ[:DIFFERENCES]]
+    every = {name: None for other in kin for name in settings(other)}
+    differ = [name for name in every if len({settings(other).get(name) for other in kin}) > 1]
+    told = [f"{name} {settings(run).get(name, 'none')}" for name in differ[:DIFFERENCES]]
     return ", ".join([recipe, *told])
 
 
@@ -99,7 +128,7 @@ def common(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chart(title: str, name: str, over: str, x: str, y: str, groups: Mapping[str, Sequence[ToldRun]]) -> Chart | None:
-    told = {label: [curve for run in runs if (curve := run.curve(name, over))[0]] for label, runs in groups.items()}
+    told = {label: [curve for run in runs if (curve := metric(run, name, over))[0]] for label, runs in groups.items()}
     drawn = [value for curves in told.values() for _, values in curves for value in values]
     if len(set(drawn)) < 2:
         return None
@@ -142,7 +171,7 @@ def _traces(label: str, curves: Curves, number: int, positive: bool, limits: tup
 def _summary(groups: Mapping[str, Sequence[ToldRun]]) -> Table:
     """A row for each group: means over its seeds, with their intervals."""
     rows = [
-        (name, ", ".join(run.seed for run in runs), *(_figure(list(map(of, runs)), form) for form, of in COLUMNS.values()))
+        (name, ", ".join(seed(run) for run in runs), *(_figure(list(map(of, runs)), form) for form, of in COLUMNS.values()))
         for name, runs in groups.items()
     ]
     return Table(("recipe", "seeds", *COLUMNS), rows)
@@ -163,7 +192,7 @@ def _each(groups: Mapping[str, Sequence[ToldRun]]) -> Table:
     head = ("run", "seed", "group", "airframe", "vehicles", "network", "command")
     rows = [
         (
-            str(run.path), run.seed, name, str(run.about.get("airframe", "?")), str(run.about.get("vehicles", "?")),
+            str(run.path), seed(run), name, str(run.about.get("airframe", "?")), str(run.about.get("vehicles", "?")),
             run.origin.get("network", "?"), run.origin.get("command", "?"),
         )
         for name, runs in groups.items()

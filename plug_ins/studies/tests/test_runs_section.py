@@ -12,7 +12,7 @@ from spike_ctrl.cli.main import main
 from spike_ctrl.report import told_run
 from spike_ctrl.report.flight_charts import logarithmic_axis
 from spike_ctrl.report.page import Chart, Table
-from spike_ctrl_studies.runs_section import common, grouped, interval, section
+from spike_ctrl_studies.runs_section import common, frozen, grouped, interval, section
 
 
 def a_run(path, seed, noise=0.1, returns=(10.0, 20.0, 30.0), loss=0.1):
@@ -89,7 +89,7 @@ def test_the_tables_tell_figures_with_units_and_intervals_and_what_each_run_was(
 def test_a_run_whose_policy_always_crashes_has_a_return_and_no_hover_error(runs):
     figures = {"columns": {"1.5m_start": {"return_mean": 12.5}}, "hover_error_m": {"median": None}}
     (runs / "b" / "evaluation.json").write_text(json.dumps(figures))
-    assert told_run.read(runs / "b").frozen == {"return": 12.5}
+    assert frozen(told_run.read(runs / "b")) == {"return": 12.5}
 
 
 def test_a_report_on_a_folder_of_runs_names_the_runs_in_it(runs, tmp_path, capsys):

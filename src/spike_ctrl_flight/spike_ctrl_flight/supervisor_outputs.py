@@ -48,7 +48,7 @@ class SupervisorOutputs:
             about = {"frame_id": "odom", "source": self.source, **output.set_point._asdict()}
             self._set_point_out.publish(fill(SetPoint(), stamp=time.time_ns(), **about))
         if output.rotors is not None:
-            self._rotors_out.publish(Float64MultiArray(data=[*output.rotors[0], *output.rotors[1]]))
+            self._rotors_out.publish(Float64MultiArray(data=[number for told in output.rotors for number in told]))
 
     def tell_answered(self, tick: int) -> None:
         """That no command will follow to the state of this tick, for a vehicle that waits."""

@@ -11,7 +11,7 @@ from std_msgs.msg import Float64MultiArray
 
 from spike_ctrl import airframe
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.lost_rotor import LostRotorGuide, flight_guide
+from spike_ctrl.control.lost_rotor import LostRotorGuide, flight_guide, told_rotors
 from spike_ctrl.learn import recipe, teacher
 from spike_ctrl_guide.guide_parameters import GuideParameters
 from spike_ctrl_ros import qos
@@ -37,7 +37,7 @@ class GuidePolicy(ProcessNode):
         one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
         for privileged in (one[1:], (None, None)):
             self.guide.act(one[0], self.guide.initial_state(1), *privileged)
-        self.rotors: dict[str, np.ndarray] = {}  # where one is lost: speeds, and the share of its thrust that each gives
+        self.rotors: dict[str, np.ndarray] = {}  # what is told of them, where one is lost
         if isinstance(self.guide, LostRotorGuide):
             self.guide.act(one[0], self.guide.initial_state(1), effectiveness=np.array([[0, 1, 1, 1]], np.float32))
             self.create_subscription(Float64MultiArray, "rotors", self.on_rotors, qos.STREAM)
@@ -51,9 +51,8 @@ class GuidePolicy(ProcessNode):
     def on_rotors(self, message: Float64MultiArray) -> None:
         """What the supervisor tells of the rotors of one vehicle: that one is lost or suspected, or that all are whole."""
         numbers = np.array(message.data, np.float32)
-        if numbers.shape == (8,) and np.isfinite(numbers).all():
-            shares, speeds = numbers.clip(0, 1).reshape(2, 1, 4)
-            self.rotors = {"effectiveness": shares, "rotor_speed": speeds} if (shares < 1).any() else {}
+        if numbers.shape == (12,) and np.isfinite(numbers).all():
+            self.rotors = told_rotors(numbers)
 
     def on_state(self, message: VehicleState) -> None:
         if not self.rival.clear:

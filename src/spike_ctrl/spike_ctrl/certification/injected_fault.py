@@ -213,9 +213,9 @@ _ADDED: Kinds = {
         "gone": FaultRange((1.0, 1.0), row=49, after=20.0, unit="share of its thrust, within 0 to .5 s"),
     },
     "stuck": {
-        "slow": FaultRange((0.0, 0.5), after=20.0, unit="of its full speed"),
-        "near_hover": FaultRange((0.5, 0.85), after=20.0, unit="of its full speed"),
-        "fast": FaultRange((0.85, 1.0), after=20.0, unit="of its full speed"),
+        "slow": FaultRange((0.0, 0.5), row=51, after=20.0, unit="of its full speed"),
+        "near_hover": FaultRange((0.5, 0.85), row=51, after=20.0, unit="of its full speed"),
+        "fast": FaultRange((0.85, 1.0), row=51, after=20.0, unit="of its full speed"),
     },
     "thrown": {
         "spun": FaultRange((3.0, 15.0), row=50, phases=SHADOWED, unit="rad/s more, by a blow"),

@@ -9,10 +9,10 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, SignalInjection
-from spike_ctrl.control.lost_rotor import LostRotorGuide
-from spike_ctrl.flight.actuator_faults import Motors
+from spike_ctrl.control.lost_rotor import told_rotors
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.rotor_check import ToldRotors
 from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
 
@@ -35,7 +35,7 @@ class VirtualControllers:
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
         self.pilot.flown = Flown(who.name, who.policy, 0, flight.settings.state.period)
         self._commanded: Commanded | None = None  # what a policy is told
-        self._rotors: tuple[Floats, Floats] | None = None  # what the guide is told, where one is lost
+        self._rotors: dict[str, Floats] = {}  # what the guide is told, where one is lost
         self._waiting: dict[str, ShownState | None] = {"policy": None, "guide": None}  # states for whoever sleeps
 
     def trim_guide(self) -> None:
@@ -48,10 +48,9 @@ class VirtualControllers:
         by = command.identity if command.commander is CommandedBy.POLICY else None
         self._commanded = Commanded(command.tick, np.array([command.action], np.float32), by)
 
-    def hear_rotors(self, rotors: tuple[Motors, Motors]) -> None:
-        """Shares and speeds of the rotors, for a guide with a lost one; or that all are whole."""
-        shares, speeds = np.array(rotors, np.float32)[:, None]
-        self._rotors = (shares, speeds) if (shares < 1).any() else None
+    def hear_rotors(self, rotors: ToldRotors) -> None:
+        """What a guide with a lost rotor is told; or that all are whole."""
+        self._rotors = told_rotors(np.array(rotors))
 
     def show(self, at: float, state: ShownState) -> None:
         """Show a state at a time (s). Who sleeps sees only the newest when it wakes.
@@ -95,11 +94,7 @@ class VirtualControllers:
         if name == "guide":
             guide = flight.who.guide
             memory = guide.initial_state(1) if first else self.guide_state
-            if self._rotors is not None and isinstance(guide, LostRotorGuide):
-                shares, speeds = self._rotors
-                action, after = guide.act(seen[None], memory, speeds, effectiveness=shares)
-            else:
-                action, after = guide.act(seen[None], memory)
+            action, after = guide.act(seen[None], memory, **self._rotors)
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:

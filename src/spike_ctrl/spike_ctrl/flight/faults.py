@@ -98,7 +98,7 @@ class Fault(Enum):
     FRAMES_DROPPED = 68, (38,), None, "unsigned, replayed or damaged packets were dropped"
     COMMANDS_NOT_FLOWN = 69, (48,), Rung.SILENT, "the vehicle does not turn as it is commanded"
     MOTORS_NOT_FLOWN = 70, (48,), Rung.HOLD, "the vehicle does not turn as its motors are commanded"
-    ROTOR_LOST = 71, (49,), Rung.GUIDE, "one rotor gives less thrust than commanded"
+    ROTOR_LOST = 71, (49, 51), Rung.GUIDE, "one rotor gives other thrust than commanded"
     # The companion
     SUPERVISOR_SILENT = 80, (19,), Rung.SILENT, "the supervisor's commands are old, repeated or false"
     STARVED = 81, (30,), Rung.HOLD, "the supervisor itself is not scheduled in time"

@@ -1,12 +1,13 @@
-"""Whether one rotor gives less thrust than commanded, which one, and how much: layout `motors`. Pure.
+"""Whether one rotor gives other thrust than commanded, which one, and how much: layout `motors`. Pure.
 
 What rates and velocity gain otherwise than by the commanded rotors is compared, in a memory of about .1 s, with what each
-rotor would take away if it were gone: a torque about roll, pitch and yaw, and thrust. The share of the rotor that explains
-it best is by least squares. A torque that does not look like a rotor, of a gust or a lost link, is none.
+rotor would take away if it were gone: a torque about roll, pitch and yaw, and thrust. The thrust that the rotor which
+explains it best lacks is by least squares. A torque that does not look like a rotor, of a gust or a lost link, is none.
 
-The share of a rotor that was found is followed. Late commands look like a lost rotor for a while: a rotor whose share
-vanishes was whole. While one is suspected, for a short time, and while one is lost, faults are no news that a lost rotor
-brings about: the vehicle leans, spins and sinks.
+A rotor that gives more than commanded is stuck at a speed. One that gives less is weak, until its thrust has stayed where
+the commanded thrust has not. Share or speed of a rotor that was found are followed. Late commands look like a lost rotor
+for a while: a rotor whose share vanishes was whole. While one is suspected, for a short time, and while one is lost, faults
+are no news that a lost rotor brings about: the vehicle leans, spins and sinks.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
-from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.airframe import GRAVITY, Airframe, rotor_speed
 from spike_ctrl.flight.actuator_faults import Motors, Turned
 from spike_ctrl.flight.attitude import rotate_back
 from spike_ctrl.flight.faults import Fault, Finding, Findings
@@ -48,24 +49,73 @@ class RotorLimits:
     thrust: float = within(5.0, 0.0, 100.0, "Weight of a change of velocity along the body against one of rates.", "rad/m")
     late: float = within(0.01, 0.0, 1.0, "Delay of the link, in addition to the one state for which a command waits.", "s")
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
+    compared: float = within(0.3, 0.05, 10.0, "Memory of thrusts, in which a weak rotor is told from a stuck one.", "s")
+    moved: float = within(0.1, 0.0, 1.0, "Least spread of the commanded thrust for that, as a share of the hover's.", "")
+    likelier: float = within(0.5, 0.0, 1.0, "Share of the other's squared error below which one is believed.", "")
+
+
+class ToldRotors(NamedTuple):
+    """What a guide is told of the rotors: the share of its thrust that each gives, their speeds (0 to 1), and the speeds at
+    which they are stuck; negative: they obey.
+    """
+
+    effectiveness: Motors
+    rotor_speed: Motors
+    stuck: Motors
 
 
 class LostRotor(NamedTuple):
-    """number: of the rotor, in the airframe's order from 0 on. share: of its thrust, that it lacks."""
+    """number: of the rotor, in the airframe's order from 0 on. share: of its thrust, that it lacks; negative: it gives more.
+
+    stuck: the speed, 0 to 1, that it keeps to; negative: it obeys.
+    """
 
     number: int
     share: float
+    stuck: float = -1.0
 
-    @property
-    def effectiveness(self) -> Motors:
-        """The share of its thrust that each rotor gives."""
-        a, b, c, d = [1.0 - self.share if n == self.number else 1.0 for n in range(4)]
+    def told(self, speeds: Motors) -> ToldRotors:
+        """For the guide, with the speeds by the commands."""
+        whole, obeys = (1.0, 1.0, 1.0, 1.0), (-1.0, -1.0, -1.0, -1.0)
+        if self.stuck < 0:
+            return ToldRotors(self._with(whole, 1.0 - self.share), speeds, obeys)
+        return ToldRotors(whole, self._with(speeds, self.stuck), self._with(obeys, self.stuck))
+
+    def _with(self, others: Motors, own: float) -> Motors:
+        a, b, c, d = [own if n == self.number else other for n, other in enumerate(others)]
         return a, b, c, d
 
     @property
     def finding(self) -> Finding:
         """The fault."""
-        return Finding(Fault.ROTOR_LOST, f"rotor {self.number + 1} of 4 lacks {self.share:.0%} of its thrust")
+        weak, stuck = f"lacks {self.share:.0%} of its thrust", f"is stuck at {self.stuck:.0%} of its full speed"
+        return Finding(Fault.ROTOR_LOST, f"rotor {self.number + 1} of 4 {weak if self.stuck < 0 else stuck}")
+
+
+class Thrusts(NamedTuple):
+    """Sums over time, in a memory: of 1 (s), a rotor's commanded thrust x and given thrust y (N), and their products."""
+
+    time: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+    yy: float = 0.0
+
+    def after(self, x: float, y: float, dt: float, memory: float) -> "Thrusts":
+        """With the thrusts of the last dt (s)."""
+        kept = math.exp(-dt / memory)
+        return Thrusts(*[kept * a + dt * b for a, b in zip(self, (1.0, x, y, x * x, x * y, y * y), strict=True)])
+
+    def tells(self, least: float, moved: float, likelier: float) -> bool | None:
+        """Whether it is stuck (y constant) and not weak (y a share of x); None: not known.
+
+        It takes a time (s), for the thrust of a rotor that fails falls for a while, and a spread of x (N).
+        """
+        if self.time < least or self.xx / self.time - (self.x / self.time) ** 2 < moved * moved:
+            return None
+        weak, stuck = max(self.yy - self.xy**2 / self.xx, 0.0), max(self.yy - self.y**2 / self.time, 0.0)
+        return True if stuck < likelier * weak else False if weak < likelier * stuck else None
 
 
 @quickly_replaced
@@ -73,7 +123,8 @@ class RotorTrack(NamedTuple):
     """last: the state before. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
     apart: gains of the rates (rad/s) and of the velocity along the body, weighted, otherwise than commanded and than the
-    steady ones (1/s). given: of each rotor, thrust times time (N s). suspect: by now, since the stamp `since` (s).
+    steady ones (1/s). given: of each rotor, commanded thrust times time (N s). suspect: by now, since the stamp `since` (s).
+    thrusts: of the lost one.
     """
 
     last: Sample | None = None
@@ -85,6 +136,7 @@ class RotorTrack(NamedTuple):
     suspect: LostRotor | None = None
     since: float = -math.inf
     lost: LostRotor | None = None
+    thrusts: Thrusts = Thrusts()
 
     def explains(self, limits: RotorLimits) -> bool:
         """Whether a rotor is lost, or suspected for no longer than others may wait."""
@@ -93,17 +145,17 @@ class RotorTrack(NamedTuple):
     def _since_within(self, time: float) -> bool:
         return self.last is not None and self.last.stamp - self.since <= time
 
-    def told(self, limits: RotorLimits) -> tuple[Motors, Motors] | None:
-        """For the guide, the share of its thrust that each rotor gives, and their speeds. None: all have been whole.
+    def told(self, limits: RotorLimits) -> ToldRotors | None:
+        """For the guide. None: all have been whole.
 
         It hears of a suspicion at once, for the vehicle turns by 200 rad/s^2; and for as long again that it has gone.
         """
         weak = self.lost or self.suspect
         if self.speeds is None or not (self.lost or self._since_within(2 * limits.waits)):
             return None
-        if weak is None or not self.explains(limits) or (self.lost is None and weak.share < limits.lost):
-            return (1.0, 1.0, 1.0, 1.0), self.speeds
-        return weak.effectiveness, self.speeds
+        if weak is None or not self.explains(limits) or (self.lost is None and abs(weak.share) < limits.lost):
+            return LostRotor(-1, 0.0).told(self.speeds)
+        return weak.told(self.speeds)
 
     def sift(self, found: Findings, limits: RotorLimits) -> Findings:
         """The faults without those that a lost or suspected rotor brings about."""
@@ -138,35 +190,70 @@ def follow_rotors(track: RotorTrack, sample: Sample, motors: Motors | None, limi
     track = track._replace(
         last=sample, waiting=motors, speeds=speeds, apart=(x, y, z, w), steady=(p, q, r, s), given=(a, b, c, d)
     )
-    if (lost := track.lost) is not None:
-        if track.given[lost.number] < limits.least * limits.memory * craft.mass * GRAVITY / 4:
-            return track
-        share = _share(track, lost.number, limits, sample.stamp - track.since)[1]
-        share = lost.share - math.expm1(-dt / limits.learns) * (share - lost.share)
-        if share < limits.whole:
-            return track._replace(lost=None, suspect=None, since=sample.stamp)  # the guide hears of it for a while
-        return track._replace(lost=lost._replace(share=min(share, 1.0)))
+    if track.lost is not None:
+        return _followed(track, track.lost, sample.stamp, dt, limits)
     if math.hypot(x, y, z) > limits.apart:
-        (best, share), rotor = max((_share(track, n, limits), n) for n in range(4))
-        if best > limits.explained and share > limits.suspected:
+        # More failures are weak than stuck: a stuck rotor is believed where it leaves less unexplained than a weak one.
+        by_rotor = [(*_lacks(track, n, limits), n) for n in range(4)]
+        left, lacks, rotor = min(by_rotor, key=lambda by: by[0] if by[1] >= 0 else by[0] / limits.likelier)
+        if left < 1 - limits.explained and abs(lacks) > limits.suspected * track.given[rotor]:
             known = track.suspect is not None and track.suspect.number == rotor
             since = track.since if known else sample.stamp - 2 * dt
-            suspect = LostRotor(rotor, min(_share(track, rotor, limits, sample.stamp - since)[1], 1.0))
-            certain = known and sample.stamp - since >= limits.time and suspect.share > limits.lost
-            return track._replace(suspect=suspect, since=since, lost=suspect if certain else None)
+            suspect, time = _suspect(track, rotor, lacks, sample.stamp - since, limits), sample.stamp - since
+            gives_more = time >= limits.waits and suspect.share < -limits.whole  # as no healthy one does for so long
+            certain = known and ((time >= limits.time and abs(suspect.share) > limits.lost) or gives_more)
+            return track._replace(suspect=suspect, since=since, lost=suspect if certain else None, thrusts=Thrusts())
     return track if track.suspect is None else track._replace(suspect=None)
 
 
-def _share(track: RotorTrack, rotor: int, limits: RotorLimits, time: float = math.inf) -> tuple[float, float]:
-    """How much of the gain the loss of a rotor explains, and which share of its thrust it has lacked for that time (s)."""
+def _suspect(track: RotorTrack, rotor: int, lacks: float, time: float, limits: RotorLimits) -> LostRotor:
+    """A rotor that has lacked this impulse (N s) for a time (s); where that is negative, it is stuck."""
+    craft, memory = _craft(limits), limits.memory * -math.expm1(-time / limits.memory)
+    given = track.given[rotor] / limits.memory
+    share = lacks / memory / max(given, limits.least * craft.mass * GRAVITY / 4)
+    stuck = -1.0 if share >= 0 else _speed(craft, given - lacks / memory)
+    return LostRotor(rotor, min(share, 1.0), stuck)
+
+
+def _followed(track: RotorTrack, lost: LostRotor, stamp: float, dt: float, limits: RotorLimits) -> RotorTrack:
+    """Its share or speed learnt, and whether it is weak or stuck; without it, where it is whole after all."""
+    craft = _craft(limits)
+    level, memory = craft.mass * GRAVITY / 4, limits.memory * -math.expm1(-(stamp - track.since) / limits.memory)
+    lacks, given = _lacks(track, lost.number, limits)[1] / memory, track.given[lost.number] / limits.memory
+    thrusts = track.thrusts.after(given, given - lacks, dt, limits.compared)
+    track, learnt = track._replace(thrusts=thrusts), -math.expm1(-dt / limits.learns)
+    told = thrusts.tells(-limits.compared * math.expm1(-1), limits.moved * level, limits.likelier)
+    if (lost.stuck >= 0) is (not told) and told is not None:
+        stuck = _speed(craft, thrusts.y / thrusts.time) if told else -1.0
+        return track._replace(lost=LostRotor(lost.number, min(1 - thrusts.xy / thrusts.xx, 1.0), stuck))
+    if lost.stuck >= 0:
+        stuck = _speed(craft, given - lacks)
+        return track._replace(lost=lost._replace(stuck=lost.stuck + learnt * (stuck - lost.stuck)))
+    if given < limits.least * level:
+        return track
+    share = lost.share + learnt * (lacks / given - lost.share)
+    if share < limits.whole:
+        return track._replace(lost=None, suspect=None, since=stamp)  # the guide hears of it for a while
+    return track._replace(lost=lost._replace(share=min(share, 1.0)))
+
+
+def _craft(limits: RotorLimits) -> Airframe:
     assert limits.turned is not None
-    craft, impulse = limits.turned.craft, track.given[rotor] * -math.expm1(-time / limits.memory)
+    return limits.turned.craft
+
+
+def _speed(craft: Airframe, thrust: float) -> float:
+    """The speed, 0 to 1, at which a rotor gives this thrust (N)."""
+    least, most = craft.thrust(0.0), craft.thrust(1.0)
+    return min(max(float(rotor_speed(craft.thrust_curve, min(max(thrust, least), most))), 0.0), 1.0)
+
+
+def _lacks(track: RotorTrack, rotor: int, limits: RotorLimits) -> tuple[float, float]:
+    """Which share of the gain one rotor does not explain, and the impulse (N s) that it lacks; negative: it gives more."""
+    craft = _craft(limits)
     taken = (
-        -craft.rotor_y[rotor] / craft.inertia[0] * impulse, craft.rotor_x[rotor] / craft.inertia[1] * impulse,
-        -craft.torque_per_thrust * craft.rotor_spin[rotor] / craft.inertia[2] * impulse,
-        -limits.thrust / craft.mass * impulse,
+        -craft.rotor_y[rotor] / craft.inertia[0], craft.rotor_x[rotor] / craft.inertia[1],
+        -craft.torque_per_thrust * craft.rotor_spin[rotor] / craft.inertia[2], -limits.thrust / craft.mass,
     )  # fmt: skip
     square, product = sum(t * t for t in taken), sum(t * a for t, a in zip(taken, track.apart, strict=True))
-    if product <= 0:
-        return 0.0, 0.0
-    return product * product / square / max(sum(a * a for a in track.apart), 1e-12), product / square
+    return 1 - product * product / square / max(sum(a * a for a in track.apart), 1e-12), product / square

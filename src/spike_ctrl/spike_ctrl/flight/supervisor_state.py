@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
-from spike_ctrl.flight.actuator_faults import Motors, RateResidual, TorqueResidual
+from spike_ctrl.flight.actuator_faults import RateResidual, TorqueResidual
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
@@ -18,7 +18,7 @@ from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.rotor_check import RotorTrack
+from spike_ctrl.flight.rotor_check import RotorTrack, ToldRotors
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import Consistency
@@ -68,7 +68,7 @@ class SupervisorOutput(NamedTuple):
     events: tuple[Event, ...]
     status: str | None
     finished: bool
-    rotors: tuple[Motors, Motors] | None = None
+    rotors: ToldRotors | None = None
 
 
 @quickly_replaced

@@ -29,30 +29,9 @@ class ToldRun:
     def name(self) -> str:
         return self.path.name
 
-    @property
-    def seed(self) -> str:
-        return str(self.about.get("seed", "?"))
-
-    @property
-    def steps(self) -> float:
-        return steps(self.metrics[-1])
-
     def best(self, name: str) -> float:
         """The largest value of a metric; NaN: there is none."""
         return max((line[name] for line in self.metrics if name in line), default=math.nan)
-
-    def curve(self, name: str, over: str = "steps") -> tuple[list[float], list[float]]:
-        """A metric over the steps, or over another metric such as the wall seconds."""
-        known = [line for line in self.metrics if name in line and (over in line or over == "steps")]
-        return [steps(line) if over == "steps" else line[over] for line in known], [line[name] for line in known]
-
-    @cached_property
-    def settings(self) -> dict[str, str]:
-        """What another seed of the same training has in common with it: recipe, airframe, vehicles, number of bags."""
-        told = {"airframe": self.about.get("airframe_hash"), "vehicles": self.about.get("vehicles")}
-        bags = self.about.get("bags")
-        told |= {"bags": len(bags)} if isinstance(bags, list) else {}
-        return {name: str(value) for name, value in (*yaml_file.leaves(self.recipe), *told.items())}
 
     @cached_property
     def origin(self) -> dict[str, str]:
@@ -67,22 +46,12 @@ class ToldRun:
         told = {"recipe": manifest.recipe, "network": manifest.contract.words, "command": manifest.command}
         return {name: str(value or "?") for name, value in (told | {"commit": manifest.commit}).items()}
 
-    @cached_property
-    def frozen(self) -> dict[str, float]:
-        """Of the frozen evaluation: return from the hardest starts, and hover error in m, where one hovered. {}: none."""
-        found = _json(self.path / "evaluation.json")
-        try:
-            told = {"return": found["columns"]["1.5m_start"]["return_mean"], "hover": found["hover_error_m"]["median"]}
-            return {name: float(value) for name, value in told.items() if value is not None}
-        except (KeyError, TypeError, ValueError):
-            return {}
-
 
 def read(path: Path) -> ToldRun:
     """The run in a folder. Raises UsageError if its metrics or its recipe cannot be read."""
     file = path / "recipe.yaml"
     recipe = yaml_file.read(file, "recipe") if file.is_file() else {}
-    return ToldRun(path, metrics(path), _json(path / "run.json"), recipe if isinstance(recipe, dict) else {})
+    return ToldRun(path, metrics(path), read_json(path / "run.json"), recipe if isinstance(recipe, dict) else {})
 
 
 def inside(folder: Path) -> list[Path]:
@@ -122,7 +91,8 @@ def _numbers(line: object) -> dict[str, float]:
     return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The mapping in a JSON file; {} where there is none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
