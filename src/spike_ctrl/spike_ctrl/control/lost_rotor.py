@@ -54,7 +54,7 @@ def hover(craft: Airframe, effectiveness: Any, margin: float = 0.0, stuck: Any =
     0 to 1, that rotors keep to; negative: they obey. Axes are searched on a grid; the turn about each is exact.
     """
     e, inertia, mixer = np.asarray(effectiveness, float), np.array(craft.inertia), np.linalg.inv(effect(craft)).T
-    low, high = _range(e, np.asarray(stuck, float), *craft.thrust_curve)
+    low, high = _range(e, np.asarray(stuck, float), *np.array(craft.thrust_curve))
     spare = np.minimum(margin * craft.thrust(1.0), (high - low) / 4)
     low, high = low + spare, high - spare
     tilt, way = (v.ravel() for v in np.meshgrid(TILTS, WAYS + np.arctan2(craft.rotor_y[3], craft.rotor_x[3])))
