@@ -31,6 +31,7 @@ POINTS = {
     "protocols": "a protocol of spike-ctrl eval",
     "policy_formats": "a network that is not ours, as a graph in a checkpoint",
     "networks": "a network that is not ours, in training",
+    "models": "a folder of trained models, which a name alone finds",
     "policy_runtimes": "what steps a policy in flight, such as a chip",
     "observations": "what a policy sees in flight beyond state and set-point",
     "devices": "methods of learning with kernels of their own for a device",
@@ -58,6 +59,7 @@ SHIPPED: dict[str, dict[str, str]] = {
         "schemas": "course race_recipe",
         "trajectories": "course",
         "observations": "racing_30",
+        "models": "racing",
     },
     "spike_ctrl_rviz": {"launch_arguments": "rviz"},
     "spike_ctrl_silicon": {

@@ -71,7 +71,9 @@ def by_fault_row(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
 
 def table(rows: Iterable[FamilyRow]) -> str:
     """The rows as text: flights, exits by more than .3 m, touch-downs over 1 m/s, alarms, the worst of both, the bound."""
-    lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
+    lines = [
+        ["family", "flights", "left cage", "hit ground", "false alarms", "worst, m outside", "hardest, m/s", "bound, 95 %"]
+    ]
     for r in rows:
         counts = map(str, (r.flights, r.exits, r.hits, r.alarms))
         lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])

@@ -117,6 +117,7 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     from spike_ctrl import __version__
     from spike_ctrl._files import atomic_file, provenance
     from spike_ctrl.certification import monte_carlo
+    from spike_ctrl.certification.flight_outcome import FAR, HARD
     from spike_ctrl.certification.injected_fault import UNPROMISED
     from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, placed, table
     from spike_ctrl.report import certificate_page, page
@@ -143,7 +144,16 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     for one in broken[:WORST]:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
         print(f"{what}: {placed(one['outside'])}, {one['hit']:.2f} m/s")
-    return 1 if any(row.exits or row.hits or row.alarms for row in rows if row.family not in UNPROMISED) else 0
+    promised = [o for o in outcomes if o.family not in UNPROMISED]
+    violated, alarms = sum(o.left or o.crashed for o in promised), sum(bool(o.alarm) for o in promised)
+    if promised:
+        broken = (
+            f"{violated} of {len(promised)} flights left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s"
+        )
+        print(f"{broken}, {alarms} healthy ones were interrupted: exit code {int(violated + alarms > 0)}")
+    else:
+        print(f"nothing is promised for {', '.join(UNPROMISED)}: exit code 0")
+    return int(violated + alarms > 0)
 
 
 def _replay(options: argparse.Namespace, folder: Path) -> int:

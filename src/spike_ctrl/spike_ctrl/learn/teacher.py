@@ -50,7 +50,7 @@ def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:
     if isinstance(recipe.guide, Gains):
         return GeometricGuide(airframe, recipe.guide, rate_hz)
     if isinstance(recipe.guide, NamedObject):
-        return guide_protocol.make(recipe.guide, "guide", airframe)
+        return guide_protocol.make(recipe.guide, f"recipe {recipe.name}: guide", airframe)
     expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": rate_hz}
     try:
         return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)

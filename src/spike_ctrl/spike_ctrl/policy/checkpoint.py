@@ -174,17 +174,15 @@ def load_policy(source: str | os.PathLike[str], *, expect: Mapping[str, Any] | N
 def place(path: str | os.PathLike[str]) -> Path:
     """Where a file lies that may be a checkpoint; a name alone, or in models/, is a shipped one. Raises CheckpointError."""
     path = Path(path)
-    if path.exists():
+    beside = str(path.parent) == "models" and path.suffix in ("", ".safetensors")
+    if path.exists() or not (beside or (path.parent == Path() and not path.suffix)):
         return path
-    if str(path.parent) == "models":
-        return resources.folder("models") / path.name
-    if path.suffix or path.parent != Path():
-        return path
-    names = sorted(file.stem for file in resources.folder("models").glob("*.safetensors"))
-    if path.name not in names:
-        known = f"known: {', '.join(names)} (or give a path to a .safetensors file)"
-        raise CheckpointError(f"model '{path}' not found; {known}{meant(path.name, names)}")
-    return resources.folder("models") / f"{path.name}.safetensors"
+    folders = resources.folder("models"), *plug_ins.every("models", "")
+    shipped = {file.stem: file for folder in folders for file in sorted(folder.glob("*.safetensors"))}
+    if path.stem not in shipped:
+        known = f"known: {', '.join(shipped)} (or give a path to a .safetensors file)"
+        raise CheckpointError(f"model '{path}' not found; {known}{meant(path.stem, list(shipped))}")
+    return shipped[path.stem]
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -292,7 +290,7 @@ def _metadata(data: bytes, name: str) -> dict[str, str]:
         raise CheckpointError(f"{name}: size: found {len(data)} bytes, wanted a safetensors file: empty or truncated")
     length = int.from_bytes(data[:8], "little")
     if length > MAX_HEADER_BYTES:
-        raise CheckpointError(f"{name}: header: found {length} bytes, wanted at most {MAX_HEADER_BYTES}: not a checkpoint")
+        raise CheckpointError(f"{name}: not a checkpoint: its header would have {length} bytes, over {MAX_HEADER_BYTES}")
     if len(data) < 8 + length:
         raise CheckpointError(f"{name}: header: found {len(data) - 8} bytes, wanted {length}: truncated")
     try:

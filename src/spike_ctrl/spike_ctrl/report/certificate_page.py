@@ -34,7 +34,7 @@ def sections(
     """The sections. struck: by row of the fault table. worst: flights to draw. seconds: of virtual time in all."""
     by_phase = Section("Phases of a flight", [Table(HEAD, _cells(phases))])
     moving = Section("Rows of the fault table, struck in motion", [Table(HEAD, _cells(struck))])
-    drawn = Section("The worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])
+    drawn = Section(f"The {len(worst)} worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])
     return [_numbers(rows, seconds), by_phase, moving, drawn]
 
 
@@ -44,7 +44,7 @@ def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
     alarms = sum(row.alarms for row in rows)
     tiles = [
         FigureTile("flights", f"{flights}"),
-        FigureTile("virtual hours", f"{seconds / 3600:.1f}"),
+        FigureTile("hours of flight", f"{seconds / 3600:.2g}"),
         FigureTile(f"outside by more than {FAR} m", f"{exits}", exits == 0),
         FigureTile(f"touchdowns above {HARD:g} m/s", f"{hits}", hits == 0),
         FigureTile("false alarms", f"{alarms}", alarms == 0),
@@ -106,7 +106,7 @@ def _drawn(outcome: FlightOutcome, core: FlightCore) -> Chart:
                 1, column,
             )  # fmt: skip
     figure.update_yaxes(scaleanchor="x", scaleratio=1, row=1, col=1)
-    caption = f"{outcome.faults or 'no fault'}; {placed(outcome.outside)}, {outcome.hit:.2f} m/s. m"
+    caption = f"{outcome.faults or 'no fault'}; {placed(outcome.outside)}, {outcome.hit:.2f} m/s. Axes in m."
     return Chart(f"seed {outcome.seed}", styled(figure), caption, wide=True)
 
 
