@@ -268,7 +268,7 @@ def test_each_row_of_the_fault_table_that_can_be_struck_in_motion_has_its_own_fa
     named = [kind for found in struck_rows().values() for kind in found]
     assert len(named) == len(set(named)) and set(struck_rows()) <= {r for f in Fault for r in f.rows}
     left_out = {kind.split()[0] for kind in kinds - set(named)}
-    assert left_out == {"plant", "operator", "unseen", "stuck"}  # no row speaks of them; an operator may land and disengage
+    assert left_out == {"plant", "operator", "unseen"}  # no row speaks of them; an operator may land and disengage
     flown = FlightOutcome(3, "link", "walls", "link cut", "", 0.4, 0.0, 0.1, "", "SILENT", 9.0)
     (row,) = by_fault_row([flown, flown._replace(what="plant gust"), flown._replace(outside=-1.0)])
     assert (row.family, row.flights, row.exits, row.worst) == ("row 20", 2, 1, 0.4)

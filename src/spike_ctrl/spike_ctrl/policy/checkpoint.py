@@ -180,7 +180,7 @@ def place(path: str | os.PathLike[str]) -> Path:
     folders = resources.folder("models"), *plug_ins.every("models", "")
     shipped = {file.stem: file for folder in folders for file in sorted(folder.glob("*.safetensors"))}
     if path.stem not in shipped:
-        known = f"known: {', '.join(shipped)} (or give a path to a .safetensors file)"
+        known = f"known: {', '.join(sorted(shipped))} (or give a path to a .safetensors file)"
         raise CheckpointError(f"model '{path}' not found; {known}{meant(path.stem, list(shipped))}")
     return shipped[path.stem]
 

@@ -276,7 +276,7 @@ def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
         sheet.update_yaxes(title_text=f"layer {layer}", range=TRACE_RANGE, row=layer + 1)
     sheet.update_xaxes(title_text="time (s)", row=len(neurons.hidden))
     text = f"{len(flight.seconds[shown])} steps, in thresholds: above 1 a neuron spikes. Cut off at +-{TRACE_RANGE[1]:.0f}."
-    return Chart("Membranes", styled(sheet, 420), text)
+    return Chart("Membranes", styled(sheet, 420), text, wide=True)
 
 
 def _lively(rates: np.ndarray) -> np.ndarray:
