@@ -37,9 +37,8 @@ def run(options: argparse.Namespace) -> int:
         except ValueError:
             continue  # not a flight: it stays among the other fields
     about["evaluation"] = {name: value for name, value in about["evaluation"].items() if name not in flown}
-    for name, value in {**contract, **about}.items():
-        if value in (None, "", {}, []):
-            continue  # such as the neuron of a module, which has none
+    of_network = {name: value for name, value in contract.items() if value not in (None, "")}  # a neuron, or a module's name
+    for name, value in {**of_network, **about}.items():
         print(folded(f"{name:<16}{json.dumps(value, default=str)}", 16))
     if loaded.graph:
         print(folded(f"{'graph':<16}{len(loaded.graph)} bytes of {loaded.policy}", 16))
