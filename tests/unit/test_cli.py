@@ -111,7 +111,9 @@ def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys)
     assert main.main(["replay", "bag", "--model", shipped]) == 0
     assert f"checkpoint: {shipped}, the same by the hash" in capsys.readouterr().out
     assert report.kind(Path(shipped)) == "model"
-    assert refused(capsys, "inspect", "models/none.safetensors").startswith("model 'models/none.safetensors' not found; known: ")
+    assert refused(capsys, "inspect", "models/none.safetensors").startswith(
+        "model 'models/none.safetensors' not found; known: "
+    )
 
 
 @pytest.mark.parametrize("verb", ["identify", "retrain"])
