@@ -126,7 +126,7 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     outcomes = [flown.outcomes[seed] for seed in seeds]
     rows, phases, struck = by_family(outcomes), by_phase(outcomes), by_fault_row(outcomes)
     print(table(rows + phases))
-    worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
+    worst = sorted(outcomes, key=lambda o: (o.left or o.crashed, bool(o.alarm), o.badness), reverse=True)[:WORST]
     drawn = [monte_carlo.refly(outcome.seed, options.model, None, options.family) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)
     about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"

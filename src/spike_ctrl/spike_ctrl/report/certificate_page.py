@@ -32,10 +32,10 @@ def sections(
     seconds: float,
 ) -> list[Section]:
     """The sections. struck: by row of the fault table. worst: flights to draw. seconds: of virtual time in all."""
-    by_phase = Section("Phases of a flight", [Table(HEAD, _cells(phases))])
-    moving = Section("Rows of the fault table, struck in motion", [Table(HEAD, _cells(struck))])
+    tables = {"Phases of a flight": phases, "Rows of the fault table, struck in motion": struck}
+    by_fault = [Section(title, [Table(HEAD, _cells(found))]) for title, found in tables.items() if found]
     drawn = Section(f"The {len(worst)} worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])
-    return [_numbers(rows, seconds), by_phase, moving, drawn]
+    return [_numbers(rows, seconds), *by_fault, drawn]
 
 
 def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
