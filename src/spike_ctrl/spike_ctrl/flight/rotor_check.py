@@ -51,7 +51,7 @@ class RotorLimits:
     pause: float = within(0.15, 0.01, 10.0, "Longest pause of states; after a longer one the check starts anew.", "s")
     compared: float = within(0.3, 0.05, 10.0, "Memory of thrusts, in which a weak rotor is told from a stuck one.", "s")
     moved: float = within(0.1, 0.0, 1.0, "Least spread of the commanded thrust for that, as a share of the hover's.", "")
-    likelier: float = within(0.5, 0.0, 1.0, "Share of the other's squared error below which one is believed.", "")
+    likelier: float = within(0.5, 0.01, 1.0, "Share of the other's squared error below which one is believed.", "")
 
 
 class ToldRotors(NamedTuple):
