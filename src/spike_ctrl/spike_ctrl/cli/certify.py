@@ -150,7 +150,7 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
         broken = (
             f"{violated} of {len(promised)} flights left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s"
         )
-        print(f"{broken}, {alarms} healthy ones were interrupted: exit code {int(violated + alarms > 0)}")
+        print(f"{words}, {alarms} healthy ones were interrupted: exit code {int(violated + alarms > 0)}")
     else:
         print(f"nothing is promised for {', '.join(UNPROMISED)}: exit code 0")
     return int(violated + alarms > 0)
