@@ -147,10 +147,9 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     promised = [o for o in outcomes if o.family not in UNPROMISED]
     violated, alarms = sum(o.left or o.crashed for o in promised), sum(bool(o.alarm) for o in promised)
     if promised:
-        broken = (
-            f"{violated} of {len(promised)} flights left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s"
-        )
-        print(f"{words}, {alarms} healthy ones were interrupted: exit code {int(violated + alarms > 0)}")
+        limits = f"left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s"
+        code = f"exit code {int(violated + alarms > 0)}"
+        print(f"{violated} of {len(promised)} flights {limits}, {alarms} healthy ones were interrupted: {code}")
     else:
         print(f"nothing is promised for {', '.join(UNPROMISED)}: exit code 0")
     return int(violated + alarms > 0)

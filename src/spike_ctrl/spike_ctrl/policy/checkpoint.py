@@ -177,7 +177,7 @@ def place(path: str | os.PathLike[str]) -> Path:
     beside = str(path.parent) == "models" and path.suffix in ("", ".safetensors")
     if path.exists() or not (beside or (path.parent == Path() and not path.suffix)):
         return path
-    folders = resources.folder("models"), *plug_ins.every("models", "")
+    folders: list[Path] = [resources.folder("models"), *plug_ins.every("models", "")]
     shipped = {file.stem: file for folder in folders for file in sorted(folder.glob("*.safetensors"))}
     if path.stem not in shipped:
         known = f"known: {', '.join(sorted(shipped))} (or give a path to a .safetensors file)"
