@@ -282,3 +282,4 @@ def test_each_phase_has_a_row_of_its_own():
     flown = FlightOutcome(3, "link", "walls", "link cut", "", 0.4, 0.0, 0.1, "", "SILENT", 9.0)
     rows = by_phase([flown, flown._replace(phase="landing", outside=-1.0), flown._replace(family="unseen")])
     assert [(row.family, row.flights, row.exits) for row in rows] == [("flight", 1, 1), ("landing", 1, 0)]
+    assert [row.flights for row in by_phase([flown._replace(family="rotor")])] == [1]  # promised or not, it is told

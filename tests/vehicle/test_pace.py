@@ -38,7 +38,7 @@ def test_it_waits_from_the_first_answer_on_until_the_newest_state_is_answered():
     assert not pace.holds(shown=20, answered=20, wall=0.1)
     assert pace.holds(shown=30, answered=20, wall=0.2) and pace.left(0.3) == pytest.approx(PATIENCE - 0.1)
     assert not pace.holds(shown=30, answered=30, wall=0.4)
-    assert str(pace) == "waited for an answer 1 times, 0.2 s in all, longest 0.20 s"
+    assert str(pace) == "waited for an answer 1 times, 0.2 s in all, longest 0.20 s; its clock stood still meanwhile"
 
 
 def test_after_its_patience_it_goes_on_until_the_next_answer_even_one_that_is_late():
@@ -48,7 +48,7 @@ def test_after_its_patience_it_goes_on_until_the_next_answer_even_one_that_is_la
     assert not pace.holds(shown=20, answered=10, wall=1.0 + PATIENCE)
     assert not pace.holds(shown=40, answered=10, wall=1.1 + PATIENCE) and pace.alone == 1
     assert pace.holds(shown=40, answered=30, wall=1.2 + PATIENCE)
-    assert str(pace).endswith("longest 1.00 s; went on without an answer 1 times")
+    assert str(pace).endswith("longest 1.00 s; its clock stood still meanwhile; went on without an answer 1 times")
 
 
 class SlowPilot:

@@ -15,7 +15,7 @@ PLACES = ("policy", "guide", "link", "process", "operator", "state", "plant", "u
 FIRST_FAMILIES = ("none", *PLACES, "pair")
 SEEDED = (*FIRST_FAMILIES, "estimator", "clock", "autopilot")  # of which each seed has its own
 FAMILIES = (*SEEDED, "rotor", "stuck", "thrown")
-UNPROMISED = ("unseen", "autopilot")  # of which a vehicle is not promised to stay in its cage
+UNPROMISED = ("unseen", "autopilot", "rotor", "stuck", "thrown")  # of which a vehicle is not promised to stay in its cage
 TAKE_OFF, HAND_OVER, GUIDED, FLIGHT, LANDING = PHASES = ("take-off", "hand-over", "guide alone", "flight", "landing")
 SHADOWED, WITH_GUIDE = (HAND_OVER, GUIDED, FLIGHT), (TAKE_OFF, HAND_OVER, GUIDED, FLIGHT)
 AFTER, SLOWLY = 7.0, 70.0  # s that a flight goes on after its fault has begun: until it has shown itself

@@ -57,8 +57,9 @@ def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
 
 
 def by_phase(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
-    """A row per phase in which a fault struck, of all but `UNPROMISED`."""
-    found = [o for o in outcomes if o.family not in ("none", *UNPROMISED)]
+    """A row per phase in which a fault struck, of all but `UNPROMISED`; of these where no other was flown."""
+    faulty = [o for o in outcomes if o.family != "none"]
+    found = [o for o in faulty if o.family not in UNPROMISED] or faulty
     return [_row(name, part) for name in PHASES if (part := [o for o in found if o.phase == name])]
 
 

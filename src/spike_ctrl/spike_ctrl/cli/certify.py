@@ -145,14 +145,13 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
         print(f"{what}: {placed(one['outside'])}, {one['hit']:.2f} m/s")
     promised = [o for o in outcomes if o.family not in UNPROMISED]
-    violated, alarms = sum(o.left or o.crashed for o in promised), sum(bool(o.alarm) for o in promised)
-    if promised:
-        limits = f"left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s"
-        code = f"exit code {int(violated + alarms > 0)}"
-        print(f"{violated} of {len(promised)} flights {limits}, {alarms} healthy ones were interrupted: {code}")
-    else:
-        print(f"nothing is promised for {', '.join(UNPROMISED)}: exit code 0")
-    return int(violated + alarms > 0)
+    judged = promised or outcomes
+    violated, alarms = sum(o.left or o.crashed for o in judged), sum(bool(o.alarm) for o in judged)
+    code = int(bool(promised) and violated + alarms > 0)
+    families = "" if promised else f" (nothing is promised for {', '.join(dict.fromkeys(o.family for o in outcomes))})"
+    limits = f"left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s{families}"
+    print(f"{violated} of {len(judged)} flights {limits}, {alarms} healthy ones were interrupted: exit code {code}")
+    return code
 
 
 def _replay(options: argparse.Namespace, folder: Path) -> int:
