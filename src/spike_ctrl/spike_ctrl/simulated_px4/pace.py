@@ -56,4 +56,5 @@ class Pace:
         if not self.waits:
             return "waited for no answer"
         alone = f"; went on without an answer {self.alone} times" if self.alone else ""
-        return f"waited for an answer {self.waits} times, {self.waited:.1f} s in all, longest {self.longest:.2f} s; its clock stood still meanwhile{alone}"
+        waits = f"waited for an answer {self.waits} times, {self.waited:.1f} s in all, longest {self.longest:.2f} s"
+        return f"{waits}; its clock stood still meanwhile{alone}"
