@@ -31,7 +31,15 @@ ASKED = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}
 MADE_UP = FlightSettings(
     cage=Cage(doubt_share=0.0),
     consistency=ConsistencyLimits(
-        position=100.0, drift=100.0, creep=100.0, kept=100.0, attitude=100.0, reset=100.0, held_speed=100.0
+        leap=100.0,
+        stands=100.0,
+        position=100.0,
+        drift=100.0,
+        creep=100.0,
+        kept=100.0,
+        attitude=100.0,
+        reset=100.0,
+        held_speed=99.0,
     ),
     braking=Braking(gap=0.0, time=0.0, deceleration=50.0, vertical_time=0.0, vertical_deceleration=50.0),
 )

@@ -39,7 +39,8 @@ class EstimateQuality(NamedTuple):
 
     horizontal, vertical: standard deviations of the position (m); the horizontal one is that of both axes together, PX4's
     eph. failed: it says that its estimate is not to be used (ODOMETRY.quality below 0). flags: ESTIMATOR_STATUS.flags.
-    innovations: by INNOVATIONS, the measurements' distance from what was expected, over the largest that is accepted.
+    innovations: by INNOVATIONS, the measurements' distance from what was expected, over the largest that is accepted. A
+    negative one of the velocity is no word of the estimator: so much the specific force contradicts it.
     variances: 9 of position (m^2, odom), attitude (rad^2, about the body's axes) and velocity (odom); empty: not told.
     """
 
@@ -59,12 +60,11 @@ class EstimateLimits:
     vertical: float = within(1.0, 0.01, 100.0, "Largest standard deviation of the height.", "m")
     innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of the estimator's own limit.", "")
     time: float = within(0.5, 0.0, 10.0, "An estimate beyond a limit for longer leads to LAND.", "s")
-    climbing: float = within(0.1, 0.0, 10.0, "The same in a take-off, of a velocity that contradicts the force.", "s")
     leaving: float = within(1.0, 0.0, 10.0, "The same in a take-off, while PX4 still says that the vehicle stands.", "s")
 
 
 class Sign(Enum):
-    """What speaks against an estimate. VELOCITY: its innovation, also where the specific force contradicts it.
+    """What speaks against an estimate. VELOCITY: its innovation. FORCE: the specific force contradicts the velocity.
 
     STANDING: it takes the vehicle for standing. PX4's estimator learns of a take-off up to .9 s late. STILL: see there.
     """
@@ -74,6 +74,7 @@ class Sign(Enum):
     FLAGS = auto()
     STANDING = auto()
     VELOCITY = auto()
+    FORCE = auto()
     INNOVATION = auto()
     STILL = auto()
 
@@ -104,6 +105,9 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
             return Objection(Sign.FLAGS, f"flags: found {quality.flags}, without {', '.join(missing)}")
         if quality.flags & CONSTANT_POSITION and not standing:
             return Objection(Sign.STANDING, f"flags: found {quality.flags}: it takes the vehicle for standing")
+    if -quality.innovations[0] > 1 and not standing:
+        words = f"found {-quality.innovations[0]:.2f} of the largest difference, wanted at most 1"
+        return Objection(Sign.FORCE, f"velocity against the specific force: {words}")
     for name, ratio in () if standing else zip(INNOVATIONS, quality.innovations, strict=True):
         if ratio > limits.innovation:
             if ratio == STILL and name == INNOVATIONS[0]:

@@ -16,7 +16,7 @@ class FlightOptions:
     deviation: float = within(0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position in the air.", "m")
     height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
     innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, of what the estimator accepts (ESTIMATOR_STATUS).")
-    velocity_mismatch: float = within(0.8, 0.01, 100.0, "Largest velocity change in .2 s beyond the accelerometer's.", "m/s")
+    velocity_mismatch: float = within(0.8, 0.01, 100.0, "Largest velocity change in .2 or .5 s beyond the force's.", "m/s")
     speed: float = within(1.0, 0.1, 100.0, "Of a simulation: seconds of its time in one of ours; other than 1: paced.")
     assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     paced: bool = setting(

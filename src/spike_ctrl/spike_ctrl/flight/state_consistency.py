@@ -2,7 +2,8 @@
 
 Each difference is summed up and forgotten within some seconds. A position that drifts by r m/s against its own velocity
 makes a sum of r * memory. Over one second a jump or a fast drift is found, over four a slow one. A state that contradicts
-itself must not be flown on, by the guide neither: the autopilot holds.
+itself must not be flown on, by the guide neither: the autopilot holds. So it does where one step leaps away from the
+velocity, and where the position stands still under a velocity that should have moved it.
 
 A drift too slow for both is summed up over some 20 s, and over the whole flight. Long before these sums are too large, less
 of the cage is granted on the side on which the vehicle may have stayed behind (`Cage.in_doubt`). The yaw is summed up over
@@ -34,6 +35,12 @@ ZERO: Vector = (0.0, 0.0, 0.0)
 class ConsistencyLimits:
     """Sums from which a state contradicts itself, and how long a difference is remembered."""
 
+    # PX4's firmware leaps .03 m, 27 real flights of a Crazyflie .09 m at most.
+    leap: float = within(0.25, 0.01, 100.0, "Largest step of the position that the velocity does not explain.", "m")
+    # PX4's own firmware goes .054 m at most.
+    stands: float = within(0.1, 0.01, 100.0, "Largest way by the velocity while the position stands still.", "m")
+    stands_memory: float = within(0.5, 0.01, 10.0, "Time in which such a way is forgotten.", "s")
+    place: float = within(0.003, 0.0, 1.0, "Largest change of a position that stands still.", "m")
     position: float = within(0.4, 0.01, 100.0, "Largest change of position that the velocity does not explain.", "m")
     position_memory: float = within(1.0, 0.1, 10.0, "Time in which such a change is forgotten.", "s")
     drift: float = within(0.7, 0.01, 100.0, "The same limit for a slower drift.", "m")
@@ -43,7 +50,7 @@ class ConsistencyLimits:
     creep_memory: float = within(20.0, 0.1, 1000.0, "Time in which the slowest drift is forgotten.", "s")
     kept: float = within(2.0, 0.01, 100.0, "The same limit for a drift over the whole flight.", "m")
     kept_memory: float = within(1000.0, 1.0, 10_000.0, "Time in which that drift is forgotten.", "s")
-    corrected: float = within(0.4, 0.0, 100.0, "Correction of the height that a sound estimate may make.", "m")
+    corrected: float = within(0.37, 0.0, 100.0, "Correction of the height that a sound estimate may make.", "m")
     attitude: float = within(0.15, 0.01, 100.0, "Largest turn that the body rates do not explain.", "rad")
     attitude_memory: float = within(2.0, 0.1, 10.0, "Time in which such a change is forgotten.", "s")
     # Real flights of a Crazyflie reach .15.
@@ -71,7 +78,7 @@ class Consistency(NamedTuple):
     """The last state, and the sums: position over four memories (m, world), the shortest first, attitude (rad, body).
 
     veered: rad, about the body's z axis, over `creep_memory`. resets: the last ones, the oldest first. shifted: m, by all
-    resets of this flight, to the side.
+    resets of this flight, to the side. place, going: m, world, where it last stood, and its way by the velocity since.
     """
 
     last: Sample | None = None
@@ -83,6 +90,8 @@ class Consistency(NamedTuple):
     veered: float = 0.0
     resets: tuple[ResetMove, ...] = ()
     shifted: Vector = ZERO
+    place: Vector = ZERO
+    going: Vector = ZERO
 
     @property
     def strayed(self) -> Vector:
@@ -110,27 +119,34 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     if last is None or not 0 < dt <= limits.pause:
         return Consistency(sample), ()
     (x, y, z), (a, b, c), (u, v, w), (d, e, f) = sample.position, last.position, sample.velocity, last.velocity
-    moved = (x - a - dt * (u + d) / 2, y - b - dt * (v + e) / 2, z - c - dt * (w + f) / 2)
+    i, j, k = way = (dt * (u + d) / 2, dt * (v + e) / 2, dt * (w + f) / 2)
+    moved = (x - a - i, y - b - j, z - c - k)
     (x, y, z), (u, v, w), (d, e, f) = _turn(last, sample), sample.rates, last.rates
     turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
     settling = _settling(track.resets, sample.stamp, limits)
     if sample.reset_counter != last.reset_counter:
         resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
         shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
-        return track._replace(last=sample, resets=resets, shifted=shifted), _judge_resets(resets, sample.stamp, limits)
+        track = track._replace(last=sample, resets=resets, shifted=shifted, place=sample.position, going=ZERO)
+        return track, _judge_resets(resets, sample.stamp, limits)
     back, turned_back = _size([one.moved for one in settling]), _size([one.turned for one in settling])
     veered = 0.0 if turned_back > limits.attitude else turned[2]  # it may be taken back
+    stands = math.dist(sample.position, track.place) <= limits.place
     track = Consistency(
-        sample, _summed(track.moved, moved, dt / limits.position_memory),
-        _summed(track.drifted, moved, dt / limits.drift_memory), _summed(track.crept, moved, dt / limits.creep_memory),
-        _summed(track.kept, moved, dt / limits.kept_memory), _summed(track.turned, turned, dt / limits.attitude_memory),
+        sample, summed(track.moved, moved, dt / limits.position_memory),
+        summed(track.drifted, moved, dt / limits.drift_memory), summed(track.crept, moved, dt / limits.creep_memory),
+        summed(track.kept, moved, dt / limits.kept_memory), summed(track.turned, turned, dt / limits.attitude_memory),
         track.veered * (1 - dt / limits.creep_memory) + veered, track.resets, track.shifted,
+        track.place if stands else sample.position, summed(track.going, way, dt / limits.stands_memory) if stands else ZERO,
     )  # fmt: skip
     back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
-    position = "position moves {:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
+    wanted = "{:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
+    position, stays = f"position moves {wanted}", "position stands, its velocity goes {:.2f} m, wanted at most {:.3g} m"
     turns = "turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"
     found = _first_beyond(
         Fault.STATE_INCONSISTENT,
+        (math.hypot(*moved), limits.leap + back, f"position leaps {wanted}"),
+        (math.hypot(*track.going), limits.stands, stays),
         (math.hypot(*track.moved), limits.position + back, position),
         (math.hypot(*track.drifted), limits.drift + back_or_unsure, position),
         (math.hypot(*track.crept), limits.creep + back_or_unsure, position),
@@ -172,8 +188,9 @@ def _size(vectors: Sequence[Vector]) -> float:
     return math.hypot(*map(sum, zip(*vectors, strict=True))) if vectors else 0.0
 
 
-def _summed(before: Vector, new: Vector, share: float) -> Vector:
-    (a, b, c), (x, y, z), kept = before, new, 1 - share
+def summed(before: Vector, new: Vector, share: float) -> Vector:
+    """A sum after a new part of it, of which this share is forgotten before."""
+    (a, b, c), (x, y, z), kept = before, new, max(1 - share, 0.0)
     return a * kept + x, b * kept + y, c * kept + z
 
 

@@ -192,14 +192,14 @@ def _check_flight(
     since, objection = state.doubt
     if objection is not None and since is not None:
         limits = settings.estimate
-        times = {Sign.VELOCITY: limits.climbing, Sign.STANDING: limits.leaving} if ladder.taking_off else {}
-        times[Sign.STILL] = 0.0
+        leaving = limits.leaving if ladder.taking_off else limits.time
+        times = {Sign.STILL: 0.0, Sign.FORCE: 0.0, Sign.STANDING: leaving}
         # Where the autopilot holds already because the state contradicts itself, or its yaw is wrong, a velocity that
         # contradicts the force is no new fault.
         contradicted = ladder.latched is not None and ladder.latched.fault is Fault.STATE_INCONSISTENT
         known = (contradicted and ladder.rung is Rung.HOLD) or abs(state.track.heading) > settings.state.yaw_reset
         touches = state.descends and settings.envelope.near_ground(sample, state.ground)
-        known = (known or state.rotors.lost is not None or touches) and objection.sign is Sign.VELOCITY
+        known = (known or state.rotors.lost is not None or touches) and objection.sign in (Sign.VELOCITY, Sign.FORCE)
         if inputs.now - since > times.get(objection.sign, limits.time) and not known:
             found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     flies = ladder.rung <= Rung.GUIDE
