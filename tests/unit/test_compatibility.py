@@ -67,7 +67,7 @@ def test_an_old_checkpoint_flies_as_its_manifest_says(capsys):
     found = evaluate(PolicyController(loaded.policy), craft)
     assert found.headline == pytest.approx(told["return_mean"], abs=0.01)
     assert main(["inspect", str(OLD / "policy.safetensors")]) == 0
-    assert '"tiny"' in capsys.readouterr().out
+    assert f"{'recipe':<16}tiny\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("model", sorted(resources.folder("models").glob("*.safetensors")), ids=lambda path: path.stem)

@@ -91,6 +91,10 @@ def frames(flown: LossFlight, share: float, every: int = EVERY) -> Iterator[np.n
         side.axvline(FAILS_AT, color=COLOURS[4], linewidth=1.0)
         if series:
             side.set_ylim(min(0.0, 1.1 * np.min(series)), max(1.1 * np.max(series), 0.1))
+        if len(series) > 1:
+            for layer in range(len(series)):
+                side.plot([], [], color=COLOURS[layer], linewidth=1.3, label=f"layer {layer + 1}")
+            side.legend(fontsize=7.5, loc="lower right", frameon=False, ncols=2)
         lines += [(side.plot([], [], color=COLOURS[i], linewidth=1.3)[0], values) for i, values in enumerate(series)]
     way = film_canvas.seen(flown.position)
     pieces = np.stack([way[:-1], way[1:]], axis=1)

@@ -129,10 +129,8 @@ class CompiledPolicy(SpikingPolicy):
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
         """As SpikingPolicy.step."""
-        shape = observation.shape
-        if shape[-1] != self.sizes[0] or shape[:-1] != state.membrane.shape[1:]:
-            raise ValueError(f"observation: found shape {shape}, wanted {(*state.membrane.shape[1:], self.sizes[0])}")
-        alone = len(shape) == 1
+        self.require_fit(observation, state)
+        alone = observation.ndim == 1
         seen = np.ascontiguousarray(observation[None] if alone else observation, self.dtype)
         membrane, spike = map(np.ascontiguousarray, [part[:, None] for part in state] if alone else state)
         action, membrane, spike = self._step(

@@ -77,12 +77,16 @@ class SpikingPolicy:
         shape = neurons if batch is None else (neurons, batch)
         return PolicyState(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype))
 
+    def require_fit(self, observation: np.ndarray, state: PolicyState) -> None:
+        """Raise ValueError where an observation is not one row of inputs for each vehicle of the state."""
+        wanted = *state.membrane.shape[1:], self.sizes[0]
+        if observation.shape != wanted:
+            raise ValueError(f"observation: found shape {observation.shape}, wanted {wanted}")
+
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
         """One control step: observation [in] or [B, in] to action [out] or [B, out] in [-1, 1], and the new state."""
         bias, beta, theta, weight, output_bias = self._single if observation.ndim == 1 else self._batch
-        if observation.shape[-1] != self.sizes[0] or observation.shape[:-1] != state.membrane.shape[1:]:
-            batch = state.membrane.shape[1:]
-            raise ValueError(f"observation: found shape {observation.shape}, wanted {(*batch, self.sizes[0])}")
+        self.require_fit(observation, state)
         # What does not depend on this step's input is done for all layers at once.
         hard = self.neuron.reset is Reset.HARD
         membrane = remainder(state.membrane, state.spike, beta, hard)

@@ -30,9 +30,7 @@ class OrderedPolicy(SpikingPolicy):
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
         """As SpikingPolicy.step."""
-        if observation.shape[-1] != self.sizes[0] or observation.shape[:-1] != state.membrane.shape[1:]:
-            wanted = (*state.membrane.shape[1:], self.sizes[0])
-            raise ValueError(f"observation: found shape {observation.shape}, wanted {wanted}")
+        self.require_fit(observation, state)
         seen = observation.astype(self.dtype, copy=False)
         if observation.ndim == 1:
             return self._alone(seen, state)
