@@ -272,7 +272,7 @@ def test_inspect_shows_network_and_graph(gru, tmp_path, capsys):
     model.write_bytes(gru[1])
     assert main(["inspect", str(model)]) == 0
     out = capsys.readouterr().out
-    assert '"nets:GRU"' in out and "bytes of ONNX" in out and "onnxruntime" in out and "neuron" not in out
+    assert "nets:GRU" in out and "bytes of ONNX" in out and "onnxruntime" in out and "neuron" not in out
 
 
 def test_the_evaluation_in_the_terminal_says_that_nothing_spikes(gru, tmp_path, capsys):
