@@ -23,14 +23,14 @@ from spike_ctrl.certification.flight_parts import VirtualClock
 from spike_ctrl.certification.injected_fault import FIRST, KINDS, PHASES
 from spike_ctrl.certification.link_injection import LinkInjection, ProcessInjection
 from spike_ctrl.certification.moving_scenario import CAGES, Stream, draw, draw_whole
-from spike_ctrl.certification.plant_injection import SAGS, PlantInjection, mislead
-from spike_ctrl.certification.safety_statistics import by_phase
+from spike_ctrl.certification.plant_injection import SAGS, PlantInjection, mislead, thrust_share
+from spike_ctrl.certification.safety_statistics import SEEN, by_family, by_phase
 from spike_ctrl.certification.signal_injection import OF_ANSWERS, OF_FORCES, OF_STATES, SignalInjection
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.simulated_px4.estimator import Estimator
-from spike_ctrl.simulated_px4.plant import Plant
+from spike_ctrl.simulated_px4.plant import TICK, Plant
 
 STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
 ACTION = (0.1, 0.2, -0.3, 0.05)
@@ -218,6 +218,34 @@ def test_one_weak_rotor_turns_the_vehicle_and_the_sagging_thrust_lets_it_sink():
         disturbances[kind] = np.flatnonzero(plant.buffer != before)
     assert all(len(changed) for changed in disturbances.values())
     assert len(disturbances["one_rotor_weaker"]) == 4  # a force down, and moments about all axes
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "rises"),
+    [
+        ("heavier", 0.30, True),
+        ("heavier", 0.37, False),
+        ("weaker", 0.2, True),
+        ("weaker", 0.28, False),
+        ("sags", 0.28, False),
+    ],
+)
+def test_a_vehicle_that_full_thrust_cannot_hold_is_counted_apart(kind, size, rises):
+    craft = airframe.load("crazyflie_real")  # full thrust is 1.35 of its weight
+    plain = draw(20)._replace(factors=(1.0, 1.0, 1.0), wind=(0.0, 0.0, 0.0))
+    scenario = plain._replace(faults=(fault("plant", kind, 0.0, size=size),))
+    plant = Plant(craft)
+    plant.hover_at((0.0, 0.0, 50.0))
+    injection = PlantInjection(scenario, plant)
+    injection.act(SAGS)
+    for _ in range(round(2.0 / TICK)):
+        plant.advance(0.0, (0.0, 0.0, 0.0), True, motors=(1.0, 1.0, 1.0, 1.0))
+    assert (plant.state.velocity[2] > 0) is rises
+    share = thrust_share(scenario, craft.thrust_to_weight)
+    assert (share > 1) is rises and thrust_share(plain, craft.thrust_to_weight) == pytest.approx(craft.thrust_to_weight)
+    flown = FlightOutcome(3, "plant", "walls", "", "", -0.5, 1.2, 0.1, "", "LAND", 9.0, thrust_share=share)
+    assert flown.promised is rises
+    assert [row.family for row in by_family([flown])] == (["plant", SEEN] if rises else ["too heavy to hover"])
 
 
 def test_the_autopilots_own_estimate_is_misled_without_a_word():

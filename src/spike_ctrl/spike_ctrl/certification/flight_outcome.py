@@ -10,8 +10,9 @@ import numpy as np
 
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_parts import Competitors
-from spike_ctrl.certification.injected_fault import FLIGHT
+from spike_ctrl.certification.injected_fault import FLIGHT, UNPROMISED
 from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.certification.plant_injection import thrust_share
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
@@ -19,7 +20,7 @@ from spike_ctrl.flight.flight_settings import FlightSettings
 
 HARD = 1.0  # m/s: a harder touchdown is a hit
 FAR = 0.3  # m: an exit by more violates the safety property; by less it is told
-
+TOO_HEAVY = "too heavy to hover"  # a lasting fault of the plant after which no controller keeps the height
 
 _KINDS = ("STEPPED_DOWN", "TAKEN_OVER", "DROPPED", "HOLD_NOT_TAKEN", "NOT_ARMED", "DISARMED", "RECOVERS")
 INTERRUPTIONS = tuple(EventKind[name] for name in _KINDS)
@@ -31,6 +32,7 @@ class FlightOutcome(NamedTuple):
     outside: m, farthest true position outside the cage, negative where it stayed inside. hit: m/s, hardest touchdown.
     reaction: s from the fault until the policy no longer commanded, NaN where it went on. alarm: why the policy lost command
     in a flight without a fault; empty where it did not. seconds: of virtual time. phase: in which the fault struck.
+    thrust_share: as `plant_injection.thrust_share`.
     """
 
     seed: int
@@ -45,6 +47,17 @@ class FlightOutcome(NamedTuple):
     last: str
     seconds: float
     phase: str = FLIGHT
+    thrust_share: float = math.inf
+
+    @property
+    def counted(self) -> str:
+        """The class under which it counts: its family, or TOO_HEAVY."""
+        return self.family if self.thrust_share >= 1 else TOO_HEAVY
+
+    @property
+    def promised(self) -> bool:
+        """Whether the safety property is promised of it."""
+        return self.counted not in (TOO_HEAVY, *UNPROMISED)
 
     @property
     def left(self) -> bool:
@@ -84,6 +97,7 @@ def outcome(core: FlightCore) -> FlightOutcome:
         round(outside, 4), round(core.vehicle.plant.hardest_touchdown, 4),
         round(after[0] - scenario.begin, 4) if after else math.nan, alarm, core.state.ladder.rung.name,
         round(core.vehicle.now, 3), scenario.phase,
+        round(thrust_share(scenario, core.who.airframe.thrust_to_weight), 4),
     )  # fmt: skip
 
 

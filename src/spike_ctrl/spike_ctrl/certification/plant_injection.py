@@ -97,6 +97,24 @@ class PlantInjection:
         dynamics.write(self.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, *moment]])
 
 
+def thrust_share(scenario: Scenario, ratio: float) -> float:
+    """Full thrust over the force that weight and wind ask for, once the lasting faults of the plant are whole.
+
+    ratio: thrust over weight of the airframe described. Under 1 the vehicle sinks, whoever flies it. Of a weaker rotor what
+    its pair loses counts, as where the yaw may turn.
+    """
+    mass, thrust, _ = scenario.factors
+    for fault in scenario.struck("plant"):
+        if fault.kind == "heavier":
+            mass *= 1 + fault.size
+        elif fault.kind in ("weaker", "sags"):
+            thrust *= 1 - fault.size
+        elif fault.kind == "one_rotor_weaker":
+            thrust *= 1 - fault.size / 2
+    east, north, up = scenario.wind
+    return thrust * ratio * GRAVITY / math.hypot(east, north, mass * GRAVITY - up)
+
+
 def random_directions(seed: int) -> tuple[list[float], list[float]]:
     """Unit vectors, uniform on their spheres: a quaternion (so an attitude uniform on SO(3)), and an axis."""
     dice = np.random.default_rng(seed)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.certification.flight_outcome import FlightOutcome
-from spike_ctrl.certification.injected_fault import FAMILIES, PHASES, UNPROMISED, struck_rows
+from spike_ctrl.certification.injected_fault import FAMILIES, PHASES, struck_rows
 
 CONFIDENCE = 0.95
+SEEN = "all faults that can be seen"
 
 
 def upper_bound(broken: int, flights: int) -> float:
@@ -48,18 +49,18 @@ class FamilyRow(NamedTuple):
 
 
 def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
-    """A row per family that was flown, and one of all with faults but `UNPROMISED`. Families of plug-ins come last."""
+    """A row per class that was flown, and one of all promised with faults. Families of plug-ins and TOO_HEAVY come last."""
     found = list(outcomes)
-    names = dict.fromkeys((*FAMILIES, *(o.family for o in found)))
-    rows = [_row(name, part) for name in names if (part := [o for o in found if o.family == name])]
-    faulty = [o for o in found if o.family not in ("none", *UNPROMISED)]
-    return [*rows, _row("all faults that can be seen", faulty)] if faulty else rows
+    names = dict.fromkeys((*FAMILIES, *(o.counted for o in found)))
+    rows = [_row(name, part) for name in names if (part := [o for o in found if o.counted == name])]
+    faulty = [o for o in found if o.promised and o.family != "none"]
+    return [*rows, _row(SEEN, faulty)] if faulty else rows
 
 
 def by_phase(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
-    """A row per phase in which a fault struck, of all but `UNPROMISED`; of these where no other was flown."""
+    """A row per phase in which a fault struck, of all that is promised; of the others where nothing else was flown."""
     faulty = [o for o in outcomes if o.family != "none"]
-    found = [o for o in faulty if o.family not in UNPROMISED] or faulty
+    found = [o for o in faulty if o.promised] or faulty
     return [_row(name, part) for name in PHASES if (part := [o for o in found if o.phase == name])]
 
 

@@ -92,8 +92,6 @@ def _tell_alarms(healthy: dict[str, list[FlightOutcome]]) -> None:
 
 def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
     """All missing flights, with progress."""
-    from spike_ctrl.certification.injected_fault import UNPROMISED
-
     missing, pace, shown = len(flown.missing(options.flights)), Forecast(time.monotonic()), -SHOW_PERIOD
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
@@ -103,7 +101,7 @@ def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:
             shown, left = now, pace.left(done / missing, now)
-            broken = [o.family in UNPROMISED for o in flown.outcomes.values() if o.left or o.crashed]
+            broken = [not o.promised for o in flown.outcomes.values() if o.left or o.crashed]
             show_progress(
                 f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, "
                 f"{broken.count(False)} violated the safety property, {sum(broken)} more where nothing is promised, "
@@ -118,7 +116,6 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     from spike_ctrl._files import atomic_file, provenance
     from spike_ctrl.certification import monte_carlo
     from spike_ctrl.certification.flight_outcome import FAR, HARD
-    from spike_ctrl.certification.injected_fault import UNPROMISED
     from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, placed, table
     from spike_ctrl.report import certificate_page, page
 
@@ -144,11 +141,11 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     for one in broken[:WORST]:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
         print(f"{what}: {placed(one['outside'])}, {one['hit']:.2f} m/s")
-    promised = [o for o in outcomes if o.family not in UNPROMISED]
+    promised = [o for o in outcomes if o.promised]
     judged = promised or outcomes
     violated, alarms = sum(o.left or o.crashed for o in judged), sum(bool(o.alarm) for o in judged)
     code = int(bool(promised) and violated + alarms > 0)
-    families = "" if promised else f" (nothing is promised for {', '.join(dict.fromkeys(o.family for o in outcomes))})"
+    families = "" if promised else f" (nothing is promised for {', '.join(dict.fromkeys(o.counted for o in outcomes))})"
     limits = f"left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s{families}"
     print(f"{violated} of {len(judged)} flights {limits}, {alarms} healthy ones were interrupted: exit code {code}")
     return code
