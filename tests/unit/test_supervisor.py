@@ -190,6 +190,12 @@ def test_status_is_one_line_a_second(flight):
     lines = [output.status for _, output in flight.outputs if output.status is not None]
     assert len(lines) == 5 and all("\n" not in line for line in lines)
     assert lines[-1].startswith("SNN for ") and "offboard, armed; battery 90%; at " in lines[-1]
+    flight.ask(Request.LAND)
+    flight.fly(until=lambda: flight.rung is LAND)
+    flight.state = flight.state._replace(status_due=None)
+    flight.fly()
+    words = [output.status for _, output in flight.outputs if output.status is not None][-1]
+    assert words.startswith("LAND for ") and "shadow" not in words  # its distance from a set-point says nothing there
 
 
 def test_a_step_does_not_change_the_state_that_it_is_given(flight):

@@ -277,8 +277,10 @@ def _report_status(
         words += [f"{status.mode.value}, {'armed' if status.armed else 'disarmed'}", f"battery {status.battery:.0%}"]
     if state.sample is not None:
         words.append("at " + ", ".join(f"{p:.2f}" for p in state.sample.position) + " m")
-    shadow = f"policy in shadow: {state.monitor.describe_agreement(settings.answers)}"
-    words.append("policy flies" if ladder.rung is Rung.SNN else shadow)
+    if ladder.rung is Rung.SNN:
+        words.append("policy flies")
+    elif ladder.rung is not Rung.LAND:
+        words.append(f"policy in shadow: {state.monitor.describe_agreement(settings.answers)}")
     if state.rotors.lost is not None:
         words.append("a rotor is lost: nothing can be engaged")
     elif ladder.latched is not None:
