@@ -89,7 +89,7 @@ def check_run(context, groups):
         return
     output_paths.require_folder("run", Path(values["run"] or "runs"))
     if values["run"]:
-        resumption.require_new(Path(values["run"]))
+        resumption.require_new(Path(values["run"]), "resume:=")
     if not argument_groups.step(groups, "vehicles")(context):  # else a plug-in checks what moves the vehicles
         checked(SimulatorParameters, typed(SIMULATOR, context))
     plan = recipe.find(values["recipe"]).with_steps(typed(LEARNER, context)["steps"])

@@ -115,7 +115,7 @@ def test_a_run_that_exists_is_refused_before_a_bag_is_begun(refused_launch, tmp_
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "run.json").touch()
     assert refused_launch("sim_train", "recipe:=debug", "run:=one", "record:=true") == [
-        "launch: run one: exists already; name another, or resume it: resume:=one or --resume one"
+        "launch: run one: exists already; name another, or resume it: resume:=one"
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 

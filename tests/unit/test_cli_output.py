@@ -210,7 +210,8 @@ def test_identify_also_looks_where_its_recipe_goes(tmp_path, capsys):
 @pytest.mark.plug_ins
 def test_retrain_refuses_a_run_that_exists_before_it_identifies(tmp_path, capsys):
     (tmp_path / "run.json").touch()
-    assert refused(capsys, "retrain", "no-bag", "--run", str(tmp_path)).startswith(f"run {tmp_path}: exists already; name ")
+    there = f"run {tmp_path}: exists already; name another, or resume it: spike-ctrl train --resume {tmp_path}"
+    assert refused(capsys, "retrain", "no-bag", "--run", str(tmp_path)) == there
 
 
 def test_where_results_can_be_written_nothing_is_left_behind_by_the_look(tmp_path):

@@ -25,10 +25,10 @@ class Earlier(NamedTuple):
     environment_steps: int
 
 
-def require_new(folder: Path) -> None:
-    """Raises UsageError where a run is in the folder already."""
+def require_new(folder: Path, resumed_by: str = "spike-ctrl train --resume ") -> None:
+    """Raises UsageError where a run is in the folder already. resumed_by: the command before its name that goes on with it."""
     if (folder / "run.json").exists():
-        raise UsageError(f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}")
+        raise UsageError(f"run {folder}: exists already; name another, or resume it: {resumed_by}{folder}")
 
 
 @contextmanager
