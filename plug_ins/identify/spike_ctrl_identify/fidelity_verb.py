@@ -8,6 +8,8 @@ each flight is also predicted by a fit to the others: the verdict on the fit its
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from spike_ctrl._files import atomic_file, output_paths, ranges
 from spike_ctrl._files.errors import UsageError, refused
 from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
@@ -57,10 +59,13 @@ def run(options: argparse.Namespace) -> int:
     if craft.battery and (dark := [flight.name for flight in flights if not flight.powered]):
         raise UsageError(f"{', '.join(dark)}: found no battery voltage, wanted it: {craft.name} has a battery")
     try:
-        ways = [*fidelity.simple(flights), fidelity.judge(craft.name, craft, flights)]
+        judged = fidelity.judge(craft.name, craft, flights)
+        ways = [*fidelity.simple(flights), judged]
         if not options.no_lstm and len(flights) > 1:
             ways.insert(2, _lstm(options, flights))
-        ways.append(fidelity.judge_whole(f"{craft.name}, no packet lost", craft, flights))
+        whole = fidelity.judge_whole(f"{craft.name}, no packet lost", craft, flights)
+        if not np.array_equal(whole.values, judged.values, equal_nan=True):
+            ways.append(whole)
         if options.leave_one_out:
             ways.append(fidelity.leave_one_out(craft, flights, progress_with_time_left(), options.ahead)[0])
     except IdentifyError as error:
