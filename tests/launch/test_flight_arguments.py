@@ -63,7 +63,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("bag:=/proc/x", "parameter 'bag': /proc/x: cannot be written"),
         (f"bag:={'a' * 300}", f"parameter 'bag': {'a' * 300}: cannot be written (File name too long)"),
         ("namespace:=2b", "namespace: found '2b', wanted a name of letters, digits and _, such as a"),
-        ("bag:=/", "parameter 'bag': /: exists already, wanted the name of a new bag"),
+        ("bag:=/", "bag /: exists already, wanted the name of a new bag"),
     ],
 )
 def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(refused_launch, tmp_path, argument, complaint):

@@ -142,4 +142,4 @@ def test_a_bag_that_exists_is_refused_and_the_graph_does_not_start(start_graph, 
     (tmp_path / "bag").mkdir()
     graph = start_graph(*RECORD)
     assert graph.end(40) == 2
-    assert "parameter 'bag': bag: exists already, wanted the name of a new bag" in graph.output
+    assert "bag bag: exists already, wanted the name of a new bag" in graph.output

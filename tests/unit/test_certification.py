@@ -152,7 +152,7 @@ def test_a_second_campaign_in_a_folder_is_refused_while_the_first_flies_and_goes
         while not (begun.exists() and begun.read_bytes()) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert main([*command, "2"]) == 2
-        assert f"{begun}: found a process that adds to it, wanted its end first" in capsys.readouterr().err
+        assert f"{begun}: another process is writing to it: wait until it ends" in capsys.readouterr().err
     finally:
         first.kill()
         first.wait()

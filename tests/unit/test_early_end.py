@@ -71,8 +71,8 @@ def test_a_shifted_reward_under_which_crashing_pays_is_named_once():
         fly(learner)
     assert len(told) == 1
     text = str(told[0].message)
-    assert text.startswith("recipe trial: ending an episode early pays: one more step before a crash is worth -0.")
-    assert text.endswith("to td3bc, and a crash ends that; wanted td3bc.reward: floored")
+    assert text.startswith("recipe trial: crashing early pays: each further step before a crash has the negative worth -0.")
+    assert text.endswith("to td3bc; wanted td3bc.reward: floored")
 
 
 def test_a_curriculum_under_which_it_pays_only_later_is_named_then():
@@ -80,7 +80,7 @@ def test_a_curriculum_under_which_it_pays_only_later_is_named_then():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fly(learner, stage=0.0)
-    with pytest.warns(RuntimeWarning, match="recipe trial: ending an episode early pays"):
+    with pytest.warns(RuntimeWarning, match="recipe trial: crashing early pays"):
         fly(learner, stage=1.0)
 
 

@@ -100,7 +100,7 @@ def test_what_does_not_go_with_a_protocol_of_a_package_is_refused(stillness, wor
 
 
 def test_an_unknown_protocol_is_refused_with_all_that_there_are(stillness, capsys):
-    assert ", rotor-loss, rotor-stuck, stillness, thrown, randomised-NAME of one" in refused(
+    assert ", rotor-loss, rotor-stuck, stillness, thrown, or randomised-NAME, such as randomised-figure8" in refused(
         capsys, "eval", "--guide", "--protocol", "stilness"
     )
 

@@ -48,7 +48,7 @@ def test_every_kind_and_every_obstacle_has_a_sentence():
                   since=event_of(EventKind.STEPPED_DOWN)), f"warning: set-point refused: HOLD, {SILENT}"),
         (event_of(EventKind.KEPT), "ok: hover+1: tuned (epoch 1) kept: 0.10 m off, 0.20 m before"),
         (event_of(EventKind.ROLLED_BACK), "warning: hover+1: tuned (epoch 1) rolled back to hover (epoch 0): 0.30 m off, "
-                                          "0.20 m before, 0.02 m were lost by others"),
+                                          "0.20 m before, earlier tuned policies had lost 0.02 m"),
         (event_of(EventKind.NOT_BROUGHT_BACK), "error: hover has not taken over again"),
     ],
 )  # fmt: skip

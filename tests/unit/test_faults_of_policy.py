@@ -65,7 +65,7 @@ def test_row_11_a_command_changes_no_faster_than_the_slew_limit(flight):
 def test_row_11_actions_that_turn_back_every_tick_lead_to_the_guide(flight):
     flight.policy = lambda a: a._replace(action=(0.7 * (-1) ** a.tick, *a.action[1:]))
     flight.fly(2, until=lambda: flight.rung is GUIDE)
-    assert flight.told(Fault.OSCILLATION) and flight.said("actions turn back")
+    assert flight.told(Fault.OSCILLATION) and flight.said("actions reverse")
 
 
 def test_row_11_a_vehicle_that_shakes_leads_to_the_guide(flight):
@@ -384,7 +384,7 @@ def test_row_17_a_guide_that_answers_nan_counts_as_silent(flight):
 @pytest.mark.parametrize(
     ("action", "words", "seconds"),
     [
-        ((-1.0, 0.0, 0.0, 0.0), "the guide asks for a fall in 10 answers in a row", 0.11),
+        ((-1.0, 0.0, 0.0, 0.0), "the guide commands too little thrust to stay up in 10 answers in a row", 0.11),
         ((0.1, 0.2, 0.0, 0.0), "26 equal actions", 0.3),
     ],
 )

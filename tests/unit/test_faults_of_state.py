@@ -305,7 +305,7 @@ GOOD = EstimateQuality(0.3, 0.3, False, GOOD_FLAGS, (0.1, 0.2, 0.1, 0.3))
         ({"failed": True}, "the estimator says that its estimate has failed"),
         ({"flags": GOOD_FLAGS & ~POSITION_HORIZONTAL}, "without horizontal position"),
         ({"flags": GOOD_FLAGS & ~AIDED}, "without a measurement of the horizontal motion"),
-        ({"flags": GOOD_FLAGS | CONSTANT_POSITION}, "it takes the vehicle for standing"),
+        ({"flags": GOOD_FLAGS | CONSTANT_POSITION}, "the estimator takes the flying vehicle to stand still"),
         ({"innovations": (0.1, 1.3, 0.1, 0.1)}, "innovation of horizontal position: found 1.30 of what it accepts"),
     ],
 )

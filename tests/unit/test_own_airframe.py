@@ -45,7 +45,7 @@ def test_report_and_eval_need_no_airframe_for_the_policy_of_a_run(run, tmp_path,
 def test_without_that_file_the_error_names_the_policy_and_the_file_that_is_missing(run, tmp_path):
     alone = tmp_path / "policy.safetensors"
     alone.write_bytes((run / "policy.safetensors").read_bytes())
-    with pytest.raises(UsageError, match=r"policy\.safetensors: airframe 'mine'.*airframe\.yaml in the same folder"):
+    with pytest.raises(UsageError, match=r"policy\.safetensors: airframe 'mine'.*its folder has no airframe\.yaml for it"):
         checkpoint.load(alone).airframe()
 
 

@@ -359,7 +359,9 @@ def test_an_estimate_in_doubt_or_untold_is_unmet():
         return [one.what for one in preflight.audit_quality(EstimatorHealth(True, quality=quality), limits, airborne)]
 
     assert unmet(good) == []
-    assert unmet(good, airborne=True) == [f"estimator: flags: found {good.flags}: it takes the vehicle for standing"]
+    assert unmet(good, airborne=True) == [
+        f"estimator: flags: found {good.flags}: the estimator takes the flying vehicle to stand still"
+    ]
     assert unmet(good._replace(horizontal=0.9)) == [
         "estimator: horizontal position: found a deviation of 0.90 m, wanted at most 0.6 m"
     ]
@@ -397,7 +399,7 @@ def test_a_known_version_passes_and_an_unknown_one_is_refused_in_words_unless_it
     (silent,) = parameter_rules.audit_version(None, WANTED)
     assert silent.blocks and "version: not received" in silent.what
     (assumed,) = parameter_rules.audit_version((1, 19), Wanted(assume="1.18"))
-    assert not assumed.blocks and assumed.what == "autopilot: found PX4 1.19, taken for 1.18 because it was told so"
+    assert not assumed.blocks and assumed.what == "autopilot: found PX4 1.19, checked as 1.18, as assume says"
     assert parameter_rules.audit_version(None, Wanted(assume="1.18")) == []
 
 

@@ -61,7 +61,7 @@ def test_who_hears_another_s_commands_remembers_another_flight(policy):
 
 def test_a_policy_that_cannot_be_told_is_refused():
     plain = checkpoint.load(resources.folder("models") / "crazyflie.safetensors").policy
-    with pytest.raises(ValueError, match="wanted recurrent: true"):
+    with pytest.raises(ValueError, match="recurrent: found false, wanted true"):
         after_shadow(plain, seen(), np.full((STEPS, 4, VEHICLES), 0.5, np.float32))
 
 

@@ -198,7 +198,7 @@ def test_the_finding_names_the_field_the_size_and_the_limit():
 def test_a_position_that_stands_under_a_velocity_is_found_and_one_that_stands_at_rest_is_not():
     stuck = state(1.0).position
     _, finding = flown(lambda s, since: s._replace(position=stuck))
-    assert finding.detail == "position stands, its velocity goes 0.10 m, wanted at most 0.1 m"
+    assert finding.detail == "position stands still while the velocity adds up to 0.10 m, wanted at most 0.1 m"
     hovers = state(0.0)._replace(velocity=(0.02, 0.0, 0.0), rates=(0.0, 0.0, 0.0))
     assert flown(lambda s, since: hovers._replace(stamp=s.stamp), 10.0, begin=0.0)[0] is None
 

@@ -387,7 +387,10 @@ def test_an_autopilot_with_another_system_number_is_named():
     for _, data in vehicle.advance(2.0):
         companion.receive(data, 2.0)
     (unmet,) = preflight.audit(companion.heard_of(2.0), FlightSettings(), CRAFT, Wanted())
-    assert str(unmet) == "autopilot: not heard, but system 3; start with that MAV_SYS_ID as its system: 3"
+    assert (
+        str(unmet)
+        == "autopilot: not heard, but system 3; set system to that MAV_SYS_ID: 3 (--system, or system:= in a launch)"
+    )
     companion = Companion(Link(system=3), 100.0)
     for _, data in vehicle.advance(4.0):
         companion.receive(data, 4.0)

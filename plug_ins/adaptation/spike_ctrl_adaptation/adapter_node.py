@@ -118,8 +118,12 @@ class AdapterNode(ProcessNode):
     def unable(self) -> str:
         """Why no policy can be tuned now; empty if one can."""
         if self.busy:
-            return "it tunes, or gets ready to"
-        return "" if self.adapter.flying in self.files else "no policy flies that this node knows"
+            return "the adapter is already tuning a policy, or compiling for it"
+        return (
+            ""
+            if self.adapter.flying in self.files
+            else "no policy flies, or one whose checkpoint the adapter has not received"
+        )
 
     def look(self) -> None:
         self.take_results()
@@ -163,7 +167,7 @@ class AdapterNode(ProcessNode):
             elif result is not None:
                 self.adapter.failed(time.monotonic())
                 kind = "" if isinstance(result, UsageError) else f"{type(result).__name__}: "
-                self.get_logger().warning(f"offers nothing: {kind}{result}")
+                self.get_logger().warning(f"no tuned policy is offered: {kind}{result}")
 
     def offer(self, offer: Offer) -> None:
         """Offer a tuned policy to whoever flies."""

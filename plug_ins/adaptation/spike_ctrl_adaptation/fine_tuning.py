@@ -68,7 +68,7 @@ def require_tunable(parent: Checkpoint, craft: Airframe) -> None:
         raise UsageError(f"layout: found '{contract.action}', wanted '{craft.action_layout}' as of {craft.name}")
     if parent.manifest.learns_plant and contract.action == "motors":
         raise UsageError(
-            "learns_plant: found true with layout motors, wanted a policy of one airframe: children of others lost command "
+            "learns_plant: found true with layout motors, wanted a policy of one airframe: policies tuned from others fail "
             "in wind (docs/adapt.md)"
         )
     if contract.airframe_hash != craft.hash:

@@ -43,7 +43,7 @@ def hover(node, seconds, begin=0.0):
 
 
 def test_a_request_before_the_policy_flies_is_refused(adapter):
-    assert ask(adapter) == (False, "refused: no policy flies that this node knows")
+    assert ask(adapter) == (False, "refused: no policy flies, or one whose checkpoint the adapter has not received")
     assert not adapter.tuned
 
 
@@ -93,4 +93,4 @@ def test_a_tuning_that_fails_is_told_and_the_next_one_may_begin(adapter, monkeyp
     hover(adapter, 4.0)
     assert ask(adapter) == (True, "granted")
     assert ask(adapter) == (True, "granted")
-    assert said[1] == f"offers nothing: {words}"
+    assert said[1] == f"no tuned policy is offered: {words}"

@@ -58,11 +58,29 @@ def add(parser: argparse.ArgumentParser) -> None:
     sitl.add_argument("--noise", type=float, default=1.0, help="factor of the noise of gyro, accelerometer and poses")
     sitl.add_argument("--seed", type=int, default=0)
     sitl.add_argument("--topic", default="mocap/odometry", help="of the poses (default: mocap/odometry); none: no ROS")
-    sitl.add_argument("--arms", type=float, default=2.0, metavar="S", help="the pilot arms so long after a flight came")
-    sitl.add_argument("--gives", type=float, default=4.0, metavar="S", help="and switches MSP override on then")
-    sitl.add_argument("--takes", type=float, default=NEVER, metavar="S", help="and off, and lands (default: never)")
     sitl.add_argument(
-        "--far", type=float, default=FAR, metavar="M", help=f"how far off the pilot lets it go (default: {FAR:g})"
+        "--arms", type=float, default=2.0, metavar="S", help="s after a flight is there: the pilot arms (default: 2)"
+    )
+    sitl.add_argument(
+        "--gives",
+        type=float,
+        default=4.0,
+        metavar="S",
+        help="s after a flight is there: the pilot switches MSP override on (default: 4)",
+    )
+    sitl.add_argument(
+        "--takes",
+        type=float,
+        default=NEVER,
+        metavar="S",
+        help="s after a flight is there: the pilot switches it off and lands (default: never)",
+    )
+    sitl.add_argument(
+        "--far",
+        type=float,
+        default=FAR,
+        metavar="M",
+        help=f"m from its start beyond which the pilot takes over (default: {FAR:g})",
     )
     sitl.add_argument("--again", action="store_true", help="the pilot arms again after each landing: for a training")
     sitl.add_argument("--truth", type=Path, metavar="FILE", help="write the true states to a CSV file")

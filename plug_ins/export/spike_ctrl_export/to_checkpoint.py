@@ -8,7 +8,7 @@ from spike_ctrl_export import contract_words
 
 OPTIONS = {
     "airframe": {"help": "the airframe that is to be flown, a name or a path to a YAML file"},
-    "recipe": {"help": "it was trained by; a name or a path (default: as the model says)"},
+    "recipe": {"help": "the recipe that the model was trained with, a name or a path (default: as the model says)"},
 }
 
 

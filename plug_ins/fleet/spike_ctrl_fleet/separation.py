@@ -75,7 +75,7 @@ def overlap(space: str, own: Box, other: Box) -> str:
         return ""
     return (
         f"cage of the flight in {space}: found it {inside:.2f} m inside this one, wanted apart; "
-        "set cage, or with east and north where the odom of this flight begins in map"
+        "give another cage:=, or give with east:= and north:= where odom of this flight lies in map"
     )
 
 

@@ -35,7 +35,7 @@ def test_boxes_are_as_far_apart_as_along_their_farthest_axis(east, north, found)
 def test_the_words_name_the_other_flight_the_depth_and_what_to_set():
     words = overlap("/b", in_map(CAGE, 0.0, 0.0), in_map(CAGE, 5.0, 0.0))
     assert words.startswith(
-        "cage of the flight in /b: found it 1.00 m inside this one, wanted apart; set cage, or with east"
+        "cage of the flight in /b: found it 1.00 m inside this one, wanted apart; give another cage:=, or give with east:="
     )
 
 

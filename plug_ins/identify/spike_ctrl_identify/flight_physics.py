@@ -127,7 +127,7 @@ def _time(turning: _Comparison | None, moving: _Comparison | None, tilted: _Comp
     if not 1 / FACTOR < turning.ratio / moving.ratio < FACTOR:
         return []
     rate = float(np.sqrt(turning.ratio * moving.ratio))
-    words = f"velocity and gyro move and turn {rate:.3g} times as far in it as position and attitude do"
+    words = f"over this time velocity and gyro add up to {rate:.3g} times the motion of position and attitude"
     return [Contradiction("time", words, 1 / rate)]
 
 

@@ -74,16 +74,18 @@ def identify(
     by_motors = [observed_flight.flown_by_motors(recording) for recording in recordings]
     if any(by_motors) and not all(by_motors):
         raise IdentifyError(
-            "found flights by motor commands beside others, wanted one kind: each kind tells other parameters"
+            "found flights by motor commands with other bags, wanted one kind: each kind identifies other parameters"
         )
     if all(by_motors):
         best = _of_flights(recordings, prior, show, hold_out, note, ahead)
     elif hold_out:
         raise IdentifyError(
-            "hold-out: found other bags than flights by motor commands; of these every fourth window is held out"
+            "hold-out: found bags without motor commands, wanted no hold-out: a fourth of their windows is held out"
         )
     elif ahead != FIT_AHEAD:
-        raise IdentifyError("ahead: found other bags than flights by motor commands, whose fit has windows of one length")
+        raise IdentifyError(
+            "ahead: found bags without motor commands, wanted the default: their fit has windows of one length"
+        )
     else:
         best = _of_windows(recordings, prior, show)
     return dataclasses.replace(best, airframe=dataclasses.replace(best.airframe, name=name))

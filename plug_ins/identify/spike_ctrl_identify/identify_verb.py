@@ -45,8 +45,8 @@ def add_ahead(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=FIT_AHEAD,
         choices=(0.1, 0.2, 0.3, 0.5),
-        help="s that a fit to flights by motor commands looks ahead (default: 0.2); with 0.5 it predicts half a second "
-        "better, by more lag and angular drag, and its intervals are too narrow",
+        help="with motor commands: s ahead that the fit predicts (default: 0.2); with 0.5 it predicts half a second "
+        "better, but finds too much lag and angular drag and too narrow intervals",
     )
 
 

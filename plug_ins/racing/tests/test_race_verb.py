@@ -172,7 +172,7 @@ def test_ctrl_c_ends_a_certificate_within_its_race_and_tells_the_races_before(tm
 
     def faulty(self, seed):
         if seed == 2:
-            with pytest.raises(UsageError, match="found a process that adds to it"), json_lines.alone(races):
+            with pytest.raises(UsageError, match="another process is writing to it"), json_lines.alone(races):
                 pass
             os.kill(os.getpid(), signal.SIGINT)
             raise AssertionError("the race goes on")

@@ -44,7 +44,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", action="store_true", help="for gazebo: open its window too")
     parser.add_argument("--wind", type=float, default=0.0, help="for gazebo: wind from north in our world, m/s (default: 0)")
     parser.add_argument("--rate", type=float, default=250.0, help="for hil: rate of the samples, Hz (default: 250)")
-    parser.add_argument("--until-disarmed", action="store_true", help="on Ctrl-C go on until it is disarmed; start it anew")
+    parser.add_argument(
+        "--until-disarmed",
+        action="store_true",
+        help="Ctrl-C ends PX4 only once it is disarmed; a PX4 that shuts down by itself is restarted",
+    )
     parser.add_argument("--instance", type=int, default=0, help="its number among several on one machine (default: 0)")
 
 

@@ -216,7 +216,9 @@ def replied(state: ModeState, number: int, name: str, api: int, success: bool, p
     if (number, name) != (state.number, NAME) or state.place is not None:
         return state
     if not success:
-        return state._replace(refusal="PX4 refused it: it is armed, or has eight such modes or arming checks already")
+        return state._replace(
+            refusal=f"PX4 refused the mode {NAME}: PX4 is armed, or has eight external modes or arming checks already"
+        )
     if api != API:
         return state._replace(refusal=f"found version {api} of PX4's interface for modes, wanted {API}")
     return state._replace(number=number + 1, place=place, heard=now, refusal="")

@@ -59,7 +59,7 @@ def test_only_the_answer_to_its_own_request_counts():
     assert px4_mode.replied(state, 8, "SNN", 1, True, ModePlace(25, 4), 100.1) == state
 
 
-@pytest.mark.parametrize(("api", "success", "words"), [(2, True, "found version 2"), (1, False, "PX4 refused it")])
+@pytest.mark.parametrize(("api", "success", "words"), [(2, True, "found version 2"), (1, False, "PX4 refused the mode SNN")])
 def test_a_refusal_bars_the_flight_in_words(api, success, words):
     state = px4_mode.replied(NEW, 7, "SNN", api, success, PLACE, 100.0)
     assert state.place is None

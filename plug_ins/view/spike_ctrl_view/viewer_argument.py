@@ -17,7 +17,7 @@ FIRST_PORT = 9090
 class ViewerArgument:
     viewer: str = setting(
         "none",
-        "web: also show the graph in 3-D in this machine's browser; rerun: its earlier name.",
+        "web: also show the graph in 3-D in this machine's browser; rerun: an earlier name of web.",
         choices=("none", "web", "rerun"),
     )
 

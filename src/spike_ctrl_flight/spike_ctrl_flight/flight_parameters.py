@@ -12,7 +12,7 @@ from spike_ctrl.px4.connection import LinkOptions
 class BridgeParameters(FlightOptions, LinkOptions):
     link: str = setting(
         "mavlink",
-        "Link of the commands: mavlink; uxrce, or uxrce_mode for a mode of PX4 of its own, where px4_msgs is installed; "
+        "Link of the commands: mavlink; uxrce, or uxrce_mode to fly as a mode of PX4, where px4_msgs is installed; "
         "embedded: motors of our own vehicle.",
         choices=("mavlink", *plug_ins.names("autopilot_links"), "embedded"),
     )
@@ -33,9 +33,13 @@ class SupervisorParameters(FlightOptions):
         "Trajectories of the automatic flight, separated by commas: hover, step, circle, figure8, square or lissajous, also "
         "as KIND:SIZE:PERIOD (m, s); course:NAME:SPEED of the plug-in racing.",
     )
-    setpoint: str = setting("", "Their centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended.")
+    setpoint: str = setting(
+        "", "Centre of the trajectories, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended."
+    )
     size: float = within(0.0, 0.0, 50.0, "Size of a trajectory that names none; 0: its default.", "m")
-    period: float = within(12.0, 0.1, 600.0, "Time of a round that names none; the default cage grants it.", "s")
+    period: float = within(
+        12.0, 0.1, 600.0, "Time of a round, for a trajectory that names none; the default fits the default cage.", "s"
+    )
     duration: float = within(20.0, 0.1, 3600.0, "Time that the policy flies each trajectory.", "s")
     east: float = within(0.0, -1e5, 1e5, "East coordinate of `odom` in the frame `map` that all flights share.", "m")
     north: float = within(0.0, -1e5, 1e5, "North coordinate of `odom` in `map`; overlapping cages are not flown.", "m")

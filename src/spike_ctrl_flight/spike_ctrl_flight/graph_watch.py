@@ -45,7 +45,7 @@ class GraphWatch:
         counts = {topic: self.node.count_publishers(topic) for topic in PUBLISHERS}
         more = [words for condition in self.conditions for words in condition.unmet()]
         self._unmet = (*map(str, preflight.audit_publishers(counts, PUBLISHERS)), *more)
-        many = [f"{topic}: found {counts[topic]}, wanted 1" for topic in COMMANDING if counts[topic] > 1]
+        many = [f"{topic}: found {counts[topic]} publishers, wanted 1" for topic in COMMANDING if counts[topic] > 1]
         found = [Finding(Fault.SECOND_PUBLISHER, "; ".join(many))] if many else []
         found += [Finding(Fault.INTERFACE_MISMATCH, detail) for topic in HEARD for detail in self.mismatches(topic)]
         own = "recorder", self.node.get_namespace()

@@ -67,7 +67,9 @@ def alone(file: Path) -> Iterator[TextIO]:
         try:
             fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"{file}: found a process that adds to it, wanted its end first, or another --folder") from None
+            raise UsageError(
+                f"{file}: another process is writing to it: wait until it ends, or give another --folder"
+            ) from None
         except OSError as error:
             raise UsageError(f"{file}: cannot be locked: {error.strerror}; give a --folder on another disk") from None
         yield lines

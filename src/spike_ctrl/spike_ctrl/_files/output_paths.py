@@ -50,7 +50,7 @@ def require_folder(what: str, path: Path) -> None:
 def require_bag(path: Path) -> None:
     """Raises UsageError if the recorder could not begin a new bag at `path`."""
     if _mode("parameter 'bag':", path, path) is not None:
-        raise UsageError(f"parameter 'bag': {path}: exists already, wanted the name of a new bag")
+        raise UsageError(f"bag {path}: exists already, wanted the name of a new bag; move the old one away or name another")
     require_folder("parameter 'bag':", path)
 
 

@@ -38,7 +38,10 @@ WORST, SHOW_PERIOD = 10, 1.0
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, nargs="+", help="a checkpoint; of several, one after the other")
     parser.add_argument(
-        "--flights", type=int, default=1000, help="how many, and no fewer than the folder has (default: 1000)"
+        "--flights",
+        type=int,
+        default=1000,
+        help="how many in all; those in the folder count, and all of them are kept (default: 1000)",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
     parser.set_defaults(elsewhere=None)  # of `MonteCarloRun.fly`; an option of a plug-in may set it
@@ -140,12 +143,16 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     print(f"page: {written}; figures: {flown.folder / 'certificate.json'}")
     for one in broken[:WORST]:
         what = f"seed {one['seed']}, {one['phase']}, {one['motion']}: {one['faults'] or one['alarm']}"
-        print(f"{what}: {placed(one['outside'])}, {one['hit']:.2f} m/s")
+        print(f"{what}: {placed(one['outside'])} the cage, touchdown {one['hit']:.2f} m/s")
     promised = [o for o in outcomes if o.promised]
     judged = promised or outcomes
     violated, alarms = sum(o.left or o.crashed for o in judged), sum(bool(o.alarm) for o in judged)
     code = int(bool(promised) and violated + alarms > 0)
-    families = "" if promised else f" (nothing is promised for {', '.join(dict.fromkeys(o.counted for o in outcomes))})"
+    families = (
+        ""
+        if promised
+        else f" (the safety property is not promised for: {', '.join(dict.fromkeys(o.counted for o in outcomes))})"
+    )
     limits = f"left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s{families}"
     print(f"{violated} of {len(judged)} flights {limits}, {alarms} healthy ones were interrupted: exit code {code}")
     return code

@@ -73,7 +73,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the figures: of each protocol and controller or, without --protocol, of the first of them",
+        help="write the figures of each protocol and controller; without --protocol, of the first controller alone",
     )
     # Options of plug-ins append functions: airframe -> controllers; (controllers, airframe) -> controllers.
     parser.set_defaults(baselines=[], corrections=[])

@@ -37,7 +37,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, FlightOptions, "airframe rate cage height assume", assume="VERSION")
     parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
     parser.add_argument("--no-remote-control", action="store_true", help="there is no safety pilot with a remote control")
-    parser.add_argument("--speed", type=float, default=1.0, help="of a simulation's time, 0.1 to 100 (default: 1)")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="speed of a simulation, as a multiple of real time, 0.1 to 100 (default: 1)"
+    )
     parser.add_argument(
         "--set", action="store_true", help="write the wanted values to the parameters that bar a flight; PX4 keeps them"
     )

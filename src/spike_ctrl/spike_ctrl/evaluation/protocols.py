@@ -85,7 +85,7 @@ def find(name: str, others: Sequence[str] = ()) -> Protocol:
         return Protocol(name, unknown=name == "randomised")
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
-        wanted = f"{', '.join((*NAMES, *others))}, {UNKNOWN}NAME of one that is followed"
+        wanted = f"{', '.join((*NAMES, *others))}, or {UNKNOWN}NAME, such as {UNKNOWN}figure8"
         raise UsageError(f"found '{name}', wanted among {wanted}")
     if kind == "gust":
         return Protocol(name, Trajectory("hover"), Gust(), kind != name)

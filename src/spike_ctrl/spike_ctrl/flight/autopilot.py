@@ -76,13 +76,15 @@ def check_autopilot(status: Autopilot | None, dropped_before: int, now: float, l
     if not 0 <= status.battery <= 1 or not status.voltage >= limits.voltage_low or math.isinf(status.voltage):
         found.append(Finding(Fault.BATTERY_UNKNOWN, f"found {status.battery} of the charge, {status.voltage} V"))
     elif status.battery < limits.battery_critical:
-        found.append(Finding(Fault.BATTERY_CRITICAL, f"found {status.battery:.0%}, wanted {limits.battery_critical:.0%}"))
+        found.append(
+            Finding(Fault.BATTERY_CRITICAL, f"found {status.battery:.0%}, wanted at least {limits.battery_critical:.0%}")
+        )
     elif status.battery < limits.battery_low:
-        found.append(Finding(Fault.BATTERY_LOW, f"found {status.battery:.0%}, wanted {limits.battery_low:.0%}"))
+        found.append(Finding(Fault.BATTERY_LOW, f"found {status.battery:.0%}, wanted at least {limits.battery_low:.0%}"))
     if status.rc_lost:
-        found.append(Finding(Fault.RC_LOST, "the autopilot no longer reports it"))
+        found.append(Finding(Fault.RC_LOST, "the autopilot no longer reports a remote control"))
     if status.ground_station_lost:
-        found.append(Finding(Fault.GROUND_STATION_LOST, "the autopilot reports it"))
+        found.append(Finding(Fault.GROUND_STATION_LOST, "the autopilot reports the loss"))
     if status.dropped > dropped_before:
         found.append(Finding(Fault.FRAMES_DROPPED, f"{status.dropped - dropped_before} more, {status.dropped} in all"))
     return tuple(found)

@@ -102,11 +102,15 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
     if quality.flags != UNKNOWN_FLAGS:
         if quality.flags & GOOD_FLAGS != GOOD_FLAGS:
             missing = [name for flag, name in NEEDED.items() if not quality.flags & flag]
-            return Objection(Sign.FLAGS, f"flags: found {quality.flags}, without {', '.join(missing)}")
+            return Objection(
+                Sign.FLAGS, f"the estimate is without {', '.join(missing)} (ESTIMATOR_STATUS.flags {quality.flags})"
+            )
         if quality.flags & CONSTANT_POSITION and not standing:
-            return Objection(Sign.STANDING, f"flags: found {quality.flags}: it takes the vehicle for standing")
+            return Objection(
+                Sign.STANDING, f"flags: found {quality.flags}: the estimator takes the flying vehicle to stand still"
+            )
     if -quality.innovations[0] > 1 and not standing:
-        words = f"found {-quality.innovations[0]:.2f} of the largest difference, wanted at most 1"
+        words = f"found {-quality.innovations[0]:.2f} times the allowed difference, wanted at most 1"
         return Objection(Sign.FORCE, f"velocity against the specific force: {words}")
     for name, ratio in () if standing else zip(INNOVATIONS, quality.innovations, strict=True):
         if ratio > limits.innovation:

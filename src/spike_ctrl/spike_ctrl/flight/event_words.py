@@ -52,7 +52,7 @@ def verdict_words(verdict: TrialVerdict) -> str:
     off = f"{verdict.distance:.2f} m off, {verdict.before:.2f} m before"
     if verdict.end is TrialEnd.KEPT:
         return f"{named(verdict.child)} kept: {off}"
-    others = f", {verdict.others:.2f} m were lost by others" if verdict.others >= 0.01 else ""
+    others = f", earlier tuned policies had lost {verdict.others:.2f} m" if verdict.others >= 0.01 else ""
     why = {
         TrialEnd.LOST_COMMAND: "it lost command",
         TrialEnd.WENT_AWAY: off,

@@ -48,7 +48,7 @@ class Fault(Enum):
     STATE_LOST = 3, (1,), Rung.HOLD, "no state is fresh enough even for the guide"
     OUT_OF_ORDER = 4, (3,), None, "a state came twice or in the wrong order and was ignored"
     STATE_NOT_FINITE = 5, (4,), Rung.GUIDE, "a state holds NaN or infinity"
-    STATE_ABSURD = 6, (5,), Rung.GUIDE, "a state is finite and impossible"
+    STATE_ABSURD = 6, (5,), Rung.GUIDE, "a state is finite but physically impossible"
     STATE_FROZEN = 7, (6,), Rung.GUIDE, "a sensor repeats itself bit by bit"
     CLOCK_JUMP = 8, (8,), Rung.GUIDE, "the vehicle's clock jumped or lies in the future"
     ESTIMATOR_RESET = 9, (9,), None, "the estimator moved its origin; the set-point moved with it"
@@ -57,7 +57,7 @@ class Fault(Enum):
     STATE_INCONSISTENT = 12, (47,), Rung.HOLD, "the fields of the state contradict each other", "bars_policy"
     LINK_SLOW = 13, (2,), Rung.HOLD, "states or commands take too long over the link"
     ESTIMATOR_RESTLESS = 14, (9,), Rung.HOLD, "the estimator resets too often or by too much", "bars_policy"
-    HOLD_CONTRADICTED = 15, (47,), Rung.LAND, "the autopilot itself may not hold: take over by hand", "bars_policy"
+    HOLD_CONTRADICTED = 15, (47,), Rung.LAND, "the autopilot may fail to hold: take over by hand", "bars_policy"
     YAW_NOT_BELIEVED = 16, (9,), Rung.GUIDE, "the yaw jumped and is wrong: take over by hand", "bars_policy"
     # The policy's answers
     ACTION_NOT_FINITE = 20, (7,), Rung.GUIDE, "an action holds NaN or infinity"
@@ -70,7 +70,7 @@ class Fault(Enum):
     POLICY_SILENT = 27, (14, 15, 16), Rung.GUIDE, "the policy did not answer in time"
     ANSWER_STALE = 28, (15,), None, "an answer to an old or unknown state was refused"
     POLICY_MISSES = 29, (30,), Rung.GUIDE, "too many answers missed their deadline"
-    WRONG_IDENTITY = 30, (24, 27), Rung.GUIDE, "a checkpoint or layout answers that was not approved"
+    WRONG_IDENTITY = 30, (24, 27), Rung.GUIDE, "an answer has a checkpoint or layout that was not approved"
     SWAP_REFUSED = 31, (27,), None, "a new checkpoint waits until the policy flies"
     DISAGREEMENT = 32, (12, 17, 27), Rung.HOLD, "the policy's actions differ too much from the guide's", "bars_policy"
     # The guide
@@ -100,7 +100,7 @@ class Fault(Enum):
     MOTORS_NOT_FLOWN = 70, (48,), Rung.HOLD, "the vehicle does not turn as its motors are commanded"
     ROTOR_LOST = 71, (49, 51), Rung.GUIDE, "one rotor gives other thrust than commanded"
     # The companion
-    SUPERVISOR_SILENT = 80, (19,), Rung.SILENT, "the supervisor's commands are old, repeated or false"
+    SUPERVISOR_SILENT = 80, (19,), Rung.SILENT, "the supervisor's commands are old, repeated or invalid"
     STARVED = 81, (30,), Rung.HOLD, "the supervisor itself is not scheduled in time"
     SECOND_PUBLISHER = 82, (37, 39), Rung.GUIDE, "another node publishes commands"
     LEARNER_LOST = 83, (18,), None, "the learner is gone; control does not depend on it"

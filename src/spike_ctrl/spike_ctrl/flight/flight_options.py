@@ -15,11 +15,18 @@ class FlightOptions:
     height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
     deviation: float = within(0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position in the air.", "m")
     height_deviation: float = within(1.0, 0.01, 100.0, "The same of the height.", "m")
-    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, of what the estimator accepts (ESTIMATOR_STATUS).")
-    velocity_mismatch: float = within(0.8, 0.01, 100.0, "Largest velocity change in .2 or .5 s beyond the force's.", "m/s")
-    speed: float = within(1.0, 0.1, 100.0, "Of a simulation: seconds of its time in one of ours; other than 1: paced.")
-    assume: str = setting("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
+    innovation: float = within(
+        1.0, 0.1, 100.0, "Largest innovation, as a share of the estimator's own limit (ESTIMATOR_STATUS)."
+    )
+    velocity_mismatch: float = within(
+        0.8, 0.01, 100.0, "Largest change of velocity, in .2 or .5 s, that the measured force does not explain.", "m/s"
+    )
+    speed: float = within(1.0, 0.1, 100.0, "Speed of a simulation, as a multiple of real time; other than 1: paced.")
+    assume: str = setting(
+        "", "PX4's version to assume, where it reports none or one that the preflight does not know; empty: as reported."
+    )
     paced: bool = setting(
-        False, "The flight counts in the vehicle's time, which may wait for answers; true with vehicle:=embedded or speed:=."
+        False,
+        "Times count on the vehicle's clock, which waits for answers; true with vehicle:=embedded or a speed other than 1.",
     )
     remote_control: bool = setting(True, "A pilot has a remote control; false: the autopilot must fly without one.")

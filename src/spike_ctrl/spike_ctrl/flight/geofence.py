@@ -166,7 +166,7 @@ class Cage:
         found = f"({x:.2f}, {y:.2f}, {z:.2f}) m"
         if outside > 0:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
-        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {half}"),)
+        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted at least {half} m"),)
 
     def check_braking(self, sample: Sample, braking: Braking, guided: Cage | None, wind: Wind) -> Findings:
         """Whether the autopilot could still stop the vehicle inside.

@@ -141,7 +141,11 @@ def check_guide(monitor: Monitor, behaviour: Findings, sample: Sample, limits: B
     from before the set-point sped up knows nothing of that.
     """
     if monitor.falls >= limits.fall_answers:
-        return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
+        return (
+            Finding(
+                Fault.GUIDE_SILENT, f"the guide commands too little thrust to stay up in {monitor.falls} answers in a row"
+            ),
+        )
     stuck = [finding for finding in behaviour if finding.fault is Fault.ACTION_STUCK]
     if not stuck:
         return ()
@@ -253,7 +257,7 @@ def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: A
         detail = f"all four numbers in {monitor.full} answers in a row, wanted in at most {limits.full}"
         found.append(Finding(Fault.ACTION_SATURATED, detail))
     if monitor.reversal > limits.reversal:
-        detail = f"actions turn back by {monitor.reversal:.2f} per answer, wanted at most {limits.reversal}"
+        detail = f"actions reverse by {monitor.reversal:.2f} per answer, wanted at most {limits.reversal}"
         found.append(Finding(Fault.OSCILLATION, detail))
     if (rms := math.sqrt(monitor.rates)) > limits.shaking:
         found.append(Finding(Fault.OSCILLATION, f"body rates are {rms:.1f} rad/s rms, wanted at most {limits.shaking}"))

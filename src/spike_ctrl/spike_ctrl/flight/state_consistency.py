@@ -141,7 +141,10 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     )  # fmt: skip
     back_or_unsure = back if math.isnan(far := sample.quality.horizontal) else back + limits.drift_deviations * far
     wanted = "{:.2f} m otherwise than its velocity says, wanted at most {:.3g} m"
-    position, stays = f"position moves {wanted}", "position stands, its velocity goes {:.2f} m, wanted at most {:.3g} m"
+    position, stays = (
+        f"position moves {wanted}",
+        "position stands still while the velocity adds up to {:.2f} m, wanted at most {:.3g} m",
+    )
     turns = "turns {:.2f} rad otherwise than its rates say, wanted at most {:.3g} rad"
     found = _first_beyond(
         Fault.STATE_INCONSISTENT,

@@ -90,7 +90,7 @@ def check_policy(astray: Astray, apart: Action, limits: SteeringLimits) -> Findi
     found, most = math.hypot(*astray.leans[:2]), limits.flown * limits.astray
     if found <= most or max(apart) <= limits.apart:
         return ()
-    detail = f"the policy steers by {found:.1f} m/s^2 astray, wanted at most {most:.1f}, and the guide objects"
+    detail = f"unexpected acceleration by the policy: found {found:.1f} m/s^2, wanted at most {most:.1f}; the guide differs"
     return (Finding(Fault.OFF_SET_POINT, detail),)
 
 
@@ -113,11 +113,16 @@ def check_guide(astray: Astray, apart: Action, climbs: bool, room: float, limits
     """
     east, north, up = astray.leans
     if (away := math.hypot(*astray.moves)) > limits.away:  # where the yaw is wrong, policy and guide agree
-        return (Finding(Fault.STATE_INCONSISTENT, f"goes astray by {away:.1f} m/s^2, wanted at most {limits.away:g}"),)
+        return (
+            Finding(
+                Fault.STATE_INCONSISTENT,
+                f"unexpected acceleration of the vehicle: found {away:.1f} m/s^2, wanted at most {limits.away:g}",
+            ),
+        )
     level, upright = math.hypot(east, north), (up, limits.leaping) if climbs else (abs(up), limits.sinking)
     aside = min(limits.astray, limits.narrow * room)
     found, most = (level, aside) if level > aside else upright
     if found <= most or max(apart) <= limits.apart:
         return ()
-    detail = f"the guide steers by {found:.1f} m/s^2 astray, wanted at most {most:g}, and the policy objects"
+    detail = f"unexpected acceleration by the guide: found {found:.1f} m/s^2, wanted at most {most:g}; the policy differs"
     return (Finding(Fault.DISAGREEMENT, detail),)

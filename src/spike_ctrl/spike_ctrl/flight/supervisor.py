@@ -175,7 +175,9 @@ def _check_hold(
     grown, moved = math.dist(track.kept, state.held.kept), math.dist(sample.position, state.held.last.position)
     if not (speed > limits.held_speed or grown > limits.held_move or turned > limits.attitude):
         return state, ()
-    detail = f"{speed:.2f} m/s; position {grown:.2f} m and attitude {turned:.2f} rad otherwise than told"
+    detail = (
+        f"{speed:.2f} m/s; position moved {grown:.2f} m and attitude {turned:.2f} rad otherwise than velocity and rates say"
+    )
     follows = "; the autopilot follows its estimate" if moved < grown / 2 else ""
     return state, (Finding(Fault.HOLD_CONTRADICTED, detail + follows),)
 
@@ -235,7 +237,7 @@ def _check_own_pace(
     stalls = state_checks.push_missed(state.stalls, state_checks.missed_periods(pause, settings.state.period))
     state = state if stalls == state.stalls else state._replace(stalls=stalls)
     if pause > settings.stall:
-        detail = f"not called for {1e3 * pause:.0f} ms, wanted {1e3 * settings.stall:.0f} ms"
+        detail = f"not called for {1e3 * pause:.0f} ms, wanted at most {1e3 * settings.stall:.0f} ms"
         return state, (Finding(Fault.STARVED, detail),)
     if (missed := stalls.bit_count()) > settings.stalls:
         return state, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
@@ -284,5 +286,5 @@ def _report_status(
     if state.rotors.lost is not None:
         words.append("a rotor is lost: nothing can be engaged")
     elif ladder.latched is not None:
-        words.append(f"since {ladder.latched.fault.name} the operator must ask again")
+        words.append(f"after {ladder.latched.fault.name} the operator must ask again to engage")
     return state._replace(status_due=inputs.now + STATUS_PERIOD), "; ".join(words)

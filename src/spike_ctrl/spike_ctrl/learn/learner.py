@@ -167,8 +167,8 @@ class Learner:
             own = isinstance(self.recipe.algorithm, NamedObject)
             wanted = "the reward above a floor (spike_ctrl.sim.reward_shaping)" if own else "td3bc.reward: floored"
             warnings.warn(
-                f"recipe {self.recipe.name}: ending an episode early pays: one more step before a crash is worth "
-                f"{watch.worth:.2g} to {self.recipe.algorithm}, and a crash ends that; wanted {wanted}",
+                f"recipe {self.recipe.name}: crashing early pays: each further step before a crash has the negative worth "
+                f"{watch.worth:.2g} to {self.recipe.algorithm}; wanted {wanted}",
                 RuntimeWarning,
                 stacklevel=3,
             )

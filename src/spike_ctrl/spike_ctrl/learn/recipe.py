@@ -183,8 +183,8 @@ def from_dict(data: Any, source: str = "recipe") -> Recipe:
         found = f"found true in a recipe for {recipe.algorithm}, whose observations have 18 numbers"
         raise UsageError(f"{source}: network.voltage: {found}, wanted true only for bptt")
     if recipe.network.voltage and recipe.task.airframes:
-        found = "found true beside task.airframes, whose batteries are not theirs"
-        raise UsageError(f"{source}: network.voltage: {found}, wanted one of them")
+        found = "found true beside task.airframes, whose airframes have no batteries of their own"
+        raise UsageError(f"{source}: network.voltage: {found}, wanted only one of the two keys")
     replay, td3bc = recipe.replay, recipe.td3bc
     if td3bc.reward != "shifted" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
         raise UsageError(

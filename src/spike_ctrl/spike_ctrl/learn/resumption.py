@@ -26,7 +26,7 @@ class Earlier(NamedTuple):
 
 
 def require_new(folder: Path, resumed_by: str = "spike-ctrl train --resume ") -> None:
-    """Raises UsageError where a run is in the folder already. resumed_by: the command before its name that goes on with it."""
+    """Raises UsageError where a run is in the folder already. resumed_by: what stands before its name to go on."""
     if (folder / "run.json").exists():
         raise UsageError(f"run {folder}: exists already; name another, or resume it: {resumed_by}{folder}")
 

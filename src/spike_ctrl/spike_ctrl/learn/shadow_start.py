@@ -51,7 +51,9 @@ def after_shadow(policy: SpikingPolicy, observation: Floats, command: Floats) ->
     Raises UsageError for a policy that cannot be told.
     """
     if policy.telling is None:
-        raise UsageError("network: found none that hears its own last layer, wanted recurrent: true to be told in shadow")
+        raise UsageError(
+            "network: recurrent: found false, wanted true: only a recurrent policy can be told the commands of others"
+        )
     state = policy.initial_state(observation.shape[2])
     for seen, commanded in zip(observation, command, strict=True):
         own, state = policy.step(seen.T, state)

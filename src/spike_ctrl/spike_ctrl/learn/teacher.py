@@ -66,7 +66,7 @@ def plan(recipe: Recipe, guide: LearnedGuide, airframe: Airframe) -> Recipe:
     except UsageError as error:
         raise UsageError(f"recipe {recipe.name}: guide.recipe: {error}") from None
     if isinstance(found.guide, LearnedGuide):
-        wanted = "wanted another for the recipe of a teacher"
+        wanted = "wanted gains, module:Name or a .safetensors file in the recipe that trains a guide"
         raise UsageError(f"recipe {found.name}: guide: found one that is learned, {wanted}")
     return found
 

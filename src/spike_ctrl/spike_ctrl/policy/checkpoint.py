@@ -74,7 +74,9 @@ class Checkpoint:
         try:
             named = airframes.load(contract.airframe)
         except UsageError as error:
-            raise UsageError(f"{self.file or 'checkpoint'}: {error}, nor is its airframe.yaml in the same folder") from None
+            raise UsageError(
+                f"{self.file or 'checkpoint'}: {error}; its folder has no airframe.yaml for it either"
+            ) from None
         if named.hash != contract.airframe_hash:
             found = f"airframe_hash: found {contract.airframe_hash!r}, wanted {named.hash!r} of airframe {named.name}"
             raise CheckpointError(f"{self.file or 'checkpoint'}: {found}, or its own airframe.yaml in the same folder")

@@ -80,8 +80,8 @@ def audit_version(told: PX4Version | None, wanted: Wanted) -> list[Unmet]:
     if wanted.assume:
         if told is None or told == parse_version(wanted.assume):
             return []
-        what = f"autopilot: found PX4 {_words(told)}, taken for {wanted.assume} because it was told so"
-        return [Unmet(what, "fly with the version that is there", False)]
+        what = f"autopilot: found PX4 {_words(told)}, checked as {wanted.assume}, as assume says"
+        return [Unmet(what, "leave assume out, or install that version", False)]
     known = f"{_words(KNOWN_VERSIONS[0])} to {_words(KNOWN_VERSIONS[-1])}"
     fix = "its failsafes may differ: take it for one of these by --assume VERSION (assume:=VERSION in a launch), or update"
     if told is None:

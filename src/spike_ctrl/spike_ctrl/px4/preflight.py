@@ -64,7 +64,7 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
     """All conditions that are not met by the autopilot."""
     if heard.status is None and heard.others:
         what = f"autopilot: not heard, but system {' and '.join(map(str, heard.others))}"
-        return [Unmet(what, f"start with that MAV_SYS_ID as its system: {heard.others[0]}")]
+        return [Unmet(what, f"set system to that MAV_SYS_ID: {heard.others[0]} (--system, or system:= in a launch)")]
     if heard.status is None:
         return [Unmet("autopilot: never heard", "check connection and port; on a serial line its baud rate, too")]
     airborne = heard.status.airborne
@@ -211,4 +211,6 @@ def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | 
         return []
     found = "(" + ", ".join(f"{p:.2f}" for p in above) + ") m"
     what = f"cage: the point {height:g} m above the vehicle is {found}, wanted {cage.inner}"
-    return [Unmet(what, "carry the vehicle to the middle, lower take_off_height or enlarge the cage")]
+    return [
+        Unmet(what, "carry the vehicle to the middle of the cage, lower the take-off (height) or enlarge the cage (cage)")
+    ]
