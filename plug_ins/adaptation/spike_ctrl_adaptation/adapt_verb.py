@@ -5,7 +5,7 @@ Four fly each change: the policy that is tuned in flight, the policy as it is, t
 that measures what disturbs it (indi: incremental nonlinear dynamic inversion). A guide of yours can fly too, by its class.
 The error is the distance of the true place from the set-point, less the estimator's own error, which no pilot can see.
 Flights that are in the folder are not flown again.
-Exit code 1: a flight left the cage, hit the ground, or a policy was kept though the one as it is flies better.
+Exit code 1: a flight left the cage, hit the ground, or a tuned policy was kept although the untuned one flies better.
 """
 
 from __future__ import annotations

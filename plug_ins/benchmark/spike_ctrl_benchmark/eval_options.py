@@ -61,7 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--drawn-by",
         choices=DRAWN_BY,
         default=DRAWN_BY[0],
-        help=f"{AIRFRAMES}: who draws them; raptor: its training, with --simulator {L2F} alone, in which RAPTOR learned",
+        help=f"{AIRFRAMES}: from whose ranges they are drawn; raptor: those RAPTOR trained on, with --simulator {L2F} alone",
     )
     parser.add_argument(
         "--ranges",

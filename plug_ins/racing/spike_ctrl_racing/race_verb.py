@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drawn", type=int, default=0, metavar="N", help="also fly N courses that are drawn (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of drawn courses and starts; of a training (default: 0)")
     parser.add_argument("--rounds", type=int, default=3, help="of a race (default: 3)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="after which a race is late (default: 120)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="time limit of a race, s (default: 120)")
     parser.add_argument(
         "--spread", type=float, default=0.0, metavar="X",
         help="mass, inertia, thrust and lag of the true vehicles: factors 1 - X to 1 + X (default: 0)",

@@ -88,4 +88,4 @@ def first(context: Any) -> list[Any]:
 
 def when_ended(event: Any, context: Any) -> list[Any]:
     """A core that ends is a fault of the policy: the supervisor goes on without it."""
-    return [] if context.is_shutdown else [LogInfo(msg="the core has ended")]
+    return [] if context.is_shutdown else [LogInfo(msg="the simulated core has ended: no policy answers any more")]

@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     tune.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
     tune.add_argument("--bits", type=int, default=4, help="of a weight, 2 to 8 (default: 4)")
     tune.add_argument(
-        "--neurons", type=int, nargs="+", metavar="N", help="of each hidden layer that stay (default: all of them)"
+        "--neurons", type=int, nargs="+", metavar="N", help="neurons to keep in each hidden layer (default: all)"
     )
     tune.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
     tune.add_argument("--updates", type=int, default=150, help="of the weights (default: 150, some minutes)")

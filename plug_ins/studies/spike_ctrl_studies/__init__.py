@@ -11,7 +11,7 @@ To add one, write its module and add a line to SUMMARIES.
 """
 
 SUMMARIES = {  # what `spike-ctrl experiment --help` says of each
-    "headline": "train a recipe once per seed: returns, survival, hover error, learning curves, seconds to 400 and 445",
+    "headline": "train a recipe once per seed: returns, survival, hover error, curves, seconds to returns of 400 and 445",
     "methods": "every way of learning on the same seeds, from rewards, with a guide, by imitation: curves on one figure",
     "additions": "what the literature adds to td3bc, one at a time: other critics, targets, inputs, short horizons",
     "gradients": "size and direction of gradients for surrogate slopes 1 to 100, in every layer",

@@ -24,8 +24,8 @@ class SupervisorParameters(FlightOptions):
     model: str = setting("", "Checkpoint of snn_policy, which must fit the vehicle; empty: not checked.")
     rotor_check: bool = setting(
         False,
-        "Look for a lost rotor, and land with it by the guide; done anyway with a policy that flies on with one. Lost or "
-        "late commands can look like one. Layout motors only.",
+        "Look for a lost rotor, and let the guide land then. A flight of a policy made for a lost rotor always looks. Lost "
+        "or late commands can look like one. Layout motors only.",
     )
     auto: bool = setting(False, "Arm, take off, engage the policy, fly the trajectory and land without being asked.")
     trajectory: str = setting(

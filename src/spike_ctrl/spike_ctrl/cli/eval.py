@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="frozen, randomised: also mean, deviation over N other sets of starts; others with sets: over N (2 or more)",
+        help="N, 2 or more: frozen and randomised also fly N other sets of starts; other drawn protocols fly N sets",
     )
     parser.add_argument(
         "--json",

@@ -2,7 +2,8 @@
 
 The actions are compared bit by bit, without ROS.
 Another kind of processor rounds differently: --rounding says up to what difference an action counts as the same.
-Exit code 0; 1 where the checkpoint that flew answers differently now; 2 where the bag lacks what is needed.
+Exit code 0: the checkpoint that flew acts the same, or --model is another one; 1: it acts otherwise; 2: the bag lacks
+something that is needed.
 """
 
 import argparse

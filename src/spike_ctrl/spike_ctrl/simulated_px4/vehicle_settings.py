@@ -22,9 +22,9 @@ class VehicleSettings:
     lag: float = within(1.0, 0.1, 10, "Factor on the lag of its motors and rate loop.")
     fault: str = setting(
         "",
-        "rotor:NUMBER:PERCENT[:SECONDS]: so long in the air (12 s), this rotor (from 1 on, clockwise from front-right) "
-        "loses so much of its thrust; stuck:NUMBER:PERCENT[:SECONDS]: it keeps to this share of its full speed; empty: "
-        "nothing fails.",
+        "rotor:NUMBER:PERCENT[:SECONDS]: after SECONDS in the air (default 12) rotor NUMBER (1 to 4, clockwise from "
+        "front-right) loses PERCENT of its thrust; stuck:NUMBER:PERCENT[:SECONDS]: it stays at PERCENT of its full speed; "
+        "empty: nothing fails.",
     )
     truth: str = setting("", "CSV file for its true states; empty: none.")
     priority: int = within(0, 0, 99, "Priority under SCHED_FIFO; 0: the ordinary scheduler.")
