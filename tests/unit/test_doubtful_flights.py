@@ -33,6 +33,7 @@ def struck(who, place, kind, size, seconds=5.0, seed=101, **changes):
         ("link", "commands_held", 0.12, Fault.LINK_SLOW, 0.3),
         ("link", "both_held", 0.06, Fault.LINK_SLOW, 0.3),
         ("estimator", "velocity_stuck_in_resets", 10, Fault.ESTIMATOR_RESTLESS, 0.35),  # 4 m
+        ("estimator", "velocity_reset", 1.2, Fault.ESTIMATOR_RESTLESS, 0.06),  # .3 to 1 m in a cage 2.6 m wide
         ("estimator", "position_drifts_in_resets", 0.3, Fault.ESTIMATOR_RESTLESS, 2.1),  # 2.6 m
     ],
 )

@@ -225,6 +225,10 @@ def turned(angle):
     return lambda s: s._replace(quaternion=(0.0, 0.0, *yawed(s, angle)))
 
 
+def faster(by):
+    return lambda sample: sample._replace(velocity=(sample.velocity[0] + by, *sample.velocity[1:]))
+
+
 def moved(by):
     return lambda s: shifted(s, (by, 0.0, 0.0))
 
@@ -236,6 +240,8 @@ def moved(by):
         ([(0.0, moved(1.05))], "resets move the position by 1.05 m"),
         ([(0.0, moved(0.6)), (2.0, moved(1.2))], "resets move the position by 1.20 m"),
         ([(0.0, moved(0.9)), (2.0, moved(0.0))], None),  # taken back
+        ([(0.0, faster(0.65))], "resets change the velocity by 0.64 m/s"),
+        ([(0.0, faster(0.5)), (0.3, faster(-0.1))], None),  # taken back
         ([(0.0, turned(0.75))], None),  # as PX4 does some seconds after a take-off
         ([(0.0, turned(-0.42)), (0.8, turned(0.0))], None),
         ([(0.0, turned(0.9))], "resets turn the attitude by 0.90 rad"),

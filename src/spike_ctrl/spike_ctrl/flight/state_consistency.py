@@ -58,6 +58,7 @@ class ConsistencyLimits:
     settling: float = within(5.0, 0.0, 60.0, "Time after a reset in which the estimator may take it back.", "s")
     reset: float = within(1.0, 0.0, 100.0, "Largest sum of the moves by resets within `settling`.", "m")
     reset_attitude: float = within(0.8, 0.0, 3.2, "Largest sum of the turns by resets within `settling`.", "rad")
+    reset_velocity: float = within(0.6, 0.0, 100.0, "Largest sum of velocity changes by resets within `settling`.", "m/s")
     resets: int = within(2, 1, 100, "Most resets within `resets_time`.", "")
     resets_time: float = within(3.0, 0.1, 60.0, "Time in which resets are counted.", "s")
     held: float = within(2.5, 0.1, 60.0, "Time after which a vehicle on HOLD must stand still.", "s")
@@ -67,10 +68,12 @@ class ConsistencyLimits:
 
 
 class ResetMove(NamedTuple):
-    """A reset of the estimator: its stamp (s), and how far it moved position (m, world) and attitude (rad, body)."""
+    """A reset of the estimator: its stamp (s), and what it changed: position (m), velocity (m/s), in the world, and attitude
+    (rad, body)."""
 
     stamp: float
     moved: Vector
+    sped: Vector
     turned: Vector
 
 
@@ -125,7 +128,8 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
     settling = _settling(track.resets, sample.stamp, limits)
     if sample.reset_counter != last.reset_counter:
-        resets = (*settling, ResetMove(sample.stamp, moved, turned))[-10:]
+        x, y, z = (now - before for now, before in zip(sample.velocity, last.velocity, strict=True))
+        resets = (*settling, ResetMove(sample.stamp, moved, (x, y, z), turned))[-10:]
         shifted = plus(track.shifted, (moved[0], moved[1], 0.0))  # the ground moves along
         track = track._replace(last=sample, resets=resets, shifted=shifted, place=sample.position, going=ZERO)
         return track, _judge_resets(resets, sample.stamp, limits)
@@ -170,10 +174,12 @@ def _judge_resets(resets: Sequence[ResetMove], now: float, limits: ConsistencyLi
     """Whether these are more, or have moved and turned a state by more, than those of a sound estimate do."""
     often = sum(now - one.stamp <= limits.resets_time for one in resets)
     far, turned = _size([one.moved for one in resets]), _size([one.turned for one in resets])
+    sped = _size([one.sped for one in resets])
     return _first_beyond(
         Fault.ESTIMATOR_RESTLESS,
         (often, limits.resets, f"{{}} resets in {limits.resets_time:g} s, wanted at most {{:g}}"),
         (far, limits.reset, "resets move the position by {:.2f} m, wanted at most {:g} m"),
+        (sped, limits.reset_velocity, "resets change the velocity by {:.2f} m/s, wanted at most {:g} m/s"),
         (turned, limits.reset_attitude, "resets turn the attitude by {:.2f} rad, wanted at most {:g} rad"),
     )
 
