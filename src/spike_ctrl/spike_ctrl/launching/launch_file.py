@@ -5,8 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -106,22 +105,16 @@ class ExitCodes:
 
 
 def _load(launch_file: Path) -> Any:
+    """Its LaunchDescription. Every exception of the file becomes a UsageError of one line that names the place."""
     if not launch_file.is_file():
         raise UsageError(f"{launch_file}: no such launch file")
     spec = importlib.util.spec_from_file_location("launch_file", launch_file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{launch_file}: found another kind of file, wanted a launch file in Python, NAME.launch.py")
     module = importlib.util.module_from_spec(spec)
-    with _named_errors(launch_file):
+    try:
         spec.loader.exec_module(module)
         return module.generate_launch_description()
-
-
-@contextmanager
-def _named_errors(launch_file: Path) -> Iterator[None]:
-    """Turns every exception of a launch file into a UsageError of one line that names the place."""
-    try:
-        yield
     except UsageError as error:
         raise UsageError(f"{launch_file.name}: {error}") from error
     except Exception as error:
