@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import Evaluation
     from spike_ctrl.evaluation.protocols import Controllers, EvalProtocol, Figures, Protocol
-    from spike_ctrl.sim.pipeline import InsertFunction
 
 Policies: TypeAlias = "dict[Path, PolicyController]"
 Protocols: TypeAlias = "dict[str, EvalProtocol]"  # by name
@@ -93,7 +92,14 @@ def run(options: argparse.Namespace) -> int:
     without = [f"--protocol {name}" for name, one in protocols.items() if not one.inserts]
     if options.insert and without:
         raise UsageError(f"--insert: found with {without[0]}, wanted our simulator and another protocol")
-    options.inserts = _inserts(options.insert)
+
+    from spike_ctrl.sim.pipeline import require_step
+
+    options.inserts = {}  # functions by their step
+    for text in options.insert:
+        step, _, name = text.partition("=")
+        require_step(step, "--insert")
+        options.inserts.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}"))
     vehicle, policies = load(options, protocols)
     for one in protocols.values():
         one.require(vehicle, options)
@@ -112,18 +118,6 @@ def require_controllers(options: argparse.Namespace) -> None:
     """Raise UsageError where nothing is to fly."""
     if not (options.models or options.guide or options.baselines):
         raise UsageError("nothing to fly: give a model, --guide or an option for another controller, see --help")
-
-
-def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
-    """The functions by their step. Raises UsageError."""
-    from spike_ctrl.sim.pipeline import require_step
-
-    found: dict[str, list[InsertFunction]] = {}
-    for text in given:
-        step, _, name = text.partition("=")
-        require_step(step, "--insert")
-        found.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}"))
-    return found
 
 
 def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, Policies]:
