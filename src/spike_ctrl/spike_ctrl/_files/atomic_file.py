@@ -85,15 +85,11 @@ def _remove_leftovers(path: Path) -> None:
     """Delete the temporary files of this path whose process has ended."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = leftover.name.removeprefix(f".{path.name}.").split(".")[0]
-        if process.isdecimal() and not _alive(int(process)):
+        if not process.isdecimal():
+            continue
+        try:
+            with suppress(PermissionError, OverflowError):
+                os.kill(int(process), 0)
+        except ProcessLookupError:
             with suppress(OSError):
                 leftover.unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        with suppress(PermissionError, OverflowError):
-            os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True

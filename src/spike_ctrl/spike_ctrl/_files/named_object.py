@@ -5,8 +5,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,17 +65,22 @@ def find(name: str, key: str) -> Callable[..., Any]:
     if not is_name(name):
         raise UsageError(f"{key}: found {name!r}, wanted module:Name, as mypackage.module:MyClass")
     path, _, attribute = name.partition(":")
-    with _current_folder_last():
-        try:
-            module = importlib.import_module(path)
-        except ModuleNotFoundError as missing:
-            if missing.name is None or not f"{path}.".startswith(f"{missing.name}."):
-                raise UsageError(f"{key}: {path} imports {missing.name}, which is not installed") from missing
-            raise UsageError(
-                f"{key}: found no module {missing.name} for {name!r}, wanted one in {os.getcwd()} or on PYTHONPATH"
-            ) from None
-        except Exception as broken:
-            raise UsageError(f"{key}: {path} cannot be imported: {type(broken).__name__}: {broken}") from broken
+    places, folder = sys.path, os.getcwd()
+    places.append(
+        folder
+    )  # last, so that a file there cannot take the place of a module that others import, such as `random`
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not f"{path}.".startswith(f"{missing.name}."):
+            raise UsageError(f"{key}: {path} imports {missing.name}, which is not installed") from missing
+        raise UsageError(
+            f"{key}: found no module {missing.name} for {name!r}, wanted one in {os.getcwd()} or on PYTHONPATH"
+        ) from None
+    except Exception as broken:
+        raise UsageError(f"{key}: {path} cannot be imported: {type(broken).__name__}: {broken}") from broken
+    finally:
+        del places[len(places) - 1 - places[::-1].index(folder)]
     found = getattr(module, attribute, None)
     if found is None:
         own = [n for n, value in vars(module).items() if callable(value) and getattr(value, "__module__", None) == path]
@@ -94,16 +98,3 @@ def require(instance: object, members: tuple[str, ...], key: str, name: str) -> 
     lacking = [member for member in members if not callable(getattr(instance, member, None))]
     if lacking:
         raise UsageError(f"{key}: found {name} without {', '.join(lacking)}, wanted the methods {', '.join(members)}")
-
-
-@contextmanager
-def _current_folder_last() -> Iterator[None]:
-    """Last, so that a file there cannot take the place of a module that others import, such as `random`."""
-    folder = os.getcwd()
-    path = sys.path
-    path.append(folder)
-    try:
-        yield
-    finally:
-        last = len(path) - 1 - path[::-1].index(folder)
-        del path[last]

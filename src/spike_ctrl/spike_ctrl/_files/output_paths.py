@@ -28,7 +28,12 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
         raise UsageError(f"{what}: found {path}, which is no file, wanted one: it would be replaced")
     if mode is not None and not replaced:
         require_no_original(what, path)
-        return _require_writable(what, path, mode)
+        with refused(f"{what} {path}: cannot be written"):
+            if stat.S_ISREG(mode):
+                os.close(os.open(path, os.O_WRONLY))
+            elif not os.access(path, os.W_OK):  # not opened: opening a pipe without a reader blocks
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return
     if made:
         return _require_folder(what, path, path.parent)
     if not stat.S_ISDIR(_mode(what, path, path.parent) or 0):
@@ -69,14 +74,6 @@ def _require_folder(what: str, path: Path, folder: Path) -> None:
     for name in path.absolute().relative_to(there).parts:  # only the first missing folder has been looked at
         _mode(what, path, there / name)
     _require_entry(what, path, there)
-
-
-def _require_writable(what: str, path: Path, mode: int) -> None:
-    with refused(f"{what} {path}: cannot be written"):
-        if stat.S_ISREG(mode):
-            os.close(os.open(path, os.O_WRONLY))
-        elif not os.access(path, os.W_OK):  # not opened: opening a pipe without a reader blocks
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _require_entry(what: str, path: Path, folder: Path) -> None:

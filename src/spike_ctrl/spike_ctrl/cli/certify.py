@@ -13,7 +13,7 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
@@ -65,16 +65,15 @@ def run(options: argparse.Namespace) -> int:
     codes: list[int] = []
     healthy: dict[str, list[FlightOutcome]] = {}
     for model in options.model:
-        one = argparse.Namespace(**{**vars(options), "model": model})
         name = model.stem + (f"-{options.family}" if options.family else "")
         folder = options.folder / name if options.folder and several else options.folder or Path("runs/certify") / name
         output_paths.require_folder("--folder", folder)
         if options.replay is not None:
-            return _replay(one, folder)
+            return _replay(options.replay, model, options.family, folder)
         flown = MonteCarloRun(folder, model, options.first, options.family)
-        one.flights = max(options.flights, len(flown.outcomes))  # fewer would leave flown ones out of the page
-        _fly(flown, one)
-        codes.append(_tell(flown, one))
+        flights = max(options.flights, len(flown.outcomes))  # fewer would leave flown ones out of the page
+        _fly(flown, flights, options.workers, options.elsewhere)
+        codes.append(_tell(flown, flights))
         healthy[model.stem] = [o for o in flown.outcomes.values() if o.family == "none"]
     if several and any(healthy.values()):
         _tell_alarms(healthy)
@@ -93,27 +92,27 @@ def _tell_alarms(healthy: dict[str, list[FlightOutcome]]) -> None:
     print(text_table(lines))
 
 
-def _fly(flown: MonteCarloRun, options: argparse.Namespace) -> None:
+def _fly(flown: MonteCarloRun, flights: int, workers: int, elsewhere: Any) -> None:
     """All missing flights, with progress."""
-    missing, pace, shown = len(flown.missing(options.flights)), Forecast(time.monotonic()), -SHOW_PERIOD
+    missing, pace, shown = len(flown.missing(flights)), Forecast(time.monotonic()), -SHOW_PERIOD
     done, seconds, cpu = 0, 0.0, 0.0
-    if missing < options.flights:
-        print(f"{flown.folder}: {options.flights - missing} of {options.flights} flights are there")
-    for found in flown.fly(options.flights, options.workers, time.process_time, options.elsewhere):
+    if missing < flights:
+        print(f"{flown.folder}: {flights - missing} of {flights} flights are there")
+    for found in flown.fly(flights, workers, time.process_time, elsewhere):
         done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:
             shown, left = now, pace.left(done / missing, now)
             broken = [not o.promised for o in flown.outcomes.values() if o.left or o.crashed]
             show_progress(
-                f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, "
+                f"{flights - missing + done}/{flights} flights, {time_left(left)} left, "
                 f"{broken.count(False)} violated the safety property, {sum(broken)} more where nothing is promised, "
                 f"{seconds / cpu:.0f} virtual s per CPU s"
             )
     end_progress()
 
 
-def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
+def _tell(flown: MonteCarloRun, flights: int) -> int:
     """The table on the terminal, the page and the JSON."""
     from spike_ctrl import __version__
     from spike_ctrl._files import atomic_file, provenance
@@ -122,20 +121,20 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, by_phase, placed, table
     from spike_ctrl.report import certificate_page, page
 
-    seeds = range(options.first, options.first + options.flights)
+    seeds = range(flown.first, flown.first + flights)
     outcomes = [flown.outcomes[seed] for seed in seeds]
     rows, phases, struck = by_family(outcomes), by_phase(outcomes), by_fault_row(outcomes)
     print(table(rows + phases))
     worst = sorted(outcomes, key=lambda o: (o.left or o.crashed, bool(o.alarm), o.badness), reverse=True)[:WORST]
-    drawn = [monte_carlo.refly(outcome.seed, options.model, None, options.family) for outcome in worst]
+    drawn = [monte_carlo.refly(outcome.seed, flown.model, None, flown.family) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)
-    about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
+    about = f"{flown.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
     written = flown.folder / "certificate.html"
     text = page.page("Certificate of flight safety", certificate_page.sections(rows, phases, struck, drawn, seconds), about)
     atomic_file.write_text(written, text)
     broken = [o._asdict() for o in outcomes if o.left or o.crashed or o.alarm]
     figures = {
-        "model": str(options.model), "commit": provenance.commit(), "first": options.first,
+        "model": str(flown.model), "commit": provenance.commit(), "first": flown.first,
         "flights": len(outcomes), "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows],
         "phases": [row._asdict() for row in phases], "fault_table": [row._asdict() for row in struck], "broken": broken,
     }  # fmt: skip
@@ -148,17 +147,14 @@ def _tell(flown: MonteCarloRun, options: argparse.Namespace) -> int:
     judged = promised or outcomes
     violated, alarms = sum(o.left or o.crashed for o in judged), sum(bool(o.alarm) for o in judged)
     code = int(bool(promised) and violated + alarms > 0)
-    families = (
-        ""
-        if promised
-        else f" (the safety property is not promised for: {', '.join(dict.fromkeys(o.counted for o in outcomes))})"
-    )
+    unpromised = ", ".join(dict.fromkeys(o.counted for o in outcomes))
+    families = "" if promised else f" (the safety property is not promised for: {unpromised})"
     limits = f"left the cage by more than {FAR} m or hit the ground above {HARD:g} m/s{families}"
     print(f"{violated} of {len(judged)} flights {limits}, {alarms} healthy ones were interrupted: exit code {code}")
     return code
 
 
-def _replay(options: argparse.Namespace, folder: Path) -> int:
+def _replay(seed: int, model: Path, family: str | None, folder: Path) -> int:
     """One flight again: what happened, its bag, and a report on it."""
     import webbrowser
 
@@ -171,16 +167,16 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     from spike_ctrl.flight.event_words import told
     from spike_ctrl.policy import checkpoint
 
-    bag = folder / f"seed-{options.replay}"
+    bag = folder / f"seed-{seed}"
     output_paths.require_bag(bag)
-    record = FlightBag(bag, options.model.stem, checkpoint.read(options.model))
-    outcome, core = monte_carlo.refly(options.replay, options.model, record, options.family)
+    record = FlightBag(bag, model.stem, checkpoint.read(model))
+    outcome, core = monte_carlo.refly(seed, model, record, family)
     record.close()
     print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
     for event in core.events:
         print(f"{event.time:7.2f} s  {told(event)}")
     print(f"{placed(outcome.outside)} the cage, touchdown {outcome.hit:.2f} m/s, after {outcome.seconds:.1f} s")
-    target = folder / f"seed-{options.replay}.html"
+    target = folder / f"seed-{seed}.html"
     with threadpool_limits(1):
         report.write(target, [bag])
     print(f"bag: {bag}; report: {target}")

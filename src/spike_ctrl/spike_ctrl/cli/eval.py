@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import Evaluation
     from spike_ctrl.evaluation.protocols import Controllers, EvalProtocol, Figures, Protocol
-    from spike_ctrl.sim.pipeline import InsertFunction
 
 Policies: TypeAlias = "dict[Path, PolicyController]"
 Protocols: TypeAlias = "dict[str, EvalProtocol]"  # by name
@@ -80,12 +79,27 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from spike_ctrl.evaluation.protocols import STARTS
+
     require_controllers(options)
     if options.json:
         output_paths.require_file("--json", options.json)
     protocols = {name: find(name) for name in options.protocol or ["frozen"]}
-    _require_protocols(options, protocols)
-    options.inserts = _inserts(options.insert)
+    if options.seeds and (options.seeds < 2 or not any(one.sets for one in protocols.values())):
+        known = [*STARTS, *(name for name, one in plug_ins.loaded("protocols") if getattr(one, "sets", False))]
+        found = f"{options.seeds} with {', '.join(protocols)}"
+        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(known)}")
+    without = [f"--protocol {name}" for name, one in protocols.items() if not one.inserts]
+    if options.insert and without:
+        raise UsageError(f"--insert: found with {without[0]}, wanted our simulator and another protocol")
+
+    from spike_ctrl.sim.pipeline import require_step
+
+    options.inserts = {}  # functions by their step
+    for text in options.insert:
+        step, _, name = text.partition("=")
+        require_step(step, "--insert")
+        options.inserts.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}"))
     vehicle, policies = load(options, protocols)
     for one in protocols.values():
         one.require(vehicle, options)
@@ -104,31 +118,6 @@ def require_controllers(options: argparse.Namespace) -> None:
     """Raise UsageError where nothing is to fly."""
     if not (options.models or options.guide or options.baselines):
         raise UsageError("nothing to fly: give a model, --guide or an option for another controller, see --help")
-
-
-def _require_protocols(options: argparse.Namespace, protocols: Protocols) -> None:
-    """Raise UsageError for options that do not go with the protocols."""
-    from spike_ctrl.evaluation.protocols import STARTS
-
-    if options.seeds and (options.seeds < 2 or not any(one.sets for one in protocols.values())):
-        known = [*STARTS, *(name for name, one in plug_ins.loaded("protocols") if getattr(one, "sets", False))]
-        found = f"{options.seeds} with {', '.join(protocols)}"
-        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(known)}")
-    without = [f"--protocol {name}" for name, one in protocols.items() if not one.inserts]
-    if options.insert and without:
-        raise UsageError(f"--insert: found with {without[0]}, wanted our simulator and another protocol")
-
-
-def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
-    """The functions by their step. Raises UsageError."""
-    from spike_ctrl.sim.pipeline import require_step
-
-    found: dict[str, list[InsertFunction]] = {}
-    for text in given:
-        step, _, name = text.partition("=")
-        require_step(step, "--insert")
-        found.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}"))
-    return found
 
 
 def load(options: argparse.Namespace, protocols: Protocols) -> tuple[Airframe, Policies]:
@@ -216,8 +205,8 @@ def _follow(
 
 
 def _fly_starts(protocol: Protocol, flown: Controllers, vehicle: Airframe, options: argparse.Namespace) -> Figures:
-    from spike_ctrl.evaluation.benchmark import evaluate
-    from spike_ctrl.evaluation.evaluation_result import evaluation_table
+    from spike_ctrl.evaluation.benchmark import evaluate, start_set_seeds
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table, spread_table
 
     about = _about(protocol, vehicle, options)
     found = {label: evaluate(controller, vehicle, **about) for label, controller in flown.items()}
@@ -227,27 +216,18 @@ def _fly_starts(protocol: Protocol, flown: Controllers, vehicle: Airframe, optio
         rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates) or "no spikes"
         print(f"spike rates of {options.models[0]}: {rates}")
     figures = {label: one.to_dict() for label, one in found.items()}
-    if options.seeds:
-        sets = _fly_start_sets(flown, vehicle, about, options.seeds)
+    if count := options.seeds:
+        sets: dict[str, list[Evaluation]] = {label: [] for label in flown}
+        show = progress_with_time_left()
+        for number, seed in enumerate(start_set_seeds(count), 1):
+            for label, controller in flown.items():
+                sets[label].append(evaluate(controller, vehicle, seed=seed, **about))
+            show(f"{number}/{count} start sets", number / count)
+        end_progress()
+        print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(sets)}")
         for label, those in sets.items():
             figures[label]["start_sets"] = [one.to_dict() for one in those]
     return figures
-
-
-def _fly_start_sets(flown: Controllers, vehicle: Airframe, about: dict[str, Any], count: int) -> dict[str, list[Evaluation]]:
-    """Fly all controllers from other sets of starts, and print the table of mean and deviation."""
-    from spike_ctrl.evaluation.benchmark import evaluate, start_set_seeds
-    from spike_ctrl.evaluation.evaluation_result import spread_table
-
-    found: dict[str, list[Evaluation]] = {label: [] for label in flown}
-    show = progress_with_time_left()
-    for number, seed in enumerate(start_set_seeds(count), 1):
-        for label, controller in flown.items():
-            found[label].append(evaluate(controller, vehicle, seed=seed, **about))
-        show(f"{number}/{count} start sets", number / count)
-    end_progress()
-    print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
-    return found
 
 
 def _about(protocol: Protocol, vehicle: Airframe, options: argparse.Namespace) -> dict[str, Any]:

@@ -111,8 +111,11 @@ def find(name: str) -> ModuleType:
 
 
 def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a verb's arguments; what plug-ins add to the verb may have examples, too."""
-    added = _options(name)
+    """The parser of a verb's arguments; what plug-ins add to the verb may have examples, too.
+
+    Raises UsageError for a broken one of these: its options would be unknown words.
+    """
+    added = plug_ins.every("verb_options", f"{name}.")
     shown = "\n".join(module.EXAMPLES.strip() for module in (verb, *added) if hasattr(module, "EXAMPLES"))
     examples = "".join(f"  {line}\n" for line in shown.splitlines())
     found = Parser(
@@ -142,19 +145,11 @@ def _run(arguments: list[str]) -> int:
         if line := plug_ins.missing("verb_options", wrong):
             reader.error(line)
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{meant(wrong, known)}")
-    for more in _options(name):
+    for more in plug_ins.every("verb_options", f"{name}."):  # `run` gives an exit code where it has done the work
         if (done := more.run(options)) is not None:
             return int(done)
     code: int = verb.run(options)
     return code
-
-
-def _options(verb: str) -> list[ModuleType]:
-    """What plug-ins add to a verb: `add(parser)`, and `run(options)`, which gives an exit code where it has done the work.
-
-    Raises UsageError for a broken one: its options would be unknown words.
-    """
-    return plug_ins.every("verb_options", f"{verb}.")
 
 
 def _path(text: str) -> Path:
@@ -205,18 +200,11 @@ def _folded_command(line: str, width: float) -> str:
 def _missing_package(error: Exception) -> str | None:
     """One line on the package that an import did not find. None for any other error, and for a module of our own."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    extra = _extra(name) if name else None
-    if extra is None or importlib.util.find_spec(name) is not None:
-        return None
-    return f"{name}: the package is not installed, wanted for this: pip install {name}; the extra '{extra}' has it, too"
-
-
-def _extra(name: str) -> str | None:
-    """The first extra of spike_ctrl that asks for a package."""
     for line in metadata.requires("spike_ctrl") or ():
         asked = re.match(r"""([\w.-]+).*extra\s*==\s*["'](\w+)["']""", line)
-        if asked and asked[1].lower().replace("-", "_") == name.lower():
-            return asked[2]
+        if asked and asked[1].lower().replace("-", "_") == name.lower() and importlib.util.find_spec(name) is None:
+            wanted = f"wanted for this: pip install {name}; the extra '{asked[2]}' has it, too"
+            return f"{name}: the package is not installed, {wanted}"
     return None
 
 

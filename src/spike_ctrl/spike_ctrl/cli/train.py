@@ -64,7 +64,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--online: found without --from-bag, wanted with it: a run without bags is online anyway")
     if options.from_bag and options.resume:
         raise UsageError("--from-bag: found with --resume, wanted one of them: a run that learnt from bags is not resumed")
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.learn import resumption
+    from spike_ctrl.learn.recipe_blocks import require_run
 
     if options.resume:
         output_paths.require_folder("--resume", options.resume)
@@ -73,59 +76,46 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_folder("--run", options.run or Path("runs"))
         if options.run:
             resumption.require_new(options.run)
-        _check_names(options)
+        # A wrong recipe or airframe is refused before torch is imported, which takes seconds.
+        plan = recipes.find(options.recipe or ("offline" if options.from_bag else "default"))
+        plan.require_fit(airframes.load(options.airframe or "crazyflie"))
+        require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
 
     from spike_ctrl.learn.training_process import training_process
 
     with training_process():
-        return _begin_and_train(options)
+        return _train(options)
 
 
-def _check_names(options: argparse.Namespace) -> None:
-    """Refuse a wrong recipe or airframe before torch is imported, which takes seconds."""
-    from spike_ctrl import airframe as airframes
-    from spike_ctrl.learn import recipe as recipes
-    from spike_ctrl.learn.recipe_blocks import require_run
-
-    plan = recipes.find(options.recipe or ("offline" if options.from_bag else "default"))
-    plan.require_fit(airframes.load(options.airframe or "crazyflie"))
-    require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
-
-
-def _begin_and_train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace) -> int:
+    """Begin or resume the run, learn from recordings first, then fly to the end of the recipe, evaluate and save."""
+    from spike_ctrl.evaluation.benchmark import comparison
     from spike_ctrl.learn import start_training
     from spike_ctrl.learn.run import Run
 
     named = {name: getattr(options, name) for name in NAMED}
     given = {name: value for name, value in named.items() if value is not None}
     if options.from_bag:
-        begun = _run_from_bags(options.from_bag, options.online, given)
+        run = _run_from_bags(options.from_bag, options.online, given)
     elif options.resume:
         about = {"command": provenance.command(), "commit": provenance.commit()}
-        begun = Run.resume(options.resume, named, clock=time.monotonic, **about)
+        run = Run.resume(options.resume, named, clock=time.monotonic, **about)
     else:
-        begun = start_training.start(**given)
-    learner = begun.learner
-    print(f"run {begun.folder}: recipe {learner.recipe.name}", flush=True)
+        run = start_training.start(**given)
+    learner = run.learner
+    print(f"run {run.folder}: recipe {learner.recipe.name}", flush=True)
     if not learner.repeats:
         print(f"on {learner.device} the same seed may give another run: torch's operations there may add in any order")
-    return _train(begun, learner.recipe.schedule.steps - options.online if options.from_bag else 0)
-
-
-def _train(run: Run, offline_steps: int) -> int:
-    """Learn from recordings for the offline steps, then fly to the end of the recipe, evaluate and save."""
-    from spike_ctrl.evaluation.benchmark import comparison
-    from spike_ctrl.learn.start_training import learn
-
+    offline_steps = learner.recipe.schedule.steps - options.online if options.from_bag else 0
     stop = stop_signals()
-    finished = learn(run, offline_steps, show_progress, lambda: bool(stop))
+    finished = start_training.learn(run, offline_steps, show_progress, lambda: bool(stop))
     end_progress()
     if not finished:
         told = "the best policy so far is in" if offline_steps else "go on with: spike-ctrl train --resume"
         print(f"stopped; {told} {shlex.quote(str(run.folder))}")
         return 130
     print("evaluating on 1024 starts", flush=True)
-    print(comparison(run.finish(), run.learner.airframe))
+    print(comparison(run.finish(), learner.airframe))
     print(f"policy: {run.policy_path}")
     return 0
 

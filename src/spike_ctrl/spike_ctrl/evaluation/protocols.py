@@ -87,6 +87,5 @@ def find(name: str, others: Sequence[str] = ()) -> Protocol:
     if kind not in FOLLOWED:
         wanted = f"{', '.join((*NAMES, *others))}, or {UNKNOWN}NAME, such as {UNKNOWN}figure8"
         raise UsageError(f"found '{name}', wanted among {wanted}")
-    if kind == "gust":
-        return Protocol(name, Trajectory("hover"), Gust(), kind != name)
-    return Protocol(name, Trajectory(kind), None, kind != name)
+    gust = Gust() if kind == "gust" else None
+    return Protocol(name, Trajectory("hover" if gust else kind), gust, kind != name)

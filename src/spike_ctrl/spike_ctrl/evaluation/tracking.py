@@ -130,8 +130,7 @@ class FollowedErrors(NamedTuple):
     @property
     def distance(self) -> np.ndarray:
         """To the set-point (T, N), m."""
-        found: np.ndarray = np.linalg.norm(self.error, axis=2)
-        return found
+        return np.asarray(np.linalg.norm(self.error, axis=2))
 
 
 def errors(

@@ -5,8 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
     """
     try:
         own = _own_launcher()
-        with _names(own):
+        with own.installed() if own else nullcontext():
             found = _load(launch_file)
             declared = found.get_launch_arguments()
             if show_args:
@@ -46,21 +45,19 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
 
 def arguments(launch_file: Path) -> list[Any]:
     """The arguments that a launch file declares, as DeclareLaunchArgument. Raises UsageError."""
-    with _names(_own_launcher()):
+    own = _own_launcher()
+    with own.installed() if own else nullcontext():
         return list(_load(launch_file).get_launch_arguments())
 
 
 def _own_launcher() -> Any:
-    """The plug-in that runs launch files, None where ROS 2's own launch is there. Raises UsageError."""
+    """The plug-in that runs launch files, None where ROS 2's own launch is there. Raises UsageError.
+
+    Within its `installed()` a launch file can import `launch`.
+    """
     if all(importlib.util.find_spec(name) for name in ("launch", "launch_ros")):
         return None
     return plug_ins.load("launchers", "own", "ROS 2's own launch is missing")
-
-
-def _names(own: Any) -> AbstractContextManager[None]:
-    """Within it a launch file can import `launch`."""
-    found: AbstractContextManager[None] = nullcontext() if own is None else own.installed()
-    return found
 
 
 def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
@@ -106,22 +103,16 @@ class ExitCodes:
 
 
 def _load(launch_file: Path) -> Any:
+    """Its LaunchDescription. Every exception of the file becomes a UsageError of one line that names the place."""
     if not launch_file.is_file():
         raise UsageError(f"{launch_file}: no such launch file")
     spec = importlib.util.spec_from_file_location("launch_file", launch_file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{launch_file}: found another kind of file, wanted a launch file in Python, NAME.launch.py")
     module = importlib.util.module_from_spec(spec)
-    with _named_errors(launch_file):
+    try:
         spec.loader.exec_module(module)
         return module.generate_launch_description()
-
-
-@contextmanager
-def _named_errors(launch_file: Path) -> Iterator[None]:
-    """Turns every exception of a launch file into a UsageError of one line that names the place."""
-    try:
-        yield
     except UsageError as error:
         raise UsageError(f"{launch_file.name}: {error}") from error
     except Exception as error:

@@ -37,7 +37,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print a line, above the progress line."""
-        self._try(self._above if self._drawn else self._write, text)
+        self._try(self._print, text)
 
     def live(self, text: str, before: str = "") -> None:
         """Show a progress line: redrawn on a terminal, else printed once in LIVE_PERIOD. before: whose line it is."""
@@ -74,15 +74,14 @@ class Screen:
             console.show_cursor()  # so that a program that is killed leaves one
         drawn.update(progress_picture(before, text, drawn.console.width), refresh=True)
 
-    def _above(self, text: str) -> None:
-        from rich.text import Text
-
+    def _print(self, text: str) -> None:
         if self._drawn:
-            self._drawn.console.print(Text(text), soft_wrap=True)
+            from rich.text import Text
 
-    def _write(self, text: str) -> None:
-        self.stream.write(f"{text}\n")
-        self.stream.flush()
+            self._drawn.console.print(Text(text), soft_wrap=True)
+        else:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
 
     def _try(self, show: Callable[..., None], *what: str) -> None:
         with suppress(OSError):  # the terminal is closed: the processes must still be stopped in order

@@ -89,28 +89,23 @@ def read_log(path: str | os.PathLike[str], namespace: str | None = None) -> Flig
     if not states or not status:
         return None
     with fitting(path):
-        return _log(path, found)
-
-
-def _log(path: str | os.PathLike[str], found: dict[str, Timed]) -> FlightLog:
-    states, status = found["flight_state"], found["supervisor/status"]
-    if (rung := max(message.rung for _, message in status)) > max(Rung):
-        raise BagError(f"{path}: supervisor/status.rung: found {rung}, wanted 0 to {max(Rung)}")
-    times = np.array([when for when, _ in states], np.int64)
-    return FlightLog(
-        tick=np.array([message.tick for _, message in states], np.int64),
-        received=times,
-        stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
-        position=np.array([message.position for _, message in states]),
-        set_point=newest(found["set_point"], times, 3, lambda message: message.position),
-        rung=np.array([message.rung for _, message in status], np.int64),
-        rung_received=np.array([when for when, _ in status], np.int64),
-        events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
-        command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
-        command_received=np.array([when for when, _ in found["command"]], np.int64),
-        settings=flight_settings.parsed(found[flight_settings.TOPIC]),
-        messages=found,
-    )
+        if (rung := max(message.rung for _, message in status)) > max(Rung):
+            raise BagError(f"{path}: supervisor/status.rung: found {rung}, wanted 0 to {max(Rung)}")
+        times = np.array([when for when, _ in states], np.int64)
+        return FlightLog(
+            tick=np.array([message.tick for _, message in states], np.int64),
+            received=times,
+            stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
+            position=np.array([message.position for _, message in states]),
+            set_point=newest(found["set_point"], times, 3, lambda message: message.position),
+            rung=np.array([message.rung for _, message in status], np.int64),
+            rung_received=np.array([when for when, _ in status], np.int64),
+            events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
+            command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
+            command_received=np.array([when for when, _ in found["command"]], np.int64),
+            settings=flight_settings.parsed(found[flight_settings.TOPIC]),
+            messages=found,
+        )
 
 
 def _event(text: str) -> tuple[str, str]:

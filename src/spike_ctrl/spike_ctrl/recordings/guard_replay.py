@@ -110,14 +110,9 @@ def quaternions(rotation: np.ndarray) -> np.ndarray:
     r = rotation.reshape(-1, 3, 3)
     xx, yy, zz = r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]
     w, x, y, z = (np.sqrt(np.maximum(1 + sum_, 0)) / 2 for sum_ in (xx + yy + zz, xx - yy - zz, yy - xx - zz, zz - xx - yy))
-    signed = (
-        np.copysign(x, r[:, 2, 1] - r[:, 1, 2]),
-        np.copysign(y, r[:, 0, 2] - r[:, 2, 0]),
-        np.copysign(z, r[:, 1, 0] - r[:, 0, 1]),
-    )
+    signed = [np.copysign(part, r[:, k, j] - r[:, j, k]) for part, j, k in ((x, 1, 2), (y, 2, 0), (z, 0, 1))]
     determinant = np.einsum("ti,ti->t", r[:, 0], np.cross(r[:, 1], r[:, 2]))
-    turned: np.ndarray = np.stack([*signed, w], axis=1) * determinant[:, None]
-    return turned
+    return np.asarray(np.stack([*signed, w], axis=1) * determinant[:, None])
 
 
 def _answers(

@@ -60,34 +60,31 @@ def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS), 
         others = {f"{topic} ({kind})" for topic, kind, *_ in messages(path, [])}
         there = ", ".join(sorted(others)) or "no message"
         raise BagError(f"{path}: found {there}; wanted a topic {Path(namespace or '', 'state')} ({TYPES}VehicleState)")
+    notes = list(dict.fromkeys(notes))
     with fitting(path):
-        return _recording(path, found, list(dict.fromkeys(notes)))
-
-
-def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recording:
-    states = _states(path, found["state"], notes)
-    if found.get("battery") and states.flags.shape[1] == 1:
-        states = states._replace(voltage=_told_voltages(found["battery"], found["state"], states))
-    told = ("policy/action", "guide/action", "policy/status")
-    notes += [f"no {name}" for name in told if name in found and not found[name]]
-    gaps = int((np.diff(states.tick) != 1).sum())
-    if gaps:
-        missing = int(states.tick[-1] - states.tick[0] + 1 - len(states.tick))
-        notes.append(f"state: {missing} ticks are missing in {gaps} gaps")
-    flown = flight_settings.parsed(settings := found.get(flight_settings.TOPIC, ()))
-    if settings and not flown:
-        notes.append(f"{flight_settings.TOPIC}: found none that can be read; course and pace of the flight are unknown")
-    return Recording(
-        path=path, states=states, policy=_actions(found.get("policy/action"), states, "policy/action", notes),
-        guide=_actions(found.get("guide/action"), states, "guide/action", notes),
-        status=_status(found.get("policy/status")), applied=_applied(found.get("transition"), states),
-        commands=_commands(found.get("command"), states, notes), poses=_poses(found.get("flight_state"), states),
-        reference=_poses(found.get("reference_state"), states), sensed=_sensed(found, states),
-        origin=bag_origin.parse(found["origin"][0][1].data, path) if found.get("origin") else None,
-        paced=bool(flown.get("paced")), course=str(flown.get("course", "")),
-        checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
-        notes=tuple(notes),
-    )  # fmt: skip
+        states = _states(path, found["state"], notes)
+        if found.get("battery") and states.flags.shape[1] == 1:
+            states = states._replace(voltage=_told_voltages(found["battery"], found["state"], states))
+        told = ("policy/action", "guide/action", "policy/status")
+        notes += [f"no {name}" for name in told if name in found and not found[name]]
+        gaps = int((np.diff(states.tick) != 1).sum())
+        if gaps:
+            missing = int(states.tick[-1] - states.tick[0] + 1 - len(states.tick))
+            notes.append(f"state: {missing} ticks are missing in {gaps} gaps")
+        flown = flight_settings.parsed(settings := found.get(flight_settings.TOPIC, ()))
+        if settings and not flown:
+            notes.append(f"{flight_settings.TOPIC}: found none that can be read; course and pace of the flight are unknown")
+        return Recording(
+            path=path, states=states, policy=_actions(found.get("policy/action"), states, "policy/action", notes),
+            guide=_actions(found.get("guide/action"), states, "guide/action", notes),
+            status=_status(found.get("policy/status")), applied=_applied(found.get("transition"), states),
+            commands=_commands(found.get("command"), states, notes), poses=_poses(found.get("flight_state"), states),
+            reference=_poses(found.get("reference_state"), states), sensed=_sensed(found, states),
+            origin=bag_origin.parse(found["origin"][0][1].data, path) if found.get("origin") else None,
+            paced=bool(flown.get("paced")), course=str(flown.get("course", "")),
+            checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
+            notes=tuple(notes),
+        )  # fmt: skip
 
 
 def _states(path: Path, found: Timed, notes: list[str]) -> States:

@@ -79,12 +79,9 @@ class RecordedPolicy:
             self._shadow_sure = True
         self._sure = self._sure | first
         seen, voltage = states.observation[row], None if states.voltage is None else states.voltage[row]
-        if commanded is None:
-            found = self.pilot.step(tick, first, seen, lockstep=True, voltage=voltage)
-            return FollowedStep(found.action, self._sure)
-        before = copy.copy(self.pilot)
+        before = self.pilot if commanded is None else copy.copy(self.pilot)
         found = self.pilot.step(tick, first, seen, lockstep=True, voltage=voltage, commanded=commanded)
-        if not self._is_answer(row, found.action):
+        if commanded is not None and not self._is_answer(row, found.action):
             late = before.step(tick, first, seen, lockstep=True, voltage=voltage)
             if self._is_answer(row, late.action):
                 self.pilot, found = before, late
@@ -114,15 +111,14 @@ class RecordedPolicy:
         On none of them where no choice leads to that answer.
         """
         wanted = self.recording.answers.action[end].view(np.uint32)
-        choices = itertools.product((False, True), repeat=end - begin)
-        return next((choice for choice in choices if self._leads_to(wanted, begin, choice)), (False,) * (end - begin))
-
-    def _leads_to(self, wanted: np.ndarray, begin: int, choice: tuple[bool, ...]) -> bool:
-        follower = self.copy()
-        for row in [row for row, stepped in enumerate(choice, begin) if stepped]:
-            follower.step(row)
-        found = follower.step(begin + len(choice)).action
-        return found is not None and np.array_equal(found.view(np.uint32), wanted)
+        for choice in itertools.product((False, True), repeat=end - begin):
+            follower = self.copy()
+            for row in itertools.compress(range(begin, end), choice):
+                follower.step(row)
+            found = follower.step(end).action
+            if found is not None and np.array_equal(found.view(np.uint32), wanted):
+                return choice
+        return (False,) * (end - begin)
 
     def _follows(self, row: int, tick: int) -> bool:
         """Whether the policy stepped on the state of this row right after that of the last step."""

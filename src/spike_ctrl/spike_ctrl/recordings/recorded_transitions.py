@@ -56,9 +56,8 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
             blind = True
         by_guide = ((rows.flags & GUIDE) > 0).mean()
         words += [f"{bag}: {note}" for note in recording.notes if not note.startswith("no ")]
-        flown = f"{by_guide:.0%} of them flown by the guide"
-        if recording.origin is not None:
-            flown = "flown by another controller, whose actions stand for the guide's"
+        others = "flown by another controller, whose actions stand for the guide's"
+        flown = others if recording.origin is not None else f"{by_guide:.0%} of them flown by the guide"
         words.append(f"{bag}: {len(rows.flags)} {kind}, {flown}")
         parts.append(rows)
     rows, dropped = finite(Rows(*(np.concatenate(part) for part in zip(*parts, strict=True))))
@@ -88,7 +87,7 @@ def buffer(recorded: Recorded, window: int, history: int = HISTORY) -> SequenceB
 
 def require_airframe(recording: Recording, airframe: Airframe) -> None:
     """Raises BagError if the checkpoints or the actions in a bag are for another airframe."""
-    for found in recording.checkpoints.values():
+    for found in [*recording.checkpoints.values()][:1]:  # all checkpoints of a run are for the same airframe
         contract = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}").manifest.contract
         if contract.airframe_hash != airframe.hash:
             other = "" if contract.airframe == airframe.name else f", {contract.airframe}"
@@ -96,7 +95,6 @@ def require_airframe(recording: Recording, airframe: Airframe) -> None:
                 f"{recording.path}: policy/checkpoint: airframe_hash: found {contract.airframe_hash}{other}, wanted "
                 f"{airframe.hash}, {airframe.name}; name the airframe that flew"
             )
-        break  # all checkpoints of a run are for the same airframe
     sources = {"policy/action": recording.policy, "guide/action": recording.guide, "command": recording.commands}
     for topic, source in sources.items():
         if source is not None and source.layout != airframe.action_layout:
@@ -146,11 +144,10 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
     observation, action = states.observation[at, 0], commands.action[at]
     earned = np.zeros(len(at), np.float32)  # the reward of a step is that of the state it led to
     earned[:-1] = reward(observation[1:], throttle(action[:-1], airframe), airframe.hover, coefficients)
-    blank = np.zeros((len(at), 4), np.float32)
     return Rows(
         flags=(_cuts(states.tick[at]) | np.where(by_guide, GUIDE, 0)).astype(np.uint8),
         observation=observation,
-        rotor_speed=blank,
+        rotor_speed=np.zeros((len(at), 4), np.float32),
         disturbance=np.zeros((len(at), 6), np.float32),
         action=action,
         guide_action=np.nan_to_num(guide[at]),
@@ -170,7 +167,4 @@ def throttle(action: np.ndarray, airframe: Airframe) -> np.ndarray:
 
 def _cuts(tick: np.ndarray) -> np.ndarray:
     """Flags (T,): FIRST at the first row and after each gap in the ticks, so that nothing is learned across it."""
-    flags = np.zeros(len(tick), np.uint8)
-    flags[0] = FIRST
-    flags[1:][np.diff(tick) != 1] = FIRST
-    return flags
+    return np.where(np.diff(tick, prepend=tick[0]) != 1, FIRST, 0).astype(np.uint8)

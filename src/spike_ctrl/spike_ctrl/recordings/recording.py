@@ -160,5 +160,4 @@ def latencies(recording: Recording) -> np.ndarray:
     if recording.policy is None:
         return np.empty(0)
     answered = recording.policy.tick >= 0
-    seconds: np.ndarray = (recording.policy.received[answered] - recording.states.received[answered]) * 1e-9
-    return seconds
+    return np.asarray((recording.policy.received[answered] - recording.states.received[answered]) * 1e-9)

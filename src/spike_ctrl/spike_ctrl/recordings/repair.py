@@ -47,7 +47,7 @@ def repair(path: str | os.PathLike[str]) -> list[Repaired]:
     if not files:
         raise BagError(f"{path}: found no .mcap file, wanted a bag")
     try:
-        if not any(_whole(file) or next(_messages(file), None) for file in files):
+        if not any(_whole(file) or any(found for found, _ in whole_records(file)) for file in files):
             raise BagError(f"{path}: no complete chunk in {', '.join(file.name for file in files)}: nothing can be restored")
         found = [_file(file, path if single else path / file.name) for file in files]
         if not single:
@@ -100,7 +100,7 @@ def _file(file: Path, target: Path) -> Repaired:
         with Reader(file) as reader:
             done = Repaired(target, reader.message_count, 0, True)
         os.replace(file, target)
-    elif next(_messages(file), None):
+    elif any(found for found, _ in whole_records(file)):
         done = _rewritten(file, target)
         if file != target:
             file.unlink()
@@ -153,12 +153,6 @@ def _whole(file: Path) -> bool:
         return False
 
 
-def _messages(file: Path) -> Iterator[tuple[Schema, Channel, Message]]:
-    """All messages in the complete records of a file, each with its schema and channel."""
-    for found, _ in whole_records(file):
-        yield from found
-
-
 def is_mcap(file: Path) -> bool:
     """Whether a file begins like an MCAP file. The rest may be damaged."""
     with open(file, "rb") as stream:
@@ -166,7 +160,10 @@ def is_mcap(file: Path) -> bool:
 
 
 def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Message]], int]]:
-    """For each complete record of a file: its messages (a chunk has many, an index none) and the offset after it."""
+    """For each complete record of a file: its messages (a chunk has many, an index none) and the offset after it.
+
+    Each message comes with its schema and channel.
+    """
     schemas: dict[int, Schema] = {}
     channels: dict[int, Channel] = {}
     size = file.stat().st_size

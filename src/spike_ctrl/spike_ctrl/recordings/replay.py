@@ -166,10 +166,8 @@ def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
         axis = int(np.flatnonzero(recorded[row, vehicle] != found.action[row, vehicle])[0])
         one, other = float(recorded[row, vehicle, axis]), float(found.action[row, vehicle, axis])
         first = Difference(int(recording.states.tick[row]), int(vehicle), axis, one, other)
-    compared, equals, knows, knows_equal, unseen = (
-        int(count.sum()) for count in (both, both & equal, known, known & equal, ~found.stepped)
-    )
-    counted = Comparison(compared, equals, knows, knows_equal, first, unseen)
+    compared, equals, knows, knows_equal = (int(count.sum()) for count in (both, both & equal, known, known & equal))
+    counted = Comparison(compared, equals, knows, knows_equal, first, int((~found.stepped).sum()))
     if not both.any():
         return counted
     error = np.where(both[:, :, None], np.abs(found.action - recorded), np.nan).astype(float)
@@ -248,17 +246,16 @@ def chosen(
         policy = loaded.seeing(step(loaded), recording.course)
         words = f"{name}, {'the same' if same else 'another one'} {why}"
         return Choice(dict.fromkeys(epochs, policy) if same else policy, loaded.manifest.contract, same, words)
+    held = {epoch: recording.checkpoints[epoch] for epoch in epochs if epoch in recording.checkpoints}
+    if not held:
+        raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
     policies: dict[int, Policy] = {}
-    contract = None
-    for epoch in (epoch for epoch in epochs if epoch in recording.checkpoints):
-        found = recording.checkpoints[epoch]
+    for epoch, found in held.items():
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
         contract = loaded.manifest.contract
         policies[epoch] = loaded.seeing(step(loaded), recording.course)
-    if contract is None:
-        raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
-    names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in (recording.checkpoints[epoch] for epoch in policies)]
+    names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in held.values()]
     shown = ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
     return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
 
@@ -331,8 +328,7 @@ def _rms(error: np.ndarray) -> np.ndarray:
     """Root mean square of the finite values of each column; NaN if there are none."""
     count = np.isfinite(error).sum(0)
     total = np.nansum(error**2, axis=0)
-    found: np.ndarray = np.sqrt(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
-    return found
+    return np.asarray(np.sqrt(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)))
 
 
 # --- for the user -------------------------------------------------------------------------------------------------------
@@ -352,8 +348,7 @@ def summary(recording: Recording, choice: Choice, found: Comparison, returns_: n
             lines.append(f"  and {equal} of {unknown} whose {_state(choice)} is unknown: no start of an episode before them")
     else:
         lines.append(f"equal bit by bit: {found.equal} of {found.compared} actions")
-    if found.first and choice.same:
-        d = found.first
+    if (d := found.first) and choice.same:
         lines.append(
             f"first difference: tick {d.tick}, vehicle {d.vehicle}, {axes[d.axis]}: "
             f"recorded {d.recorded:.9g}, recomputed {d.recomputed:.9g}"

@@ -66,13 +66,10 @@ def finish(written: Path, target: Path) -> dict[str, Any]:
 
 
 def write_metadata(bag: Path, segments: list[dict[str, Any]]) -> None:
-    """Write a bag's metadata.yaml from the metadata of its segments. A kill leaves the old file or the new one."""
-    data = yaml.safe_dump({KEY: merged(segments)}, sort_keys=False).encode()
-    atomic_file.write(bag / "metadata.yaml", data)
+    """Write a bag's metadata.yaml from the metadata of its segments. A kill leaves the old file or the new one.
 
-
-def merged(segments: list[dict[str, Any]]) -> dict[str, Any]:
-    """Merge the metadata of several segments. Segments without a message do not affect start and duration."""
+    Segments without a message do not affect start and duration.
+    """
     topics: dict[str, dict[str, Any]] = {}
     for segment in segments:
         for topic in segment["topics_with_message_count"]:
@@ -87,7 +84,7 @@ def merged(segments: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     start = min((begin for begin, _ in spans), default=0)
     end = max((begin + duration for begin, duration in spans), default=0)
-    return segments[0] | {
+    merged = segments[0] | {
         "relative_file_paths": [file["path"] for file in files],
         "duration": {"nanoseconds": end - start},
         "starting_time": {"nanoseconds_since_epoch": start},
@@ -95,3 +92,4 @@ def merged(segments: list[dict[str, Any]]) -> dict[str, Any]:
         "topics_with_message_count": list(topics.values()),
         "files": files,
     }
+    atomic_file.write(bag / "metadata.yaml", yaml.safe_dump({KEY: merged}, sort_keys=False).encode())

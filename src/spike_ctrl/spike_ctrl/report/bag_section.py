@@ -51,7 +51,10 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
         parts += added("report_sections", notes, log, flight, log.begun)
     parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
-        parts.append(_disagreement(recording, compared))
+        curves = zip(replay.AXES[recording.answers.layout], compared.over_time.T, strict=True)
+        sheet = lines(np.arange(len(compared.over_time)), curves, "rms difference", rangemode="tozero")
+        told = "Between replayed and recorded actions of all vehicles, for each second."
+        parts.append(Chart("Disagreement", sheet, told))
     if recording.origin is not None:
         parts += _imported(recording, flight)
     elif faults := _faults(recording, rate, flight):
@@ -67,24 +70,23 @@ def section(path: Path, models: Sequence[Path] = (), namespace: str | None = Non
 
 
 def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison, replay.Replay]:
-    """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models."""
+    """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models.
+
+    Of the models of this installation, those with the name of the one that flew.
+    """
     try:
         return replay.judged(recording, traces=True)
     except BagError as error:
         refused = error
-    for path in (*models, *_shipped(recording)):
+    names = set() if recording.policy is None else {Path(name).name for name in recording.policy.name.tolist() if name}
+    shipped = (path for path in sorted(resources.folder("models").glob("*.safetensors")) if path.name in names)
+    for path in (*models, *shipped):
         model = checkpoint.read(path)
         try:
             return replay.judged(recording, model, str(path), traces=True)
         except BagError as error:
             refused = error
     raise refused
-
-
-def _shipped(recording: Recording) -> list[Path]:
-    """Models of this installation with the name of the one that flew."""
-    names = set() if recording.policy is None else {Path(name).name for name in recording.policy.name.tolist() if name}
-    return [path for path in sorted(resources.folder("models").glob("*.safetensors")) if path.name in names]
 
 
 def _flight(
@@ -229,9 +231,7 @@ def _faults(recording: Recording, rate_hz: float, flight: ChartedFlight) -> Char
         colour = {"ok": COLOURS[0], "warning": COLOURS[1], "error": COLOURS[4]}[fault.severity]
         mark = {"color": colour, "size": 9, "symbol": "line-ns-open", "line": {"width": 1.5}}
         names = [fault.name] * len(seconds)
-        sheet.add_trace(
-            go.Scatter(x=seconds, y=names, name=f"{count} ticks", mode="markers", marker=mark, text=fault.meaning)
-        )
+        sheet.add_scatter(x=seconds, y=names, name=f"{count} ticks", mode="markers", marker=mark, text=fault.meaning)
     if not sheet.data:
         return None
     sheet.update_xaxes(title_text="time (s)", range=[0, flight.seconds[-1]])
@@ -254,12 +254,6 @@ def _imported(recording: Recording, flight: ChartedFlight) -> list[Chart]:
         sheet = lines(flight.seconds[at], zip("xyz", off.T, strict=True), "cm")
         found.append(Chart("Estimate minus reference", sheet, "Position as the vehicle and as the reference saw it."))
     return found
-
-
-def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
-    curves = zip(replay.AXES[recording.answers.layout], compared.over_time.T, strict=True)
-    sheet = lines(np.arange(len(compared.over_time)), curves, "rms difference", rangemode="tozero")
-    return Chart("Disagreement", sheet, "Between replayed and recorded actions of all vehicles, for each second.")
 
 
 def _status(recording: Recording, status: PolicyReports, flight: ChartedFlight) -> list[Chart]:

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FAR, HARD, FlightOutcome
 from spike_ctrl.certification.safety_statistics import FamilyRow, placed
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.report import thinned
 from spike_ctrl.report.colours import COLOURS, LEVEL_COLOUR
 from spike_ctrl.report.flight_charts import styled
@@ -80,37 +78,27 @@ def _drawn(outcome: FlightOutcome, core: FlightCore) -> Chart:
     at = thinned(len(core.steps), 800)
     steps = [core.steps[n] for n in at]
     place, wanted = np.array([s.position for s in steps]), np.array([s.wanted for s in steps])
-    rungs = [s.rung for s in steps]
-    cage = core.settings.cage
-    for column, vertical in ((1, 1), (2, 2)):
-        figure.add_trace(_outline(cage, vertical), 1, column)
+    begin = next((n for n, s in enumerate(steps) if s.time >= core.scenario.begin), None)
+    cage = np.array([core.settings.cage.low, core.settings.cage.high])
+    for vertical in (1, 2):  # y, then z
+        into = {"row": 1, "col": vertical}
+        line = {"color": LEVEL_COLOUR, "width": 2}
+        x, y = cage[[0, 1, 1, 0, 0], 0], cage[[0, 0, 1, 1, 0], vertical]
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, name="cage", showlegend=False, **into)
         line = {"color": LEVEL_COLOUR, "dash": "dot", "width": 1}
-        figure.add_trace(
-            go.Scatter(x=wanted[:, 0], y=wanted[:, vertical], mode="lines", line=line, name="set-point", showlegend=False),
-            1,
-            column,
-        )
+        x, y = wanted[:, 0], wanted[:, vertical]
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, name="set-point", showlegend=False, **into)
         for rung in Rung:
-            mine = np.array([r is rung for r in rungs])
+            mine = np.array([s.rung is rung for s in steps])
             if not mine.any():
                 continue
             x, y = (np.where(mine, place[:, axis], math.nan) for axis in (0, vertical))
-            shown = {"name": rung.name, "showlegend": column == 1, "legendgroup": rung.name}
-            figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": RUNG_COLOURS[rung]}, **shown), 1, column)
-        begin = next((n for n, s in enumerate(steps) if s.time >= core.scenario.begin), None)
+            shown = {"name": rung.name, "showlegend": vertical == 1, "legendgroup": rung.name}
+            figure.add_scatter(x=x, y=y, mode="lines", line={"color": RUNG_COLOURS[rung]}, **shown, **into)
         if begin is not None:
             mark = {"color": COLOURS[4], "size": 9, "symbol": "x"}
-            figure.add_trace(
-                go.Scatter(x=[place[begin, 0]], y=[place[begin, vertical]], mode="markers", marker=mark, name="fault",
-                           showlegend=column == 1),
-                1, column,
-            )  # fmt: skip
+            x, y = place[[begin], 0], place[[begin], vertical]
+            figure.add_scatter(x=x, y=y, mode="markers", marker=mark, name="fault", showlegend=vertical == 1, **into)
     figure.update_yaxes(scaleanchor="x", scaleratio=1, row=1, col=1)
     caption = f"{outcome.faults or 'no fault'}; {placed(outcome.outside)}, {outcome.hit:.2f} m/s. Axes in m."
     return Chart(f"seed {outcome.seed}", styled(figure), caption, wide=True)
-
-
-def _outline(cage: Cage, vertical: int) -> go.Scatter:
-    (a, c), (b, d) = ((cage.low[n], cage.high[n]) for n in (0, vertical))
-    line = {"color": LEVEL_COLOUR, "width": 2}
-    return go.Scatter(x=[a, c, c, a, a], y=[b, b, d, d, b], mode="lines", line=line, name="cage", showlegend=False)

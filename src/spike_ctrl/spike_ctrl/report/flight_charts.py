@@ -77,8 +77,7 @@ class ChartedFlight:
     @property
     def error(self) -> np.ndarray:
         """Distance from the set-point, m, (T,)."""
-        distance: np.ndarray = np.linalg.norm(self.observation[:, :3], axis=1)
-        return distance
+        return np.asarray(np.linalg.norm(self.observation[:, :3], axis=1))
 
     @property
     def settled(self) -> np.ndarray:
@@ -92,12 +91,6 @@ class ChartedFlight:
     def judged(self) -> float:
         """How long (s) the error is counted."""
         return float(self.settled.mean() * (self.seconds[-1] - self.seconds[0]))
-
-    def window(self, steps: int, known: int) -> slice:
-        """A slice of `steps` of the `known` steps of the neurons that begins 1 s before the policy takes over."""
-        mine = [band.begin for band in self.bands if band.colour == 0]
-        begin = int(np.searchsorted(self.seconds, mine[0] - 1.0)) if mine else 0
-        return slice(max(min(begin, known - steps), 0), begin + steps)
 
 
 def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
@@ -124,8 +117,7 @@ def attitude(observation: np.ndarray) -> np.ndarray:
     """Roll, pitch and yaw (T, 3) in degrees, of body FLU in the set-point's frame, from observations (T, 18)."""
     r = observation[:, 3:12]
     roll, yaw = np.arctan2(r[:, 7], r[:, 8]), np.arctan2(r[:, 3], r[:, 0])
-    angles: np.ndarray = np.degrees(np.stack([roll, -np.arcsin(np.clip(r[:, 6], -1, 1)), yaw], axis=1))
-    return angles
+    return np.asarray(np.degrees(np.stack([roll, -np.arcsin(np.clip(r[:, 6], -1, 1)), yaw], axis=1)))
 
 
 def charts(flights: Sequence[ChartedFlight]) -> list[Chart]:
@@ -153,22 +145,19 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
             look = {"color": COLOURS[colour % len(COLOURS)], "width": 4}
             again = any(trace.name == name for trace in sheet.data)
             x, y, z = np.where(within[:, None], whole, np.nan).T
-            line = go.Scatter3d(x=x, y=y, z=z, mode="lines", name=name, line=look, legendgroup=name, showlegend=not again)
-            sheet.add_trace(line)
+            sheet.add_scatter3d(x=x, y=y, z=z, mode="lines", name=name, line=look, legendgroup=name, showlegend=not again)
         for begin in np.searchsorted(flight.seconds, flight.starts) if flight.position is None else ():
             if begin < len(flight.seconds) and len(flight.starts) <= 20:
-                p = flight.observation[begin, :3]
+                x, y, z = flight.observation[begin, :3, None]
                 mark = {"size": 4, "color": COLOURS[number % len(COLOURS)]}
-                sheet.add_trace(
-                    go.Scatter3d(x=p[:1], y=p[1:2], z=p[2:3], mode="markers", marker=mark, showlegend=False, name="start")
-                )
+                sheet.add_scatter3d(x=x, y=y, z=z, mode="markers", marker=mark, showlegend=False, name="start")
     if first.set_point is None and first.position is None:
         centre = {"size": 5, "color": PAPER_COLOUR, "symbol": "cross"}
-        sheet.add_trace(go.Scatter3d(x=[0], y=[0], z=[0], mode="markers", marker=centre, name="set-point"))
+        sheet.add_scatter3d(x=[0], y=[0], z=[0], mode="markers", marker=centre, name="set-point")
     elif first.set_point is not None and np.isfinite(first.set_point).any():
         x, y, z = first.set_point[thinned(len(first.seconds), 2000)].T
         look = {"color": PAPER_COLOUR, "width": 2, "dash": "dot"}
-        sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look))
+        sheet.add_scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look)
     sheet.update_layout(scene=whole_scene(sheet, ("x (m)", "y (m)", "z (m)")))
     words = "In the set-point's frame; dots are starts." if first.position is None else "In the world: east, north, up."
     sheet = styled(sheet, 460)
@@ -218,15 +207,11 @@ def _actions(flight: ChartedFlight) -> Chart:
     at = thinned(len(flight.seconds), 2000)
     axes = AXES[flight.layout]
     sheet = make_subplots(rows=2, cols=2, shared_xaxes=True, shared_yaxes=True, subplot_titles=axes, vertical_spacing=0.12)
-    for axis in range(4):
-        place = {"row": axis // 2 + 1, "col": axis % 2 + 1}
-        if flight.guide is not None:
-            line = curve(flight.seconds[at], flight.guide[at, axis], "guide", 1, showlegend=axis == 0, legendgroup="guide")
-            sheet.add_trace(line, **place)
-        line = curve(
-            flight.seconds[at], flight.action[at, axis], flight.flown_by, 0, showlegend=axis == 0, legendgroup="flown"
-        )
-        sheet.add_trace(line, **place)
+    shown = [] if flight.guide is None else [("guide", flight.guide, 1, "guide")]
+    for name, actions, colour, group in [*shown, (flight.flown_by, flight.action, 0, "flown")]:
+        for axis in range(4):
+            line = curve(flight.seconds[at], actions[at, axis], name, colour, showlegend=axis == 0, legendgroup=group)
+            sheet.add_trace(line, row=axis // 2 + 1, col=axis % 2 + 1)
     sheet.update_yaxes(range=[-1.05, 1.05])
     sheet.update_xaxes(title_text="time (s)", row=2)
     sheet.update_annotations(font={"size": 13})
@@ -264,7 +249,9 @@ def _rates(flight: ChartedFlight, neurons: Neurons) -> Chart:
 
 
 def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
-    shown = flight.window(WINDOW // 2, len(neurons.spikes))
+    steps, mine = WINDOW // 2, [band.begin for band in flight.bands if band.colour == 0]
+    begin = int(np.searchsorted(flight.seconds, mine[0] - 1.0)) if mine else 0  # 1 s before the policy takes over
+    shown = slice(max(min(begin, len(neurons.spikes) - steps), 0), begin + steps)
     sheet = make_subplots(rows=len(neurons.hidden), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for layer, (low, high) in enumerate(pairwise(neurons.edges)):
         rates = np.nan_to_num(neurons.spikes[shown, low:high]).mean(0)
@@ -292,8 +279,7 @@ def banded(sheet: go.Figure, bands: Sequence[Band]) -> go.Figure:
     """The figure, with each band shaded in its colour behind the curves."""
     if len(bands) > BANDS:
         return sheet
-    for axes in range(1, 1 + sum(key.startswith("xaxis") for key in sheet.to_dict()["layout"])):
-        number = "" if axes == 1 else str(axes)
+    for number in [key.removeprefix("xaxis") for key in sheet.to_dict()["layout"] if key.startswith("xaxis")]:
         for band in bands:
             sheet.add_shape(
                 type="rect", xref=f"x{number}", yref=f"y{number} domain", x0=band.begin, x1=band.end, y0=0, y1=1,

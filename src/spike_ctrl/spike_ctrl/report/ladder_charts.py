@@ -48,7 +48,6 @@ def ending(log: FlightLog) -> Verdict:
 def ladder(log: FlightLog) -> Chart:
     """The rung over time, with the messages of the supervisor."""
     sheet = go.Figure()
-    ends = (log.received[-1] - log.begun) * 1e-9
     for band in bands(log):
         look = {"color": COLOURS[band.colour], "width": 10}
         line = go.Scatter(x=[band.begin, band.end], y=[band.name] * 2, mode="lines", line=look, showlegend=False)
@@ -57,17 +56,14 @@ def ladder(log: FlightLog) -> Chart:
         said = [event for event in log.events if (event.severity if event.severity != "info" else "ok") == severity]
         if said:
             times = np.array([event.received for event in said])
-            border = {"color": "#fff", "width": 1}
-            mark = {"color": colour, "size": 11, "symbol": "diamond", "line": border}
-            sheet.add_trace(
-                go.Scatter(
-                    x=(times - log.begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",
-                    marker=mark, name=severity, text=[event.text for event in said], hoverinfo="text+x",
-                )
+            mark = {"color": colour, "size": 11, "symbol": "diamond", "line": {"color": "#fff", "width": 1}}
+            sheet.add_scatter(
+                x=(times - log.begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",
+                marker=mark, name=severity, text=[event.text for event in said], hoverinfo="text+x",
             )  # fmt: skip
     names = [rung.name for rung in Rung][::-1]
     sheet.update_yaxes(categoryorder="array", categoryarray=names, range=[-0.6, len(names) - 0.4])
-    sheet.update_xaxes(title_text="time (s)", range=[0, ends])
+    sheet.update_xaxes(title_text="time (s)", range=[0, (log.received[-1] - log.begun) * 1e-9])
     sheet = styled(sheet, 300)
     sheet.update_layout(hovermode="closest")
     return Chart("Ladder and events", sheet, "Who flies. Diamonds: messages of the supervisor, listed below.", wide=True)

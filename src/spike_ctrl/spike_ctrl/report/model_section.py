@@ -55,8 +55,9 @@ def fly_model(path: Path) -> FlownModel:
 
 def section(found: FlownModel) -> Section:
     """The section on a model."""
-    flown = Table(("frozen evaluation", *HEADS), _evaluation(found))
-    parts: list[Part] = [_tiles(found), Table(("", ""), _about(found)), flown]
+    figures = (("mean return", "return_mean"), ("its deviation", "return_std"), ("survival", "survival"))
+    rows = [(label, *(found.evaluation.columns[column][name] for column in COLUMNS)) for label, name in figures]
+    parts: list[Part] = [_tiles(found), Table(("", ""), _about(found)), Table(("frozen evaluation", *HEADS), rows)]
     parts.append(Table(("one step", ""), _costs(found)))
     notes: list[str] = []
     parts += added("model_tables", notes, found)
@@ -134,10 +135,9 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlig
             rows["membrane"].append(state.membrane[:, 0])
         observation, _, terminated, _, _ = environment.step(action)
         flying &= ~terminated
-    seen = {name: np.array(values) for name, values in rows.items()}
+    observation, actions, guided, spikes, membrane = map(np.array, rows.values())
     seconds = np.arange(EPISODE_STEPS) / RATE_HZ
-    neurons = Neurons(seen["spikes"], seen["membrane"], spiking.theta, spiking.sizes[1:-1]) if spiking else None
-    observation, actions, guided = seen["observation"], seen["action"], seen["guide"]
+    neurons = Neurons(spikes, membrane, spiking.theta, spiking.sizes[1:-1]) if spiking else None
     return [
         ChartedFlight(
             f"start {n + 1}", seconds, observation[:, n], actions[:, n], vehicle.action_layout, guided[:, n],
@@ -160,14 +160,6 @@ def _about(found: FlownModel) -> list[tuple[str, object]]:
         ("commit", manifest.commit or "?"),
         *((f"hover error, {name} (m)", error) for name, error in found.evaluation.hover_error_m.items()),
         ("position error", hover_verdict(found.flights)),
-    ]
-
-
-def _evaluation(found: FlownModel) -> list[tuple[object, ...]]:
-    columns = [found.evaluation.columns[column] for column in COLUMNS]
-    return [
-        (label, *(column[name] for column in columns))
-        for label, name in (("mean return", "return_mean"), ("its deviation", "return_std"), ("survival", "survival"))
     ]
 
 
