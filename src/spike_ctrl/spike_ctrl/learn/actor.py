@@ -27,9 +27,6 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network import average_ as average_
-from spike_ctrl.snn.network import load_weights as load_weights
-from spike_ctrl.snn.network import weights as weights
 from spike_ctrl.snn.network_state import State, detach, restart
 from spike_ctrl.snn.neuron import Neuron, Reset
 

@@ -4,7 +4,7 @@ import copy
 
 from torch import nn
 
-from spike_ctrl.learn.actor import average_
+from spike_ctrl.snn.network import average_
 
 FAST_UPDATES = 200  # until then the average forgets the untrained network faster
 FAST_RATE = 0.05

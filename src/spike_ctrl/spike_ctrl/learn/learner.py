@@ -40,6 +40,7 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl.snn import network as networks
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
 
@@ -216,11 +217,11 @@ class Learner:
 
     def flying_weights(self) -> dict[str, np.ndarray]:
         """The weights that explore."""
-        return actors.weights(self.actor)
+        return networks.weights(self.actor)
 
     def averaged_weights(self) -> dict[str, np.ndarray]:
         """The averaged weights, which are evaluated and shipped."""
-        return actors.weights(self.average.network)
+        return networks.weights(self.average.network)
 
     def flying_policy(self) -> Policy:
         """The policy that explores, as it is now."""
@@ -237,7 +238,7 @@ class Learner:
 
     def _policy(self, network: torch.nn.Module) -> Policy:
         if self._others is None:
-            return SpikingPolicy(actors.weights(network), self.actor.neuron, self.voltage)
+            return SpikingPolicy(networks.weights(network), self.actor.neuron, self.voltage)
         policy: Policy = self._others.policy(network, self.recipe.network.inputs, self.voltage)
         return policy
 
@@ -257,7 +258,7 @@ class Learner:
         """Begin with these weights instead of random ones. Raises ValueError where they are of another network."""
         for module in self._modules().values():
             if isinstance(module, type(self.actor)):  # the actor, its average, its targets
-                actors.load_weights(module, weights)
+                networks.load_weights(module, weights)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
@@ -312,7 +313,7 @@ class Learner:
 def _take_weights(actor: Any, recipe: Recipe) -> None:
     """Begin with the weights of the recipe's checkpoint. Raises UsageError where it is another network."""
     try:
-        actors.load_weights(actor, checkpoint.load(recipe.weights).weights)
+        networks.load_weights(actor, checkpoint.load(recipe.weights).weights)
     except ValueError as error:
         raise UsageError(f"recipe {recipe.name}: weights: {recipe.weights}: {error}") from None
 

@@ -19,12 +19,12 @@ import torch
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import device
-from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.replay_buffer import Sequences
 from spike_ctrl.sim.reward_shaping import ShapedReward
+from spike_ctrl.snn.network import average_
 
 Critic = TwinCritic | AdvantageCritic
 
