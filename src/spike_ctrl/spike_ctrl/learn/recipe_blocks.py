@@ -223,9 +223,9 @@ class JumpStartSettings:
     noise_time: float = within(0.0, 0.0, 100.0, "Correlation time of the noise; 0: white.", "s")
     noise_spread: bool = setting(False, "Whether each episode draws its share of the noise.")
 
-    def memory(self, rate_hz: float = 100.0) -> float:
-        """Correlation of the noise from one step to the next."""
-        return math.exp(-1 / (rate_hz * self.noise_time)) if self.noise_time else 0.0
+    def memory(self) -> float:
+        """Correlation of the noise from one step to the next, at 100 Hz."""
+        return math.exp(-1 / (100 * self.noise_time)) if self.noise_time else 0.0
 
 
 @dataclass(frozen=True)
