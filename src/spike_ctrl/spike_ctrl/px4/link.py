@@ -40,7 +40,6 @@ class Link:
         self._reader = Reader(set(_EVENTS), stream, signing)
         self._write = Writer(system, dialect.ONBOARD_COMPUTER, signing).write
         self._first_answers = 0  # still due to mode requests
-        self._resets: int | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -56,8 +55,6 @@ class Link:
                 self.others |= {system} if component == dialect.COMPONENT else set()
             elif (event := _EVENTS[message.get_msgId()](self, message, now)) is not None:
                 events.append(event)
-                if isinstance(event, link_events.Odometry):
-                    events += self._watch_resets(event)
         return events
 
     # --- what is sent -----------------------------------------------------------------------------------------------
@@ -168,12 +165,6 @@ class Link:
         return self._write(message, now)
 
     # --- what is received -------------------------------------------------------------------------------------------
-
-    def _watch_resets(self, event: link_events.Odometry) -> list[link_events.Event]:
-        before, self._resets = self._resets, event.reset_counter
-        if before is None or before == event.reset_counter:
-            return []
-        return [link_events.EstimatorReset(event.now)]
 
     def _odometry(self, m: Any, now: float) -> link_events.Odometry | None:
         velocity, quaternion = (m.vx, m.vy, m.vz), frames.enu_flu_from_ned_frd(tuple(m.q))

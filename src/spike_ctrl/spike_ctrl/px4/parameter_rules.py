@@ -54,13 +54,6 @@ class Wanted:
     speed: float = within(1.0, 0.1, 100.0)
     paced: bool = False
     state_rate: float = within(80.0, 1.0, 1000.0)  # Hz, least rate of received states
-    horizontal: float = within(0.3, 0.001, 10.0)  # m
-    vertical: float = within(0.5, 0.001, 10.0)
-    still_speed: float = within(0.3, 0.001, 10.0)  # m/s
-    round_trip: float = within(0.01, 1e-5, 1.0)  # s
-    spread: float = within(0.05, 1e-5, 1.0)  # s
-    drift: float = within(0.2, 1e-5, 0.5)  # of the clock's rate from 1
-    noticed: float = within(0.005, 1e-5, 0.5)  # the same, for a warning: a quartz is better than that
 
 
 def parse_version(text: str) -> PX4Version | None:
