@@ -69,12 +69,14 @@ class Learner:
         self.device = device.resolve(recipe.device)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         if recipe.weights:
-            _take_weights(self.actor, recipe)
+            try:
+                networks.load_weights(self.actor, checkpoint.load(recipe.weights).weights)
+            except ValueError as error:
+                raise UsageError(f"recipe {recipe.name}: weights: {recipe.weights}: {error}") from None
         self._others: Any = None if isinstance(self.actor, SpikingNetwork) else actors.other_networks()
         recipe.task.inserts()  # a wrong name is refused before anything flies
-        methods = METHODS if self._others is None else METHODS | self._others.METHODS
         kernels = self._on_device() if self.device != "cpu" else {}
-        methods = {**methods, **kernels}
+        methods = {**METHODS, **(self._others.METHODS if self._others else {}), **kernels}
         self.repeats = self.device == "cpu" or bool(kernels)  # else torch's operations there may add in any order
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(methods, recipe, airframe, vehicles, seed, self.actor, self.generator)
@@ -308,14 +310,6 @@ class Learner:
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"actor": self.actor, "average": self.average.network} | self.method.modules()
-
-
-def _take_weights(actor: Any, recipe: Recipe) -> None:
-    """Begin with the weights of the recipe's checkpoint. Raises UsageError where it is another network."""
-    try:
-        networks.load_weights(actor, checkpoint.load(recipe.weights).weights)
-    except ValueError as error:
-        raise UsageError(f"recipe {recipe.name}: weights: {recipe.weights}: {error}") from None
 
 
 def _method(methods: Mapping[str, Callable[..., Algorithm]], recipe: Recipe, *given: Any) -> Algorithm:
