@@ -21,7 +21,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight import rehearsal
 from spike_ctrl.flight.rehearsal import PlantChange
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.bptt import BPTT, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows

@@ -16,7 +16,7 @@ import torch
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows

@@ -178,7 +178,9 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.step_times.add(self.inference)
         flown = self.pilot.flown  # another one where it has taken over
         if found.commands and found.action is not None:
-            self.command(message, flown, found.action)
+            rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
+            self.answer = action_message(message, flown.epoch, flown.name, self.layout, found.action, rates)
+            self.action_out.publish(self.answer)
         self.pilot.fly_shadows()
         if self.candidates is not None:
             self.candidates.show(message)
@@ -187,11 +189,6 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         told, skipped = (self.reason, self.reported_candidate), previous is not None and message.tick - previous > 1
         if (found.reason, self.pilot.candidate) != told or skipped or begun - self.reported > STATUS_PERIOD:
             self.report(message, flown, found, begun, seen.observation[0], previous)
-
-    def command(self, message: VehicleState, flown: Flown, action: NDArray[Any]) -> None:
-        rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
-        self.answer = action_message(message, flown.epoch, flown.name, self.layout, action, rates)
-        self.action_out.publish(self.answer)
 
     def close(self) -> None:
         if self.parameters.flight and (flown := self.pilot.flown) is not None:

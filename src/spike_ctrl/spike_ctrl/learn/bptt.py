@@ -32,9 +32,9 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import bptt_kernel
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TILE
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt_kernel import PRESENT, SegmentConditions, Sight, Tape
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective

@@ -24,8 +24,8 @@ from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm, device
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt import BPTT
 from spike_ctrl.learn.dagger import Dagger
 from spike_ctrl.learn.early_end import EarlyEndWatch

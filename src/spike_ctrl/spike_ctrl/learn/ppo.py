@@ -19,8 +19,8 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import device
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.adam import Adam
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
