@@ -121,7 +121,7 @@ class LearnerNode(ProcessNode):
 
 
 def open_run(p: LearnerParameters) -> Run:
-    """The run, started or resumed as the parameters say. Raises UsageError, and NodeError where a checkpoint does not fit."""
+    """The run, started or resumed as the parameters say. Raises UsageError, NodeError where a checkpoint does not fit."""
     if p.resume and p.start_from:
         raise UsageError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
     try:

@@ -64,6 +64,7 @@ class Learner:
 
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int):
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
+        self.ticks_per_iteration = max(1, min(MAX_TICKS, recipe.schedule.iteration_steps // vehicles))
         self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
         self.generator = torch.Generator().manual_seed(seed)
         self.device = device.resolve(recipe.device)
@@ -88,9 +89,8 @@ class Learner:
         self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
-        self._step_worth: Callable[[np.ndarray], np.ndarray] | None = getattr(self.method, "step_worth", None)
-        if self._step_worth is None and isinstance(recipe.algorithm, NamedObject):
-            self._step_worth = np.asarray  # a method that says nothing learns from the reward as it is
+        as_it_is = np.asarray if isinstance(recipe.algorithm, NamedObject) else None  # code of your own that says nothing
+        self._step_worth: Callable[[np.ndarray], np.ndarray] | None = getattr(self.method, "step_worth", None) or as_it_is
         self._early_end = EarlyEndWatch(vehicles) if self._step_worth else None
 
     def _on_device(self) -> Mapping[str, Callable[..., Algorithm]]:
@@ -114,10 +114,6 @@ class Learner:
     def progress(self) -> float:
         """Share of the recipe's vehicle-steps that are done, 0 to 1."""
         return min(1.0, self.steps / self.recipe.schedule.steps)
-
-    @property
-    def ticks_per_iteration(self) -> int:
-        return max(1, min(MAX_TICKS, self.recipe.schedule.iteration_steps // self.vehicles))
 
     @property
     def actor_updates(self) -> int:

@@ -1,5 +1,6 @@
 """Rolling out: environment, guide, policy and jump start together, one tick at a time."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,9 @@ class JumpStart:
 
     def __init__(self, vehicles: int, seed: int, settings: JumpStartSettings):
         self.generator, self.spread = np.random.default_rng([seed, 1]), settings.spread
-        self.memory, self.noise_spread = np.float32(settings.memory()), settings.noise_spread
+        # Correlation of the noise from one step to the next, at 100 Hz
+        self.memory = np.float32(math.exp(-1 / (100 * settings.noise_time)) if settings.noise_time else 0.0)
+        self.noise_spread = settings.noise_spread
         self.hand_over = np.zeros(vehicles)
         self.loudness = np.ones(vehicles, np.float32)
         self._noise = np.zeros((vehicles, 4), np.float32)  # of unit deviation

@@ -5,7 +5,6 @@ All is in ENU, FLU, SI units and quaternions x, y, z, w. `now` is a receive time
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,20 +30,17 @@ class Link:
     >>> for event in link.receive(datagram, now): ...
     >>> socket.send(link.rates(thrust=0.49, rates=(0.0, 0.0, 0.0), now=now))
 
-    stream: a serial line instead of datagrams. counts: dropped packets by reason. others: other autopilots that were heard.
+    stream: a serial line instead of datagrams. counts: received packets, those used and the others by reason. others: other
+    autopilots that were heard.
     """
 
     def __init__(self, stream: bool = False, signing: Signing | None = None, system: int = 1):
         self.system, self._to = system, (system, dialect.COMPONENT)
         self.others: set[int] = set()
         self._reader = Reader(set(_EVENTS), stream, signing)
+        self.counts = self._reader.counts
         self._write = Writer(system, dialect.ONBOARD_COMPUTER, signing).write
         self._first_answers = 0  # still due to mode requests
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Received packets: those used, and the others by reason."""
-        return self._reader.counts
 
     def receive(self, data: bytes, now: float) -> list[link_events.Event]:
         """The events in these bytes, in order. Nothing raises; dropped packets are counted."""
