@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.replay_buffer import Rows, Widths
 from spike_ctrl.learn.training_process import training_process

@@ -21,8 +21,8 @@ from spike_ctrl import Airframe
 from spike_ctrl._files import provenance
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.adam import Adam
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED

@@ -13,7 +13,7 @@ import torch
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED

@@ -26,7 +26,7 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
-READY = parameter_rules.SIMULATED | {"COM_OF_LOSS_T": 0.2, "SYS_FAILURE_EN": 1}
+READY = parameter_rules.simulated(airframe.load("sih_quadx")) | {"SYS_FAILURE_EN": 1}
 GUIDE, POLICY = Identity("guide", 0), Identity("model.safetensors", 0)
 OFFSET = 100.0  # s, of the companion's clock
 TICK = 0.004  # s

@@ -1,6 +1,6 @@
 """What the simulator's diagnostics tell of the answers that it waited for."""
 
-from spike_ctrl_sim.answer_counts import AnswerCounts
+from spike_ctrl_sim.lockstep_patience import AnswerCounts
 
 
 def test_latencies_are_told_in_milliseconds_and_ticks_since_the_last_time():

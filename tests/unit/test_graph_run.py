@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl_learner.graph_run import open_run, require_graph
+from spike_ctrl_learner.learner_node import open_run, require_graph
 
 
 @pytest.mark.installed

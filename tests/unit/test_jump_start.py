@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe_blocks import JumpStartSettings
+from spike_ctrl.learn.rollout import JumpStart
 
 VEHICLES = 200
 POLICY, GUIDE = np.full((VEHICLES, 4), 0.25, np.float32), np.full((VEHICLES, 4), -0.5, np.float32)
@@ -112,9 +112,8 @@ def test_with_noise_spread_each_episode_has_its_own_share_of_the_noise():
 
 
 def test_the_correlation_time_of_a_recipe_is_in_seconds():
-    assert JumpStartSettings(noise_time=0.1).memory() == pytest.approx(np.exp(-0.1))
-    assert JumpStartSettings(noise_time=0.1).memory(rate_hz=200) == pytest.approx(np.exp(-0.05))
-    assert JumpStartSettings().memory() == 0
+    assert JumpStart(1, 0, JumpStartSettings(noise_time=0.1)).memory == pytest.approx(np.exp(-0.1))
+    assert JumpStart(1, 0, JumpStartSettings()).memory == 0
 
 
 def test_actions_stay_within_their_limits_and_the_inputs_as_they_were():

@@ -15,20 +15,19 @@ def patience(tick, absent, times):
 
 
 def test_a_state_that_all_have_answered_is_left_alone():
-    found = unanswered(7, 2, [], asked=0.0, sent=0.0, now=100.0)
-    assert not found.resend and not found.failure
+    assert unanswered(7, 2, [], asked=0.0, sent=0.0, now=100.0) == (False, None)
 
 
 def test_a_state_without_an_answer_is_sent_again_each_second():
-    assert not unanswered(7, 2, [POLICY], asked=0.0, sent=0.0, now=RESEND).resend
-    assert unanswered(7, 2, [POLICY], asked=0.0, sent=0.0, now=RESEND + 0.1).resend
-    assert not unanswered(7, 2, [POLICY], asked=0.0, sent=RESEND + 0.1, now=RESEND + 0.2).resend
+    assert unanswered(7, 2, [POLICY], asked=0.0, sent=0.0, now=RESEND) == (False, None)
+    assert unanswered(7, 2, [POLICY], asked=0.0, sent=0.0, now=RESEND + 0.1) == (True, None)
+    assert unanswered(7, 2, [POLICY], asked=0.0, sent=RESEND + 0.1, now=RESEND + 0.2) == (False, None)
 
 
 def test_after_a_while_who_is_silent_is_named():
     found = unanswered(7, 2, [POLICY, "guide/action from guide_policy"], asked=0.0, sent=4.9, now=PATIENCE + 0.1)
     words = "tick 7 (epoch 2): no policy/action from snn_policy and no guide/action from guide_policy for 5 s"
-    assert found.failure == words and not found.resend
+    assert found == (False, words)
 
 
 def test_before_the_first_tick_a_node_that_compiles_is_waited_for():

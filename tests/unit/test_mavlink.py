@@ -182,14 +182,6 @@ def test_odometry_in_an_unknown_frame_is_dropped_and_counted(frame, child, reaso
     assert link.counts[reason] == 1
 
 
-def test_a_changed_reset_counter_is_an_event_of_its_own():
-    link, send = Link(), Autopilot()
-    assert len(events(odometry(send, reset=255), link)) == 1
-    assert len(events(odometry(send, reset=255), link)) == 1
-    _, reset = events(odometry(send, reset=0), link)
-    assert reset == link_events.EstimatorReset(5.0)
-
-
 @pytest.mark.parametrize(
     ("custom", "mode"),
     [

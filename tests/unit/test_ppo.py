@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spike_ctrl import airframe
+from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.ppo import generalised_advantages
@@ -66,7 +67,8 @@ def test_ppo_remembers_what_it_flew_and_what_was_expected_of_it():
         np.testing.assert_array_equal(sample.clip(-1, 1), rows.action)
     assert any((np.abs(tick[5].numpy()) > 1).any() for tick in ppo.ticks)
     hidden = ppo.hidden
-    actions, _ = ppo._unroll(*(stack(ppo.ticks, index) for index in (0, 1)), hidden, 2.0)
+    seen, first = (stack(ppo.ticks, index) for index in (0, 1))
+    actions = actors.unroll(ppo.actor, seen[..., :-4].contiguous(), hidden, 2.0, first)[0]
     probability = ppo._log_probability(actions, stack(ppo.ticks, 5))
     np.testing.assert_allclose(probability.detach(), stack(ppo.ticks, 6), atol=0.05)
 

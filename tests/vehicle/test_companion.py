@@ -416,6 +416,18 @@ def test_the_wander_of_the_estimate_is_measured_on_the_ground():
     assert not any("estimator" in one or "clock" in one or "state:" in one for one in unmet)
 
 
+def test_jumps_of_the_estimate_are_counted_for_ten_seconds_also_where_the_counter_starts_over():
+    pair = Pair()
+    pair.run(3.0)
+    pair.vehicle.estimator.reset_counter = 254
+    for _ in range(3):  # to 255, 0 and 1
+        pair.vehicle.estimator.jump((0.1, 0.0, 0.0))
+        pair.run(0.5)
+    assert pair.companion.estimator(pair.vehicle.now).resets == 3
+    pair.run(11.0)
+    assert pair.companion.estimator(pair.vehicle.now).resets == 0
+
+
 def test_a_link_names_the_mode_in_which_its_commands_fly():
     """As the mode that PX4 registers for us: then OFFBOARD is a mode like any other."""
     second = 4 << 16 | 12 << 24  # PX4's second external mode

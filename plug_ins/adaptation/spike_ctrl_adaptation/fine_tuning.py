@@ -20,9 +20,8 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight import rehearsal
 from spike_ctrl.flight.rehearsal import PlantChange
-from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.bptt import BPTT, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
@@ -32,6 +31,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.snn import network as networks
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_adaptation import flown_transitions
 from spike_ctrl_adaptation.plant_estimate import FORCE, NAMES, THRUST, TRIM, PlantEstimate, unchanged
@@ -154,7 +154,7 @@ def _tuned(parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: fl
     slope = float(plan.network.slope["k"])
     for step in range(0, UPDATES, AT_ONCE):
         method.update(step / UPDATES, slope, average)
-    return actors.weights(network)
+    return networks.weights(network)
 
 
 def fine_tune(data: bytes, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int, name: str) -> TunedPolicy:

@@ -15,9 +15,8 @@ import torch
 
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
@@ -26,6 +25,7 @@ from spike_ctrl.recordings import recorded_transitions
 from spike_ctrl.recordings.recorded_transitions import Recorded
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.reward import reward
+from spike_ctrl.snn import network as networks
 from spike_ctrl.snn.network import SpikingNetwork
 
 KEPT = 6000  # steps, a minute
@@ -74,7 +74,7 @@ def learn(rows: Rows, parent: Checkpoint, craft: Airframe, seed: int) -> dict[st
     average, slope = AveragedNetwork(network, 1.0), float(recipes.find("rates").network.slope["k"])
     for step in range(ITERATIONS):
         method.update(step / ITERATIONS, slope, average)
-    return actors.weights(network)
+    return networks.weights(network)
 
 
 def recipe() -> Recipe:

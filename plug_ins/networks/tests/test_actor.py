@@ -12,6 +12,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.snn import network as networks
 from spike_ctrl.snn.network_state import detach, restart
 from spike_ctrl_networks import recipe_network
 from spike_ctrl_networks.module_policy import ModulePolicy
@@ -53,10 +54,10 @@ def test_unrolling_is_stepping(code):
 @pytest.mark.parametrize("code", NETWORKS)
 def test_equal_seeds_give_equal_networks_whatever_torch_drew_before(code):
     torch.manual_seed(0)
-    first = actors.weights(network(code))
+    first = networks.weights(network(code))
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    second, other = actors.weights(network(code)), actors.weights(network(code, seed=1))
+    second, other = networks.weights(network(code)), networks.weights(network(code, seed=1))
     assert torch.equal(before, torch.get_rng_state())
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
@@ -81,7 +82,7 @@ def test_averaging_moves_parameters_and_copies_buffers():
     target, source = Counting(), Counting()
     source.count += 3
     before = target.weight.detach().clone()
-    actors.average_(target, source, 0.25)
+    networks.average_(target, source, 0.25)
     torch.testing.assert_close(target.weight, before + 0.25 * (source.weight - before))
     assert target.count == 3
 
@@ -99,14 +100,14 @@ def test_what_is_no_state_is_refused_by_its_type():
 
 
 def test_weights_of_another_network_are_refused():
-    weights = actors.weights(network(GRU))
+    weights = networks.weights(network(GRU))
     fresh = network(GRU, seed=1)
-    actors.load_weights(fresh, weights)
-    assert all(np.array_equal(weights[name], value) for name, value in actors.weights(fresh).items())
+    networks.load_weights(fresh, weights)
+    assert all(np.array_equal(weights[name], value) for name, value in networks.weights(fresh).items())
     with pytest.raises(ValueError, match=r"cell\.bias_hh: found shape \(3,\), wanted \(48,\)"):
-        actors.load_weights(fresh, weights | {"cell.bias_hh": np.zeros(3)})
+        networks.load_weights(fresh, weights | {"cell.bias_hh": np.zeros(3)})
     with pytest.raises(ValueError, match="weights: found"):
-        actors.load_weights(fresh, {})
+        networks.load_weights(fresh, {})
 
 
 # --- flying ---

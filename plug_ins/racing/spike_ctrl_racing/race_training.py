@@ -27,6 +27,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.randomisation import MAX_DELAY, InitialStates, Randomisation
+from spike_ctrl.snn import network as networks
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.network_state import State, each, restart
 from spike_ctrl.snn.neuron import PAPER, Neuron
@@ -172,7 +173,7 @@ class RaceTrainer:
         """After an update: take part in the mean of the last weights, which the network has at the end."""
         s = self.settings
         if (number := self.done - math.floor((1 - s.averaged) * s.updates)) > 0:
-            actors.average_(self.mean, self.actor, 1 / number)
+            networks.average_(self.mean, self.actor, 1 / number)
             if self.done == s.updates:
                 self.actor.load_state_dict(self.mean.state_dict())
 
@@ -262,4 +263,4 @@ def save(path: Path, actor: Any, airframe: Airframe, recipe: str, seed: int, com
         return
     flying = Scaled(actor, torch.from_numpy(SCALE)).eval()
     contract = Contract(*vehicle, (SIZE, 4), None, f"{type(actor).__module__}:{type(actor).__qualname__}")
-    checkpoint.save(path, actors.weights(flying), contract, graph=recipe_network.graph(flying, SIZE), **about)
+    checkpoint.save(path, networks.weights(flying), contract, graph=recipe_network.graph(flying, SIZE), **about)

@@ -13,11 +13,11 @@ import torch
 from torch.nn.functional import huber_loss
 
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.critics import CriticInputs, Ensemble
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.td3bc import TD3BC, Batch, lambda_returns
+from spike_ctrl.snn.network import average_
 
 
 class WideEnsemble(Ensemble):

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.bptt import Job
 from spike_ctrl.learn.critics import CriticInputs, Ensemble
@@ -24,6 +23,7 @@ from spike_ctrl.learn.replay_buffer import Widths
 from spike_ctrl.learn.td3bc import lambda_returns
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.reward import squared_errors
+from spike_ctrl.snn.network import average_
 from spike_ctrl.snn.network_state import State
 from spike_ctrl_networks.module_bptt import ModuleGradient
 

@@ -14,7 +14,7 @@ pytest.importorskip("warp", reason="warp-lang, 400 MB, is not installed: pip ins
 from spike_ctrl import airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.bptt import BPTT, TILE
 from spike_ctrl.sim import dynamics
 from spike_ctrl_warp import vehicle_equations as vehicle

@@ -24,6 +24,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 MODES = {getattr(msg.AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
 ASKS = {getattr(msg.AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
 COPIED = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # fields of the status
+SAMPLED = ("tick", "position", "quaternion", "velocity", "rates", "reset_counter", "ages")  # fields of FlightState
 # Fields of FlightState, in the order of EstimateQuality's
 QUALITY = ("deviation", "height_deviation", "estimate_failed", "estimator_flags", "innovations")
 COMMANDERS = {commander: getattr(msg.FlightCommand, commander.name) for commander in command_choice.CommandedBy}
@@ -46,24 +47,14 @@ def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: b
 
 
 def sample(message: msg.FlightState, now: float) -> Sample:
-    return Sample(
-        message.tick,
-        nanoseconds(message.header.stamp) * 1e-9,
-        now,
-        tuple(message.position.tolist()),
-        tuple(message.quaternion.tolist()),
-        tuple(message.velocity.tolist()),
-        tuple(message.rates.tolist()),
-        message.reset_counter,
-        tuple(message.ages.tolist()),
-        EstimateQuality(
-            message.deviation,
-            message.height_deviation,
-            message.estimate_failed,
-            message.estimator_flags,
-            tuple(message.innovations.tolist()),
-        ),
-    )
+    quality = EstimateQuality(*(_plain(getattr(message, name)) for name in QUALITY))
+    fields = {name: _plain(getattr(message, name)) for name in SAMPLED}
+    return Sample(stamp=nanoseconds(message.header.stamp) * 1e-9, received=now, quality=quality, **fields)
+
+
+def _plain(value: Any) -> Any:
+    """A field of a message; an array as a tuple."""
+    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def answer(message: msg.VehicleAction, now: float) -> Answer:
@@ -87,11 +78,8 @@ def status(message: msg.AutopilotStatus, now: float) -> Autopilot | None:
     """The autopilot's status of a message, None while it is not known. A mode without a name is a pilot's."""
     if not message.heard:
         return None
-    mode = MODES.get(message.mode, autopilot.Mode.OTHER)
-    return Autopilot(
-        now - message.heard_age, now - message.mode_age, mode, message.armed, message.landed,
-        message.battery, message.voltage, message.rc_lost, message.ground_station_lost, message.dropped,
-    )  # fmt: skip
+    mode, copied = MODES.get(message.mode, autopilot.Mode.OTHER), {name: getattr(message, name) for name in COPIED}
+    return Autopilot(now - message.heard_age, now - message.mode_age, mode, **copied)
 
 
 def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> msg.SupervisorStatus:

@@ -4,25 +4,30 @@ While it learns from one iteration, the simulator flies the next. Its orders fix
 node is faster does not matter. So equal seeds give equal runs.
 """
 
+import dataclasses
 import sys
+import time
 from functools import partial
+from pathlib import Path
 
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
+from spike_ctrl._files import provenance
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.evaluation.benchmark import comparison
 from spike_ctrl.learn.replay_buffer import Rows, complete
-from spike_ctrl.learn.run import TrainingPace
+from spike_ctrl.learn.run import Run, TrainingPace
+from spike_ctrl.learn.start_training import start
 from spike_ctrl.learn.training_process import training_process
+from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl_learner.graph_run import open_run
 from spike_ctrl_learner.learner_parameters import LearnerParameters
 from spike_ctrl_learner.training_messages import checkpoint_message, rollout_message, status_message
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
-from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.spin import NodeError, run
 
 
 class LearnerNode(ProcessNode):
@@ -113,6 +118,39 @@ class LearnerNode(ProcessNode):
         except CheckpointError as error:
             print(f"\nerror: {error}", file=sys.stderr, flush=True)
         self.run.close()
+
+
+def open_run(p: LearnerParameters) -> Run:
+    """The run, started or resumed as the parameters say. Raises UsageError, NodeError where a checkpoint does not fit."""
+    if p.resume and p.start_from:
+        raise UsageError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
+    try:
+        if p.resume:
+            about = {"command": provenance.command(), "commit": provenance.commit()}
+            found = Run.resume(Path(p.resume), dataclasses.asdict(p), clock=time.monotonic, **about)
+        else:
+            found = start(Path(p.run) if p.run else None, p.recipe, p.airframe, p.vehicles, p.steps, p.seed)
+            if p.start_from:
+                learner = found.learner
+                learner.start_from(checkpoint.load(p.start_from, expect=vars(learner.contract())).weights)
+                found.save()
+    except CheckpointError as error:
+        raise NodeError(str(error)) from None
+    require_graph(found)
+    return found
+
+
+def require_graph(run: Run) -> None:
+    """Raise UsageError where a run cannot be trained in a graph."""
+    if run.learner.explorer:
+        raise UsageError(
+            f"recipe: algorithm: found {run.learner.recipe.algorithm}, which explores by itself, wanted one that "
+            "learns from any flight; train it in one process: spike-ctrl train"
+        )
+    if run.learner.voltage is not None:
+        raise UsageError(
+            "recipe: network.voltage: found true, wanted false in a graph, whose states lack it; train: spike-ctrl train"
+        )
 
 
 def main() -> None:

@@ -24,8 +24,7 @@ def checkpoint_message(learner: Learner, name: str, epoch: int, stamp: int) -> C
 
 def rollout_message(settings: RolloutSettings, until_tick: int, epoch: int, stamp: int) -> JumpStart:
     """Lets the checkpoint of this epoch be flown until that tick. stamp: ns."""
-    about: dict[str, Any] = {"horizon": settings.horizon, "noise": settings.noise, "curriculum": settings.curriculum}
-    return fill(JumpStart(), stamp=stamp, epoch=epoch, until_tick=until_tick, **about)
+    return fill(JumpStart(), stamp=stamp, epoch=epoch, until_tick=until_tick, **vars(settings))
 
 
 def status_message(run: Run, metrics: Mapping[str, float], speed: float, epoch: int, stamp: int) -> TrainingStatus:

@@ -35,9 +35,8 @@ class Replayer(ProcessNode):
             raise UsageError("parameter 'bag': found '', wanted the folder of a bag")
         self.recording = recording = read(p.bag, replay.TOPICS)
         model = checkpoint.read(p.model) if p.model else None
-        self.choice, _, self.offline = replay.judged(recording, model, p.model)
-        vehicle = airframe.load(p.airframe)
-        choice = self.choice
+        choice, _, self.offline = replay.judged(recording, model, p.model)
+        self.choice, vehicle = choice, airframe.load(p.airframe)
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
             raise UsageError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")

@@ -72,8 +72,7 @@ def view(message: Any) -> SimpleNamespace:
     for name in _casts(message.__class__):
         value = getattr(message, name)
         if name in ROWS:
-            flat = np.frombuffer(value, np.uint8 if name == "flags" else np.float32) if len(value) else None
-            value = _rows(flat, name, count, kind)
+            value = _rows(np.asarray(value, np.uint8 if name == "flags" else np.float32), name, count, kind)
         found[name] = value
     return SimpleNamespace(**found)
 
@@ -140,12 +139,10 @@ def _vehicles(message: Any, fields: dict[str, Any]) -> int:
     return found
 
 
-def _rows(flat: NDArray[Any] | None, name: str, count: int, kind: str) -> NDArray[Any] | None:
-    columns = ROWS[name]
-    if flat is None and name in OPTIONAL:
+def _rows(flat: NDArray[Any], name: str, count: int, kind: str) -> NDArray[Any] | None:
+    columns, size = ROWS[name], flat.size
+    if size == 0 and name in OPTIONAL:
         return None
-    flat = np.empty(0, np.float32) if flat is None else flat
-    size = flat.size
     fits = size % count == 0 if columns is None else size == count * max(columns, 1)
     if not fits:
         raise MessageError(f"{kind}.{name}: found {size} numbers, wanted {_wanted(count, columns)}")

@@ -1,17 +1,13 @@
-"""How long the simulator waits, for whom, and what it says then. Times are those of the wall. Pure."""
+"""How long the simulator waits for answers, for whom, and what it says then; what came of them. Times of the wall. Pure."""
 
+from collections import deque
 from collections.abc import Collection
 from typing import NamedTuple
 
+import numpy as np
+
 RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s; at the start kernels may compile
 LONG = 12  # times PATIENCE: to wait for so long is worth a warning
-
-
-class Answering(NamedTuple):
-    """What to do about a state that is not answered by all: send it again, or end with a failure."""
-
-    resend: bool = False
-    failure: str = ""
 
 
 class Waiting(NamedTuple):
@@ -34,16 +30,16 @@ class WaitVerdict(NamedTuple):
     failure: str = ""
 
 
-def unanswered(tick: int, epoch: int, missing: Collection[str], asked: float, sent: float, now: float) -> Answering:
-    """What to do about the state of this tick. missing: topics and nodes whose answers are.
+def unanswered(
+    tick: int, epoch: int, missing: Collection[str], asked: float, sent: float, now: float
+) -> tuple[bool, str | None]:
+    """Whether to send the state of this tick again, and why to end, None to go on. missing: topics and nodes that are.
 
     asked, sent: when (s) the state was published for the first time, and for the last time.
     """
-    if not missing:
-        return Answering()
-    if now - asked > PATIENCE:
-        return Answering(failure=f"tick {tick} (epoch {epoch}): no {' and no '.join(missing)} for {PATIENCE:.0f} s")
-    return Answering(resend=now - sent > RESEND)
+    if missing and now - asked > PATIENCE:
+        return False, f"tick {tick} (epoch {epoch}): no {' and no '.join(missing)} for {PATIENCE:.0f} s"
+    return bool(missing) and now - sent > RESEND, None
 
 
 def waited(before: Waiting, tick: int, absent: Collection[str]) -> tuple[Waiting, WaitVerdict]:
@@ -61,3 +57,29 @@ def waited(before: Waiting, tick: int, absent: Collection[str]) -> tuple[Waiting
         return now._replace(awaited=who), WaitVerdict(warning=text)
     # A learner that starts, compiles or learns is told of once.
     return now._replace(awaited=who), WaitVerdict(info=text if who != before.awaited else "")
+
+
+class AnswerCounts:
+    """latencies: s from a state to the answers of all, in real time those of 10 s. missed: ticks without all in time.
+
+    stood_in: ticks that the guide flew in the place of a silent policy. malformed: answers that were dropped.
+    """
+
+    def __init__(self) -> None:
+        self.latencies: deque[float] = deque(maxlen=1000)
+        self.missed = self.stood_in = self.malformed = 0
+        self._tick = 0
+
+    def figures(self, tick: int) -> dict[str, object]:
+        """After this tick. It is asked once a second."""
+        median, late = np.percentile(self.latencies, [50, 99]) * 1e3 if self.latencies else (np.nan, np.nan)
+        before, self._tick = self._tick, tick
+        return {
+            "tick": tick,
+            "ticks_per_second": tick - before,
+            "latency_median_ms": f"{median:.3f}",
+            "latency_p99_ms": f"{late:.3f}",
+            "deadlines_missed": self.missed,
+            "flown_by_guide": self.stood_in,
+            "answers_malformed": self.malformed,
+        }

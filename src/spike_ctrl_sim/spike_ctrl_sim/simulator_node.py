@@ -31,8 +31,7 @@ from spike_ctrl_ros.declared_parameters import declare
 from spike_ctrl_ros.node import ProcessNode, RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
-from spike_ctrl_sim.answer_counts import AnswerCounts
-from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
+from spike_ctrl_sim.lockstep_patience import PATIENCE, AnswerCounts, Waiting, unanswered, waited
 from spike_ctrl_sim.simulator_parameters import SimulatorParameters
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
@@ -156,18 +155,16 @@ class Simulator(ProcessNode):
                 self.wait(self.absent())
             return
         missing = [f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in self.answers]
-        found = unanswered(self.tick, self.order.epoch, missing, self.asked, self.sent, now)
-        if found.failure:
-            self.failure = found.failure
-        if found.resend:
+        resend, failure = unanswered(self.tick, self.order.epoch, missing, self.asked, self.sent, now)
+        self.failure = failure or self.failure
+        if resend:
             self.sent = now
             self.state_out.publish(self.message)
 
     def wait(self, absent: list[str]) -> None:
         """There was nothing to fly for a while."""
         self.waiting, found = waited(self.waiting, self.tick, absent)
-        if found.failure:
-            self.failure = found.failure
+        self.failure = found.failure or self.failure
         if found.warning:
             self.get_logger().warning(found.warning)
         if found.info:

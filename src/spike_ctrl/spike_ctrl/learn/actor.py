@@ -14,6 +14,7 @@ A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may al
     spike_rates(state)      a tuple with the share of neurons of each layer that spiked in the last step
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +27,13 @@ from spike_ctrl import plug_ins
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings
 from spike_ctrl.sim.action_mapping import at_hover
-from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.network import average_ as average_
-from spike_ctrl.snn.network import load_weights as load_weights
-from spike_ctrl.snn.network import weights as weights
+from spike_ctrl.snn.network import SpikingNetwork, average_
 from spike_ctrl.snn.network_state import State, detach, restart
 from spike_ctrl.snn.neuron import Neuron, Reset
 
 ACTION_SIZE = 4
+FAST_UPDATES = 200  # until then the average forgets the untrained network faster
+FAST_RATE = 0.05
 
 
 def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:
@@ -111,3 +111,19 @@ def descend_(optimiser: torch.optim.Optimizer, loss: torch.Tensor, *modules: nn.
     optimiser.step()
     for module in modules:
         project_(module)
+
+
+class AveragedNetwork:
+    """Exponential average of a network's parameters, moved by `rate` per update; 1 is the network itself.
+
+    It is what is evaluated and shipped, while the network that learns goes on jittering.
+    """
+
+    def __init__(self, network: nn.Module, rate: float):
+        self.network, self.rate, self.updates = copy.deepcopy(network).requires_grad_(False), rate, 0
+
+    def follow(self, source: nn.Module) -> None:
+        """One update of the source has been made."""
+        self.updates += 1
+        early = self.updates < FAST_UPDATES
+        average_(self.network, source, max(self.rate, FAST_RATE) if early else self.rate)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from numpy.typing import NDArray
 
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.replay_buffer import Rows
 
 METHODS = ("receive", "update", "modules", "optimisers", "state", "restore")

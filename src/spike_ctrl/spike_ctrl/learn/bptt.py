@@ -32,9 +32,9 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import bptt_kernel
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TILE
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt_kernel import PRESENT, SegmentConditions, Sight, Tape
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
@@ -129,7 +129,10 @@ class BPTT:
         self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = motion(airframe, 1 / RATE_HZ, recipe.task.randomisation.rotor_loss.chance > 0)
-        self._volts = _volts(airframe) if recipe.network.voltage else bptt_kernel.NO_VOLTS
+        self._volts = bptt_kernel.NO_VOLTS  # else (middle, 1 / span) of what the policy sees of the voltage
+        if recipe.network.voltage:
+            told = voltage_input.of_airframe(airframe)
+            self._volts = np.float32(told.middle), np.float32(1 / told.span)
         if self.fuses:
             self._prepare()
 
@@ -333,12 +336,6 @@ class BPTT:
             dynamics.restore(array, arrays[name]) if name.endswith(".buffer") else np.copyto(array, arrays[name])
         self.received, self.updates = info["received"], info["updates"]
         self.random.bit_generator.state = info["random"]
-
-
-def _volts(airframe: Airframe) -> tuple[np.float32, np.float32]:
-    """(middle, 1 / span) of what a policy sees of the voltage."""
-    seen = voltage_input.of_airframe(airframe)
-    return np.float32(seen.middle), np.float32(1 / seen.span)
 
 
 def _seen(state: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ from torch.nn.functional import binary_cross_entropy as cross_entropy
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.adam import Adam
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.off_policy import geometric
 from spike_ctrl.learn.ppo import OnPolicy, columns, generalised_advantages
 from spike_ctrl.learn.recipe import Recipe

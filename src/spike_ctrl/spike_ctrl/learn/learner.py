@@ -24,8 +24,8 @@ from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm, device
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.bptt import BPTT
 from spike_ctrl.learn.dagger import Dagger
 from spike_ctrl.learn.early_end import EarlyEndWatch
@@ -40,6 +40,7 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl.snn import network as networks
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
 
@@ -63,17 +64,20 @@ class Learner:
 
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int):
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
+        self.ticks_per_iteration = max(1, min(MAX_TICKS, recipe.schedule.iteration_steps // vehicles))
         self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
         self.generator = torch.Generator().manual_seed(seed)
         self.device = device.resolve(recipe.device)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         if recipe.weights:
-            _take_weights(self.actor, recipe)
+            try:
+                networks.load_weights(self.actor, checkpoint.load(recipe.weights).weights)
+            except ValueError as error:
+                raise UsageError(f"recipe {recipe.name}: weights: {recipe.weights}: {error}") from None
         self._others: Any = None if isinstance(self.actor, SpikingNetwork) else actors.other_networks()
         recipe.task.inserts()  # a wrong name is refused before anything flies
-        methods = METHODS if self._others is None else METHODS | self._others.METHODS
         kernels = self._on_device() if self.device != "cpu" else {}
-        methods = {**methods, **kernels}
+        methods = {**METHODS, **(self._others.METHODS if self._others else {}), **kernels}
         self.repeats = self.device == "cpu" or bool(kernels)  # else torch's operations there may add in any order
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(methods, recipe, airframe, vehicles, seed, self.actor, self.generator)
@@ -85,9 +89,8 @@ class Learner:
         self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
-        self._step_worth: Callable[[np.ndarray], np.ndarray] | None = getattr(self.method, "step_worth", None)
-        if self._step_worth is None and isinstance(recipe.algorithm, NamedObject):
-            self._step_worth = np.asarray  # a method that says nothing learns from the reward as it is
+        as_it_is = np.asarray if isinstance(recipe.algorithm, NamedObject) else None  # code of your own that says nothing
+        self._step_worth: Callable[[np.ndarray], np.ndarray] | None = getattr(self.method, "step_worth", None) or as_it_is
         self._early_end = EarlyEndWatch(vehicles) if self._step_worth else None
 
     def _on_device(self) -> Mapping[str, Callable[..., Algorithm]]:
@@ -111,10 +114,6 @@ class Learner:
     def progress(self) -> float:
         """Share of the recipe's vehicle-steps that are done, 0 to 1."""
         return min(1.0, self.steps / self.recipe.schedule.steps)
-
-    @property
-    def ticks_per_iteration(self) -> int:
-        return max(1, min(MAX_TICKS, self.recipe.schedule.iteration_steps // self.vehicles))
 
     @property
     def actor_updates(self) -> int:
@@ -216,11 +215,11 @@ class Learner:
 
     def flying_weights(self) -> dict[str, np.ndarray]:
         """The weights that explore."""
-        return actors.weights(self.actor)
+        return networks.weights(self.actor)
 
     def averaged_weights(self) -> dict[str, np.ndarray]:
         """The averaged weights, which are evaluated and shipped."""
-        return actors.weights(self.average.network)
+        return networks.weights(self.average.network)
 
     def flying_policy(self) -> Policy:
         """The policy that explores, as it is now."""
@@ -237,7 +236,7 @@ class Learner:
 
     def _policy(self, network: torch.nn.Module) -> Policy:
         if self._others is None:
-            return SpikingPolicy(actors.weights(network), self.actor.neuron, self.voltage)
+            return SpikingPolicy(networks.weights(network), self.actor.neuron, self.voltage)
         policy: Policy = self._others.policy(network, self.recipe.network.inputs, self.voltage)
         return policy
 
@@ -257,7 +256,7 @@ class Learner:
         """Begin with these weights instead of random ones. Raises ValueError where they are of another network."""
         for module in self._modules().values():
             if isinstance(module, type(self.actor)):  # the actor, its average, its targets
-                actors.load_weights(module, weights)
+                networks.load_weights(module, weights)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
@@ -307,14 +306,6 @@ class Learner:
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"actor": self.actor, "average": self.average.network} | self.method.modules()
-
-
-def _take_weights(actor: Any, recipe: Recipe) -> None:
-    """Begin with the weights of the recipe's checkpoint. Raises UsageError where it is another network."""
-    try:
-        actors.load_weights(actor, checkpoint.load(recipe.weights).weights)
-    except ValueError as error:
-        raise UsageError(f"recipe {recipe.name}: weights: {recipe.weights}: {error}") from None
 
 
 def _method(methods: Mapping[str, Callable[..., Algorithm]], recipe: Recipe, *given: Any) -> Algorithm:

@@ -11,7 +11,7 @@ from torch import nn
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import device
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Rows, SequenceBuffer, Sequences, Widths

@@ -19,8 +19,8 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import device
+from spike_ctrl.learn.actor import AveragedNetwork
 from spike_ctrl.learn.adam import Adam
-from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
@@ -100,17 +100,18 @@ class PPO(OnPolicy):
         rate = self.schedule.learning_rate + progress * (self.schedule.learning_rate_end - self.schedule.learning_rate)
         self.optimiser.param_groups[0]["lr"] = rate
         seen, first, crashed, ended, reward, sample, before = columns(self.ticks, self.critic)
+        observation, begins = seen[:-1, :, :-4].contiguous(), first[:-1]
         flown = (~ended[:-1]).float()  # the action of a final state does nothing
         with torch.no_grad():
             values = self.critic(seen)
             advantage = generalised_advantages(reward, values, crashed, ended, first, s.gamma, s.gae)
             target = advantage + values[:-1]
             self.critic.follow(target[flown > 0])
-            after = self._unroll(seen[:-1], first[:-1], self.hidden, slope)[1]
+            after = actors.unroll(self.actor, observation, self.hidden, slope, begins)[1]
             mean, spread = advantage[flown > 0].mean(), advantage[flown > 0].std() + 1e-6
         found: list[tuple[float, ...]] = []
         for rows, state in self.minibatches(s.epochs, s.sequences):
-            action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
+            action = actors.unroll(self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows])[0]
             ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
             gain, weight = (advantage[:, rows] - mean) / spread, flown[:, rows]
             kept = torch.minimum(ratio * gain, ratio.clamp(1 - s.clip, 1 + s.clip) * gain)
@@ -125,11 +126,6 @@ class PPO(OnPolicy):
         loss, critic = np.mean(found, axis=0)
         deviation = self.noise[0].exp().mean().item()
         return {"actor_loss": loss, "critic_loss": critic, "deviation": deviation, "learning_rate": rate}
-
-    def _unroll(self, seen: torch.Tensor, first: torch.Tensor, state: State, slope: float) -> tuple[torch.Tensor, State]:
-        """The actor's actions [T, B, 4] as it flew: episodes that begin on the way begin from the initial state."""
-        action, after, _ = actors.unroll(self.actor, seen[..., :-4].contiguous(), state, slope, first)
-        return action, after
 
     def _log_probability(self, mean: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """Of samples [..., 4] under a Gaussian around the mean, but for a constant."""

@@ -209,15 +209,12 @@ def schema() -> dict[str, Any]:
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested mappings of plain values, as `from_dict` takes it: without what belongs to other algorithms, and
-    without a layout that it does not name.
+    without layout, weights, device and, of an algorithm of your own, blocks that are the defaults.
     """
-    foreign = _foreign(recipe)
-    if isinstance(recipe.algorithm, NamedObject):  # which may use any of them
-        foreign = {key for key in BLOCKS if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
-    foreign |= {"layout"} if recipe.layout == "any" else set()
-    foreign |= set() if recipe.weights else {"weights"}
-    foreign |= {"device"} if recipe.device == "cpu" else set()
-    return {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name not in foreign}
+    defaults = {f.name: f.default for f in dataclasses.fields(recipe)}
+    unsaid = {"layout", "weights", "device"} | (BLOCKS if isinstance(recipe.algorithm, NamedObject) else set())
+    left_out = _foreign(recipe) | {name for name in unsaid if getattr(recipe, name) == defaults[name]}
+    return {name: _plain(getattr(recipe, name)) for name in defaults if name not in left_out}
 
 
 def _foreign(recipe: Recipe) -> set[str]:

@@ -1,6 +1,5 @@
 """The blocks of a recipe that belong to no algorithm: task, network, jump start, replay, schedule."""
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -222,10 +221,6 @@ class JumpStartSettings:
     noise_left: float = within(1.0, 0.0, 1.0, "Share of that deviation at the end of the training.")
     noise_time: float = within(0.0, 0.0, 100.0, "Correlation time of the noise; 0: white.", "s")
     noise_spread: bool = setting(False, "Whether each episode draws its share of the noise.")
-
-    def memory(self, rate_hz: float = 100.0) -> float:
-        """Correlation of the noise from one step to the next."""
-        return math.exp(-1 / (rate_hz * self.noise_time)) if self.noise_time else 0.0
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Run:
 
     def __init__(self, folder: Path, learner: Learner, clock: Callable[[], float], command: str, commit: str):
         self.folder, self.learner, self.clock = folder, learner, clock
+        self.policy_path = folder / "policy.safetensors"
         self.command, self.commit = command, commit
         self.bags: tuple[Path, ...] = ()
         self.best: Evaluation | None = None
@@ -179,10 +180,6 @@ class Run:
             command=self.command,
             evaluation=evaluation,
         )
-
-    @property
-    def policy_path(self) -> Path:
-        return self.folder / "policy.safetensors"
 
     def save(self) -> None:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""

@@ -19,12 +19,12 @@ import torch
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import device
-from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.adam import Adam
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.replay_buffer import Sequences
 from spike_ctrl.sim.reward_shaping import ShapedReward
+from spike_ctrl.snn.network import average_
 
 Critic = TwinCritic | AdvantageCritic
 
@@ -76,11 +76,6 @@ class TD3BC:
             average_(self.shown[1], self.critic, 1.0)
 
     @property
-    def seen_target(self) -> Any:
-        """The target actor, as the critics see it."""
-        return self.shown[0] if self.shown else self.actor_target
-
-    @property
     def seen_critic(self) -> Critic:
         """The critics, as the actor sees them."""
         return self.shown[1] if self.shown else self.critic
@@ -119,8 +114,8 @@ class TD3BC:
     @torch.no_grad()
     def own_actions(self, batch: Batch, slope: float) -> torch.Tensor:
         """What the target actor does in each state of the windows, [L + 1, B, A]."""
-        state = self.seen_target.initial_state(batch.observation.shape[1])
-        return actors.unroll(self.seen_target, batch.observation, state, slope)[0]
+        seen = self.shown[0] if self.shown else self.actor_target  # as the critics see it
+        return actors.unroll(seen, batch.observation, seen.initial_state(batch.observation.shape[1]), slope)[0]
 
     @torch.no_grad()
     def targets(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

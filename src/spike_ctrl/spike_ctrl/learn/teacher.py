@@ -23,19 +23,11 @@ class PolicyGuide:
     """A trained policy as the guide. It sees the observation alone."""
 
     def __init__(self, policy: Policy):
-        self.policy = policy
-
-    def initial_state(self, vehicles: int) -> Any:
-        """The policy's state of a batch."""
-        return self.policy.initial_state(vehicles)
+        self.initial_state, self.reset_rows, self._step = policy.initial_state, policy.reset_rows, policy.step
 
     def act(self, observation: NDArray[Any], state: Any, *privileged: object) -> tuple[NDArray[Any], Any]:
         """The policy's actions (N, 4) and its next state."""
-        return self.policy.step(observation, state)
-
-    def reset_rows(self, state: Any, mask: NDArray[Any]) -> Any:
-        """The state with the vehicles of the mask (N,) back at the initial state."""
-        return self.policy.reset_rows(state, mask)
+        return self._step(observation, state)
 
 
 def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:

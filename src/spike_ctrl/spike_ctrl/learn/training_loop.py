@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from spike_ctrl.control.guide_protocol import Guide
@@ -59,11 +58,16 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
 
 def _guide(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> Guide | None:
     """The guide of a run. One that is learned is trained first, in the folder `teacher` of the run; None: `stopped()`."""
-    recipe, folder = run.learner.recipe, run.folder / "teacher"
+    recipe, airframe, folder = run.learner.recipe, run.learner.airframe, run.folder / "teacher"
     if not isinstance(recipe.guide, LearnedGuide):
-        return teacher.make(recipe, run.learner.airframe)
+        return teacher.make(recipe, airframe)
     if not (folder / "evaluation.json").exists():  # which is written last
-        first = _teacher_run(run, recipe.guide, folder)
+        about: dict[str, Any] = {"clock": run.clock, "command": run.command, "commit": run.commit}
+        if (folder / "state.safetensors").exists():  # it goes on where it was left
+            first = Run.resume(folder, **about)
+        else:
+            plan = teacher.plan(recipe, recipe.guide, airframe)
+            first = Run.start(folder, plan, airframe, recipe.guide.vehicles, run.learner.seed, **about)
         if not train(first, lambda line: show(f"teacher: {line}"), stopped):
             first.save()
             first.close()
@@ -71,14 +75,4 @@ def _guide(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -
         first.finish()
         run.begin()
     recipe = dataclasses.replace(recipe, guide=str(folder / "policy.safetensors"))
-    return teacher.make(recipe, run.learner.airframe)
-
-
-def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
-    """The run that trains the teacher of a run, at its beginning or where it was left."""
-    learner = run.learner
-    about: dict[str, Any] = {"clock": run.clock, "command": run.command, "commit": run.commit}
-    if (folder / "state.safetensors").exists():
-        return Run.resume(folder, **about)
-    plan = teacher.plan(learner.recipe, guide, learner.airframe)
-    return Run.start(folder, plan, learner.airframe, guide.vehicles, learner.seed, **about)
+    return teacher.make(recipe, airframe)

@@ -101,6 +101,7 @@ class Companion:
         self._home: tuple[float, float, float] | None = None
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
+        self._reset_counter: int | None = None
         self._delay = LinkDelay()
         self._offsets: deque[link_events.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
         self._pauses: deque[float] = deque(maxlen=PAUSES)
@@ -126,6 +127,9 @@ class Companion:
 
     def _sample(self, event: link_events.Odometry) -> Sample:
         self._samples.append(event.now)
+        if self._reset_counter not in (None, event.reset_counter):
+            self._resets.append(event.now)
+        self._reset_counter = event.reset_counter
         self._doubtful |= event.stamp < self._stamp - REBOOT
         self._stamp = event.stamp
         self._delay = self._delay.seen(event.stamp, event.now)
@@ -161,8 +165,6 @@ class Companion:
             case link_events.EstimatorStatus():
                 self._word = event
                 self._words.append(event.now)
-            case link_events.EstimatorReset():
-                self._resets.append(event.now)
             case link_events.SpecificForce():
                 self._force = self._force.felt(event.force, event.now, self._force_limits)
             case link_events.ParameterReading():

@@ -5,7 +5,6 @@ All is in ENU, FLU, SI units and quaternions x, y, z, w. `now` is a receive time
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,21 +30,17 @@ class Link:
     >>> for event in link.receive(datagram, now): ...
     >>> socket.send(link.rates(thrust=0.49, rates=(0.0, 0.0, 0.0), now=now))
 
-    stream: a serial line instead of datagrams. counts: dropped packets by reason. others: other autopilots that were heard.
+    stream: a serial line instead of datagrams. counts: received packets, those used and the others by reason. others: other
+    autopilots that were heard.
     """
 
     def __init__(self, stream: bool = False, signing: Signing | None = None, system: int = 1):
         self.system, self._to = system, (system, dialect.COMPONENT)
         self.others: set[int] = set()
         self._reader = Reader(set(_EVENTS), stream, signing)
+        self.counts = self._reader.counts
         self._write = Writer(system, dialect.ONBOARD_COMPUTER, signing).write
         self._first_answers = 0  # still due to mode requests
-        self._resets: int | None = None
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Received packets: those used, and the others by reason."""
-        return self._reader.counts
 
     def receive(self, data: bytes, now: float) -> list[link_events.Event]:
         """The events in these bytes, in order. Nothing raises; dropped packets are counted."""
@@ -56,8 +51,6 @@ class Link:
                 self.others |= {system} if component == dialect.COMPONENT else set()
             elif (event := _EVENTS[message.get_msgId()](self, message, now)) is not None:
                 events.append(event)
-                if isinstance(event, link_events.Odometry):
-                    events += self._watch_resets(event)
         return events
 
     # --- what is sent -----------------------------------------------------------------------------------------------
@@ -168,12 +161,6 @@ class Link:
         return self._write(message, now)
 
     # --- what is received -------------------------------------------------------------------------------------------
-
-    def _watch_resets(self, event: link_events.Odometry) -> list[link_events.Event]:
-        before, self._resets = self._resets, event.reset_counter
-        if before is None or before == event.reset_counter:
-            return []
-        return [link_events.EstimatorReset(event.now)]
 
     def _odometry(self, m: Any, now: float) -> link_events.Odometry | None:
         velocity, quaternion = (m.vx, m.vy, m.vz), frames.enu_flu_from_ned_frd(tuple(m.q))

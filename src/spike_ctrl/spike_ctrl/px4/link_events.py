@@ -11,7 +11,7 @@ from spike_ctrl.px4.frames import Quaternion, Vector
 
 
 class Odometry(NamedTuple):
-    """The estimated state. `reset_counter` changes where the estimate has jumped."""
+    """The estimated state. `reset_counter` changes where the estimate has jumped: earlier positions are not comparable."""
 
     now: float
     stamp: float
@@ -39,12 +39,6 @@ class SpecificForce(NamedTuple):
 
     now: float
     force: Vector
-
-
-class EstimatorReset(NamedTuple):
-    """The estimate jumped; positions before and after it are not comparable. It follows the Odometry that shows it."""
-
-    now: float
 
 
 class FlightMode(NamedTuple):
@@ -129,6 +123,6 @@ class GroundTruth(NamedTuple):
 
 
 Event = (
-    Odometry | EstimatorStatus | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading
+    Odometry | EstimatorStatus | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading
     | SpecificForce | StatusText | ClockOffset | Version | GroundTruth
 )  # fmt: skip

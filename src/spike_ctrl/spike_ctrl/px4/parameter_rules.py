@@ -54,13 +54,6 @@ class Wanted:
     speed: float = within(1.0, 0.1, 100.0)
     paced: bool = False
     state_rate: float = within(80.0, 1.0, 1000.0)  # Hz, least rate of received states
-    horizontal: float = within(0.3, 0.001, 10.0)  # m
-    vertical: float = within(0.5, 0.001, 10.0)
-    still_speed: float = within(0.3, 0.001, 10.0)  # m/s
-    round_trip: float = within(0.01, 1e-5, 1.0)  # s
-    spread: float = within(0.05, 1e-5, 1.0)  # s
-    drift: float = within(0.2, 1e-5, 0.5)  # of the clock's rate from 1
-    noticed: float = within(0.005, 1e-5, 0.5)  # the same, for a warning: a quartz is better than that
 
 
 def parse_version(text: str) -> PX4Version | None:
@@ -114,16 +107,15 @@ def to_set(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float
 HOME_WANDER = 2.5
 # What the braking invariant rests on (flight/braking.py). By its own defaults PX4 v1.17 stops a climb as gently as a lift.
 BRAKES = {"MPC_ACC_HOR": 3, "MPC_ACC_UP_MAX": 8, "MPC_ACC_DOWN_MAX": 8, "MPC_JERK_AUTO": 30}  # m/s^2, the last m/s^3
-# What a simulated vehicle without a remote control is set to, for the default cage: a test holds it against the rules below.
-SIMULATED: dict[str, float] = {
-    "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5, "GF_MAX_HOR_DIST": 6.0,
-    "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1, **BRAKES,
-}  # fmt: skip
 
 
 def simulated(airframe: Airframe) -> dict[str, float]:
-    """Parameters of a simulated vehicle of this airframe, as the preflight wants them."""
-    return SIMULATED | {"COM_OF_LOSS_T": LOSS_TIME[airframe.action_layout]}
+    """What a simulated vehicle of this airframe without a remote control is set to, as the default cage wants it."""
+    return {  # a test holds it against the rules below
+        "COM_OF_LOSS_T": LOSS_TIME[airframe.action_layout], "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4,
+        "GF_ACTION": 5, "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0,
+        "EKF2_GYR_NOISE": 0.1, **BRAKES,
+    }  # fmt: skip
 
 
 class Rule(NamedTuple):

@@ -17,6 +17,10 @@ from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, audit_version, rules_for, unmet_rules
 from spike_ctrl.sim.observation import LAYOUT
 
+HORIZONTAL, VERTICAL, STILL_SPEED = 0.3, 0.5, 0.3  # m, m, m/s: most deviation of the position, most speed while standing
+ROUND_TRIP, SPREAD = 0.01, 0.05  # s, most of the clock
+DRIFT, NOTICED = 0.2, 0.005  # of the clock's rate from 1: most, and for a warning; a quartz is better than that
+
 
 class EstimatorHealth(NamedTuple):
     """Health of the autopilot's estimator. Standard deviations in m, NaN where they are unknown."""
@@ -113,9 +117,9 @@ def audit_estimator(
             fix += f"; with NAV_DLL_ACT {station_loss:g} it arms only where a ground station is connected"
         unmet.append(Unmet("autopilot: its own pre-arm check fails", fix))
     for name, found, limit, unit in (
-        ("horizontal position deviation", estimator.horizontal, wanted.horizontal, "m"),
-        ("vertical position deviation", estimator.vertical, wanted.vertical, "m"),
-        ("speed while standing", estimator.still_speed, wanted.still_speed, "m/s"),
+        ("horizontal position deviation", estimator.horizontal, HORIZONTAL, "m"),
+        ("vertical position deviation", estimator.vertical, VERTICAL, "m"),
+        ("speed while standing", estimator.still_speed, STILL_SPEED, "m/s"),
     ):
         if not found <= limit and not (airborne and math.isnan(found)):
             told = "not told yet" if math.isnan(found) else f"found {found:.2f} {unit}"
@@ -175,11 +179,11 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
         return [Unmet("clock: too few answers to TIMESYNC, wanted thirty in two seconds", "wait, or check the connection")]
     unmet, pace = [], clock.rate / wanted.speed
     rate = f"clock: rate: found {clock.rate:.3f} of this computer's, wanted"
-    if not abs(pace - 1) <= wanted.drift:
-        slow, fast = (wanted.speed * (1 + sign * wanted.drift) for sign in (-1, 1))
+    if not abs(pace - 1) <= DRIFT:
+        slow, fast = (wanted.speed * (1 + sign * DRIFT) for sign in (-1, 1))
         fix = "run the simulation at that speed, tell the preflight its --speed, or give this computer less to do"
         unmet.append(Unmet(f"{rate} {slow:g} to {fast:g}", fix))
-    elif abs(pace - 1) > wanted.noticed:
+    elif abs(pace - 1) > NOTICED:
         why = "on a busy computer a simulation falls behind; the clock of a real vehicle does not"
         unmet.append(Unmet(f"{rate} {wanted.speed:g}", why, False))
     if wanted.speed != 1:  # a flight counts in the simulation's time
@@ -187,8 +191,8 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     ours = f"this computer itself was late by {1e3 * clock.held_up:.0f} ms: give it less to do"
     theirs = "the autopilot's clock jumps or stalls; a simulation may run slower: --speed 0.5"
     for name, found, limit, whose in (
-        ("round trip", clock.round_trip, wanted.round_trip, "the link is slow"),
-        ("spread of the offset", clock.spread, wanted.spread, theirs),
+        ("round trip", clock.round_trip, ROUND_TRIP, "the link is slow"),
+        ("spread of the offset", clock.spread, SPREAD, theirs),
     ):
         if not found <= limit:
             what = f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms"

@@ -19,7 +19,13 @@ def of(airframe: Airframe) -> RateLoop:
     """The airframe's own loop, or one that fits its inertia and its rotors at hover."""
     if airframe.rate_loop is not None:
         return airframe.rate_loop
-    gains = [a / effect for a, effect in zip(PROPORTIONAL, _accelerations(airframe), strict=True)]
+    # Of a normalised torque of 1 about each axis, for small torques at hover: angular acceleration, rad/s^2.
+    _, c1, c2 = airframe.thrust_curve
+    lift = c1 + 2 * c2 * airframe.hover  # N per command of one rotor
+    roll, pitch = (sum(map(abs, arms)) * math.sqrt(0.5) * lift for arms in (airframe.rotor_y, airframe.rotor_x))
+    jx, jy, jz = airframe.inertia
+    effects = roll / jx, pitch / jy, 4 * airframe.torque_per_thrust * lift / jz
+    gains = [a / effect for a, effect in zip(PROPORTIONAL, effects, strict=True)]
     return RateLoop(
         proportional=tuple(gains),
         integral=tuple(gain * share for gain, share in zip(gains, INTEGRAL, strict=True)),
@@ -41,12 +47,3 @@ def speed_of_thrust(airframe: Airframe, thrust: float) -> float:
         return thrust
     speed = float(rotor_speed(airframe.thrust_curve, thrust * airframe.thrust(1.0)))
     return min(max(speed, 0.0), 1.0)
-
-
-def _accelerations(airframe: Airframe) -> tuple[float, float, float]:
-    """Angular acceleration (rad/s^2) of a normalised torque of 1 about each axis, for small torques at hover."""
-    _, c1, c2 = airframe.thrust_curve
-    lift = c1 + 2 * c2 * airframe.hover  # N per command of one rotor
-    roll, pitch = (sum(map(abs, arms)) * math.sqrt(0.5) * lift for arms in (airframe.rotor_y, airframe.rotor_x))
-    jx, jy, jz = airframe.inertia
-    return roll / jx, pitch / jy, 4 * airframe.torque_per_thrust * lift / jz

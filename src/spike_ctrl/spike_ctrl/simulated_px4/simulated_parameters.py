@@ -156,12 +156,10 @@ class ParameterService:
 
     def set(self, m: messages.MAVLink_param_set_message) -> tuple[messages.MAVLink_message | None, str]:
         """The answer to PARAM_SET, None where there is no such parameter; and a complaint, empty where it was set."""
-        value, complaint = dialect.parameter_from_wire(m.param_value, m.param_type), ""
-        try:
-            if type(value) is not type(self.parameters[m.param_id]):
-                raise UsageError(f"parameter {m.param_id}: wrong type")
-            self.parameters.set(m.param_id, value)
-        except (KeyError, UsageError):
-            complaint = f"{m.param_id}: unknown or of another type"
-        known = m.param_id in NAMES
-        return parameter_message(self.parameters, NAMES.index(m.param_id)) if known else None, complaint
+        name, value = m.param_id, dialect.parameter_from_wire(m.param_value, m.param_type)
+        complaint = f"{name}: unknown or of another type"
+        if name not in self.parameters:
+            return None, complaint
+        if isinstance(value, type(self.parameters[name])) and math.isfinite(value):
+            self.parameters[name], complaint = value, ""
+        return parameter_message(self.parameters, NAMES.index(name)), complaint

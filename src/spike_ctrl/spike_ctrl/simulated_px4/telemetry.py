@@ -15,7 +15,6 @@ from spike_ctrl.simulated_px4.plant import PlantState
 HOME_LATITUDE, HOME_LONGITUDE, HOME_ALTITUDE = 47.397742, 8.545594, 489.4  # degrees, m: PX4's simulated home
 EARTH_RADIUS = 6371000.0  # m
 VERSION = 1 << 24 | 17 << 16 | 0 << 8 | 255  # 1.17.0, a release: the firmware whose behaviour this is
-UNKNOWN = float("nan")
 
 
 class Snapshot(NamedTuple):
@@ -89,7 +88,7 @@ def _local_position(s: Snapshot) -> messages.MAVLink_message:
 
 
 def _odometry(s: Snapshot) -> messages.MAVLink_message:
-    e, covariance, unknown = s.estimate, [0.0] * 21, [UNKNOWN] * 21
+    e, covariance, unknown = s.estimate, [0.0] * 21, [math.nan] * 21
     x, y, z, *_ = VARIANCES
     covariance[x] = covariance[y] = s.quality.horizontal**2 / 2
     covariance[z] = s.quality.vertical**2

@@ -96,8 +96,7 @@ class Vehicle:
         self.late_answers: Answers = []  # sent in the next tick
         self._parameter_service = ParameterService(self.parameters)
         self._status_told: dict[str, tuple[object, float]] = {}  # by port: the last CURRENT_MODE and its time
-        self.truth = self.plant.state  # the true state
-        self.estimate = self.estimator.advance(self.truth, False, self.parameters)  # the autopilot's own
+        self.estimate_anew()
 
     def begin_in_the_air(self, position: Vector, wind: Vector = (0.0, 0.0, 0.0)) -> None:
         """Hover in OFFBOARD at a position (m) in a wind (m/s^2), as after a take-off. The next set-point must come now."""
@@ -108,9 +107,9 @@ class Vehicle:
         self.take(RateCommand(parameter_rules.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
 
     def estimate_anew(self) -> None:
-        """The estimator follows the plant's motion as it is now: after it was put elsewhere, or thrown."""
-        self.truth = self.plant.state
-        self.estimate = self.estimator.advance(self.truth, False, self.parameters)
+        """The estimator follows the plant's motion as it is now: at first, and after it was put elsewhere, or thrown."""
+        self.truth = self.plant.state  # the true state
+        self.estimate = self.estimator.advance(self.truth, False, self.parameters)  # the autopilot's own
 
     def receive(self, port: str, data: bytes, now: float) -> Packets:
         """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC does at once, where it is a question.
