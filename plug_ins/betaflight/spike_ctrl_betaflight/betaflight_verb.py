@@ -46,7 +46,7 @@ NEVER, SWITCHED = 1e6, 20.0  # s; in which the pilot switches the override off a
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sitl|preflight|mixer|certify")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="WHAT")
     sitl = kinds.add_parser("sitl", help="the firmware's simulation on our dynamics")
     sitl.add_argument("--firmware", metavar="FILE", help="the executable (default: BETAFLIGHT_SITL of the environment)")
     sitl.add_argument("--folder", type=Path, default=FOLDER, help="where its eeprom and log are")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.tracking import track
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl_silicon.loihi_network import COMPARTMENTS, bits_of
@@ -74,7 +75,7 @@ class _Recorder:
 def flown(policy: Policy, craft: Airframe, kind: str, seconds: float) -> FlownSpikes:
     """The spikes of a policy that follows a trajectory of this kind, such as "hover" or "figure8"."""
     recorder, path = _Recorder(policy), Trajectory(kind)
-    track(recorder, path, craft, rounds=max(1, round((seconds - path.lead) / path.period)))
+    track(PolicyController(recorder), path, craft, rounds=max(1, round((seconds - path.lead) / path.period)))
     return FlownSpikes(np.stack(recorder.seen).astype(np.float32), np.stack(recorder.spike))
 
 

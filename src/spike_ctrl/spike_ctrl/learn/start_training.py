@@ -75,16 +75,16 @@ def start(
     *,
     device: str | None = None,
     clock: Callable[[], float] = time.monotonic,
+    date: Callable[[str], str] = time.strftime,
 ) -> Run:
     """A new run of the command that was typed, see `train`. run: its folder; None: runs/RECIPE-TIME. bags: see `Run.start`.
-
-    Raises what `train` raises.
+    date: the time now, in a format of strftime. Raises what `train` raises.
     """
     craft = airframes.load(airframe)
     plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps).on(device)
     if run is None and ("/" in plan.name or not plan.name.isprintable()):
         raise UsageError(f"recipe: name: found {plan.name!r}, wanted one that a folder can have, or a folder for the run")
-    folder = run or Path("runs") / f"{plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = run or Path("runs") / f"{plan.name}-{date('%Y%m%d-%H%M%S')}"
     about: dict[str, Any] = {"clock": clock, "command": provenance.command(), "commit": provenance.commit()}
     return Run.start(folder, plan, craft, vehicles, seed, bags, **about)
 
