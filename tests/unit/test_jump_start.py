@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe_blocks import JumpStartSettings
-from spike_ctrl.learn.rollout import JumpStart
 
 VEHICLES = 200
 POLICY, GUIDE = np.full((VEHICLES, 4), 0.25, np.float32), np.full((VEHICLES, 4), -0.5, np.float32)

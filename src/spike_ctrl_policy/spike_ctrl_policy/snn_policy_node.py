@@ -14,19 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.timer import Timer
-from sensor_msgs.msg import BatteryState
-from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, PolicyStatus, VehicleAction, VehicleState
+from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
-from spike_ctrl.flight.measured_voltage import KEPT, STALE, MeasuredVoltages
 from spike_ctrl.flight.queued_states import QueueWatch
 from spike_ctrl.policy import voltage_input
-from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl_policy.candidate_loader import YIELD, CandidateLoader
 from spike_ctrl_policy.loader import loader_for, of_file, take
+from spike_ctrl_policy.policy_inputs import BatteryVoltage, ToldCommands
 from spike_ctrl_policy.policy_messages import SpikeView, refusal_message, status_message
 from spike_ctrl_policy.policy_parameters import PolicyParameters
 from spike_ctrl_ros import qos
@@ -58,13 +56,9 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
-        self.voltages = MeasuredVoltages()
-        if self.loader.expect["observation"] == voltage_input.LAYOUT:
-            self.create_subscription(BatteryState, "battery", self.on_battery, qos.STATUS)
+        self.battery = BatteryVoltage(self, heard=self.loader.expect["observation"] == voltage_input.LAYOUT)
         self.candidates = CandidateLoader(self, self.pilot, self.layout, self.load) if p.flight else None
-        self.commanded: Commanded | None = None  # the newest, which a policy in shadow learns its plant from
-        if p.tell_commands:
-            self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
+        self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
         self.starter: Timer | None = self.start_timer(0.01, self.start) if p.autostart else None
@@ -124,23 +118,6 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.get_logger().error(self.refused)
         self.status_out.publish(refusal_message(self.pilot.flown, self.refused))
 
-    def on_battery(self, message: BatteryState) -> None:
-        self.voltages = self.voltages.heard(nanoseconds(message.header.stamp), message.voltage)
-
-    def voltage_at(self, stamp: int) -> float | None:
-        """The battery's voltage (V) for the state of this stamp (ns); None: unknown."""
-        found, age = self.voltages.at(stamp)
-        if age > STALE:
-            words = f"battery: the last voltage is {age * 1e-9:.1f} s old; it counts up to {KEPT * 1e-9:.0f} s"
-            self.get_logger().warning(words, throttle_duration_sec=1.0)
-        return found
-
-    def on_command(self, message: FlightCommand) -> None:
-        action = np.array([message.action], np.float32)
-        if np.isfinite(action).all():
-            policy = message.commander == FlightCommand.POLICY
-            self.commanded = Commanded(message.tick, action, (message.checkpoint_id, message.epoch) if policy else None)
-
     def swap(self, epoch: int) -> None:
         """Take the checkpoint of the epoch that a state asks for, or the newest where it asks for none."""
         found, self.waiting = take(self.waiting, epoch)
@@ -172,7 +149,7 @@ class SnnPolicy(LifecycleNode, ProcessNode):
         self.queue, waited = self.queue.received(stamp * 1e-9, received)
         found = self.pilot.step(
             message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received, waited=waited,
-            voltage=self.voltage_at(stamp), commanded=self.commanded,
+            voltage=self.battery.at(stamp), commanded=self.told.last,
         )  # fmt: skip
         self.inference = time.monotonic() - begun
         self.step_times.add(self.inference)

@@ -18,9 +18,9 @@ from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
-from spike_ctrl.learn.rollout import JumpStart
 from spike_ctrl.px4.link import thrust_and_rates
 from spike_ctrl.sim import observation
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
